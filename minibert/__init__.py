@@ -1,0 +1,1 @@
+"""BERT written out by hand: every forward pass beside its backward pass."""

@@ -1,0 +1,1 @@
+"""From ids to micro-batches: corpora, sentence pairs, masking, batching."""

@@ -1,0 +1,1 @@
+"""The layers of BERT. One module each, a pure ``forward`` beside its ``backward``."""

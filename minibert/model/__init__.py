@@ -1,0 +1,1 @@
+"""Composites of layers, under the same contract as the layers themselves."""

@@ -1,0 +1,1 @@
+"""Saved models: folders that the usual tools open."""

@@ -1,0 +1,1 @@
+"""From text to ids: normalisation, WordPiece, vocabulary training, the tokenizer."""

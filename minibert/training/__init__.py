@@ -1,0 +1,1 @@
+"""Optimiser, schedule, workers, trainer and checkpoints."""
