@@ -51,6 +51,11 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
+def widen(x: Array) -> Array:
+    """``x`` in at least float32: sums and means of half-precision numbers would lose most of their digits."""
+    return x.astype(np.result_type(x.dtype, np.float32), copy=False)
+
+
 def choose(device: Literal["auto", "cpu", "gpu"] = "auto") -> tuple[Any, str]:
     """The array module for a device, and one line that says what was chosen.
 

@@ -1,0 +1,111 @@
+"""Multi-head self-attention: every token asks all tokens, and takes a weighted mean of what they answer.
+
+With D = H/A numbers per head, for each example and head::
+
+    q = x·Wqᵀ + bq      k = x·Wkᵀ + bk      v = x·Wvᵀ + bv                       (T, D) each
+    scores = q·kᵀ/√D + mask      P = dropout(softmax(scores))      w = head_mask·P      context = w·v
+
+Why √D: q·k is a sum of D products; if each has variance 1, the sum has variance D, and a softmax over numbers that large is a
+hard choice whose gradient vanishes. Why only keys are masked: a padded *query* only writes its own row, which nobody reads.
+
+Backward, from the last line to the first::
+
+    dw = dcontext·vᵀ             dv = wᵀ·dcontext                    a product gives two products
+    dP = head_mask·dw            dhead_mask = Σ_{q,k} dw·P           (per head; summed over whatever the gate is shared by)
+    dscores: through dropout and softmax
+    dq = dscores·k/√D            dk = dscoresᵀ·q/√D
+    dx = dq·Wq + dk·Wk + dv·Wv                                       x was read three times, so three gradients are added
+
+The gradient of ``key.bias`` is zero: bk adds the same number q·bk to a whole row of scores, and softmax does not see it.
+
+Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2; reference ``modeling.py``, ``attention_layer``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minibert.backend import Array
+from minibert.layers import attention_probs, linear
+from minibert.layers.dropout import Key
+from minibert.parameters import Tree
+
+
+class Cache(NamedTuple):
+    query: linear.Cache | None  # None, as the next three, where the weights were given from outside
+    key: linear.Cache | None
+    q: Array | None  # (B, A, T, D) already divided by √D
+    k: Array | None  # (B, A, T, D)
+    probs_cache: attention_probs.Cache | None
+    value: linear.Cache
+    v: Array  # (B, A, T, D)
+    probs: Array  # (B, A, T, T) before the head mask
+    weights: Array  # (B, A, T, T) after it
+    head_mask: Array | None  # (A,) or (B, A)
+
+
+class Gradients(NamedTuple):
+    dx: Array  # (B, T, H)
+    head_mask: Array | None  # of the head mask, in its shape
+    override: Array | None  # of the probabilities given from outside, in their shape
+
+
+def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,
+            head_mask: Array | None = None, override: Array | None = None) -> tuple[tuple[Array, Array], Cache]:
+    """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v.
+
+    ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
+    ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P: neither
+    queries, keys nor dropout then play a part.
+    """
+    value, v_cache = linear.forward(x, p["value"])
+    v = _split(value, heads)  # (B, T, H) -> (B, A, T, D)
+    if override is None:
+        query, q_cache = linear.forward(x, p["query"])
+        keys, k_cache = linear.forward(x, p["key"])
+        q, k = _split(query, heads), _split(keys, heads)
+        q *= q.shape[-1] ** -0.5
+        scores = q @ k.transpose(0, 1, 3, 2)  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
+        probs, probs_cache = attention_probs.forward(scores, mask, rate, key)
+    else:
+        probs, q_cache, k_cache, q, k, probs_cache = override, None, None, None, None, None
+    weights = probs if head_mask is None else probs * head_mask[..., None, None]
+    context = _merge(weights @ v)  # (B, A, T, T)·(B, A, T, D) -> (B, A, T, D) -> (B, T, H)
+    return (context, weights), Cache(q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask)
+
+
+def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> Gradients:
+    """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
+    q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask = cache
+    dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
+    dw = dcontext @ v.transpose(0, 1, 3, 2)
+    if dweights is not None:
+        dw += dweights
+    dv = _merge(weights.transpose(0, 1, 3, 2) @ dcontext)
+    dx = linear.backward(dv, v_cache, p["value"], g["value"])
+
+    dhead_mask = None
+    if head_mask is not None:
+        dhead_mask = (dw * probs).sum((2, 3))  # (B, A)
+        dhead_mask = dhead_mask if head_mask.ndim == 2 else dhead_mask.sum(0)
+        dw *= head_mask[..., None, None]
+    if probs_cache is None:
+        return Gradients(dx, dhead_mask, dw)
+
+    dscores = attention_probs.backward(dw, probs_cache)
+    dq = dscores @ k
+    dq *= q.shape[-1] ** -0.5
+    dk = dscores.transpose(0, 1, 3, 2) @ q  # the √D is in q
+    dx += linear.backward(_merge(dq), q_cache, p["query"], g["query"])
+    dx += linear.backward(_merge(dk), k_cache, p["key"], g["key"])
+    return Gradients(dx, dhead_mask, None)
+
+
+def _split(x: Array, heads: int) -> Array:
+    batch, tokens, hidden = x.shape
+    return x.reshape(batch, tokens, heads, hidden // heads).transpose(0, 2, 1, 3)  # (B, T, H) -> (B, A, T, D)
+
+
+def _merge(x: Array) -> Array:
+    batch, heads, tokens, size = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)  # (B, A, T, D) -> (B, T, H)

@@ -1,0 +1,57 @@
+"""Softmax over the last axis, with an additive mask.
+
+::
+
+    z = x + mask        y_i = exp(z_i - max z) / Σ_j exp(z_j - max z)
+
+The mask is 0 where a position may be seen and ``MASKED`` where not: exp(-10000) is zero in every precision. It is finite on
+purpose. A row that is all padding then stays a number (its scores compete among themselves), where -inf - (-inf) would be NaN.
+Subtracting the maximum changes nothing, numerator and denominator shrink alike, and keeps exp from overflowing.
+
+Backward: ``∂y_i/∂x_j = y_i·(δ_ij - y_j)``, so::
+
+    dx_j = Σ_i dy_i·y_i·(δ_ij - y_j) = y_j·(dy_j - Σ_i dy_i·y_i)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minibert.backend import Array, get_xp, widen
+
+MASKED = -1e4  # what the reference adds (modeling.py, attention_layer)
+
+
+class Cache(NamedTuple):
+    y: Array  # (..., T)
+
+
+def forward(x: Array, mask: Array | None = None) -> tuple[Array, Cache]:
+    """x ``(..., T)``, mask broadcastable to it or None -> y ``(..., T)``, each row a distribution. Sums in float32 or wider."""
+    xp = get_xp(x)
+    z = widen(x if mask is None else x + mask)
+    y = z - z.real.max(-1, keepdims=True)
+    xp.exp(y, out=y)
+    y /= y.sum(-1, keepdims=True)
+    y = y.astype(x.dtype, copy=False)
+    return y, Cache(y)
+
+
+def backward(dy: Array, cache: Cache) -> Array:
+    """dy ``(..., T)`` -> dx ``(..., T)``. The mask is a constant: it gets no gradient."""
+    (y,) = cache
+    dx = dy * y
+    dx -= y * dx.sum(-1, keepdims=True)
+    return dx
+
+
+def additive_mask(mask: Array, dtype: object) -> Array:
+    """A mask of real (1) and padded (0) positions as numbers to add to attention scores.
+
+    mask ``(B, T)``: which keys may be seen, the same for all queries -> ``(B, 1, 1, T)``.
+    mask ``(B, T, T)``: which keys each query may see -> ``(B, 1, T, T)``.
+    """
+    if mask.ndim not in (2, 3):
+        raise ValueError(f"attention mask: expected shape (B, T) or (B, T, T), got {mask.shape}")
+    hidden = (mask == 0).astype(dtype) * MASKED
+    return hidden[:, None, None, :] if mask.ndim == 2 else hidden[:, None, :, :]

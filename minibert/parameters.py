@@ -1,0 +1,148 @@
+"""Parameters: one contiguous slab, and a nested dict of named views into it.
+
+Gradients and the optimiser's moments are slabs of the same layout, so that zeroing, casting, summing over workers and
+stepping are each one operation over one array. Names are exactly those of the reference checkpoints; weights are stored
+``(out_features, in_features)``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert.backend import Array
+
+Tree = dict[str, Any]  # nested dict whose leaves are arrays: {"bert": {"embeddings": {...}}}
+
+
+class _Nothing:
+    """A gradient tree that nobody wants: falsy, and every key returns itself."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getitem__(self, key: str) -> _Nothing:
+        return self
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+#: Pass it as ``g``: layers then compute no parameter gradients. For frozen layers and attribution.
+NOTHING = _Nothing()
+
+
+class Slot(NamedTuple):
+    """Where one tensor lives in the slab."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+    decay: bool  # does weight decay apply to it?
+
+
+class Layout:
+    """The order of the tensors in a slab: decayed ones first, then biases and norms, each in the order given.
+
+    ``ties`` maps a name that has no tensor of its own to the name whose tensor it shares (the tied decoder).
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], ties: Mapping[str, str] | None = None) -> None:
+        ordered = sorted(shapes, key=lambda name: not _decays(name))  # stable: layer order within each part
+        self.slots: dict[str, Slot] = {}
+        start = 0
+        for name in ordered:
+            stop = start + int(np.prod(shapes[name], dtype=np.int64))
+            self.slots[name] = Slot(name, tuple(shapes[name]), start, stop, _decays(name))
+            start = stop
+        self.size = start
+        self.ties = {name: target for name, target in (ties or {}).items() if target in self.slots}
+
+    def tree(self, flat: Array) -> Tree:
+        """Nested dict of views into ``flat``; tied names are the same view under a second key."""
+        views = {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.slots.values()}
+        views.update({name: views[target] for name, target in self.ties.items()})
+        tree: Tree = {}
+        for name, view in views.items():
+            *path, leaf = name.split(".")
+            node = tree
+            for part in path:
+                node = node.setdefault(part, {})
+            node[leaf] = view
+        return tree
+
+
+class Parameters:
+    """A slab ``.flat`` (N,) and its views ``.tree``. ``parameters["bert"]`` is a subtree, ready for a layer."""
+
+    def __init__(self, layout: Layout, flat: Array) -> None:
+        if flat.shape != (layout.size,):
+            raise ValueError(f"slab: expected shape ({layout.size},) for {len(layout.slots)} tensors, got {flat.shape}")
+        self.layout = layout
+        self.flat = flat
+        self.tree = layout.tree(flat)
+
+    @classmethod
+    def zeros(cls, layout: Layout, xp: Any = np, dtype: Any = np.float32) -> Parameters:
+        """A slab of zeros on the device of ``xp``. Half precision on the CPU is a ValueError."""
+        if xp is np and np.dtype(dtype).kind in "fV" and np.dtype(dtype).itemsize < 4:
+            raise ValueError(f"dtype {np.dtype(dtype)} is for the GPU: on the CPU use float32 or float64")
+        return cls(layout, xp.zeros(layout.size, dtype=dtype))
+
+    def zeros_like(self) -> Parameters:
+        """A slab of zeros of the same layout, device and dtype: for gradients and moments."""
+        flat = self.flat.copy()
+        flat.fill(0)
+        return Parameters(self.layout, flat)
+
+    def astype(self, dtype: Any) -> Parameters:
+        """A copy in another precision."""
+        return Parameters(self.layout, self.flat.astype(dtype))
+
+    def to(self, xp: Any) -> Parameters:
+        """A copy on another device, from NumPy; or itself when it is there already."""
+        return self if xp is np else Parameters(self.layout, xp.asarray(self.flat))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.tree[key]
+
+    def __len__(self) -> int:
+        return self.layout.size
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        """``(checkpoint name, view)`` of every tensor that has a place of its own."""
+        for slot in self.layout.slots.values():
+            yield slot.name, self.flat[slot.start:slot.stop].reshape(slot.shape)
+
+
+def initialise(layout: Layout, scale: float = 0.02, seed: int = 0, dtype: Any = np.float32) -> Parameters:
+    """Fresh parameters as in the reference: weights from N(0, scale²) cut at two standard deviations, biases 0, norms 1.
+
+    Each tensor has a random stream of its own, keyed by the seed and its name: another head, or a shorter vocabulary,
+    leaves the start of every other tensor as it was. Source: ``modeling.py``, ``create_initializer``.
+    """
+    parameters = Parameters.zeros(layout, np, dtype)
+    for name, view in parameters.items():
+        if name.endswith("LayerNorm.weight"):
+            view.fill(1)
+        elif not name.endswith("bias"):
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode("ascii"))])
+            view[...] = _truncated_normal(rng, view.shape) * scale
+    return parameters
+
+
+def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal values, those beyond ±2 drawn again."""
+    values = rng.standard_normal(shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+    return values
+
+
+def _decays(name: str) -> bool:
+    """Weight decay applies to weights, not to biases and layer norms (reference: ``optimization.py``)."""
+    return not (name.endswith("bias") or "LayerNorm" in name)
