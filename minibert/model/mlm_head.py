@@ -1,0 +1,58 @@
+"""The masked-language-model head: which word stands here?
+
+::
+
+    t = layernorm(gelu(W·x + b))        logits = E·t + bias         E is the table of word embeddings, used a second time
+
+Only the masked positions, about 15 % of the tokens, are gathered and scored: over a vocabulary of 30,522 this product is the
+largest of a small model.
+
+Backward: the gather's is a scatter. The decoder's weight *is* the embedding table (one view under two names), so its gradient adds
+to that of the lookup by itself. Source: reference ``run_pretraining.py``, ``get_masked_lm_output``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minibert.backend import Array, get_xp
+from minibert.config import BertConfig
+from minibert.layers import embedding, gelu, layernorm, linear
+from minibert.parameters import Tree
+
+
+class Cache(NamedTuple):
+    x: Array  # (B, T, H)
+    positions: Array | None  # (M,)
+    dense: linear.Cache
+    gelu: gelu.Cache
+    norm: layernorm.Cache
+    decoder: linear.Cache
+
+
+def forward(x: Array, positions: Array | None, p: Tree, config: BertConfig) -> tuple[Array, Cache]:
+    """x ``(B, T, H)`` -> logits ``(M, V)`` at the flat ``positions`` b·T + t ``(M,)``, or ``(B, T, V)`` of all where it is None.
+
+    ``p``: transform.dense, transform.LayerNorm, decoder (weight tied to the word embeddings, bias tied to ``bias``).
+    """
+    rows = x if positions is None else x.reshape(-1, x.shape[-1]).take(positions, axis=0)  # (B, T, H) -> (M, H)
+    u, dense_cache = linear.forward(rows, p["transform"]["dense"])
+    a, gelu_cache = gelu.forward(u, config.hidden_act)
+    t, norm_cache = layernorm.forward(a, p["transform"]["LayerNorm"], config.layer_norm_eps)
+    logits, decoder_cache = linear.forward(t, p["decoder"])  # (M, H) -> (M, V)
+    return logits, Cache(x, positions, dense_cache, gelu_cache, norm_cache, decoder_cache)
+
+
+def backward(dlogits: Array, cache: Cache, p: Tree, g: Tree) -> Array:
+    """dlogits ``(M, V)`` or ``(B, T, V)`` -> dx ``(B, T, H)``."""
+    x, positions, *_ = cache
+    dt = linear.backward(dlogits, cache.decoder, p["decoder"], g["decoder"])
+    p, g = p["transform"], g["transform"]
+    da = layernorm.backward(dt, cache.norm, p["LayerNorm"], g["LayerNorm"])
+    du = gelu.backward(da, cache.gelu)
+    drows = linear.backward(du, cache.dense, p["dense"], g["dense"])
+    if positions is None:
+        return drows
+    dx = get_xp(x).zeros_like(x)
+    embedding.add_rows(dx.reshape(-1, dx.shape[-1]), positions, drows)
+    return dx
