@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
+from minibert.config import BertConfig
 from minibert.layers import (
     add_norm,
     attention,
@@ -27,9 +28,10 @@ from minibert.layers import (
     linear,
     softmax,
 )
-from minibert.parameters import NOTHING
+from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler
+from minibert.parameters import NOTHING, Layout
 
-B, T, H, A, I, V = 2, 5, 6, 3, 7, 11  # A divides H, as it must; otherwise all differ
+B, T, H, A, I, V, L = 4, 5, 6, 3, 7, 11, 2  # no two alike that could be mistaken for each other
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,12 @@ def causal(lengths: tuple[int, ...]) -> np.ndarray:
     return np.tril(np.ones((T, T), np.int64)) * padding(lengths)[:, None, :]
 
 
+IDS = np.array([[3, 1, 3, 0, 10], [3, 7, 1, 1, 3], [9, 9, 9, 9, 2], [4, 10, 3, 2, 4]])  # repeated ids; 5, 6 and 8 never
+TYPES = np.array([[0, 0, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 1]])
+PADDING = padding((3, 5, 4, 1))
+CAUSAL = causal((3, 5, 4, 1))
+
+
 def affine(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
     """Random weight and bias: (out, in) for a linear layer, (H,) for γ and β."""
     return {"weight": rng.standard_normal(shape), "bias": rng.standard_normal(shape[0])}
@@ -115,8 +123,7 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(embedding)
 def _(rng: np.random.Generator) -> dict:
-    ids = np.array([[3, 1, 3, 0, 10], [3, 7, 1, 1, 3]])  # 3 and 1 in both rows, most of the table never
-    return {"inputs": {"ids": ids}, "params": {"weight": rng.standard_normal((V, H))}}
+    return {"inputs": {"ids": IDS}, "params": {"weight": rng.standard_normal((V, H))}}
 
 
 @case(layernorm)
@@ -126,14 +133,14 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(softmax)
 def _(rng: np.random.Generator) -> dict:
-    mask = softmax.additive_mask(padding((3, 5)), np.float32)  # (B, 1, 1, T)
-    return {"inputs": {"x": 2 * rng.standard_normal((B, A, 4, T))}, "options": {"mask": mask}}
+    mask = softmax.additive_mask(PADDING, np.float32)  # (B, 1, 1, T)
+    return {"inputs": {"x": 2 * rng.standard_normal((B, A, 2, T))}, "options": {"mask": mask}}
 
 
 @case(softmax, "all-padding")
 def _(rng: np.random.Generator) -> dict:
-    mask = softmax.additive_mask(padding((0, 4)), np.float32)
-    x = 2 * rng.standard_normal((B, A, 4, T))
+    mask = softmax.additive_mask(padding((0, 5, 4, 0)), np.float32)
+    x = 2 * rng.standard_normal((B, A, 2, T))
     # x - 10000 keeps twelve digits of x at most: a larger step lets them count
     return {"inputs": {"x": x}, "options": {"mask": mask}, "step": 3e-4}
 
@@ -179,48 +186,116 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(attention_probs)
 def _(rng: np.random.Generator) -> dict:
-    options = {"mask": softmax.additive_mask(padding((3, 5)), np.float32), "rate": 0.3, "key": dropout.Key(7)}
+    options = {"mask": softmax.additive_mask(PADDING, np.float32), "rate": 0.3, "key": dropout.Key(7)}
     return {"inputs": {"scores": 2 * rng.standard_normal((B, A, T, T))}, "options": options}
 
 
-def _attention(rng: np.random.Generator, mask: np.ndarray, **gates: np.ndarray) -> dict:
-    """Attention over (B, T, H) with both its outputs; ``gates`` are floating arrays that forward takes by name."""
-    fixed = {"heads": A, "mask": softmax.additive_mask(mask, np.float32), "rate": 0.2, "key": dropout.Key(11)}
+def opened(module: ModuleType, fixed: dict[str, Any], gates: dict[str, np.ndarray]) -> Pair:
+    """Attention, or a block of it, with both its outputs; ``gates`` are floating arrays that forward takes by name."""
 
     def forward(x, *arguments):
         *values, p = arguments
-        return attention.forward(x, p, **fixed, **dict(zip(gates, values)))
+        return module.forward(x, p, **fixed, **dict(zip(gates, values)))
 
     def backward(dy, cache, p, g):
-        dcontext, dweights = dy
-        return attention.backward(dcontext, cache, p, g, dweights)
+        dx, dweights = dy
+        return module.backward(dx, cache, p, g, dweights)
 
-    inputs = {"x": rng.standard_normal((B, T, H)), **gates}
-    params = {name: affine(rng, H, H) for name in ("query", "key", "value")}
-    zero = {} if "override" in gates else {"key.bias": "query.bias"}  # softmax ignores a number added to a whole row
-    return {"layer": Pair(forward, backward), "inputs": inputs, "params": params, "zero": zero}
+    return Pair(forward, backward)
+
+
+def _attention(rng: np.random.Generator, mask: np.ndarray = PADDING, **gates: np.ndarray) -> dict:
+    fixed = {"heads": A, "mask": softmax.additive_mask(mask, np.float32), "rate": 0.2, "key": dropout.Key(11)}
+    return {
+        "layer": opened(attention, fixed, gates),
+        "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
+        "params": {name: affine(rng, H, H) for name in ("query", "key", "value")},
+        "zero": {} if "override" in gates else {"key.bias": "query.bias"},  # softmax ignores what all of a row share
+    }
 
 
 @case(attention)
 def _(rng: np.random.Generator) -> dict:
-    return _attention(rng, padding((3, 5)))
+    return _attention(rng)
 
 
 @case(attention, "causal")
 def _(rng: np.random.Generator) -> dict:
-    return _attention(rng, causal((3, 5)))
+    return _attention(rng, CAUSAL)
 
 
 @case(attention, "head-mask")
 def _(rng: np.random.Generator) -> dict:
-    return _attention(rng, padding((3, 5)), head_mask=rng.standard_normal(A))
+    return _attention(rng, head_mask=rng.standard_normal(A))
 
 
 @case(attention, "head-mask-2d")
 def _(rng: np.random.Generator) -> dict:
-    return _attention(rng, padding((3, 5)), head_mask=rng.standard_normal((B, A)))
+    return _attention(rng, head_mask=rng.standard_normal((B, A)))
 
 
 @case(attention, "override")
 def _(rng: np.random.Generator) -> dict:
-    return _attention(rng, padding((3, 5)), head_mask=rng.standard_normal(A), override=rng.random((B, A, T, T)))
+    return _attention(rng, head_mask=rng.standard_normal(A), override=rng.random((B, A, T, T)))
+
+
+# --- composites ------------------------------------------------------------------------------------------------------
+
+CONFIG = BertConfig(
+    vocab_size=V,
+    hidden_size=H,
+    num_hidden_layers=L,
+    num_attention_heads=A,
+    intermediate_size=I,
+    hidden_dropout_prob=0.2,
+    attention_probs_dropout_prob=0.3,
+    max_position_embeddings=8,
+    type_vocab_size=2,
+)
+PRE_LN = CONFIG.replace(norm_first=True, hidden_act="gelu_new")
+
+
+def random_tree(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], ties: dict[str, str] | None = None) -> dict:
+    """Parameters of these shapes, biases and norms too, as a tree of dotted names."""
+    layout = Layout(shapes, ties)
+    return layout.tree(rng.standard_normal(layout.size) * 0.7)
+
+
+def key_biases(prefix: str = "", layers: int = L) -> dict[str, str]:
+    """``zero`` of all layers: a number added to all keys moves no probability."""
+    names = [f"{prefix}layer.{i}.attention.self" for i in range(layers)]
+    return {f"{name}.key.bias": f"{name}.query.bias" for name in names}
+
+
+def _block(rng: np.random.Generator, module: ModuleType, config: BertConfig, **gates: np.ndarray) -> dict:
+    fixed = {"config": config, "mask": softmax.additive_mask(PADDING, np.float32), "key": dropout.Key(13)}
+    return {
+        "layer": opened(module, fixed, gates),
+        "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
+        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"]["layer"]["0"],
+        "zero": {} if "override" in gates else {"attention.self.key.bias": "attention.self.query.bias"},
+    }
+
+
+@case(block)
+def _(rng: np.random.Generator) -> dict:
+    return _block(rng, block, CONFIG, head_mask=rng.standard_normal(A))
+
+
+@case(block, "override")
+def _(rng: np.random.Generator) -> dict:
+    return _block(rng, block, CONFIG, override=rng.random((B, A, T, T)))
+
+
+@case(block_pre_ln)
+def _(rng: np.random.Generator) -> dict:
+    return _block(rng, block_pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
+
+
+@case(embeddings)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(
+        lambda p: embeddings.forward(IDS, TYPES, p, CONFIG, dropout.Key(17)),
+        lambda dy, cache, p, g: embeddings.backward(dy, cache, p, g) and None,
+    )
+    return {"layer": layer, "inputs": {}, "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"]}

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-PAIRS, ORDER, MASKS, SPLIT = range(1, 5)  # what the numbers are for: no two uses share a stream
+PAIRS, ORDER, MASKS = range(1, 4)  # what the numbers are for: no two uses share a stream
 
 
 def philox(seed: int, use: int, epoch: int = 0, index: int = 0) -> np.random.Philox:
     """The bit generator at the start of the stream that this key names; every part is an integer in [0, 2**64).
 
-    Raises ValueError for a negative seed, which Philox has no key for.
+    Raises ValueError for a seed outside that range.
     """
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, got {seed}")
     return np.random.Philox(key=(seed, use), counter=(0, 0, index, epoch))
 
 
