@@ -1,0 +1,195 @@
+"""The English that every Python carries: its language reference and the docstrings of its standard library.
+
+Both are written for a terminal, in a light markup between lists, tables, grammar and code. What is kept of them is
+whole English sentences, without markup; everything else is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from minibert.data.sentences import split_sentences
+
+# Folders that hold tests, other people's packages, copies of something else, or generated tables.
+_SKIPPED = frozenset(
+    "test tests idlelib lib2to3 site-packages dist-packages turtledemo encodings pydoc_data ensurepip "
+    "lib-dynload __pycache__ __phello__".split()
+)
+
+
+def documents() -> list[list[str]]:
+    """One document (a list of sentences) for each topic of the language reference and each module, in a fixed order.
+
+    Modules are read as source text with ``ast``, never imported. A sentence that occurs again, in another topic or a
+    copied docstring, is kept the first time only. Raises FileNotFoundError where this Python has no source files.
+    """
+    seen: set[str] = set()
+    result = []
+    for text in [*_topics(), *_modules()]:
+        document = []
+        for sentence in prose(text):
+            key = sentence.casefold()
+            if key not in seen:
+                seen.add(key)
+                document.append(sentence)
+        if len(document) > 1:
+            result.append(document)
+    return result
+
+
+def version() -> str:
+    """Of this Python, "3.12.1"."""
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+def _topics() -> Iterator[str]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:  # some distributions leave it out
+        return
+    # Topics contain one another. The shortest first: each text is then met where it is on its own.
+    for name in sorted(topics, key=lambda name: (len(topics[name]), name)):
+        yield re.sub(r'"([^"\n]+)"', r"\1", topics[name])  # "…" is how the reference prints code
+
+
+def _modules() -> Iterator[str]:
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    found = False
+    for path in _sources(folder):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about escapes in other people's strings
+                tree = ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        found = True
+        yield "\n\n\n".join(_docstrings(tree))
+    if not found:
+        raise FileNotFoundError(
+            f"this Python keeps no source files of its standard library in {folder}, so there is no 'python-docs' "
+            "corpus here; give a text file or a folder of text files"
+        )
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("config-"))
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield Path(parent, name)
+
+
+def _docstrings(node: ast.AST) -> Iterator[str]:
+    """The docstrings of a module and of the classes and functions in it, from top to bottom."""
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        docstring = ast.get_docstring(node)
+        if docstring:
+            yield docstring
+    for field in ("body", "orelse", "handlers", "finalbody"):
+        for child in getattr(node, field, ()):
+            yield from _docstrings(child)
+
+
+_NOT_TEXT = re.compile(
+    r"""\s* (?: >>> | \.\.\.(?:\s|$) | \.\.\s | \$\s | [+|] | .*::= | .*\s\|\s*$ )""", re.VERBOSE
+)  # doctest and shell prompts, reST directives, tables, grammar
+_RULE = re.compile(r"""\s*([=\-*~^#_"'.+])\1{2,}[\s=\-]*$""")  # the line under a title, or of a table
+_BULLET = re.compile(r"""\s*(?: [*+\-•o] | [(\[]?(?:\d{1,2}|[a-z])[.)\]] | \#\. )\s+(?=\S)""", re.VERBOSE)
+_ENTRY = re.compile(
+    r"""\s* (?: [:@]\w[\w\s,*.\[\]]*:(?:\s|$)           # :param name: …
+      | [\w.*,\[\]()='"<>/|-]+ (?:\s\([^)]*\))? \s*(?::|\s--?|\s=|\s{2,})\s+\S   # name: …   name -- …   name  …
+      | [\w.]+\([^)]*\)?\s*(?:->.*|:|--.*)?$ )            # name(arguments) -> result
+    """,
+    re.VERBOSE,
+)
+_MARKUP = [
+    (re.compile(r":[\w:+-]+:`[~!]?([^`<]*?)\s*(?:<[^`>]*>)?`"), r"\1"),  # :func:`~os.walk`
+    (re.compile(r"`([^`<]*?)\s*<[^`>]*>`_*"), r"\1"),  # `text <address>`_
+    (re.compile(r"``([^`]*)``|`([^`']*)[`']_*"), r"\1\2"),
+    (re.compile(r"(?<![\w*])\*{1,2}([^\s*](?:[^*]*[^\s*])?)\*{1,2}(?!\w)"), r"\1"),  # *emphasis*, **strong**
+    (re.compile(r"\s?\[\d+\]"), ""),  # footnotes
+    (re.compile(r"^(?:New|Added|Changed|Deprecated) (?:in|since) version [\d.]+(?:, will be removed in [\w .]+)?:\s*"), ""),
+    (re.compile(r"^(?:Note|Warning|CPython implementation detail|Programmer's note):\s*", re.I), ""),
+    (re.compile("[“”]"), '"'),
+    (re.compile("[‘’]"), "'"),
+]
+
+
+def prose(text: str) -> Iterator[str]:
+    """The whole English sentences of a text in reST or docstring style, one after another, without markup."""
+    for paragraph, is_summary in _paragraphs(text):
+        for pattern, replacement in _MARKUP:
+            paragraph = pattern.sub(replacement, paragraph)
+        if is_summary and re.search(r"\w\)?$", paragraph):
+            paragraph += "."  # "Return the number of items": a sentence by convention
+        for sentence in split_sentences(paragraph):
+            if sentence.count("(") != sentence.count(")"):  # (One sentence of several between brackets.
+                sentence = sentence.removeprefix("(").removesuffix(")")
+            if _is_english(sentence):
+                yield sentence
+
+
+def _paragraphs(text: str) -> Iterator[tuple[str, bool]]:
+    """Runs of lines with the same indentation, and whether they are the first of a docstring; no code, tables, titles."""
+    lines: list[str] = []
+    indent, blank, in_code, summary = 0, 2, False, True
+    for line in [*text.expandtabs().split("\n"), ""]:
+        if not line.strip():
+            if lines:
+                yield " ".join(lines), summary
+                summary = False
+            lines, in_code, blank = [], False, blank + 1
+            continue
+        if blank > 1:
+            summary = True
+        blank = 0
+        if in_code or _NOT_TEXT.match(line):
+            if lines:
+                yield " ".join(lines), False
+            lines, in_code = [], True
+            continue
+        if _RULE.match(line):
+            lines = []
+            continue
+        bullet = _BULLET.match(line)
+        at = bullet.end() if bullet else len(line) - len(line.lstrip())
+        if lines and (bullet or at != indent or _ENTRY.match(line)):
+            yield " ".join(lines), summary
+            lines, summary = [], False
+        if _ENTRY.match(line):
+            summary = False
+        lines.append(line[at:].strip())
+        indent = at
+
+
+_WHOLE = re.compile(
+    r"""["'(]* (?: [A-Z]
+      | [\w.]+ (?:\(\))? \s (?:is|are|was|can|may|must|will|should|has|does|returns|specifies|defaults)\s )  # name is …
+      .* [.!?]["')]*$""",
+    re.VERBOSE,
+)
+_CODE = re.compile(
+    r"""[{}\\|^~@#$%] | https?: | \.\. | -- | \s=\s | >>> | ^\w+:\s | [A-Z]{3,}\s[A-Z]{3,}\s[A-Z]{3,}""", re.VERBOSE
+)
+_WORD = re.compile(r"""["'(]*[A-Za-z]+(?:['-][A-Za-z]+)*["')]*[.,;:!?]*["')]*$""")
+_FUNCTION_WORDS = frozenset(
+    "the a an of is are be to in and that for it this if with not or by as on at from was can will may has have".split()
+)
+
+
+def _is_english(sentence: str) -> bool:
+    """Whether this reads as a whole sentence: it begins and ends like one and is mostly ordinary words."""
+    words = sentence.split()
+    if not 3 <= len(words) <= 100 or not _WHOLE.match(sentence) or _CODE.search(sentence):
+        return False
+    if sentence.count("(") != sentence.count(")") or sentence.count('"') % 2 or not sentence.isprintable():
+        return False
+    plain = sum(1 for word in words if _WORD.match(word))
+    return plain >= 0.7 * len(words) and any(word.lower() in _FUNCTION_WORDS for word in words)
