@@ -144,7 +144,7 @@ def _documents(text: str, layout: Layout, alone: bool = True) -> list[list[str]]
     blocks = [block for block in ([line for line in block if line] for block in blocks) if block]
     if layout == "prose":
         return _cut([_sentences(" ".join(block)) for block in blocks], size)
-    return blocks if len(blocks) > 1 else _cut(blocks, size)
+    return blocks if len(blocks) > 1 else _cut([[line] for block in blocks for line in block], size)
 
 
 def _sentences(paragraph: str) -> list[str]:
