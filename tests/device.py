@@ -34,7 +34,7 @@ _NO_FUNCTIONS = frozenset("""
     random nested_iters
 """.split())
 _NO_METHODS = frozenset("base byteswap ctypes data dump dumps flat getfield resize setfield setflags to_device tofile tostring".split())
-_NO_KEYWORDS = frozenset(("where", "initial", "mode", "subok", "order_by"))
+_NO_KEYWORDS = frozenset(("where", "initial", "mode"))
 _CREATE = frozenset("array asarray ascontiguousarray asfortranarray".split())  # these read the host
 _WAIT = frozenset("argwhere bincount compress extract flatnonzero item nonzero tolist unique".split())  # the host must know a number
 
