@@ -1,0 +1,115 @@
+"""``.safetensors`` files: named arrays, and a few strings beside them.
+
+The format is short: 8 bytes with the length n of the header (little-endian), n bytes of JSON, then the raw numbers, one array
+after another::
+
+    {"__metadata__": {"format": "pt"}, "a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, …}
+
+It is written here by hand, array by array, straight from where the numbers are: no second copy in memory, equal contents give
+equal bytes, and a full disk is an OSError that costs nothing. The ``safetensors`` library reads it, and checks what it reads.
+Source: the format's description at https://github.com/huggingface/safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from minibert.files import writing
+
+_CODES = {np.dtype(kind): code for code, kind in {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}.items()}
+
+
+def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write NumPy arrays under their names, and ``metadata``, to ``path``: all of it, or nothing.
+
+    Wide types come first, so that every array starts at a multiple of its item size; within a type the given order stays.
+    """
+    arrays = dict(sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize))
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    start = 0
+    for name, x in arrays.items():
+        if x.dtype not in _CODES:
+            raise TypeError(f"tensor {name}: dtype {x.dtype} has no place in a safetensors file; convert it with astype first")
+        header[name] = {"dtype": _CODES[x.dtype], "shape": list(x.shape), "data_offsets": [start, start + x.nbytes]}
+        start += x.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with writing(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for x in arrays.values():
+            file.write(np.ascontiguousarray(x).data)
+
+
+class Reader:
+    """An open file: ``.shapes`` (name -> shape), ``.metadata`` (dict of strings); ``reader[name]`` reads one array."""
+
+    def __init__(self, path: Path, file: safe_open) -> None:
+        self.path = path
+        self._file = file
+        self.metadata: dict[str, str] = file.metadata() or {}
+        self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half."""
+        kind = self._file.get_slice(name).get_dtype()
+        if kind == "BF16":
+            return (self._raw(name).view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(self.shapes[name])
+        try:
+            return self._file.get_tensor(name)
+        except (TypeError, AttributeError, SafetensorError):  # what the library says of 8-bit floats depends on its version
+            raise ValueError(f"{self.path}: tensor {name} is of type {kind}, which cannot be read here; "
+                             "save the model in float32 or float16") from None
+
+    def _raw(self, name: str) -> np.ndarray:
+        with open(self.path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            start, stop = json.loads(file.read(length))[name]["data_offsets"]
+            file.seek(8 + length + start)
+            return np.frombuffer(file.read(stop - start), np.uint8)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
+    """Open a file to read from.
+
+    Raises FileNotFoundError, and ValueError for a file that was cut short or is something else: what was expected and found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        file = safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {_what_is_wrong(path)} ({error})") from None
+    with file:
+        yield Reader(path, file)
+
+
+def _what_is_wrong(path: Path) -> str:
+    """Why the library refused the file, as far as its size and first bytes tell."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(16)
+        length = int.from_bytes(start[:8], "little")
+        if size < 8 or (start[8:9] == b"{" and size < 8 + length):
+            return f"the file was cut short: {size} bytes, fewer than its header alone needs; copy or download it again"
+        if start[8:9] != b"{":
+            return f"this is not a safetensors file (it starts with {start[:8]!r}); expected a file written as model.safetensors"
+        file.seek(8)
+        try:
+            header = json.loads(file.read(length))
+            end = 8 + length + max((x["data_offsets"][1] for name, x in header.items() if name != "__metadata__"), default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return "the header of this safetensors file is damaged; copy or download it again"
+    if size < end:
+        return f"the file was cut short: expected {end} bytes, found {size}; copy or download it again"
+    return f"this safetensors file is damaged: expected {end} bytes, found {size}; copy or download it again"

@@ -1,0 +1,82 @@
+"""A folder that we save opens in transformers as it is, with the same numbers; and one that transformers saved opens here."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from minibert import pretrained  # noqa: E402
+from minibert.config import BertConfig  # noqa: E402
+from minibert.layers.cross_entropy import IGNORE  # noqa: E402
+from minibert.model import pretraining  # noqa: E402
+from minibert.text import Tokenizer, Vocabulary  # noqa: E402
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+          "the", "an", "exception", "."]
+TEXTS = ["The [MASK] raises an exception.", "an exception"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = BertConfig(vocab_size=len(TOKENS), hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40,
+                        max_position_embeddings=32)
+    parameters = pretraining.initial_parameters(config, seed=3)
+    rng = np.random.default_rng(0)
+    for name, view in parameters.items():  # biases and norms too: zeros and ones hide mistakes
+        view += rng.normal(0, 0.2, view.shape).astype(np.float32)
+        assert view.any(), name
+    return config, parameters, Tokenizer(Vocabulary(TOKENS), max_length=32)
+
+
+def ours(config, parameters, tokenizer):
+    ids, types, mask = tokenizer.batch([tokenizer.encode(text, "the exception.") for text in TEXTS])
+    labels = np.where(ids > 6, ids, IGNORE)
+    out, _ = pretraining.forward(pretraining.Inputs(ids, types, mask, labels=labels, next_labels=np.array([0, 1])), parameters.tree, config)
+    return ids, types, mask, labels, out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_transformers_opens_it_with_the_same_logits(model, tmp_path, dtype):
+    config, parameters, tokenizer = model
+    pretrained.save(tmp_path, *model, dtype=dtype)
+    if dtype == np.float16:  # the rounding is the file's: compare with what it holds
+        parameters = pretrained.load(tmp_path).parameters
+    ids, types, mask, labels, out = ours(config, parameters, tokenizer)
+
+    theirs, report = transformers.BertForPreTraining.from_pretrained(tmp_path, output_loading_info=True, dtype=torch.float32)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    with torch.no_grad():
+        expected = theirs.eval()(input_ids=torch.tensor(ids), token_type_ids=torch.tensor(types), attention_mask=torch.tensor(mask),
+                                 labels=torch.tensor(labels), next_sentence_label=torch.tensor([0, 1]))
+    np.testing.assert_allclose(out.logits[mask == 1], expected.prediction_logits.numpy()[mask == 1], atol=1e-4)
+    np.testing.assert_allclose(out.next_logits, expected.seq_relationship_logits.numpy(), atol=1e-4)
+    assert out.loss == pytest.approx(expected.loss.item(), abs=1e-4)
+
+
+def test_auto_tokenizer_gives_the_same_ids(model, tmp_path):
+    pretrained.save(tmp_path, *model)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in [*TEXTS, "Xylophón, the_ [MASK] zzz!"]:
+        assert theirs(text)["input_ids"] == model[2].encode(text).ids
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", "BertModel"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_what_transformers_saved_opens_here(model, tmp_path, kind, dtype):
+    config, parameters, tokenizer = model
+    pretrained.save(tmp_path / "ours", *model)
+    theirs = getattr(transformers, kind).from_pretrained(tmp_path / "ours", dtype=getattr(torch, dtype))
+    theirs.save_pretrained(tmp_path / "theirs")
+    tokenizer.save(tmp_path / "theirs")
+
+    loaded = pretrained.load(tmp_path / "theirs")
+    assert loaded.config.replace(unknown={}) == config.replace(unknown={})
+    there = {"BertForPreTraining": "", "BertForMaskedLM": "bert.pooler cls.seq_relationship", "BertModel": "cls."}[kind].split()
+    digits = {"float32": 0, "float16": 1e-3, "bfloat16": 8e-3}[dtype]
+    for (name, got), (_, expected) in zip(loaded.parameters.items(), parameters.items()):
+        if name.startswith(tuple(there)):
+            assert any(name in note for note in loaded.notes), name
+        else:
+            np.testing.assert_allclose(got, expected, rtol=digits, atol=digits / 100)
+    assert bool(loaded.notes) == bool(there)
