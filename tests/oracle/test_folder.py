@@ -7,32 +7,23 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from minibert import pretrained  # noqa: E402
-from minibert.config import BertConfig  # noqa: E402
 from minibert.layers.cross_entropy import IGNORE  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
-from minibert.text import Tokenizer, Vocabulary  # noqa: E402
+from tests import tiny_model  # noqa: E402
 
-TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
-          "the", "an", "exception", "."]
 TEXTS = ["The [MASK] raises an exception.", "an exception"]
 
 
 @pytest.fixture(scope="module")
 def model():
-    config = BertConfig(vocab_size=len(TOKENS), hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40,
-                        max_position_embeddings=32)
-    parameters = pretraining.initial_parameters(config, seed=3)
-    rng = np.random.default_rng(0)
-    for name, view in parameters.items():  # biases and norms too: zeros and ones hide mistakes
-        view += rng.normal(0, 0.2, view.shape).astype(np.float32)
-        assert view.any(), name
-    return config, parameters, Tokenizer(Vocabulary(TOKENS), max_length=32)
+    return tiny_model.make(hidden_size=24, num_hidden_layers=3, intermediate_size=40)
 
 
 def ours(config, parameters, tokenizer):
     ids, types, mask = tokenizer.batch([tokenizer.encode(text, "the exception.") for text in TEXTS])
     labels = np.where(ids > 6, ids, IGNORE)
-    out, _ = pretraining.forward(pretraining.Inputs(ids, types, mask, labels=labels, next_labels=np.array([0, 1])), parameters.tree, config)
+    inputs = pretraining.Inputs(ids, types, mask, labels=labels, next_labels=np.array([0, 1]))
+    out, _ = pretraining.forward(inputs, parameters.tree, config)
     return ids, types, mask, labels, out
 
 
@@ -47,7 +38,7 @@ def test_transformers_opens_it_with_the_same_logits(model, tmp_path, dtype):
     theirs, report = transformers.BertForPreTraining.from_pretrained(tmp_path, output_loading_info=True, dtype=torch.float32)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     with torch.no_grad():
-        expected = theirs.eval()(input_ids=torch.tensor(ids), token_type_ids=torch.tensor(types), attention_mask=torch.tensor(mask),
+        expected = theirs.eval()(torch.tensor(ids), token_type_ids=torch.tensor(types), attention_mask=torch.tensor(mask),
                                  labels=torch.tensor(labels), next_sentence_label=torch.tensor([0, 1]))
     np.testing.assert_allclose(out.logits[mask == 1], expected.prediction_logits.numpy()[mask == 1], atol=1e-4)
     np.testing.assert_allclose(out.next_logits, expected.seq_relationship_logits.numpy(), atol=1e-4)
