@@ -55,8 +55,8 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
     """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v.
 
     ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
-    ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P: neither
-    queries, keys nor dropout then play a part.
+    ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P:
+    neither queries, keys nor dropout then play a part.
     """
     value, v_cache = linear.forward(x, p["value"])
     v = _split(value, heads)  # (B, T, H) -> (B, A, T, D)

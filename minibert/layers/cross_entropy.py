@@ -2,12 +2,14 @@
 
 ::
 
-    loss = 1/count · Σ_n -log softmax(x_n)[label_n]  =  1/count · Σ_n (log Σ_v exp(x_nv - m_n) - (x_n,label - m_n)),  m_n = max x_n
+    loss = 1/count · Σ_n -log softmax(x_n)[label_n]
+         = 1/count · Σ_n (log Σ_v exp(x_nv - m_n) - (x_n,label - m_n))          m_n = max_v x_nv
 
 over the rows whose label is not ``IGNORE``. The count is the caller's: a batch cut into micro-batches divides every part by the
 count of the whole, so that the parts sum to the loss of the whole. A count of zero gives a loss and gradients of zero.
 
-Backward: ``∂/∂x_v log Σ exp(x) = softmax(x)_v``, so ``dx_nv = dloss/count · (softmax(x_n)_v - [v = label_n])``, zero in ignored rows.
+Backward: ``∂/∂x_v log Σ exp(x) = softmax(x)_v``, so ``dx_nv = dloss/count · (softmax(x_n)_v - [v = label_n])``, and zero in
+ignored rows.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
             layers: Sequence[encoder.Layer] | None = None) -> tuple[Output, Cache]:
     """ids ``(B, T)`` or word vectors ``(B, T, H)``, token_type_ids ``(B, T)`` -> Output.
 
-    ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree ``bert``.
-    ``head_mask``, ``hidden``, ``attentions``, ``layers``: see ``encoder``. Without a ``key`` nothing is dropped.
+    ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
+    ``bert``. ``head_mask``, ``hidden``, ``attentions``, ``layers``: see ``encoder``. Without a ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(ids, token_type_ids, p["embeddings"], config, key and key.at(0))
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)

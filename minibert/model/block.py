@@ -5,7 +5,8 @@
     h = layernorm(x + dropout(Wo·attention(x)))
     y = layernorm(h + dropout(W2·gelu(W1·h)))                    H -> I -> H
 
-Backward is forward read upside down. x and h are each read twice (by the sublayer and by the residual): their gradients are added.
+Backward is forward read upside down. x and h are each read twice (by the sublayer and by the residual): their gradients are
+added.
 
 Source: Devlin et al. 2018 after Vaswani et al. 2017, section 3.1; reference ``modeling.py``, ``transformer_model``.
 """

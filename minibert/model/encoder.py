@@ -4,13 +4,13 @@
 
     x₀ -> block₀ -> x₁ -> … -> block_{L-1} -> x_L            L blocks, L+1 hidden states
 
-The list is the caller's: ``stack`` makes the usual one, and any other list of ``(block, p, g)`` runs as well. Leave some out (early
-exit), repeat one (shared layers), give ``NOTHING`` for g (frozen), wrap one in ``recompute``, put in a block of your own. The list
-travels in the cache, so that backward walks the same blocks in reverse.
+The list is the caller's: ``stack`` makes the usual one, and any other list of ``(block, p, g)`` runs as well. Leave some out
+(early exit), repeat one (shared layers), give ``NOTHING`` for g (frozen), wrap one in ``recompute``, put in a block of your
+own. The list travels in the cache, so that backward walks the same blocks in reverse.
 
 Everything floating can be put in from outside and asked for its gradient: the first hidden state, the state entering any layer
-(``hidden``), the attention of any layer (``attentions``), the gates of the heads (``head_mask``). Everything that comes out takes an
-upstream gradient.
+(``hidden``), the attention of any layer (``attentions``), the gates of the heads (``head_mask``). Everything that comes out
+takes an upstream gradient.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array |
             attentions: Mapping[int, Array] | None = None) -> tuple[tuple[list[Array], list[Array]], Cache]:
     """x ``(B, T, H)`` -> L+1 hidden states ``(B, T, H)`` and L attention weights ``(B, A, T, T)``.
 
-    ``mask``: additive, ``(B, 1, 1 or T, T)``. ``head_mask``: ``(L, A)`` or ``(L, B, A)``. ``hidden[i]`` replaces the state entering
-    layer i, ``attentions[i]`` the probabilities of layer i.
+    ``mask``: additive, ``(B, 1, 1 or T, T)``. ``head_mask``: ``(L, A)`` or ``(L, B, A)``. ``hidden[i]`` replaces the state
+    entering layer i, ``attentions[i]`` the probabilities of layer i.
     """
     hidden, attentions = hidden or {}, attentions or {}
     _check(x, len(layers), config.num_attention_heads, head_mask, hidden, attentions)

@@ -7,8 +7,8 @@
 Only the masked positions, about 15 % of the tokens, are gathered and scored: over a vocabulary of 30,522 this product is the
 largest of a small model.
 
-Backward: the gather's is a scatter. The decoder's weight *is* the embedding table (one view under two names), so its gradient adds
-to that of the lookup by itself. Source: reference ``run_pretraining.py``, ``get_masked_lm_output``.
+Backward: the gather's is a scatter. The decoder's weight *is* the embedding table (one view under two names), so its gradient
+adds to that of the lookup by itself. Source: reference ``run_pretraining.py``, ``get_masked_lm_output``.
 """
 
 from __future__ import annotations

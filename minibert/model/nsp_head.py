@@ -1,7 +1,8 @@
 """The next-sentence head: does the second sentence follow the first? ``logits = W·pooled + b``, two classes.
 
 As in the reference, class 0 means "it follows" and class 1 "it was drawn at random" (several tutorials have it the other way
-round). The head is one linear layer over the pooled vector. Source: reference ``run_pretraining.py``, ``get_next_sentence_output``.
+round). The head is one linear layer over the pooled vector. Source: reference ``run_pretraining.py``,
+``get_next_sentence_output``.
 """
 
 from __future__ import annotations

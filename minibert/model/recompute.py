@@ -1,6 +1,7 @@
 """Recomputation: keep a block's inputs instead of its activations, and run forward again when backward needs them.
 
-One more forward pass buys the memory of all that lies between. Nothing random stands in the way: the same key drops the same numbers.
+One more forward pass buys the memory of all that lies between. Nothing random stands in the way: the same key drops the same
+numbers.
 
 Example::
 

@@ -1,0 +1,95 @@
+"""``training_state.safetensors``: one file that suffices to go on with a run exactly.
+
+It holds three slabs (the weights and the two moments, in full precision) and, as one JSON string, everything else: settings,
+configuration, vocabulary, counters. There is no state of a random generator in it: whatever is random follows from the seed and
+the counters. The file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minibert.backend import to_numpy
+from minibert.config import BertConfig
+from minibert.model import pretraining
+from minibert.parameters import Parameters
+from minibert.pretrained import tensors
+from minibert.text.tokenizer import Tokenizer
+from minibert.text.vocabulary import Vocabulary
+from minibert.training.options import Settings
+
+FILE = "training_state.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    step: int = 0  # steps done
+    total: int = 0  # steps in all
+    epoch: int = 0  # where the stream of examples stands
+    index: int = 0
+    tokens: int = 0  # read so far
+    seconds: float = 0.0  # spent so far
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the file holds."""
+
+    settings: Settings
+    config: BertConfig
+    tokenizer: Tokenizer
+    corpus_sha256: str
+    progress: Progress
+    parameters: Parameters
+    m: Parameters
+    v: Parameters
+
+
+def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write the training state into a run's folder."""
+    state = {
+        "settings": asdict(checkpoint.settings),
+        "config": checkpoint.config.to_dict(),
+        "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
+        "cased": not checkpoint.tokenizer.lower_case,
+        "corpus_sha256": checkpoint.corpus_sha256,
+        "progress": asdict(checkpoint.progress),
+    }
+    slabs = {"parameters": checkpoint.parameters, "m": checkpoint.m, "v": checkpoint.v}
+    tensors.write(Path(folder) / FILE, {name: to_numpy(slab.flat) for name, slab in slabs.items()},
+                  {"state": json.dumps(state, ensure_ascii=False)})
+
+
+def load(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a run's training state.
+
+    Raises FileNotFoundError where the folder has none, ValueError for a file that is damaged or does not fit itself.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}")
+    with tensors.opened(path) as file:
+        try:
+            state = json.loads(file.metadata["state"])
+            config = BertConfig.from_dict(state["config"])
+            settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
+            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source=path), lower_case=not state["cased"],
+                                  max_length=config.max_position_embeddings)
+            progress = Progress(**state["progress"])
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
+        layout = pretraining.layout(config)
+        slabs = []
+        for name in ("parameters", "m", "v"):
+            found = file.shapes.get(name)
+            if found != (layout.size,):
+                raise ValueError(f"{path}: expected {name} of shape ({layout.size},) for its configuration, found {found}")
+            slabs.append(Parameters(layout, np.array(file[name])))
+    return Checkpoint(settings, config, tokenizer, state["corpus_sha256"], progress, *slabs)

@@ -1,0 +1,251 @@
+"""``minibert train``: from texts to a run's folder.
+
+::
+
+    read the corpus -> learn a vocabulary -> report -> train, look at held-out text, save -> curves and guesses
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minibert
+from minibert import backend
+from minibert.config import BertConfig
+from minibert.data import batches, corpora, report
+from minibert.model import pretraining
+from minibert.parameters import Parameters
+from minibert.pretrained import folder
+from minibert.text import learn
+from minibert.text.tokenizer import Tokenizer
+from minibert.text.vocabulary import Vocabulary
+from minibert.training import checkpoint, guesses
+from minibert.training.adamw import AdamW
+from minibert.training.checkpoint import Checkpoint, Progress
+from minibert.training.engine import Engine
+from minibert.training.options import DEFAULT_STEPS, Settings, given_options, settings_of
+from minibert.training.trainer import Trainer
+from minibert.training.workers import Workers, describe_blas, keep_freed_memory
+
+Say = Callable[[str], None]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments of ``train`` ask for. The exit code: 0 done, 130 interrupted and saved."""
+    keep_freed_memory()
+    if args.resume:
+        return _resume(args)
+    settings = settings_of(args)
+    if args.overfit_batch:
+        return _overfit(args, settings)
+    out = _new_folder(args.out)
+    say = _log(out / "log.txt")
+    started = datetime.datetime.now()
+    xp, device = backend.choose(args.device)
+    with Workers(args.threads) as workers:
+        _head(say, settings, workers, device)
+        corpus, documents, held_out, tokenizer = _read(settings, say, workers)
+        config = config_of(settings, len(tokenizer.vocab))
+        parameters = pretraining.initial_parameters(config, settings.seed)
+        progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
+                            seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
+        state = Checkpoint(settings, config, tokenizer, corpus.sha256, progress, parameters, parameters.zeros_like(),
+                           parameters.zeros_like())
+        return _train(out, state, documents, held_out, workers, xp, say)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    if given := given_options(args):
+        raise ValueError(f"--resume takes its settings from the run, so {', '.join(given)} cannot be given as well; "
+                         "only --threads and --device can")
+    if args.out or args.overfit_batch:
+        raise ValueError("--resume goes on in the run's own folder; --out and --overfit-batch cannot be given with it")
+    out = Path(args.resume)
+    state = checkpoint.load(out)
+    say = _log(out / "log.txt")
+    if state.progress.step >= state.progress.total > 0:
+        say(f"{out} is complete: all {state.progress.total:,} steps are done.")
+        return 0
+    xp, device = backend.choose(args.device)
+    with Workers(args.threads) as workers:
+        say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
+        _head(say, state.settings, workers, device)
+        corpus, documents, held_out, _ = _read(state.settings, say, workers, state.tokenizer)
+        if corpus.sha256 != state.corpus_sha256:
+            raise ValueError(f"the text of {corpus.name} has changed since the run began "
+                             f"(sha256 {state.corpus_sha256[:12]} then, {corpus.sha256[:12]} now), so the run cannot go on exactly; restore the text, or begin a new run")
+        return _train(out, state, documents, held_out, workers, xp, say)
+
+
+def _train(out: Path, state: Checkpoint, documents: list, held_out: list, workers: Workers, xp: Any, say: Say) -> int:
+    """Train from a state on, and write the folder."""
+    settings, config, tokenizer = state.settings, state.config, state.tokenizer
+    engine = _engine(settings, config, state.parameters.to(xp), workers)
+    engine.m, engine.v, engine.step = state.m.to(xp), state.v.to(xp), state.progress.step
+    stream = _stream(settings, documents, tokenizer)
+    evaluation = batches.held_out(held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
+                                  next_sentence=settings.next_sentence, whole_word=settings.whole_word,
+                                  max_tokens=settings.micro_batch_tokens)
+
+    def save(progress: Progress) -> None:
+        checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
+        folder.save(out, config, engine.parameters, tokenizer)
+        _plot(out, trainer, floors)
+
+    floors = _floors(documents, held_out, tokenizer)
+    trainer = Trainer(engine, stream, evaluation, settings, state.progress, out / "metrics.csv", save, say)
+    try:
+        done = trainer.run()
+    except FloatingPointError as error:
+        saved = out / checkpoint.FILE
+        good = f"the last good state is in {saved}" if saved.is_file() else "nothing had been saved yet"
+        raise FloatingPointError(f"{error}. Training has stopped; {good}. Begin again with a smaller --learning-rate, or look at "
+                                 "the batch with --overfit-batch") from None
+    if not done:
+        say(f"\nStopped after step {trainer.progress.step:,} of {trainer.progress.total:,}; everything is saved. To go on:\n"
+            f"  python -m minibert train --resume {out}")
+        return 130
+    _finish(out, engine, trainer, held_out, tokenizer, floors, say)
+    return 0
+
+
+def _finish(out: Path, engine: Engine, trainer: Trainer, held_out: list, tokenizer: Tokenizer, floors: tuple[float, float],
+            say: Say) -> None:
+    """What a finished run says of itself."""
+    last = trainer.rows[-1]
+    bert = minibert.load(out, device="cpu")
+    table = guesses.table(bert, held_out, seed=trainer.settings.seed)
+    say("\nHeld-out sentences and what the model makes of them:\n")
+    say(table)
+    (out / "guesses.txt").write_text(table + "\n", encoding="utf-8")
+    ln_v, unigram = floors
+    minutes, seconds = divmod(round(trainer.progress.seconds), 60)
+    say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
+        f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency "
+        f"({unigram:.2f}) and {ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); "
+        f"{last.held_out_mlm_accuracy:.1%} of them right.")
+    say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
+        f'  python -m minibert fill-mask --model {out} "the [MASK] of the list is returned."')
+
+
+def _overfit(args: argparse.Namespace, settings: Settings) -> int:
+    """Repeat one batch until its loss is near zero: if that fails, something is broken, not slow."""
+    limit, goal = 400, 0.05
+    settings = replace(settings, batch_size=min(settings.batch_size, 8), dropout=0.0)
+    xp, device = backend.choose(args.device)
+    with Workers(args.threads) as workers:
+        _head(print, settings, workers, device)
+        _, documents, _, tokenizer = _read(settings, print, workers)
+        config = config_of(settings, len(tokenizer.vocab))
+        engine = _engine(settings, config, pretraining.initial_parameters(config, settings.seed).to(xp), workers)
+        examples, _ = _stream(settings, documents, tokenizer).batch()
+        repeated = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id)
+        masked = sum(b.masked for b in repeated)
+        print(f"\nOne batch of {len(examples)} examples with {masked} masked words, again and again, without dropout:")
+        for step in range(1, limit + 1):
+            metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
+            done = metrics.loss < goal
+            if step == 1 or step % 20 == 0 or done:
+                print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  "
+                      f"next {metrics.nsp_accuracy:6.1%}  gradient norm {float(norm):.3f}", flush=True)
+            if done:
+                print(f"The loss is below {goal}: the model can learn, forward and backward work on this text.")
+                return 0
+    print(f"The loss is still {metrics.loss:.3f} after {limit} steps. It should be near zero: try another --learning-rate first, "
+          "then suspect the model, the labels or the masks.", file=sys.stderr)
+    return 1
+
+
+def config_of(settings: Settings, vocabulary: int) -> BertConfig:
+    """The model that the settings ask for. It has as many positions as a sequence can have tokens."""
+    config = BertConfig.preset(settings.preset, vocab_size=vocabulary, max_position_embeddings=settings.max_length,
+                               hidden_act=settings.activation, norm_first=settings.pre_ln,
+                               hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
+    hidden = settings.hidden or config.hidden_size
+    return config.replace(hidden_size=hidden, num_hidden_layers=settings.layers or config.num_hidden_layers,
+                          num_attention_heads=settings.heads or config.num_attention_heads,
+                          intermediate_size=settings.intermediate or 4 * hidden)
+
+
+def _engine(settings: Settings, config: BertConfig, parameters: Parameters, workers: Workers) -> Engine:
+    constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
+    return Engine(config, parameters, workers, constants, settings.clip or None, settings.seed)
+
+
+def _stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:
+    return batches.Stream(documents, tokenizer, max_length=settings.max_length, batch_size=settings.batch_size,
+                          seed=settings.seed, next_sentence=settings.next_sentence, whole_word=settings.whole_word,
+                          static_masks=settings.static_masks, dupe_factor=settings.dupe_factor)
+
+
+def _read(settings: Settings, say: Say, workers: Workers,
+          tokenizer: Tokenizer | None = None) -> tuple[corpora.Corpus, list, list, Tokenizer]:
+    """The corpus, its ids for training, its held-out sentences' ids, the tokenizer; and the report on them."""
+    corpus = corpora.read(list(settings.corpus), layout=settings.layout)
+    say(corpus.description)
+    train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
+    if tokenizer is None:
+        if settings.vocab:
+            vocabulary = Vocabulary.load(settings.vocab)
+        else:
+            say(f"Learning a vocabulary of {settings.vocab_size:,} word pieces …")
+            vocabulary = learn.learn((sentence for document in train for sentence in document), settings.vocab_size,
+                                     lower_case=not settings.cased)
+        tokenizer = Tokenizer(vocabulary, lower_case=not settings.cased, max_length=settings.max_length)
+    ids = [[[tokenizer.ids(sentence) for sentence in document] for document in part] for part in (train, held_out)]
+    say(f"\n{report.report(*ids, tokenizer, corpus, settings.max_length)}\n")
+    return corpus, *ids, tokenizer
+
+
+def _floors(documents: list, held_out: list, tokenizer: Tokenizer) -> tuple[float, float]:
+    """ln V, and the loss of guessing by frequency alone: the two lines that make a learning curve readable."""
+    flat = [np.concatenate([np.asarray(sentence, dtype=np.int64) for document in part for sentence in document])
+            for part in (documents, held_out)]
+    return float(np.log(len(tokenizer.vocab))), report.unigram_loss(*flat, len(tokenizer.vocab))
+
+
+def _plot(out: Path, trainer: Trainer, floors: tuple[float, float]) -> None:
+    from minibert import plots  # matplotlib takes a second to import
+
+    plots.learning_curve(trainer.rows, out / "loss.png", *floors, title=f"Pre-training {out.name}")
+
+
+def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
+    """What a run needs to be understood later."""
+    say(f"minibert {minibert.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
+        f"{platform.system()} {platform.machine()}\n"
+        f"device: {device}, {workers.count} worker{'s' * (workers.count > 1)}, seed {settings.seed}, "
+        f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
+    if workers.note:
+        say(workers.note)
+
+
+def _new_folder(out: str | None) -> Path:
+    path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
+    if path.exists():
+        raise FileExistsError(f"the run folder {path} exists already; choose another --out, or go on with it: --resume {path}")
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
+    return path
+
+
+def _log(path: Path) -> Say:
+    """A ``print`` that also appends to the run's log."""
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    return say

@@ -1,0 +1,152 @@
+"""One training step: micro-batches in, gradients summed, weights moved. What is done once a step and what once a micro-batch.
+
+The loss of a step is a sum over all its micro-batches, divided by counts that are known before the first forward pass: masked
+tokens for one task, pairs for the other. So it does not matter how the examples were cut, nor how many workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert.backend import Array, get_xp
+from minibert.config import BertConfig
+from minibert.data.batches import Batch
+from minibert.layers.dropout import Key
+from minibert.model import pretraining
+from minibert.parameters import Parameters, Tree
+from minibert.training import adamw
+from minibert.training.adamw import AdamW
+from minibert.training.workers import Workers, share_out
+
+PIECE = 2**16  # numbers that the optimiser treats at a time: five arrays of them fit in a core's cache
+
+
+class Metrics(NamedTuple):
+    """Of a step or an evaluation. Numbers, or arrays () on the device until somebody reads them."""
+
+    mlm_loss: Array | float  # nats per masked token
+    nsp_loss: Array | float  # nats per pair
+    mlm_correct: Array | int
+    nsp_correct: Array | int
+    masked: int
+    pairs: int
+    tokens: int
+
+    @property
+    def loss(self) -> float:
+        return float(self.mlm_loss) + float(self.nsp_loss)
+
+    @property
+    def mlm_accuracy(self) -> float:
+        return float(self.mlm_correct) / max(self.masked, 1)
+
+    @property
+    def nsp_accuracy(self) -> float:
+        return float(self.nsp_correct) / max(self.pairs, 1)
+
+
+class Engine:
+    """A model in training: its parameters, their gradients (one slab a worker) and moments, on one device.
+
+    ``key`` of a step is ``(seed, step)``, extended by the number of the micro-batch: the same step always drops the same numbers.
+    """
+
+    def __init__(self, config: BertConfig, parameters: Parameters, workers: Workers, optimiser: AdamW = adamw.DEFAULT,
+                 clip_norm: float | None = 1.0, seed: int = 0) -> None:
+        self.config, self.parameters, self.workers = config, parameters, workers
+        self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
+        self.xp = get_xp(parameters.flat)
+        self.on_cpu = self.xp is np
+        count = workers.count if self.on_cpu else 1
+        self.gradients = [parameters.zeros_like() for _ in range(count)]
+        self.m, self.v = parameters.zeros_like(), parameters.zeros_like()
+        self.step = 0
+        self._runs = adamw.runs(parameters.layout)
+        self._runs_without_pairs = adamw.runs(
+            parameters.layout, lambda name: not name.startswith(("bert.pooler.", "cls.seq_relationship.")))
+
+    def train(self, batches: Sequence[Batch], lr: float) -> tuple[Metrics, Array | float]:
+        """One step: the metrics of its micro-batches, before the weights moved, and the norm of the gradient.
+
+        On the CPU a loss or a norm that is not finite raises FloatingPointError, and the weights stay as they were.
+        """
+        metrics = self.accumulate(batches)
+        norm = self.apply(lr, pairs=metrics.pairs > 0, loss=metrics.loss if self.on_cpu else None)
+        return metrics, norm
+
+    def accumulate(self, batches: Sequence[Batch]) -> Metrics:
+        """Forward and backward of every micro-batch; the gradients are added to the workers' slabs."""
+        return self._each(batches, Key(self.seed, self.step), self.gradients)
+
+    def evaluate(self, batches: Sequence[Batch]) -> Metrics:
+        """Forward only, nothing dropped."""
+        return self._each(batches, None, [None] * len(self.gradients))
+
+    def _each(self, batches: Sequence[Batch], key: Key | None, slabs: Sequence[Parameters | None]) -> Metrics:
+        counts = sum(b.masked for b in batches), sum(b.pairs for b in batches)
+        numbered = list(enumerate(batches))
+        shares = share_out(numbered, [b.ids.size for b in batches], len(slabs))
+
+        def work(share: list[tuple[int, Batch]], slab: Parameters | None) -> list[tuple]:
+            return [_micro_batch(self.xp, batch, self.parameters.tree, self.config, counts,
+                                 key and key._replace(micro_batch=i), slab) for i, batch in share]
+
+        parts = [part for share in self.workers.map(work, shares, slabs) for part in share]
+        mlm_loss, nsp_loss, mlm_correct, nsp_correct = (sum(column) for column in zip(*parts))
+        return Metrics(mlm_loss, nsp_loss, mlm_correct, nsp_correct, *counts, sum(b.tokens for b in batches))
+
+    def apply(self, lr: float, pairs: bool = True, loss: float | None = None) -> Array | float:
+        """Sum the workers' gradients, clip them, step, zero them. Returns the norm of the gradient before clipping."""
+        self.step += 1
+        pieces = adamw.pieces(self._runs if pairs else self._runs_without_pairs, PIECE if self.on_cpu else 2**62)
+        squares = self.workers.map(self._sum_piece, pieces) if self.on_cpu else [self._sum_piece(r) for r in pieces]
+        norm = sum(squares) ** 0.5
+        if self.on_cpu and not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
+            self.step -= 1
+            raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
+                                     f"the learning rate {lr:.3g}")
+        scale = None if self.clip_norm is None else self.xp.minimum(1.0, self.clip_norm / (norm + 1e-6))
+        if self.on_cpu:
+            self.workers.map(lambda run: self._step_piece(run, lr, scale), pieces)
+        else:
+            for run in pieces:
+                self._step_piece(run, lr, scale)
+        return norm
+
+    def _sum_piece(self, run: adamw.Run) -> Array | float:
+        """The other workers' gradients added to the first one's, in worker order; theirs are zeroed. Its squared norm."""
+        total, *others = (slab.flat[run.start:run.stop] for slab in self.gradients)
+        for other in others:
+            total += other
+            other.fill(0)
+        square = self.xp.dot(total, total)
+        return float(square) if self.on_cpu else square
+
+    def _step_piece(self, run: adamw.Run, lr: float, scale: Array | float | None) -> None:
+        p, g, m, v = (slab.flat[run.start:run.stop] for slab in (self.parameters, self.gradients[0], self.m, self.v))
+        if scale is not None:
+            g *= scale
+        adamw.update(p, g, m, v, lr * run.lr_scale, self.step, run.decay, self.optimiser)
+        g.fill(0)
+
+
+def inputs(batch: Batch, xp: Any) -> pretraining.Inputs:
+    """A micro-batch as the model's inputs, on the device of ``xp``."""
+    move = (lambda a: a) if xp is np else xp.asarray
+    return pretraining.Inputs(move(batch.ids), move(batch.token_type_ids),
+                              None if batch.attention_mask is None else move(batch.attention_mask),
+                              move(batch.positions), move(batch.labels), move(batch.next_labels))
+
+
+def _micro_batch(xp: Any, batch: Batch, p: Tree, config: BertConfig, counts: tuple[int, int], key: Key | None,
+                 slab: Parameters | None) -> tuple:
+    x = inputs(batch, xp)
+    out, cache = pretraining.forward(x, p, config, key=key, counts=counts)
+    if slab is not None:
+        pretraining.backward(pretraining.Output(loss=1.0), cache, p, slab.tree)
+    mlm_correct = (out.logits.argmax(-1) == x.labels).sum()
+    nsp_correct = (out.next_logits.argmax(-1) == x.next_labels).sum()
+    return out.mlm_loss, out.nsp_loss, mlm_correct, nsp_correct

@@ -1,0 +1,38 @@
+"""A table of held-out sentences with one word hidden, and what a model puts in its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minibert.api import Bert
+
+
+def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
+    """``count`` sentences of 8 to 24 tokens, fixed by the seed: the sentence, the hidden word, the three best guesses.
+
+    ``documents``: ids of held-out sentences, by document. Only whole words are hidden, never punctuation or pieces of words.
+    """
+    rng = np.random.default_rng([seed, 0xB3])
+    vocab = bert.tokenizer.vocab
+    sentences = [s for document in documents for s in document if 8 <= len(s) <= 24]
+    lines: list[str] = []
+    for i in rng.permutation(len(sentences)):
+        ids = list(sentences[i])
+        words = [t for t in range(1, len(ids) - 1) if vocab.tokens[ids[t]].isalpha()
+                 and not vocab.tokens[ids[t + 1]].startswith("##")]
+        if not words:
+            continue
+        hidden = int(rng.choice(words))
+        truth = vocab.tokens[ids[hidden]]
+        ids[hidden] = vocab.mask_id
+        text = bert.tokenizer.decode(ids, skip_special=False)
+        best = bert.fill_mask(text, top=3)
+        found = ", ".join(f"{token} {probability:.0%}" for token, probability in best)
+        mark = "right" if best[0][0] == truth else "among them" if truth in [token for token, _ in best] else ""
+        lines.append(f"  {text}\n      {truth}  <-  {found}" + (f"   ({mark})" if mark else ""))
+        if len(lines) == count:
+            break
+    return "\n".join(lines) if lines else "  (no held-out sentence of 8 to 24 tokens)"

@@ -1,0 +1,220 @@
+"""The loop: batches, steps, a look at held-out text now and then, and what is written down on the way.
+
+It keeps nothing that its checkpoint does not hold, so that an interrupted and resumed run is the uninterrupted one, bit for bit
+(on the same machine with the same number of threads).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from minibert.data.batches import Batch, Position, Stream, micro_batches
+from minibert.files import write_atomically
+from minibert.training.adamw import learning_rate
+from minibert.training.checkpoint import Progress
+from minibert.training.engine import Engine, Metrics
+from minibert.training.options import Settings
+
+COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy",
+           "held_out_mlm_loss", "held_out_mlm_accuracy", "held_out_nsp_loss", "held_out_nsp_accuracy")
+EVALUATIONS = 12  # in a run, unless the settings say otherwise
+ROWS = 200  # of metrics.csv, about
+DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
+WARM_UP_STEPS, TIMED_STEPS = 3, 12  # of --minutes
+
+
+class Row(NamedTuple):
+    """A line of ``metrics.csv``: means since the line before; held-out figures where there was an evaluation."""
+
+    step: int
+    tokens: int
+    seconds: float
+    learning_rate: float
+    gradient_norm: float
+    mlm_loss: float
+    mlm_accuracy: float
+    nsp_loss: float | None
+    nsp_accuracy: float | None
+    held_out_mlm_loss: float | None = None
+    held_out_mlm_accuracy: float | None = None
+    held_out_nsp_loss: float | None = None
+    held_out_nsp_accuracy: float | None = None
+
+
+class Trainer:
+    """``run()`` trains until the last step, or until somebody interrupts it.
+
+    ``save(progress)`` is called at every evaluation and at the end; ``report(row, progress)`` whenever held-out text was looked
+    at.
+    """
+
+    def __init__(self, engine: Engine, stream: Stream, held_out: Sequence[Batch], settings: Settings, progress: Progress,
+                 metrics: Path, save: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+        self.engine, self.stream, self.held_out, self.settings = engine, stream, held_out, settings
+        self.progress, self.metrics, self.save, self.say = progress, metrics, save, say
+        self.rows = read_rows(metrics, progress.step) if progress.step else []
+        self._since: list[tuple[Metrics, Any]] = []  # steps that no row holds yet
+
+    def run(self) -> bool:
+        """Train. True when the last step is done, False when interrupted (and saved)."""
+        if not self.progress.total:
+            self._fix_total()
+        started = time.monotonic() - self.progress.seconds
+        with _interruptible() as interrupted, tqdm(
+                total=self.progress.total, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True,
+                smoothing=0.05) as bar:
+            while self.progress.step < self.progress.total and not interrupted():
+                self._step()
+                self.progress = replace(self.progress, seconds=time.monotonic() - started)
+                step, total = self.progress.step, self.progress.total
+                evaluate = step % self._eval_every == 0 or step == total
+                if self.engine.on_cpu or step % DEVICE_LOOK == 0 or evaluate:
+                    self._look()
+                    bar.set_postfix_str(self._postfix(), refresh=False)
+                bar.update()
+                if evaluate or step % max(1, total // ROWS) == 0:
+                    self._write_row(self.engine.evaluate(self.held_out) if evaluate else None)
+                if evaluate:
+                    with bar.external_write_mode():
+                        self.say(self.line())
+                    self.save(self.progress)
+            done = self.progress.step >= self.progress.total
+            if not done:
+                self.save(self.progress)
+        return done
+
+    @property
+    def _eval_every(self) -> int:
+        return self.settings.eval_every or max(1, -(-self.progress.total // EVALUATIONS))
+
+    def _step(self) -> None:
+        """One step: examples, micro-batches, gradients, weights."""
+        position = Position(self.progress.epoch, self.progress.index)
+        examples = []
+        for _ in range(self.settings.accumulate):
+            more, position = self.stream.batch(position)
+            examples += more
+        batches = micro_batches(examples, self.settings.micro_batch_tokens, pad_id=self.stream.tokenizer.vocab.pad_id)
+        metrics, norm = self.engine.train(batches, self._learning_rate(self.progress.step + 1))
+        self._since.append((metrics, norm))
+        self.progress = replace(self.progress, step=self.progress.step + 1, epoch=position.epoch, index=position.index,
+                                tokens=self.progress.tokens + metrics.tokens)
+
+    def _learning_rate(self, step: int) -> float:
+        total = self.progress.total
+        return learning_rate(step, self.settings.learning_rate, round(self.settings.warmup * total), total)
+
+    def _fix_total(self) -> None:
+        """``--minutes``: time some steps, then fix the number of steps once. The timed steps leave no trace."""
+        kept = [slab.flat.copy() for slab in (self.engine.parameters, self.engine.m, self.engine.v)]
+        before = self.progress
+        self.progress = replace(before, total=WARM_UP_STEPS + TIMED_STEPS)
+        begun = time.monotonic()
+        for i in range(WARM_UP_STEPS + TIMED_STEPS):
+            if i == WARM_UP_STEPS:
+                timed = time.monotonic()
+            self._step()
+        per_step = (time.monotonic() - timed) / TIMED_STEPS
+        self.engine.evaluate(self.held_out)
+        evaluation = time.monotonic() - timed - per_step * TIMED_STEPS
+        left = self.settings.minutes * 60 - before.seconds - (time.monotonic() - begun) - evaluation * (EVALUATIONS + 1)
+        total = max(1, int(left / per_step))
+        for slab, flat in zip((self.engine.parameters, self.engine.m, self.engine.v), kept):
+            slab.flat[...] = flat
+        self.engine.step = 0
+        self._since.clear()
+        self.progress = replace(before, total=total, seconds=before.seconds + time.monotonic() - begun)
+        self.say(f"{per_step * 1e3:.0f} ms a step: {total:,} steps fit into {self.settings.minutes:g} minutes")
+
+    def _look(self) -> None:
+        """Read the figures of the steps since the last row; stop on one that is not finite."""
+        loss, norm = self._since[-1][0].loss, float(self._since[-1][1])
+        if not np.isfinite([loss, norm]).all():
+            step = self.progress.step
+            raise FloatingPointError(f"step {step}: the loss is {loss}, the gradient's norm {norm}, "
+                                     f"the learning rate {self._learning_rate(step):.3g}")
+
+    def _write_row(self, held_out: Metrics | None) -> None:
+        steps = [m for m, _ in self._since]
+        pairs = sum(m.pairs for m in steps)
+        row = Row(
+            self.progress.step, self.progress.tokens, round(self.progress.seconds, 1),
+            self._learning_rate(self.progress.step), float(self._since[-1][1]),
+            sum(float(m.mlm_loss) for m in steps) / len(steps),
+            sum(float(m.mlm_correct) for m in steps) / max(1, sum(m.masked for m in steps)),
+            sum(float(m.nsp_loss) for m in steps) / len(steps) if pairs else None,
+            sum(float(m.nsp_correct) for m in steps) / pairs if pairs else None)
+        if held_out is not None:
+            row = row._replace(held_out_mlm_loss=float(held_out.mlm_loss), held_out_mlm_accuracy=held_out.mlm_accuracy)
+            if held_out.pairs:
+                row = row._replace(held_out_nsp_loss=float(held_out.nsp_loss), held_out_nsp_accuracy=held_out.nsp_accuracy)
+        self.rows.append(row)
+        self._since.clear()
+        write_rows(self.metrics, self.rows)
+
+    def _postfix(self) -> str:
+        steps = [m for m, _ in self._since[-20:]]
+        pairs = sum(m.pairs for m in steps)
+        masked = sum(float(m.mlm_correct) for m in steps) / max(1, sum(m.masked for m in steps))
+        nsp = f"next {sum(float(m.nsp_correct) for m in steps) / pairs:.0%}, " if pairs else ""
+        speed = self.progress.tokens / max(self.progress.seconds, 1e-9)
+        return f"loss {sum(m.loss for m in steps) / len(steps):.2f}, masked {masked:.0%}, {nsp}{speed / 1e3:.1f}k tokens/s"
+
+    def line(self) -> str:
+        """The last row that has held-out figures, in words."""
+        row = [row for row in self.rows if row.held_out_mlm_loss is not None][-1]
+        width = len(f"{self.progress.total:,}")
+        pairs = "" if row.held_out_nsp_accuracy is None else f"  next {row.held_out_nsp_accuracy:5.1%}"
+        return (f"step {row.step:{width},}  loss {row.mlm_loss + (row.nsp_loss or 0):.3f}  |  held-out: "
+                f"masked {row.held_out_mlm_loss:.3f} nats, {row.held_out_mlm_accuracy:5.1%} right{pairs}")
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """``metrics.csv``; an empty cell is a figure that was not measured there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in row]
+                     for row in rows)
+    write_atomically(path, text.getvalue())
+
+
+def read_rows(path: Path, last_step: int | None = None) -> list[Row]:
+    """The rows of a ``metrics.csv``, those up to ``last_step``; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [Row(*(int(cell) if name in ("step", "tokens") else float(cell) if cell else None
+                      for name, cell in zip(COLUMNS, cells))) for cells in list(csv.reader(file))[1:]]
+    return [row for row in rows if last_step is None or row.step <= last_step]
+
+
+@contextmanager
+def _interruptible() -> Any:
+    """The first Ctrl-C is noted, so that the step can end; the second one acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    noted = []
+
+    def note(*_: object) -> None:
+        noted.append(True)
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, previous)
