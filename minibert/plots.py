@@ -43,8 +43,9 @@ def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabul
                       color=ORANGE, fontweight="bold")
     loss.legend(loc="lower left", fontsize=11)
 
-    right.plot(steps, [100 * row.mlm_accuracy for row in rows], color=BLUE, alpha=0.55, linewidth=1.5, label="masked word,
-    training") right.plot(at, [100 * row.held_out_mlm_accuracy for row in seen], color=ORANGE, marker="o", linewidth=2.2,
+    right.plot(steps, [100 * row.mlm_accuracy for row in rows], color=BLUE, alpha=0.55, linewidth=1.5,
+               label="masked word, training")
+    right.plot(at, [100 * row.held_out_mlm_accuracy for row in seen], color=ORANGE, marker="o", linewidth=2.2,
                label="masked word, held-out")
     pairs = [row for row in seen if row.held_out_nsp_accuracy is not None]
     if pairs:

@@ -82,7 +82,8 @@ def _resume(args: argparse.Namespace) -> int:
         corpus, documents, held_out, _ = _read(state.settings, say, workers, state.tokenizer)
         if corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {corpus.name} has changed since the run began "
-                             f"(sha256 {state.corpus_sha256[:12]} then, {corpus.sha256[:12]} now), so the run cannot go on exactly; restore the text, or begin a new run")
+                             f"(sha256 {state.corpus_sha256[:12]} then, {corpus.sha256[:12]} now), so the run cannot "
+                             "go on exactly; restore the text, or begin a new run")
         return _train(out, state, documents, held_out, workers, xp, say)
 
 
@@ -130,8 +131,8 @@ def _finish(out: Path, engine: Engine, trainer: Trainer, held_out: list, tokeniz
     ln_v, unigram = floors
     minutes, seconds = divmod(round(trainer.progress.seconds), 60)
     say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
-        f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency "
-        f"({unigram:.2f}) and {ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); "
+        f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n"
+        f"{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency ({unigram:.2f}) and {ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); "
         f"{last.held_out_mlm_accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
         f'  python -m minibert fill-mask --model {out} "the [MASK] of the list is returned."')
