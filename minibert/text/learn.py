@@ -64,7 +64,8 @@ def learn(
         raise ValueError(f"size {size} is too small: the {len(SPECIAL)} special tokens and an alphabet must fit in")
     if isinstance(texts, str):
         raise TypeError("texts must be an iterable of strings, got one str; pass [text]")
-    counts = count_words(texts, normalize.steps(lower_case=lower_case, accents=strip_accents, cjk=split_cjk))
+    normalizer = normalize.Normalizer(lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk)
+    counts = count_words(texts, normalizer)
     if not counts:
         raise ValueError("there is nothing to learn from: the texts hold no word")
 
@@ -85,14 +86,14 @@ def learn(
     return Vocabulary(list(tokens))
 
 
-def count_words(texts: Iterable[str], steps: list[Callable[[str], str]]) -> Counter[str]:
+def count_words(texts: Iterable[str], normalizer: normalize.Normalizer) -> Counter[str]:
     """How often each normalised word occurs, without those too long for WordPiece. Each raw word is normalised once."""
     counts: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
 
     def normalise() -> None:
         for raw, count in waiting.items():
-            for word in normalize.words(raw, steps):
+            for word in normalizer.words(raw):
                 if len(word) <= MAX_CHARACTERS:
                     counts[word] += count
         waiting.clear()

@@ -4,16 +4,32 @@ Five steps, each a function of its own that maps a string to a string, in the or
 google-research/bert ``tokenization.py``:
 
 1. ``clean``              NUL, U+FFFD and control characters go, every kind of white space becomes a space;
-2. ``split_cjk``          spaces around each Chinese character, so that each is a word;
+2. ``space_cjk``          spaces around each Chinese character, so that each is a word;
 3. ``str.lower``          lower case;
-4. ``strip_accents``      canonical decomposition (NFD), then the combining marks (category Mn) go;
-5. ``split_punctuation``  spaces around each punctuation character, so that each is a word.
+4. ``drop_accents``       canonical decomposition (NFD), then the combining marks (category Mn) go;
+5. ``space_punctuation``  spaces around each punctuation character, so that each is a word.
 
 What white space then separates are the words. The reference applies steps 3 to 5 word by word; on the whole text the
 result is the same, since no rule of Unicode looks across a space.
 
-All classes of characters are those of Python's ``unicodedata``, as in the reference's Python code. The ``tokenizers``
-library carries tables of its own, of other Unicode versions; see ``DIFFERENCES`` for where the two disagree.
+All classes of characters are those of Python's ``unicodedata``, as in the reference. The ``tokenizers`` library has
+tables of its own, of other Unicode versions. Between two letters it treats these code points otherwise, lower-casing
+(counted by ``python tests/oracle/test_tokenizer.py`` with unicodedata 14.0.0, that is Python 3.11, and tokenizers
+0.23.3):
+
+======== ======== ============ ======================================================================================
+category count    here, there
+======== ======== ============ ======================================================================================
+Cn       829,834  removed/kept not assigned in Unicode 14: no characters (yet); each newer Python knows a few more
+Mn           384  removed/kept combining marks of scripts that its table does not know yet
+Lo           256  own word/kept U+2B820 to U+2B91F: its CJK block starts at U+2B920, a slip of one digit
+Po Pd Ps Pe  104  own word/kept punctuation newer than its table
+Cf            13  removed/kept format characters newer than its table
+Mc             2  U+1734 was Mn when its table was made; U+11938 has a decomposition that it does not know
+So             1  U+166D was punctuation then
+======== ======== ============ ======================================================================================
+
+And one rule: a capital sigma at the end of a word becomes a final sigma here, as Python's ``str.lower`` has it.
 """
 
 from __future__ import annotations
@@ -21,6 +37,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 CJK = (  # what the reference calls a Chinese character: no kana, no Hangul, they are written in words
     (0x4E00, 0x9FFF),
@@ -54,16 +71,21 @@ def is_punctuation(char: str) -> bool:
     return unicodedata.category(char)[0] == "P" or ("!" <= char <= "~" and not char.isalnum())
 
 
-class _Table(dict):
-    """A table for ``str.translate`` that asks ``rule`` once for every character it meets, and remembers."""
+class _Memory(dict):
+    """A table that asks ``rule`` once for every key, and remembers."""
 
-    def __init__(self, rule: Callable[[str], str]):
+    def __init__(self, rule: Callable[[Any], Any]):
         super().__init__()
         self.rule = rule
 
-    def __missing__(self, codepoint: int) -> str:
-        result = self[codepoint] = self.rule(chr(codepoint))
+    def __missing__(self, key: Any) -> Any:
+        result = self[key] = self.rule(key)
         return result
+
+
+def _table(rule: Callable[[str], str]) -> _Memory:
+    """For ``str.translate``: what each code point becomes."""
+    return _Memory(lambda codepoint: rule(chr(codepoint)))
 
 
 def _clean(char: str) -> str:
@@ -72,10 +94,10 @@ def _clean(char: str) -> str:
     return " " if is_whitespace(char) else char
 
 
-_CLEAN = _Table(_clean)
-_SPLIT_CJK = _Table(lambda char: f" {char} " if is_cjk(char) else char)
-_DROP_MARKS = _Table(lambda char: "" if unicodedata.category(char) == "Mn" else char)
-_SPLIT_PUNCTUATION = _Table(lambda char: f" {char} " if is_punctuation(char) else char)
+_CLEAN = _table(_clean)
+_SPACE_CJK = _table(lambda char: f" {char} " if is_cjk(char) else char)
+_DROP_MARKS = _table(lambda char: "" if unicodedata.category(char) == "Mn" else char)
+_SPACE_PUNCTUATION = _table(lambda char: f" {char} " if is_punctuation(char) else char)
 
 
 def clean(text: str) -> str:
@@ -83,51 +105,57 @@ def clean(text: str) -> str:
     return text.translate(_CLEAN)
 
 
-def split_cjk(text: str) -> str:
+def space_cjk(text: str) -> str:
     """Step 2: ``"北京2008"`` becomes ``" 北  京 2008"``."""
-    return text if text.isascii() else text.translate(_SPLIT_CJK)
+    return text if text.isascii() else text.translate(_SPACE_CJK)
 
 
-def strip_accents(text: str) -> str:
+def drop_accents(text: str) -> str:
     """Step 4: ``"café"`` becomes ``"cafe"``."""
     return text if text.isascii() else unicodedata.normalize("NFD", text).translate(_DROP_MARKS)
 
 
-def split_punctuation(text: str) -> str:
+def space_punctuation(text: str) -> str:
     """Step 5: ``"don't."`` becomes ``"don ' t . "``."""
-    return text.translate(_SPLIT_PUNCTUATION)
+    return text.translate(_SPACE_PUNCTUATION)
 
 
-def steps(*, lower_case: bool = True, accents: bool | None = None, cjk: bool = True) -> list[Callable[[str], str]]:
-    """The functions to apply, in order. ``accents``: whether to strip them; None does what ``lower_case`` says."""
-    chosen = [clean]
-    if cjk:
-        chosen.append(split_cjk)
-    if lower_case:
-        chosen.append(str.lower)
-    if lower_case if accents is None else accents:
-        chosen.append(strip_accents)
-    return [*chosen, split_punctuation]
+class Normalizer:
+    """The chosen steps, in order, in ``steps``. ``strip_accents=None`` does what ``lower_case`` says, as the reference."""
 
+    def __init__(self, *, lower_case: bool = True, strip_accents: bool | None = None, split_cjk: bool = True):
+        self.steps: list[Callable[[str], str]] = [clean]
+        if split_cjk:
+            self.steps.append(space_cjk)
+        if lower_case:
+            self.steps.append(str.lower)
+        if lower_case if strip_accents is None else strip_accents:
+            self.steps.append(drop_accents)
+        self.steps.append(space_punctuation)
+        self._lengths = _Memory(self._length)
 
-def words(text: str, chosen: list[Callable[[str], str]]) -> list[str]:
-    """The words of a text after the chosen ``steps``."""
-    for step in chosen:
-        text = step(text)
-    return text.split()
+    def __call__(self, text: str) -> str:
+        """The text after all steps: its words, with white space between them."""
+        for step in self.steps:
+            text = step(text)
+        return text
 
+    def words(self, text: str) -> list[str]:
+        """``"Don't stop"`` gives ``["don", "'", "t", "stop"]``."""
+        return self(text).split()
 
-def words_with_offsets(text: str, chosen: list[Callable[[str], str]]) -> list[tuple[str, list[int]]]:
-    """The same words, each with one number per character: where in ``text`` that character came from.
+    def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:
+        """The same words, each with one number per character: where in ``text`` that character came from.
 
-    Every step treats characters one by one (what a character becomes may be nothing, or several; the one exception, a
-    final sigma, keeps its place), so the positions are carried along by asking the step about each character alone.
-    """
-    at = list(range(len(text)))
-    for step in chosen:
-        at = [position for char, position in zip(text, at) for _ in step(char)]
-        text = step(text)
-    return [(match[0], at[match.start() : match.end()]) for match in re.finditer(r"\S+", text)]
+        Every step treats the characters one by one: each becomes nothing, one or several. (What looks at neighbours, a
+        final sigma and the order of marks, changes no length.) So a character's share in the result is as long as the
+        character alone becomes.
+        """
+        at = [place for place, char in enumerate(text) for _ in range(self._lengths[char])]
+        return [(match[0], at[match.start() : match.end()]) for match in re.finditer(r"\S+", self(text))]
+
+    def _length(self, char: str) -> int:
+        return len(self(char))
 
 
 _CONTROL_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # Python takes them for white space, ``clean`` removes them

@@ -69,10 +69,13 @@ class Tokenizer:
         self.strip_accents = strip_accents
         self.split_cjk = split_cjk
         self.max_length = max_length
-        self._steps = normalize.steps(lower_case=lower_case, accents=strip_accents, cjk=split_cjk)
-        self._longest = max(len(token) for token in vocab.tokens)
-        self._ids_of = _Cache(self._word_ids)
-        self._pieces_of = _Cache(self._word_pieces)
+        self.normalizer = normalize.Normalizer(
+            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk
+        )
+        self._longest = max(map(len, vocab.tokens))
+        self._word_ids = _Cache(self._look_up)
+        self._raw_ids = _Cache(self._normalize_and_look_up)
+        self._raw_pieces = _Cache(self._normalize_and_trace)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.vocab!r}, lower_case={self.lower_case}, max_length={self.max_length})"
@@ -90,28 +93,29 @@ class Tokenizer:
         """
         _check_text(text)
         if not special_tokens:
-            return list(chain.from_iterable(map(self._ids_of.__getitem__, normalize.raw_words(text))))
+            return list(chain.from_iterable(map(self._raw_ids.__getitem__, normalize.raw_words(text))))
         ids: list[int] = []
         for part, _, special in _segments(text):
             ids += [self.vocab.index[part]] if special else self.ids(part)
         return ids
 
-    def _word_ids(self, raw: str) -> tuple[int, ...]:
+    def _look_up(self, word: str) -> tuple[int, ...]:
         index = self.vocab.index
-        words = normalize.words(raw, self._steps)
-        return tuple(index[piece] for word in words for piece in wordpiece.split(word, index, self._longest))
+        return tuple(index[piece] for piece in wordpiece.split(word, index, self._longest))
 
-    def _word_pieces(self, raw: str) -> tuple[tuple[int, int, int], ...]:
+    def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
+
+    def _normalize_and_trace(self, raw: str) -> tuple[tuple[int, int, int], ...]:
         """(id, start, end) of each token of one raw word."""
         pieces = []
-        for word, at in normalize.words_with_offsets(raw, self._steps):
+        for word, at in self.normalizer.words_with_offsets(raw):
             start = 0
-            for piece in wordpiece.split(word, self.vocab.index, self._longest):
-                if piece == wordpiece.UNKNOWN:
+            for number in self._word_ids[word]:
+                end = start + len(self.vocab.tokens[number]) - (len(wordpiece.CONTINUES) if start else 0)
+                if number == self.vocab.unk_id:  # stands for the whole word
                     end = len(word)
-                else:
-                    end = start + len(piece) - (len(wordpiece.CONTINUES) if start else 0)
-                pieces.append((self.vocab.index[piece], at[start], at[end - 1] + 1))
+                pieces.append((number, at[start], at[end - 1] + 1))
                 start = end
         return tuple(pieces)
 
@@ -125,7 +129,7 @@ class Tokenizer:
                 continue
             for raw, place in normalize.raw_words_with_offsets(part):
                 place += at
-                pieces += [(number, start + place, end + place) for number, start, end in self._pieces_of[raw]]
+                pieces += [(number, start + place, end + place) for number, start, end in self._raw_pieces[raw]]
         return pieces
 
     # Sequences for the model

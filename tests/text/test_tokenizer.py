@@ -2,13 +2,14 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.text import Tokenizer, Vocabulary, normalize
+from minibert.text import Tokenizer, Vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -77,14 +78,13 @@ def test_offsets_of_pieces_accents_and_unknown_words(tokenizer):
 def test_offsets_slice_back_to_the_token(text):
     tokenizer = Tokenizer(Vocabulary(TOKENS))
     encoding = tokenizer.encode(text)
-    steps = normalize.steps()
     for token, (start, end) in list(zip(encoding.tokens, encoding.offsets))[1:-1]:
         if token == "[UNK]":
             assert start < end
         elif token == "[MASK]":
             assert text[start:end] == token
         else:
-            assert "".join(normalize.words(text[start:end], steps)) == token.removeprefix("##")
+            assert "".join(tokenizer.normalizer.words(text[start:end])) == token.removeprefix("##")
     assert encoding.ids[1:-1] == tokenizer.ids(text, special_tokens=True)
 
 
@@ -200,5 +200,10 @@ def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
     text = "the cat sat unaffable cats the the cat " + "a" * 99
     first = tokenizer.ids(text)
     assert tokenizer.ids(text) == first == Tokenizer(Vocabulary(TOKENS)).ids(text)
-    assert len(tokenizer._ids_of) <= 3
-    assert all(len(word) <= 64 for word in tokenizer._ids_of)
+    assert len(tokenizer._raw_ids) <= 3
+    assert all(len(word) <= 64 for word in tokenizer._raw_ids)
+
+
+def test_a_tokenizer_can_be_sent_to_another_process(tokenizer):
+    encoding = tokenizer.encode("the unaffable cats")
+    assert pickle.loads(pickle.dumps(tokenizer)).encode("the unaffable cats") == encoding
