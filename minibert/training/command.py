@@ -132,8 +132,8 @@ def _finish(out: Path, engine: Engine, trainer: Trainer, held_out: list, tokeniz
     minutes, seconds = divmod(round(trainer.progress.seconds), 60)
     say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
         f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n"
-        f"{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency ({unigram:.2f}) and {ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); "
-        f"{last.held_out_mlm_accuracy:.1%} of them right.")
+        f"{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency ({unigram:.2f}) and "
+        f"{ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); {last.held_out_mlm_accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
         f'  python -m minibert fill-mask --model {out} "the [MASK] of the list is returned."')
 
