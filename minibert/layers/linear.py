@@ -30,7 +30,7 @@ def forward(x: Array, p: Tree) -> tuple[Array, Cache]:
     """x ``(..., in)`` -> y ``(..., out)``. ``p``: weight ``(out, in)``, bias ``(out,)``."""
     y = _rows(x) @ p["weight"].T  # (N, in) -> (N, out): one product, however many leading axes
     y += p["bias"]
-    return y.reshape(*x.shape[:-1], -1), Cache(x)
+    return y.reshape(*x.shape[:-1], y.shape[-1]), Cache(x)
 
 
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
