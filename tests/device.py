@@ -26,17 +26,19 @@ import numpy as np
 
 from minibert import backend
 
-# What NumPy has and CuPy 14 has not, of the names that code could want. The last few exist there and behave differently.
+# What NumPy has and CuPy 14 has not, of the names that code could want; random is there, but draws other numbers.
 _NO_FUNCTIONS = frozenset("""
     block busday_count char clongdouble ctypeslib datetime64 einsum_path emath errstate fromregex frompyfunc geomspace
-    histogram_bin_edges insert isnat longdouble ma matrix matvec memmap nanpercentile nanquantile ndenumerate nditer polyder polydiv
-    polyint rec recarray record seterr spacing strings timedelta64 unstack vecdot vecmat void
-    random nested_iters
+    histogram_bin_edges insert isnat longdouble ma matrix matvec memmap nanpercentile nanquantile ndenumerate nested_iters
+    nditer polyder polydiv polyint rec recarray record seterr spacing strings timedelta64 unstack vecdot vecmat void
+    random
 """.split())
-_NO_METHODS = frozenset("base byteswap ctypes data dump dumps flat getfield resize setfield setflags to_device tofile tostring".split())
+_NO_METHODS = frozenset("""
+    base byteswap ctypes data dump dumps flat getfield resize setfield setflags to_device tofile tostring
+""".split())
 _NO_KEYWORDS = frozenset(("where", "initial", "mode"))
 _CREATE = frozenset("array asarray ascontiguousarray asfortranarray".split())  # these read the host
-_WAIT = frozenset("argwhere bincount compress extract flatnonzero item nonzero tolist unique".split())  # the host must know a number
+_WAIT = frozenset("argwhere bincount compress extract flatnonzero item nonzero tolist unique".split())  # these wait for a number
 
 _watchers: list[list[str]] = []
 

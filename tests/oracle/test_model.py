@@ -109,8 +109,8 @@ def test_pre_ln_equals_transformers(dtype):
 
     model, theirs = reference(kind, config, parameters, dtype, lambda name: name.removeprefix("bert."))
     positions = torch.arange(inputs.ids.shape[1]).expand(*inputs.ids.shape)
-    expected = model(input_ids=torch.tensor(inputs.ids), token_type_ids=torch.tensor(inputs.token_type_ids), position_ids=positions,
-                     attention_mask=torch.tensor(inputs.attention_mask), output_hidden_states=True, output_attentions=True)
+    expected = model(input_ids=torch.tensor(inputs.ids), token_type_ids=torch.tensor(inputs.token_type_ids),
+                     attention_mask=torch.tensor(inputs.attention_mask), position_ids=positions, output_attentions=True)
 
     output, cache = pretraining.forward(inputs, parameters.tree, config)
     body, tolerance = output.bert, TOLERANCE[dtype]

@@ -1,4 +1,4 @@
-"""Everything that can go in or come out, with its gradient, against the PyTorch block: one float64 test for every door of the model."""
+"""Everything that can go in or come out, with its gradient, against the PyTorch block: one test for every door of the model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A BERT in PyTorch's own operations, with every door open: gates on heads, attention and hidden states from outside, (B, T, T) masks.
+"""A BERT in PyTorch's own operations, every door open: gates on heads, attention and hidden states from outside, (B, T, T) masks.
 
 The independent answer for what the transformers library has not or no longer offers. Gradients come from autograd.
 """
@@ -62,7 +62,7 @@ def block(x: Tensor, p: Mapping[str, Tensor], layer: int, config: BertConfig, vi
 def bert(words: Tensor, types: Tensor, mask: Tensor, p: Mapping[str, Tensor], config: BertConfig, head_mask: Tensor | None = None,
          hidden: Mapping[int, Tensor] | None = None, attentions: Mapping[int, Tensor] | None = None,
          drop: Callable = keep_all) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    """Ids (B, T) or vectors (B, T, H) -> last hidden state, pooled, hidden states, attentions. ``p``: checkpoint name -> tensor."""
+    """Ids (B, T) or vectors (B, T, H) -> last hidden state, pooled, states, attentions. ``p``: checkpoint name -> tensor."""
     hidden, attentions = hidden or {}, attentions or {}
     name = "bert.embeddings"
     if words.dim() == 2:

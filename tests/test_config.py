@@ -1,0 +1,117 @@
+import dataclasses
+import json
+
+import pytest
+
+from minibert.config import PRESETS, BertConfig
+
+
+def test_defaults_are_those_of_bert_base():
+    assert BertConfig() == BertConfig.preset("base")
+    assert BertConfig().head_size == 64
+
+
+@pytest.mark.parametrize(("name", "sizes"), {
+    "tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (4, 512, 8), "medium": (8, 512, 8), "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}.items())
+def test_presets(name, sizes):
+    config = BertConfig.preset(name)
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == sizes
+    assert config.intermediate_size == 4 * config.hidden_size
+    assert set(PRESETS) == {"tiny", "mini", "small", "medium", "base", "large"}
+
+
+def test_a_preset_can_be_changed():
+    config = BertConfig.preset("tiny", vocab_size=6000, hidden_dropout_prob=0.0)
+    assert (config.vocab_size, config.hidden_size, config.hidden_dropout_prob) == (6000, 128, 0.0)
+
+
+def test_an_unknown_preset_names_those_there_are():
+    with pytest.raises(ValueError, match="preset must be one of tiny, mini, small, medium, base, large, got 'huge'"):
+        BertConfig.preset("huge")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"num_attention_heads": 7}, "num_attention_heads must divide hidden_size, but 768 / 7 leaves a remainder of 5"),
+    ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, got 0"),
+    ({"hidden_size": 12.0}, "hidden_size must be a whole number of at least 1, got 12.0"),
+    ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, got True"),
+    ({"max_position_embeddings": "512"}, "max_position_embeddings must be a whole number of at least 1, got '512'"),
+    ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob must be at least 0 and below 1, got 1.0"),
+    ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be at least 0 and below 1, got -0.1"),
+    ({"hidden_dropout_prob": float("nan")}, "hidden_dropout_prob must be at least 0 and below 1, got nan"),
+    ({"hidden_dropout_prob": None}, "hidden_dropout_prob must be at least 0 and below 1, got None"),
+    ({"initializer_range": 0}, "initializer_range must be above 0, got 0"),
+    ({"layer_norm_eps": 0.0}, "layer_norm_eps must be above 0, got 0.0"),
+    ({"norm_first": 1}, "norm_first must be true or false, got 1"),
+    ({"hidden_act": "relu"}, "hidden_act must be one of gelu, gelu_new, gelu_pytorch_tanh, got 'relu'"),
+])
+def test_what_no_bert_can_have_is_an_error(changes, message):
+    with pytest.raises(ValueError, match=message):
+        BertConfig(**changes)
+    with pytest.raises(ValueError, match=message):
+        BertConfig().replace(**changes)
+
+
+def test_it_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BertConfig().hidden_size = 5
+
+
+def test_a_file_and_back(tmp_path):
+    config = BertConfig.preset("mini", norm_first=True, hidden_act="gelu_new", unknown={"my_note": "größer", "list": [1, 2]})
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json(), encoding="utf-8")
+    again = BertConfig.load(path)
+    assert again.replace(unknown={}) == config.replace(unknown={})
+    assert again.to_json() == config.to_json()
+    assert hash(again) == hash(config)
+
+
+def test_unknown_keys_are_kept_and_reported():
+    values = {"hidden_size": 128, "num_attention_heads": 2, "classifier_dropout": None, "transformers_version": "4.0"}
+    config = BertConfig.from_dict(values)
+    assert config.unknown == {"classifier_dropout": None, "transformers_version": "4.0"}
+    assert config.to_dict().items() >= values.items()
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"position_embedding_type": "relative_key"}, "position_embedding_type must be 'absolute', got 'relative_key'"),
+    ({"is_decoder": True}, "this model is an encoder"),
+    ({"add_cross_attention": True}, "this model is an encoder"),
+])
+def test_what_would_change_the_model_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        BertConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("values", [{"position_embedding_type": "absolute"}, {"is_decoder": False}])
+def test_what_would_not_is_accepted(values):
+    assert BertConfig.from_dict(values).unknown == values
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "not valid JSON"),
+    ("[1]", "expected a JSON object with keys such as hidden_size, got list"),
+    (json.dumps({"hidden_size": 100, "num_attention_heads": 3}), "num_attention_heads must divide hidden_size"),
+    (json.dumps({"hidden_act": "swish"}), "hidden_act must be one of"),
+])
+def test_errors_name_the_file(tmp_path, text, message):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as error:
+        BertConfig.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        BertConfig.load(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        BertConfig.load(tmp_path / "config.json")
