@@ -1,5 +1,5 @@
 """Saved models: folders that the usual tools open."""
 
-from .folder import Loaded, load, save, save_weights
+from .folder import CONFIG, VOCABULARY, WEIGHTS, Loaded, load, save, save_weights
 
-__all__ = ["Loaded", "load", "save", "save_weights"]
+__all__ = ["CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "load", "save", "save_weights"]
