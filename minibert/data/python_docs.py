@@ -115,6 +115,7 @@ _MARKUP = [
     (re.compile(r"``([^`]*)``|`([^`']*)[`']_*"), r"\1\2"),
     (re.compile(r"(?<![\w*])\*{1,2}([^\s*](?:[^*]*[^\s*])?)\*{1,2}(?!\w)"), r"\1"),  # *emphasis*, **strong**
     (re.compile(r"\s?\[\d+\]"), ""),  # footnotes
+    (re.compile(r"(?<=[a-z]-) (?=[a-z])(?!and |or )"), ""),  # a word with a hyphen, wrapped there
     (re.compile(r"^(?:New|Added|Changed|Deprecated) (?:in|since) version [\d.]+(?:, will be removed in [\w .]+)?:\s*"), ""),
     (re.compile(r"^(?:Note|Warning|CPython implementation detail|Programmer's note):\s*", re.I), ""),
     (re.compile("[“”]"), '"'),
@@ -160,18 +161,18 @@ def _paragraphs(text: str) -> Iterator[tuple[str, bool]]:
             continue
         bullet = _BULLET.match(line)
         at = bullet.end() if bullet else len(line) - len(line.lstrip())
-        if lines and (bullet or at != indent or _ENTRY.match(line)):
-            yield " ".join(lines), summary
+        entry = _ENTRY.match(line)
+        if lines and (bullet or at != indent or entry):
+            yield " ".join(lines), summary and not entry
             lines, summary = [], False
-        if _ENTRY.match(line):
-            summary = False
+        summary = summary and not entry
         lines.append(line[at:].strip())
         indent = at
 
 
 _WHOLE = re.compile(
-    r"""["'(]* (?: [A-Z]
-      | [\w.]+ (?:\(\))? \s (?:is|are|was|can|may|must|will|should|has|does|returns|specifies|defaults)\s )  # name is …
+    r"""["'(]* (?: [A-Z] | (?!(?:it|this|that|which|there|what|who)\s) [\w.]+ (?:\(\))? \s  # name is …
+          (?:is|are|was|can|may|must|will|should|has|does|returns|specifies|defaults)\s )
       .* [.!?]["')]*$""",
     re.VERBOSE,
 )
