@@ -1,0 +1,76 @@
+"""``python -m minibert.training.bundle RUN``: make a finished run the model that ships with the package.
+
+Written to ``minibert/bundled``: the model's folder in float16, the run's metrics, curve and guesses, and a README with the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from minibert.files import write_atomically
+from minibert.pretrained import folder
+from minibert.training import checkpoint
+from minibert.training.options import DEFAULTS
+from minibert.training.trainer import read_rows
+
+TARGET = Path(__file__).parents[1] / "bundled"
+LIMIT = 3_000_000  # bytes
+
+
+def bundle(run: Path, target: Path = TARGET) -> int:
+    """Copy a finished run made with default settings to ``target``, in float16. Returns its size in bytes.
+
+    Raises ValueError for a run that is not complete, was made with other settings, or is too large.
+    """
+    state = checkpoint.load(run)
+    progress = state.progress
+    if progress.step < progress.total or not progress.total:
+        raise ValueError(f"{run}: only {progress.step:,} of {progress.total:,} steps are done; finish it with --resume first")
+    if state.settings != DEFAULTS:
+        raise ValueError(f"{run}: this run was not made with the default settings, and the command in the README would not make it")
+    shutil.rmtree(target, ignore_errors=True)
+    folder.save(target, state.config, state.parameters, state.tokenizer, dtype=np.float16)
+    for name in ("metrics.csv", "loss.png", "guesses.txt"):
+        shutil.copyfile(run / name, target / name)
+    log = (run / "log.txt").read_text(encoding="utf-8").split("\n\nHeld-out sentences")[0]
+    last = read_rows(run / "metrics.csv")[-1]
+    write_atomically(target / "README.md", README.format(
+        steps=progress.total, tokens=progress.tokens, minutes=progress.seconds / 60, log=log.strip(), loss=last.held_out_mlm_loss,
+        perplexity=math.exp(last.held_out_mlm_loss), right=last.held_out_mlm_accuracy, pairs=last.held_out_nsp_accuracy))
+    size = sum(file.stat().st_size for file in target.iterdir())
+    if size > LIMIT:
+        raise ValueError(f"{target} has {size:,} bytes, more than the {LIMIT:,} that a bundled model may have")
+    return size
+
+
+README = """\
+# The bundled model
+
+A tiny BERT that answers when no other model is named. It learned from the documentation that every Python carries. The command:
+
+    python -m minibert train
+
+{steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word (perplexity
+{perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs. `metrics.csv` and `loss.png` show the course,
+`guesses.txt` what it makes of held-out sentences. Weights are stored in float16. The log of the run:
+
+```
+{log}
+```
+"""
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m minibert.training.bundle", description="Ship a finished run with the package.")
+    parser.add_argument("run", type=Path, help="folder of a finished run of `python -m minibert train`")
+    print(f"{TARGET}: {bundle(parser.parse_args().run):,} bytes")
+
+
+if __name__ == "__main__":
+    main()
