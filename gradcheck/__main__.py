@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 
 from gradcheck.checker import TOLERANCE, GradientError, Result
 
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a console that lacks a sign prints ? and goes on
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    start, failures = time.perf_counter(), []
+    start, failures, failed = time.perf_counter(), [], 0
     print(_row("layer", "inputs -> outputs", "checked", "central", "complex", ""))
     for c in cases:
         try:
@@ -56,11 +57,19 @@ def main(arguments: list[str] | None = None) -> int:
         except GradientError as error:
             result = error.result
             failures += result.failures
+        except Exception:  # the others are still worth checking
+            result = Result(c.name, failures=[f"{c.name} cannot run:\n\n{traceback.format_exc()}"])
+            failures += result.failures
+        failed += not result.ok
         print(_line(result), flush=True)
-        if options.verbose:
+        if options.verbose and result.shapes:
             print(_details(result))
-    print(f"\n{len(cases)} checked in {time.perf_counter() - start:.1f} s; largest relative errors as shown, ", end="")
-    print(f"allowed {TOLERANCE['central']:.0e} by central differences and {TOLERANCE['complex']:.0e} by complex step")
+    print(
+        f"\n{len(cases) - failed} of {len(cases)} passed in {time.perf_counter() - start:.1f} s. Numbers: the largest "
+        f"‖backward - measured‖ / ‖measured‖;\nallowed are {TOLERANCE['central']:.0e} by central differences and "
+        f"{TOLERANCE['complex']:.0e} by complex step. Every element is measured,\nor with ·N as many random directions of "
+        "each array."
+    )
     for message in failures:
         print(f"\n{message}", file=sys.stderr)
 
@@ -71,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
             from gradcheck.plot import plot
 
             try:
-                plot({c.name: c.ucurve(options.seed) for c in cases}, options.plot)
+                one_each = {c.module: c for c in reversed(cases)}  # the first entry of each module
+                plot({c.name: c.ucurve(options.seed) for c in cases if c in one_each.values()}, options.plot)
             except (OSError, ValueError) as error:
                 parser.error(f"argument --plot: cannot write {options.plot}: {error}")
             print(f"wrote {options.plot}")
@@ -79,30 +89,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _line(result: Result) -> str:
-    shapes = " ".join(_shape(result.shapes[k]) for k in result.inputs) or "ids"
+    inputs = [_shape(result.shapes[k]) for k in result.inputs] or ["ids"]
     outputs = [_shape(y) for y in result.outputs.values()]
-    checked = [f"d{k}" for k in result.inputs]
+    checked = [f"d{k}" for k in result.inputs] if len(result.inputs) < 3 else [f"{len(result.inputs)} inputs"]
     if params := len(result.shapes) - len(result.inputs):
         checked.append(f"{params} parameter" + "s" * (params > 1))
-    if result.directions:
-        checked.append(f"{result.directions} directions each")
+    along = f" ·{result.directions}" if result.directions else ""
     numbers = [f"{e:.1e}" if (e := result.worst(m)) is not None else "-" for m in ("central", "complex")]
-    if len(outputs) > 2:
-        outputs = [outputs[0], f"and {len(outputs) - 1} more"]
     verdict = "ok" if result.ok else "FAILED"
-    return _row(result.name, f"{shapes} -> {' '.join(outputs)}", ", ".join(checked), *numbers, verdict)
+    return _row(result.name, f"{_some(inputs)} -> {_some(outputs)}", ", ".join(checked) + along, *numbers, verdict)
 
 
 def _details(result: Result) -> str:
     lines = []
     for k, shape in result.shapes.items():
         numbers = [f"{e[k]:.1e}" if (e := result.errors.get(m)) else "-" for m in ("central", "complex")]
-        lines.append(_row("", "", f"{k} {_shape(shape)}", *numbers, ""))
+        lines.append(f"    {f'{k} {_shape(shape)}':<86} {numbers[0]:>8} {numbers[1]:>8}")
     return "\n".join(lines)
 
 
 def _row(name: str, shapes: str, checked: str, central: str, complex_step: str, verdict: str) -> str:
-    return f"{name:<23} {shapes:<34} {checked:<36} {central:>8} {complex_step:>8}  {verdict}".rstrip()
+    return f"{name:<25} {shapes:<32} {checked:<31} {central:>8} {complex_step:>8}  {verdict}".rstrip()
+
+
+def _some(shapes: list[str]) -> str:
+    return " ".join(shapes if len(shapes) < 3 else [shapes[0], f"+{len(shapes) - 1}"])
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
-from gradcheck.checker import STEP
+from gradcheck.checker import EPS
+
+STYLES = {
+    "two points": ("o", "#c0392b", "two points: error ~ $h^2$ and ε/h"),
+    "central": ("^", "#b9770e", "four points: error ~ $h^4$ and ε/h"),
+    "complex": ("s", "#2471a3", "complex step: error ~ $h^2$"),
+}
+BEST = {"two points": (1 / 3, "$ε^{1/3}$"), "central": (1 / 5, "$ε^{1/5}$")}  # of h, in theory
 
 
 def plot(curves: dict[str, dict[str, np.ndarray]], path: str | PathLike) -> None:
@@ -19,61 +27,30 @@ def plot(curves: dict[str, dict[str, np.ndarray]], path: str | PathLike) -> None
 
     columns = min(len(curves), 3)
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(max(9.0, 7.0 * columns), 6.0 * rows), layout="constrained")
+    figure = Figure(figsize=(10.5 * columns, 7.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (name, curve) in zip(figure.subplots(rows, columns, squeeze=False).flat, curves.items()):
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, curve) in zip(panels, curves.items()):
         _panel(axes, name, curve)
-    for axes in figure.axes[len(curves) :]:
+    for axes in panels[len(curves) :]:
         axes.set_visible(False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=130)
 
 
-def _panel(axes, name: str, curve: dict[str, np.ndarray]) -> None:
-    h, floor = curve["step"], 1e-17  # an error of exactly zero has no logarithm
-    central = np.maximum(curve["central"], floor)
-    axes.loglog(h, central, "o-", color="#c0392b", linewidth=2.5, markersize=4, label="central differences")
-    if "complex" in curve:
-        steady = np.maximum(curve["complex"], floor)
-        axes.loglog(h, steady, "s-", color="#2471a3", linewidth=2.5, markersize=4, label="complex step")
-    axes.axvline(STEP["central"], color="0.35", linestyle="--", linewidth=1.8)
-    axes.annotate(
-        "ε$^{1/3}$ ≈ 6·10$^{-6}$",
-        (STEP["central"], 0.02),
-        xycoords=("data", "axes fraction"),
-        xytext=(-8, 0),
-        textcoords="offset points",
-        ha="right",
-        fontsize=15,
-        color="0.25",
-    )
-    best = np.argmin(central)
-    axes.plot(h[best], central[best], "o", color="#c0392b", markersize=11, markerfacecolor="none", markeredgewidth=2.5)
-    axes.annotate(
-        f"best: {central[best]:.0e}",
-        (h[best], central[best]),
-        xytext=(-14, 26),
-        textcoords="offset points",
-        ha="right",
-        fontsize=15,
-        color="#c0392b",
-    )
-    falling, rising = (h < 1e-8) & (h > 1e-14), h > 1e-3
-    for where, words, side in ((falling, "rounding: ε/h", "left"), (rising, "truncation: h²", "right")):
-        if where.any():
-            i = np.flatnonzero(where)[where.sum() // 2]
-            axes.annotate(
-                words,
-                (h[i], central[i]),
-                xytext=(12 if side == "left" else -14, 14),
-                textcoords="offset points",
-                ha=side,
-                fontsize=15,
-                color="#c0392b",
-            )
-    axes.set_title(f"{name}: which step measures a gradient best?", fontsize=19, pad=12)
-    axes.set_xlabel("step h", fontsize=17)
-    axes.set_ylabel("relative error of the measured gradient", fontsize=17)
-    axes.set_ylim(1e-17, 30)
-    axes.tick_params(labelsize=14)
+def _panel(axes: Any, name: str, curve: dict[str, np.ndarray]) -> None:
+    h = curve["step"]
+    for method, (marker, colour, label) in STYLES.items():
+        if method in curve:
+            error = np.maximum(curve[method], 1e-17)  # an error of exactly zero has no logarithm
+            axes.loglog(h, error, marker + "-", color=colour, linewidth=2.4, markersize=5, label=label)
+    for method, (power, words) in BEST.items():
+        colour = STYLES[method][1]
+        axes.axvline(EPS**power, color=colour, linestyle="--", linewidth=1.8)
+        axes.text(EPS**power, 3e-18, words, color=colour, fontsize=18, ha="center", va="bottom", backgroundcolor="white")
+    axes.set_title(f"{name}: how exact is a measured gradient?", fontsize=21, pad=12)
+    axes.set_xlabel("step h", fontsize=19)
+    axes.set_ylabel("relative error", fontsize=19)
+    axes.set_ylim(1e-18, 1e5)
+    axes.tick_params(labelsize=16)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=15, loc="upper left")
+    axes.legend(fontsize=17, loc="upper right", framealpha=1)

@@ -28,10 +28,11 @@ from minibert.layers import (
     linear,
     softmax,
 )
-from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler
+from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler, pretraining, recompute
 from minibert.parameters import NOTHING, Layout
 
 B, T, H, A, I, V, L = 4, 5, 6, 3, 7, 11, 2  # no two alike that could be mistaken for each other
+DIRECTIONS = 3  # random ones for each array of a model that has too many elements
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,7 @@ def _(rng: np.random.Generator) -> dict:
 @case(softmax, "all-padding")
 def _(rng: np.random.Generator) -> dict:
     mask = softmax.additive_mask(padding((0, 5, 4, 0)), np.float32)
-    x = 2 * rng.standard_normal((B, A, 2, T))
-    # x - 10000 keeps twelve digits of x at most: a larger step lets them count
-    return {"inputs": {"x": x}, "options": {"mask": mask}, "step": 3e-4}
+    return {"inputs": {"x": 2 * rng.standard_normal((B, A, 2, T))}, "options": {"mask": mask}}
 
 
 @case(dropout)
@@ -294,8 +293,189 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(embeddings)
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(
-        lambda p: embeddings.forward(IDS, TYPES, p, CONFIG, dropout.Key(17)),
-        lambda dy, cache, p, g: embeddings.backward(dy, cache, p, g) and None,
-    )
-    return {"layer": layer, "inputs": {}, "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"]}
+    def backward(dy, cache, p, g):
+        embeddings.backward(dy, cache, p, g)  # whole numbers have no gradient; that of the word vectors: next entry
+
+    forward = embeddings.forward
+    return {
+        "layer": Pair(lambda ids, types, p: forward(ids, types, p, CONFIG, dropout.Key(17)), backward),
+        "inputs": {"ids": IDS, "token_type_ids": TYPES},
+        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+    }
+
+
+@case(embeddings, "vectors")
+def _(rng: np.random.Generator) -> dict:
+    return {
+        "inputs": {"vectors": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
+        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+        "options": {"config": CONFIG, "key": dropout.Key(17)},
+    }
+
+
+@case(pooler)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
+
+
+@case(mlm_head)
+def _(rng: np.random.Generator) -> dict:
+    positions = np.array([2, 6, 7, 19, 2])  # of B·T tokens; one is asked twice
+    layer = Pair(lambda x, p: mlm_head.forward(x, positions, p, CONFIG), mlm_head.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
+
+
+@case(mlm_head, "all-positions")
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: mlm_head.forward(x, None, p, CONFIG), mlm_head.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
+
+
+def _head(rng: np.random.Generator) -> dict:
+    transform = {"dense": affine(rng, H, H), "LayerNorm": affine(rng, H)}
+    return {"transform": transform, "decoder": affine(rng, V, H)}
+
+
+@case(nsp_head)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"pooled": rng.standard_normal((B, H))}, "params": affine(rng, 2, H)}
+
+
+# --- the encoder: any list of blocks, any state and any attention from outside ---------------------------------------
+
+
+def _encoder(rng: np.random.Generator, layers: Callable, config: BertConfig = CONFIG, **gates: np.ndarray) -> dict:
+    """All its outputs. ``layers(p, g)`` makes the list; gates ``hidden_1`` and ``attention_1`` enter layer 1."""
+
+    def forward(x, *arguments):
+        *values, p = arguments
+        given = dict(zip(gates, values))
+        return encoder.forward(
+            x,
+            layers(p, NOTHING),
+            config,
+            mask=softmax.additive_mask(PADDING, np.float32),
+            key=dropout.Key(19),
+            head_mask=given.get("head_mask"),
+            hidden={1: given["hidden_1"]} if "hidden_1" in given else None,
+            attentions={1: given["attention_1"]} if "attention_1" in given else None,
+        )
+
+    def backward(dy, cache, p, g):
+        dhidden, dattentions = dy
+        d = encoder.backward(dhidden, cache._replace(layers=layers(p, g)), dattentions)
+        return {"x": d.dx, "head_mask": d.head_mask, "hidden_1": d.hidden.get(1), "attention_1": d.attentions.get(1)}
+
+    return {
+        "layer": Pair(forward, backward),
+        "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
+        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"],
+        "directions": DIRECTIONS,
+    }
+
+
+@case(encoder)
+def _(rng: np.random.Generator) -> dict:
+    return _encoder(rng, lambda p, g: encoder.stack(p, g, CONFIG), head_mask=rng.standard_normal((L, A))) | {"zero": key_biases()}
+
+
+@case(encoder, "pre-ln")
+def _(rng: np.random.Generator) -> dict:
+    return _encoder(rng, lambda p, g: encoder.stack(p, g, PRE_LN), PRE_LN) | {"zero": key_biases()}
+
+
+@case(encoder, "opened")
+def _(rng: np.random.Generator) -> dict:
+    gates = {
+        "hidden_1": rng.standard_normal((B, T, H)),
+        "attention_1": rng.random((B, A, T, T)),
+        "head_mask": rng.standard_normal((L, B, A)),
+    }
+    return _encoder(rng, lambda p, g: encoder.stack(p, g, CONFIG), **gates) | {"zero": key_biases(layers=1)}
+
+
+@case(encoder, "shared")
+def _(rng: np.random.Generator) -> dict:
+    def layers(p, g):  # the same block three times: its gradient is the sum
+        return encoder.stack(p, g, CONFIG)[:1] * 3
+
+    return _encoder(rng, layers) | {"zero": key_biases(layers=1)}
+
+
+@case(recompute)
+def _(rng: np.random.Generator) -> dict:
+    def layers(p, g):
+        return [(recompute.recompute(module), p, g) for module, p, g in encoder.stack(p, g, CONFIG)]
+
+    return _encoder(rng, layers, head_mask=rng.standard_normal((L, A))) | {"zero": key_biases()}
+
+
+# --- whole models ----------------------------------------------------------------------------------------------------
+
+
+def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dict:
+    """Every output of the model, from word vectors; the gradient of each head's gate for each example."""
+
+    def forward(vectors, head_mask, p):
+        return bert.forward(vectors, TYPES, mask, p, config, key=dropout.Key(23), head_mask=head_mask)
+
+    def backward(dy, cache, p, g):
+        d = bert.backward(dy, cache, p, g)
+        return d.embeddings, d.head_mask
+
+    params = random_tree(rng, bert.shapes(config))["bert"]
+    del params["embeddings"]["word_embeddings"]  # the vectors come from outside
+    return {
+        "layer": Pair(forward, backward),
+        "inputs": {"vectors": rng.standard_normal((B, T, H)), "head_mask": rng.standard_normal((L, B, A))},
+        "params": params,
+        "directions": DIRECTIONS,
+        "zero": key_biases("encoder."),
+    }
+
+
+@case(bert)
+def _(rng: np.random.Generator) -> dict:
+    return _bert(rng, CONFIG, PADDING)
+
+
+@case(bert, "pre-ln")
+def _(rng: np.random.Generator) -> dict:
+    return _bert(rng, PRE_LN, CAUSAL)
+
+
+def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, backward: Callable) -> dict:
+    x = pretraining.Inputs(IDS, TYPES, PADDING, positions, labels, np.array([0, 1, cross_entropy.IGNORE, 1]))
+    tree = pretraining.layout(CONFIG).tree
+    return {
+        "layer": Pair(lambda p: pretraining.forward(x, p, CONFIG, key=dropout.Key(29)), backward),
+        "inputs": {},
+        "params": tree(rng.standard_normal(pretraining.layout(CONFIG).size) * 0.7),  # the decoder tied to the words
+        "directions": DIRECTIONS,
+        "zero": key_biases("bert.encoder."),
+    }
+
+
+MASKED, WORDS = np.array([1, 6, 8, 12, 15]), np.array([1, 7, cross_entropy.IGNORE, 5, 4])
+
+
+@case(pretraining)
+def _(rng: np.random.Generator) -> dict:
+    def forward(p):  # as in training: the loss alone
+        y, cache = layer.forward(p)
+        return y.loss, cache
+
+    def backward(dloss, cache, p, g):
+        pretraining.backward(pretraining.Output(loss=dloss), cache, p, g)
+
+    entry = _pretraining(rng, MASKED, WORDS, backward)
+    layer = entry["layer"]
+    return entry | {"layer": Pair(forward, backward)}
+
+
+@case(pretraining, "all-outputs")
+def _(rng: np.random.Generator) -> dict:
+    def backward(dy, cache, p, g):
+        pretraining.backward(dy, cache, p, g)
+
+    return _pretraining(rng, MASKED, WORDS, backward)
