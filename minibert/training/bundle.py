@@ -1,6 +1,7 @@
 """``python -m minibert.training.bundle RUN``: make a finished run the model that ships with the package.
 
-Written to ``minibert/bundled``: the model's folder in float16, the run's metrics, curve and guesses, and a README with the command.
+Written to ``minibert/bundled``: the model's folder in float16, the run's metrics, curve and guesses, and a README with the
+command.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def bundle(run: Path, target: Path = TARGET) -> int:
     if progress.step < progress.total or not progress.total:
         raise ValueError(f"{run}: only {progress.step:,} of {progress.total:,} steps are done; finish it with --resume first")
     if state.settings != DEFAULTS:
-        raise ValueError(f"{run}: this run was not made with the default settings, and the command in the README would not make it")
+        raise ValueError(f"{run}: its settings are not the defaults, so the README's command would not make it")
     shutil.rmtree(target, ignore_errors=True)
     folder.save(target, state.config, state.parameters, state.tokenizer, dtype=np.float16)
     for name in ("metrics.csv", "loss.png", "guesses.txt"):
@@ -56,8 +57,8 @@ A tiny BERT that answers when no other model is named. It learned from the docum
     python -m minibert train
 
 {steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word (perplexity
-{perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs. `metrics.csv` and `loss.png` show the course,
-`guesses.txt` what it makes of held-out sentences. Weights are stored in float16. The log of the run:
+{perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs.
+`metrics.csv` and `loss.png` show the course, `guesses.txt` what it makes of held-out sentences. Weights are stored in float16. The log of the run:
 
 ```
 {log}
@@ -67,7 +68,8 @@ A tiny BERT that answers when no other model is named. It learned from the docum
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m minibert.training.bundle", description="Ship a finished run with the package.")
+    parser = argparse.ArgumentParser(prog="python -m minibert.training.bundle",
+                                     description="Ship a finished run with the package.")
     parser.add_argument("run", type=Path, help="folder of a finished run of `python -m minibert train`")
     print(f"{TARGET}: {bundle(parser.parse_args().run):,} bytes")
 
