@@ -58,7 +58,8 @@ A tiny BERT that answers when no other model is named. It learned from the docum
 
 {steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word (perplexity
 {perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs.
-`metrics.csv` and `loss.png` show the course, `guesses.txt` what it makes of held-out sentences. Weights are stored in float16. The log of the run:
+`metrics.csv` and `loss.png` show the course, `guesses.txt` what it makes of held-out sentences. Weights are stored in float16.
+The log of the run:
 
 ```
 {log}
