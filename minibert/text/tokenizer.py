@@ -121,7 +121,6 @@ class Tokenizer:
 
     def _pieces(self, text: str, special_tokens: bool) -> list[tuple[int, int, int]]:
         """(id, start, end) of each token of a text."""
-        _check_text(text)
         pieces: list[tuple[int, int, int]] = []
         for part, at, special in _segments(text) if special_tokens else [(text, 0, False)]:
             if special:
@@ -150,9 +149,9 @@ class Tokenizer:
         both are as long; ``truncate_seq_pair`` in the reference).
         """
         limit = self.max_length if max_length is None else max_length
-        parts = [self._pieces(part, special_tokens) for part in ([text] if pair is None else [text, pair])]
-        added = 1 + len(parts)
-        length = added + sum(map(len, parts))
+        texts = [text] if pair is None else [text, pair]
+        added = 1 + len(texts)
+        length = added + sum(len(self.ids(part, special_tokens=special_tokens)) for part in texts)
         if limit < added:
             raise ValueError(f"max_length is {limit}, but [CLS] and [SEP] alone take {added} tokens")
         if length > limit and not truncate:
@@ -160,8 +159,9 @@ class Tokenizer:
                 f"the text has {length} tokens with [CLS] and [SEP], more than the limit of {limit}; "
                 "shorten or split it, or pass truncate=True to cut off its end"
             )
+        parts = [self._pieces(part, special_tokens) for part in texts]
         for _ in range(length - limit):
-            max(reversed(parts), key=len).pop()  # of several maxima, max takes the first
+            max(reversed(parts), key=len).pop()  # of several longest, max takes the first
         return self._join(parts)
 
     def _join(self, parts: Sequence[list[tuple[int, int, int]]]) -> Encoding:
