@@ -71,7 +71,8 @@ class Engine:
     def train(self, batches: Sequence[Batch], lr: float) -> tuple[Metrics, Array | float]:
         """One step: the metrics of its micro-batches, before the weights moved, and the norm of the gradient.
 
-        On the CPU a loss or a norm that is not finite raises FloatingPointError, and the weights stay as they were.
+        On the CPU a loss or a norm that is not finite raises FloatingPointError; weights and moments stay as they were, the
+        gradients are dropped.
         """
         metrics = self.accumulate(batches)
         norm = self.apply(lr, pairs=metrics.pairs > 0, loss=metrics.loss if self.on_cpu else None)
@@ -106,9 +107,12 @@ class Engine:
         norm = sum(squares) ** 0.5
         if self.on_cpu and not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
             self.step -= 1
+            for slab in self.gradients:
+                slab.flat.fill(0)
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
                                      f"the learning rate {lr:.3g}")
-        scale = None if self.clip_norm is None else self.xp.minimum(1.0, self.clip_norm / (norm + 1e-6))
+        minimum = min if self.on_cpu else self.xp.minimum  # a NumPy scalar would draw float32 gradients through float64
+        scale = None if self.clip_norm is None else minimum(1.0, self.clip_norm / (norm + 1e-6))
         if self.on_cpu:
             self.workers.map(lambda run: self._step_piece(run, lr, scale), pieces)
         else:
