@@ -56,8 +56,8 @@ class Settings:
         for name in ("steps", "eval_every"):
             need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
         need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
-        need("minutes", self.minutes is None or self.minutes > 0, "above 0")
-        need("learning_rate", self.learning_rate > 0, "above 0")
+        need("minutes", self.minutes is None or 0 < self.minutes < float("inf"), "a finite number above 0")
+        need("learning_rate", 0 < self.learning_rate < float("inf"), "a finite number above 0")
         need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
         need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         need("weight_decay", self.weight_decay >= 0, "at least 0")
@@ -71,6 +71,7 @@ class Settings:
 DEFAULT_STEPS = 3000
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
+_NEGATIVE = {"next_sentence": "--no-next-sentence", "bias_correction": "--no-bias-correction"}  # on unless switched off
 
 EXAMPLES = """\
 examples:
@@ -113,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(task, "batch_size", "sequences a step", type=int, metavar="B")
     _add(task, "accumulate", "batches whose gradients are summed for one step", type=int, metavar="N")
     _add(task, "micro_batch_tokens", "tokens that a core works on at a time; changes speed, not results", type=int, metavar="N")
-    _add_negative(task, "next_sentence", "--no-next-sentence", "masked words only, on packed sentences instead of pairs")
+    _add_negative(task, "next_sentence", "masked words only, on packed sentences instead of pairs")
     _add(task, "whole_word", "mask whole words instead of single pieces", action="store_true")
     _add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")
     _add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
@@ -126,7 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(course, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
     _add(course, "weight_decay", "of AdamW; none on biases and norms", type=float, metavar="RATE")
     _add(course, "clip", "largest norm of a step's gradient; 0: no limit", type=float, metavar="NORM")
-    _add_negative(course, "bias_correction", "--no-bias-correction", "Adam as in the reference implementation, without it")
+    _add_negative(course, "bias_correction", "Adam as in the reference implementation, without it")
     _add(course, "eval_every", "steps between looks at the held-out text, each of which saves", type=int, metavar="N",
          default_text="a twelfth of the run")
     _add(course, "seed", "everything random follows from it", type=int, metavar="N")
@@ -151,7 +152,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def given_options(args: argparse.Namespace) -> list[str]:
     """The options of ``Settings`` that were given, as they are typed."""
-    return ["--" + name.replace("_", "-") for name in vars(args) if name in NAMES]
+    return [_NEGATIVE.get(name) or "--" + name.replace("_", "-") for name in vars(args) if name in NAMES]
 
 
 def _add(group: Any, name: str, text: str, default_text: str | None = None, **options: Any) -> None:
@@ -162,6 +163,6 @@ def _add(group: Any, name: str, text: str, default_text: str | None = None, **op
     group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=text, **options)
 
 
-def _add_negative(group: Any, name: str, option: str, text: str) -> None:
+def _add_negative(group: Any, name: str, text: str) -> None:
     """An option that switches off what is on by default."""
-    group.add_argument(option, dest=name, action="store_false", default=argparse.SUPPRESS, help=text)
+    group.add_argument(_NEGATIVE[name], dest=name, action="store_false", default=argparse.SUPPRESS, help=text)
