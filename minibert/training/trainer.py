@@ -56,8 +56,7 @@ class Row(NamedTuple):
 class Trainer:
     """``run()`` trains until the last step, or until somebody interrupts it.
 
-    ``save(progress)`` is called at every evaluation and at the end; ``report(row, progress)`` whenever held-out text was looked
-    at.
+    ``save(progress)`` is called at every evaluation and when it is interrupted; ``say(line)`` whenever held-out text was looked at.
     """
 
     def __init__(self, engine: Engine, stream: Stream, held_out: Sequence[Batch], settings: Settings, progress: Progress,
@@ -69,29 +68,32 @@ class Trainer:
 
     def run(self) -> bool:
         """Train. True when the last step is done, False when interrupted (and saved)."""
-        if not self.progress.total:
-            self._fix_total()
-        started = time.monotonic() - self.progress.seconds
-        with _interruptible() as interrupted, tqdm(
-                total=self.progress.total, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True,
-                smoothing=0.05) as bar:
-            while self.progress.step < self.progress.total and not interrupted():
-                self._step()
-                self.progress = replace(self.progress, seconds=time.monotonic() - started)
-                step, total = self.progress.step, self.progress.total
-                evaluate = step % self._eval_every == 0 or step == total
-                if self.engine.on_cpu or step % DEVICE_LOOK == 0 or evaluate:
-                    self._look()
-                    bar.set_postfix_str(self._postfix(), refresh=False)
-                bar.update()
-                if evaluate or step % max(1, total // ROWS) == 0:
-                    self._write_row(self.engine.evaluate(self.held_out) if evaluate else None)
-                if evaluate:
-                    with bar.external_write_mode():
-                        self.say(self.line())
-                    self.save(self.progress)
+        with _interruptible() as interrupted:
+            if not self.progress.total:
+                self._fix_total()
+            started = time.monotonic() - self.progress.seconds
+            with tqdm(total=self.progress.total, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True,
+                      smoothing=0.05) as bar:
+                while self.progress.step < self.progress.total and not interrupted():
+                    self._step()
+                    self.progress = replace(self.progress, seconds=time.monotonic() - started)
+                    step, total = self.progress.step, self.progress.total
+                    evaluate = step % self._eval_every == 0 or step == total
+                    if self.engine.on_cpu or step % DEVICE_LOOK == 0 or evaluate:
+                        self._look()
+                        bar.set_postfix_str(self._postfix(), refresh=False)
+                    bar.update()
+                    if evaluate or step % max(1, total // ROWS) == 0:
+                        self._write_row(self._evaluate() if evaluate else None)
+                    if evaluate:
+                        with bar.external_write_mode():
+                            self.say(self.line())
+                        self.save(self.progress)
             done = self.progress.step >= self.progress.total
             if not done:
+                if self._since:
+                    self._look()
+                    self._write_row(None)
                 self.save(self.progress)
         return done
 
@@ -124,10 +126,12 @@ class Trainer:
         begun = time.monotonic()
         for i in range(WARM_UP_STEPS + TIMED_STEPS):
             if i == WARM_UP_STEPS:
+                self._look()  # a device works on behind our back: reading a number waits for it
                 timed = time.monotonic()
             self._step()
+        self._look()
         per_step = (time.monotonic() - timed) / TIMED_STEPS
-        self.engine.evaluate(self.held_out)
+        self._evaluate()
         evaluation = time.monotonic() - timed - per_step * TIMED_STEPS
         left = self.settings.minutes * 60 - before.seconds - (time.monotonic() - begun) - evaluation * (EVALUATIONS + 1)
         total = max(1, int(left / per_step))
@@ -137,6 +141,15 @@ class Trainer:
         self._since.clear()
         self.progress = replace(before, total=total, seconds=before.seconds + time.monotonic() - begun)
         self.say(f"{per_step * 1e3:.0f} ms a step: {total:,} steps fit into {self.settings.minutes:g} minutes")
+
+    def _evaluate(self) -> Metrics:
+        """The figures of the held-out text. They must be finite: what is saved next would be of no use."""
+        metrics = self.engine.evaluate(self.held_out)
+        if not np.isfinite(metrics.loss):
+            step = self.progress.step
+            raise FloatingPointError(f"after step {step}: the loss of the held-out text is {metrics.loss}, the last gradient's norm "
+                                     f"{float(self._since[-1][1]):.3g}, the learning rate {self._learning_rate(step):.3g}")
+        return metrics
 
     def _look(self) -> None:
         """Read the figures of the steps since the last row; stop on one that is not finite."""
