@@ -93,7 +93,7 @@ def _line(result: Result) -> str:
     outputs = [_shape(y) for y in result.outputs.values()]
     checked = [f"d{k}" for k in result.inputs] if len(result.inputs) < 3 else [f"{len(result.inputs)} inputs"]
     if params := len(result.shapes) - len(result.inputs):
-        checked.append(f"{params} parameter" + "s" * (params > 1))
+        checked.append(f"{params} param" + "s" * (params > 1))
     along = f" ·{result.directions}" if result.directions else ""
     numbers = [f"{e:.1e}" if (e := result.worst(m)) is not None else "-" for m in ("central", "complex")]
     verdict = "ok" if result.ok else "FAILED"

@@ -40,7 +40,7 @@ STEP = {
     "complex": 1e-30,  # any h with h² far below ε; far from underflow
 }
 TOLERANCE = {"central": 1e-7, "complex": 1e-12}
-EXPLAINED = 5  # wrong arrays that get a message of their own; behind one slip, everything below it is wrong
+EXPLAINED = 5  # arrays that get a message of their own, the last first: one slip makes wrong all that lies before it
 METHOD = {"central": "central differences", "complex": "complex step"}
 
 
@@ -132,9 +132,10 @@ def check(
         raise GradientError(result) from broken.__cause__
 
     wrong = [k for k in run.arrays if any(not errors[k] <= allowed[m] for m, errors in result.errors.items())]
-    result.failures += [_explain(result, run, k, gradients[k], wrong, allowed) for k in wrong[:EXPLAINED]]
-    if wrong[EXPLAINED:]:
-        result.failures.append(f"{name}: wrong too: {', '.join(wrong[EXPLAINED:])}")
+    first = wrong if len(wrong) <= EXPLAINED else wrong[: -EXPLAINED - 1 : -1]
+    result.failures += [_explain(result, run, k, gradients[k], wrong, allowed) for k in first]
+    if others := [k for k in wrong if k not in first]:
+        result.failures.append(f"{name}: wrong too, further from the output: {', '.join(others)}")
     if wrong:
         raise GradientError(result)
     return result
@@ -420,7 +421,7 @@ def _explain(result: Result, run: _Run, k: str, a: Array, wrong: list[str], allo
     if hint := _looks_like(a, b, agree, k in run.zero):
         lines.append(f"  looks like       {hint}")
     if right := [other for other in result.shapes if other not in wrong]:
-        lines.append(f"  right            {', '.join(right[:12])}" + f" and {len(right) - 12} more" * (len(right) > 12))
+        lines.append(f"  right            {', '.join(right[:7])}" + f" and {len(right) - 7} more" * (len(right) > 7))
     return "\n".join(lines)
 
 

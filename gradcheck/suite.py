@@ -307,7 +307,7 @@ def _(rng: np.random.Generator) -> dict:
 @case(embeddings, "vectors")
 def _(rng: np.random.Generator) -> dict:
     return {
-        "inputs": {"vectors": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
+        "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
         "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
         "options": {"config": CONFIG, "key": dropout.Key(17)},
     }
@@ -416,8 +416,8 @@ def _(rng: np.random.Generator) -> dict:
 def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dict:
     """Every output of the model, from word vectors; the gradient of each head's gate for each example."""
 
-    def forward(vectors, head_mask, p):
-        return bert.forward(vectors, TYPES, mask, p, config, key=dropout.Key(23), head_mask=head_mask)
+    def forward(words, head_mask, p):
+        return bert.forward(words, TYPES, mask, p, config, key=dropout.Key(23), head_mask=head_mask)
 
     def backward(dy, cache, p, g):
         d = bert.backward(dy, cache, p, g)
@@ -427,7 +427,7 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
     return {
         "layer": Pair(forward, backward),
-        "inputs": {"vectors": rng.standard_normal((B, T, H)), "head_mask": rng.standard_normal((L, B, A))},
+        "inputs": {"words": rng.standard_normal((B, T, H)), "head_mask": rng.standard_normal((L, B, A))},
         "params": params,
         "directions": DIRECTIONS,
         "zero": key_biases("encoder."),
@@ -444,13 +444,22 @@ def _(rng: np.random.Generator) -> dict:
     return _bert(rng, PRE_LN, CAUSAL)
 
 
-def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, backward: Callable) -> dict:
+def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "") -> dict:
+    """Every output of the model with both heads, or ``only`` one; its decoder is tied to the word embeddings."""
     x = pretraining.Inputs(IDS, TYPES, PADDING, positions, labels, np.array([0, 1, cross_entropy.IGNORE, 1]))
-    tree = pretraining.layout(CONFIG).tree
+    layout = pretraining.layout(CONFIG)
+
+    def forward(p):
+        y, cache = pretraining.forward(x, p, CONFIG, key=dropout.Key(29))
+        return getattr(y, only) if only else y, cache
+
+    def backward(dy, cache, p, g):
+        pretraining.backward(pretraining.Output(**{only: dy}) if only else dy, cache, p, g)
+
     return {
-        "layer": Pair(lambda p: pretraining.forward(x, p, CONFIG, key=dropout.Key(29)), backward),
+        "layer": Pair(forward, backward),
         "inputs": {},
-        "params": tree(rng.standard_normal(pretraining.layout(CONFIG).size) * 0.7),  # the decoder tied to the words
+        "params": layout.tree(rng.standard_normal(layout.size) * 0.7),
         "directions": DIRECTIONS,
         "zero": key_biases("bert.encoder."),
     }
@@ -461,21 +470,16 @@ MASKED, WORDS = np.array([1, 6, 8, 12, 15]), np.array([1, 7, cross_entropy.IGNOR
 
 @case(pretraining)
 def _(rng: np.random.Generator) -> dict:
-    def forward(p):  # as in training: the loss alone
-        y, cache = layer.forward(p)
-        return y.loss, cache
-
-    def backward(dloss, cache, p, g):
-        pretraining.backward(pretraining.Output(loss=dloss), cache, p, g)
-
-    entry = _pretraining(rng, MASKED, WORDS, backward)
-    layer = entry["layer"]
-    return entry | {"layer": Pair(forward, backward)}
+    return _pretraining(rng, MASKED, WORDS, only="loss")
 
 
 @case(pretraining, "all-outputs")
 def _(rng: np.random.Generator) -> dict:
-    def backward(dy, cache, p, g):
-        pretraining.backward(dy, cache, p, g)
+    return _pretraining(rng, MASKED, WORDS)
 
-    return _pretraining(rng, MASKED, WORDS, backward)
+
+@case(pretraining, "all-positions")
+def _(rng: np.random.Generator) -> dict:
+    labels = np.where(rng.random((B, T)) < 0.3, IDS, cross_entropy.IGNORE)
+    labels[0, 1] = 6  # one at least
+    return _pretraining(rng, None, labels, only="loss")

@@ -34,7 +34,7 @@ def test_the_table(capsys):
     assert all(row.endswith("ok") for row in rows)
     *_, central, complex_step, _ = rows[0].split()
     assert "4×5×6 -> 4×5×6" in rows[0]
-    assert "dx, 2 parameters" in rows[0]
+    assert "dx, 2 params" in rows[0]
     assert float(central) < 1e-7
     assert float(complex_step) < 1e-12
     assert "3 of 3 passed" in out

@@ -269,6 +269,17 @@ def test_a_tied_decoder_whose_gradient_is_lost():
     assert "worst            bert.embeddings.word_embeddings.weight[" in str(error)
 
 
+def test_in_a_deep_model_the_slip_nearest_the_output_is_explained_first():
+    def backward(dy, cache, p, g):
+        dy = dy._replace(bert=dy.bert._replace(pooled=None))  # forgets that the pooled vector is an output, too
+        pretraining.backward(dy, cache, p, g)
+
+    error = failure("pretraining-all-outputs", backward=backward)
+    assert wrong_arrays(error)[:2] == ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]
+    assert len(error.result.failures) == 6
+    assert "wrong too, further from the output: bert.embeddings.word_embeddings.weight, " in error.result.failures[-1]
+
+
 # --- broken promises -------------------------------------------------------------------------------------------------
 
 
