@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minibert.layers import cross_entropy
+from minibert.layers import add_norm, cross_entropy
 from minibert.layers.dropout import Key
 from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler, pretraining
 from minibert.model.pretraining import Inputs, Output
@@ -421,3 +421,14 @@ def test_an_input_longer_than_the_position_table_is_an_error():
     config = small_config(max_position_embeddings=8)
     with pytest.raises(ValueError, match="input of 9 tokens: the model has 8 positions"):
         pretraining.forward(random_inputs(config), random_parameters(config).tree, config)
+
+
+def test_recomputation_of_any_pair_with_any_arguments():
+    rng = np.random.default_rng(0)
+    x, residual, dy = rng.standard_normal((3, 2, 5, 4))
+    p, g, g_kept = ({name: np.full(4, value) for name in ("weight", "bias")} for value in (1.5, 0.0, 0.0))
+    y, cache = recompute(add_norm).forward(x, residual, p, rate=0.5, key=KEY)
+    expected, kept = add_norm.forward(x, residual, p, rate=0.5, key=KEY)
+    np.testing.assert_array_equal(y, expected)
+    equal(recompute(add_norm).backward(dy, cache, p, g), add_norm.backward(dy, kept, p, g_kept))
+    equal(g, g_kept)
