@@ -482,4 +482,4 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     labels = np.where(rng.random((B, T)) < 0.3, IDS, cross_entropy.IGNORE)
     labels[0, 1] = 6  # one at least
-    return _pretraining(rng, None, labels, only="loss")
+    return _pretraining(rng, None, labels)

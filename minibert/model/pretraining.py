@@ -105,7 +105,8 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree) -> bert.Gradients:
     """Upstream gradients, ``Output(loss=1.0)`` as a rule -> Gradients of every floating input; adds to ``g``."""
     dlogits, dnext, body = d.logits, d.next_logits, d.bert
     if cache.mlm_loss is not None and (dloss := add(d.loss, d.mlm_loss)) is not None:
-        dlogits = add(dlogits, cross_entropy.backward(dloss, cache.mlm_loss))
+        dx = cross_entropy.backward(dloss, cache.mlm_loss)  # (N, V)
+        dlogits = dx if dlogits is None else dlogits + dx.reshape(dlogits.shape)
     if cache.nsp_loss is not None and (dloss := add(d.loss, d.nsp_loss)) is not None:
         dnext = add(dnext, cross_entropy.backward(dloss, cache.nsp_loss))
     if dlogits is not None:
