@@ -83,6 +83,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source=path), lower_case=not state["cased"],
                                   max_length=config.max_position_embeddings)
             progress = Progress(**state["progress"])
+            corpus_sha256 = state["corpus_sha256"]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
         layout = pretraining.layout(config)
@@ -92,4 +93,4 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             if found != (layout.size,):
                 raise ValueError(f"{path}: expected {name} of shape ({layout.size},) for its configuration, found {found}")
             slabs.append(Parameters(layout, np.array(file[name])))
-    return Checkpoint(settings, config, tokenizer, state["corpus_sha256"], progress, *slabs)
+    return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)

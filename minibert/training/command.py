@@ -12,6 +12,7 @@ import datetime
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import minibert
 from minibert import backend
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, report
+from minibert.files import write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import folder
@@ -38,6 +40,8 @@ from minibert.training.workers import Workers, describe_blas, keep_freed_memory
 
 Say = Callable[[str], None]
 
+GUESSES = "guesses.txt"  # the last file that a run writes
+
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``train`` ask for. The exit code: 0 done, 130 interrupted and saved."""
@@ -48,6 +52,14 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch:
         return _overfit(args, settings)
     out = _new_folder(args.out)
+    try:
+        return _begin(args, settings, out)
+    except BaseException:
+        _clear(out)
+        raise
+
+
+def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
     say = _log(out / "log.txt")
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
@@ -72,7 +84,9 @@ def _resume(args: argparse.Namespace) -> int:
     out = Path(args.resume)
     state = checkpoint.load(out)
     say = _log(out / "log.txt")
-    if state.progress.step >= state.progress.total > 0:
+    for leftover in out.glob(".*.tmp*"):  # of a save that was killed
+        leftover.unlink(missing_ok=True)
+    if state.progress.step >= state.progress.total > 0 and (out / GUESSES).is_file():
         say(f"{out} is complete: all {state.progress.total:,} steps are done.")
         return 0
     xp, device = backend.choose(args.device)
@@ -100,10 +114,13 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
     def save(progress: Progress) -> None:
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
         folder.save(out, config, engine.parameters, tokenizer)
-        _plot(out, trainer, floors)
+        if trainer.rows:
+            _plot(out, trainer, floors)
 
     floors = _floors(documents, held_out, tokenizer)
     trainer = Trainer(engine, stream, evaluation, settings, state.progress, out / "metrics.csv", save, say)
+    if state.progress.step in (0, state.progress.total):
+        save(state.progress)  # finds a full disk before the first step, and makes up for a kill after the last one
     try:
         done = trainer.run()
     except FloatingPointError as error:
@@ -113,7 +130,7 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
                                  "the batch with --overfit-batch") from None
     if not done:
         say(f"\nStopped after step {trainer.progress.step:,} of {trainer.progress.total:,}; everything is saved. To go on:\n"
-            f"  python -m minibert train --resume {out}")
+            f"  python -m minibert train --resume {out}" + (" < the same text" if "-" in settings.corpus else ""))
         return 130
     _finish(out, engine, trainer, held_out, tokenizer, floors, say)
     return 0
@@ -127,15 +144,19 @@ def _finish(out: Path, engine: Engine, trainer: Trainer, held_out: list, tokeniz
     table = guesses.table(bert, held_out, seed=trainer.settings.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
-    (out / "guesses.txt").write_text(table + "\n", encoding="utf-8")
+    write_atomically(out / GUESSES, table + "\n")
     ln_v, unigram = floors
     minutes, seconds = divmod(round(trainer.progress.seconds), 60)
     say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
         f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n"
-        f"{unigram - last.held_out_mlm_loss:.2f} below guessing by frequency ({unigram:.2f}) and "
-        f"{ln_v - last.held_out_mlm_loss:.2f} below blind guessing ({ln_v:.2f}); {last.held_out_mlm_accuracy:.1%} of them right.")
+        f"{_against(last.held_out_mlm_loss, unigram)} guessing by frequency and {_against(last.held_out_mlm_loss, ln_v)} "
+        f"blind guessing; {last.held_out_mlm_accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
         f'  python -m minibert fill-mask --model {out} "the [MASK] of the list is returned."')
+
+
+def _against(loss: float, floor: float) -> str:
+    return f"{abs(floor - loss):.2f} {'below' if loss <= floor else 'above'} the {floor:.2f} of"
 
 
 def _overfit(args: argparse.Namespace, settings: Settings) -> int:
@@ -156,8 +177,9 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  "
-                      f"next {metrics.nsp_accuracy:6.1%}  gradient norm {float(norm):.3f}", flush=True)
+                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.pairs else ""
+                print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
+                      f"gradient norm {float(norm):.3f}", flush=True)
             if done:
                 print(f"The loss is below {goal}: the model can learn, forward and backward work on this text.")
                 return 0
@@ -239,6 +261,14 @@ def _new_folder(out: str | None) -> Path:
     except OSError as error:
         raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
     return path
+
+
+def _clear(out: Path) -> None:
+    """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
+    if not (out / checkpoint.FILE).exists():
+        with suppress(OSError):
+            (out / "log.txt").unlink(missing_ok=True)
+            out.rmdir()  # not where something else is in it
 
 
 def _log(path: Path) -> Say:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
     """``count`` sentences of 8 to 24 tokens, fixed by the seed: the sentence, the hidden word, the three best guesses.
 
-    ``documents``: ids of held-out sentences, by document. Only whole words are hidden, never punctuation or pieces of words.
+    A model for shorter sequences is asked shorter ones. ``documents``: ids of held-out sentences, by document. Only whole
+    words are hidden, never punctuation or pieces of words.
     """
     rng = np.random.default_rng([seed, 0xB3])
     vocab = bert.tokenizer.vocab
-    sentences = [s for document in documents for s in document if 8 <= len(s) <= 24]
+    longest = min(24, bert.config.max_position_embeddings - 2)
+    sentences = [s for document in documents for s in document if 8 <= len(s) <= longest]
     lines: list[str] = []
     for i in rng.permutation(len(sentences)):
         ids = list(sentences[i])
@@ -35,4 +37,4 @@ def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
         lines.append(f"  {text}\n      {truth}  <-  {found}" + (f"   ({mark})" if mark else ""))
         if len(lines) == count:
             break
-    return "\n".join(lines) if lines else "  (no held-out sentence of 8 to 24 tokens)"
+    return "\n".join(lines) if lines else f"  (no held-out sentence of 8 to {longest} tokens)"

@@ -56,7 +56,7 @@ class Row(NamedTuple):
 class Trainer:
     """``run()`` trains until the last step, or until somebody interrupts it.
 
-    ``save(progress)`` is called at every evaluation and when it is interrupted; ``say(line)`` whenever held-out text was looked at.
+    ``save(progress)`` is called at every evaluation and when the run is interrupted, ``say(line)`` at every evaluation.
     """
 
     def __init__(self, engine: Engine, stream: Stream, held_out: Sequence[Batch], settings: Settings, progress: Progress,
@@ -147,8 +147,9 @@ class Trainer:
         metrics = self.engine.evaluate(self.held_out)
         if not np.isfinite(metrics.loss):
             step = self.progress.step
-            raise FloatingPointError(f"after step {step}: the loss of the held-out text is {metrics.loss}, the last gradient's norm "
-                                     f"{float(self._since[-1][1]):.3g}, the learning rate {self._learning_rate(step):.3g}")
+            raise FloatingPointError(
+                f"after step {step}: the loss of the held-out text is {metrics.loss}, the last gradient's norm "
+                f"{float(self._since[-1][1]):.3g}, the learning rate {self._learning_rate(step):.3g}")
         return metrics
 
     def _look(self) -> None:
