@@ -26,7 +26,8 @@ def on_device():
 
 def test_the_package_offers_its_names_and_imports_nothing_before_they_are_used():
     code = ("import sys, minibert; assert 'numpy' not in sys.modules; assert set(minibert.__all__) <= set(dir(minibert)); "
-            "from minibert import BertConfig, Tokenizer; print(BertConfig, Tokenizer, minibert.__version__, minibert.load, minibert.Bert)")
+            "from minibert import BertConfig, Tokenizer; "
+            "print(BertConfig, Tokenizer, minibert.__version__, minibert.load, minibert.Bert)")
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         getattr(minibert, "lod")  # noqa: B009

@@ -1,0 +1,264 @@
+"""The command line. Nothing heavy is imported before a command runs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+DESCRIPTION = "BERT written out by hand in NumPy: train one, question it, look inside."
+EXAMPLES = """\
+examples:
+  minibert fill-mask "the [MASK] statement raises an exception."
+  minibert train
+  minibert COMMAND --help
+
+"minibert" is short for "python -m minibert", which runs where the command is not on the path.
+"""
+TRAIN = """\
+From plain text to a trained BERT: learns a vocabulary, masks words, trains, and writes a folder
+with the model, its learning curve and its guesses on text that it has not seen.
+
+Without options it trains a tiny BERT on the documentation that comes with Python. Ctrl-C saves.
+"""
+FILL_MASK = """\
+Let a model guess the words behind [MASK] in a text.
+
+Several [MASK] in one text are each answered. Without a TEXT, one line after another is read
+from the keyboard or a pipe.
+"""
+FILL_MASK_EXAMPLES = """\
+examples:
+  minibert fill-mask "the [MASK] statement raises an exception."
+  minibert fill-mask --top 3 "[MASK] is a [MASK] language."
+  minibert fill-mask --model runs/2026-11-22-221903 < sentences.txt
+"""
+TOKENIZE = """\
+Show how text becomes the tokens and ids that a model reads.
+
+Without a TEXT, one line after another is read from the keyboard or a pipe.
+"""
+TOKENIZE_EXAMPLES = """\
+examples:
+  minibert tokenize "Unaffable exceptions!"
+  minibert tokenize --offsets "one sentence" --pair "and another"
+  minibert tokenize --ids --vocab vocab.txt < text.txt
+"""
+INFO = """\
+Show the parameters of a model by part, and the memory that using and training it takes.
+"""
+INFO_EXAMPLES = """\
+examples:
+  minibert info base --batch 32 --length 128
+  minibert info large --length 512
+  minibert info runs/2026-11-22-221903
+"""
+MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. The exit code: 0 done; 2 for input that cannot be used; 1 for a failure; 130 for Ctrl-C."""
+    _safe_output()
+    args = parser().parse_args(argv)
+    try:
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output has seen enough; the interpreter flushes once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
+        if args.debug:
+            raise
+        print(f"minibert {args.command}: {_sentence(error)}", file=sys.stderr)
+        return 2 if isinstance(error, (ValueError, TypeError, OSError)) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    from minibert.training import options
+
+    top = argparse.ArgumentParser("minibert", description=DESCRIPTION, epilog=EXAMPLES,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+
+    def add(name: str, run: Any, summary: str, description: str, examples: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=description, epilog=examples,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.set_defaults(run=run)
+        return sub
+
+    train = add("train", _train, "from plain text to a trained BERT, with its learning curve", TRAIN, options.EXAMPLES)
+    options.add_arguments(train)
+
+    fill = add("fill-mask", _fill_mask, "let a model guess the words behind [MASK]", FILL_MASK, FILL_MASK_EXAMPLES)
+    fill.add_argument("texts", nargs="*", metavar="TEXT", help="text with [MASK], in quotes; - reads lines of standard input")
+    fill.add_argument("--model", metavar="DIR", help=MODEL_HELP)
+    fill.add_argument("--top", type=int, default=5, metavar="N", help="how many guesses to show (default: 5)")
+    fill.add_argument("--truncate", action="store_true", help="cut off the end of a text that is too long, do not refuse it")
+    fill.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+
+    tokens = add("tokenize", _tokenize, "see how text becomes tokens and ids", TOKENIZE, TOKENIZE_EXAMPLES)
+    tokens.add_argument("texts", nargs="*", metavar="TEXT", help="text in quotes; - reads lines of standard input")
+    source = tokens.add_mutually_exclusive_group()
+    source.add_argument("--model", metavar="DIR", help=MODEL_HELP)
+    source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
+    tokens.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
+    tokens.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
+    tokens.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
+    tokens.add_argument("--offsets", action="store_true", help="show where in the text each token stands")
+
+    about = add("info", _info, "parameters and memory of a model, part by part", INFO, INFO_EXAMPLES)
+    about.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large; a config.json; or a "
+                       "folder with one (default: the model that comes with minibert)")
+    about.add_argument("--batch", type=int, default=32, metavar="N", help="texts at a time (default: 32)")
+    about.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
+    about.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")
+    about.add_argument("--threads", type=int, metavar="N", help="cores to train on (default: all)")
+    return top
+
+
+def _train(args: argparse.Namespace) -> int:
+    from minibert.training import command
+
+    return command.run(args)
+
+
+def _fill_mask(args: argparse.Namespace) -> int:
+    import minibert
+    from minibert import tables
+
+    without = [text for text in args.texts if "[MASK]" not in text and text != "-"]
+    if without and len(args.texts) > 1:
+        raise ValueError(f"{len(args.texts)} texts were given, and there is no [MASK] in {without[0]!r}: put each text in quotes")
+    bert = minibert.load(args.model, args.device)
+    for note in bert.notes:
+        print(f"note: {note}", file=sys.stderr)
+    width, bar = _columns(), _writable("█", "#")
+    return _each(args.texts, "a text with [MASK]", lambda text: tables.guesses(bert, text, args.top, args.truncate, width, bar))
+
+
+def _tokenize(args: argparse.Namespace) -> int:
+    from minibert import tables
+    from minibert.api import bundled
+    from minibert.text import Tokenizer, Vocabulary
+
+    if args.cased and not args.vocab:
+        raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
+    if args.vocab:
+        tokenizer = Tokenizer(Vocabulary.load(args.vocab), lower_case=not args.cased)
+    else:
+        tokenizer = Tokenizer.load(args.model or bundled())
+    return _each(args.texts, "a text", lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets))
+
+
+def _info(args: argparse.Namespace) -> int:
+    from minibert import info
+    from minibert.training.workers import available_cores
+
+    name = args.model
+    if name is None:
+        from minibert.api import bundled
+
+        name = str(bundled())
+    config = info.config_of(name)
+    if args.vocab_size is not None:
+        config = config.replace(vocab_size=args.vocab_size)
+    print(info.report(config, name, args.batch, args.length, available_cores() if args.threads is None else args.threads))
+    return 0
+
+
+def _each(texts: Sequence[str], what: str, answer: Any) -> int:
+    """Print the answer to each text; lines of standard input where there is none, or a "-"."""
+    if texts and "-" not in texts:
+        for text in texts:
+            print(answer(text))
+        return 0
+    if not texts and sys.stdin.isatty():
+        return _converse(what, answer)
+    for number, line in enumerate(_lines(), start=1):
+        if line.strip():
+            try:
+                print(answer(line), flush=True)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+    return 0
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input, as UTF-8 whatever the machine's own encoding is."""
+    for number, line in enumerate(getattr(sys.stdin, "buffer", sys.stdin), start=1):
+        try:
+            text = line.decode("utf-8") if isinstance(line, bytes) else line
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number} of standard input is not UTF-8: byte 0x{error.object[error.start]:02x} "
+                             f"at place {error.start}") from None
+        yield text.rstrip("\r\n")
+
+
+def _converse(what: str, answer: Any) -> int:
+    """Ask at the terminal until there is no answer."""
+    print(f"Type {what} and press Enter; an empty line ends it.")
+    while True:
+        try:
+            text = input("> ").strip()
+        except EOFError:
+            print()
+            return 0
+        if not text:
+            return 0
+        try:
+            print(answer(text))
+        except ValueError as error:
+            print(_sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    """What an error says to a user: no error numbers, no class names."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({error or 'no more is known'}); try a smaller batch or model"
+    return str(error) or type(error).__name__
+
+
+def _safe_output() -> None:
+    """A console that cannot show a character shows a question mark instead of stopping the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _writable(character: str, instead: str) -> str:
+    """``character``, or what stands in for it where standard output cannot show it."""
+    try:
+        character.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return instead
+    return character
+
+
+def _columns() -> int:
+    import shutil
+
+    return max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and leave")
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
+        import minibert
+
+        print(f"minibert {minibert.__version__}")
+        parser.exit()

@@ -1,0 +1,136 @@
+"""The text of ``minibert info``: sizes, parameters by part, memory by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minibert import memory
+from minibert.config import PRESETS, BertConfig
+from minibert.memory import Part
+
+WIDTH = 78
+
+
+def config_of(name: str) -> BertConfig:
+    """The configuration behind a preset's name, a ``config.json`` or a folder that has one."""
+    if name in PRESETS:
+        return BertConfig.preset(name)
+    path = Path(name)
+    if path.is_dir():
+        path = path / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: neither a preset ({', '.join(PRESETS)}) nor a config.json nor a folder that has one")
+    return BertConfig.load(path)
+
+
+def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
+    """The whole text, for ``batch`` texts of ``length`` tokens (default: 128, or as many as the model can read).
+
+    Raises ValueError for a length that the model cannot read, and for numbers below 1.
+    """
+    limit = config.max_position_embeddings
+    length = min(128, limit) if length is None else length
+    for option, value in {"batch": batch, "length": length, "threads": workers}.items():
+        if value < 1:
+            raise ValueError(f"--{option} must be at least 1, got {value}")
+    if length > limit:
+        raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
+    blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
+    if unknown := sorted(config.unknown.keys() - {"architectures", "model_type"}):
+        blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
+    if name in ("base", "large"):
+        blocks.append(_common_table(config.vocab_size))
+    return "\n\n".join(blocks)
+
+
+def _sizes(c: BertConfig, name: str) -> str:
+    kind = "pre-LN" if c.norm_first else "post-LN"
+    return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
+            f"{c.head_size}, feed-forward {c.intermediate_size:,} ({c.hidden_act}),\n"
+            f"{' ' * len(name)}  vocabulary {c.vocab_size:,}, {c.max_position_embeddings:,} positions, "
+            f"dropout {c.hidden_dropout_prob:g} (attention {c.attention_probs_dropout_prob:g})")
+
+
+def _parameters(c: BertConfig) -> str:
+    n = memory.parameter_counts(c)
+    V, H, P, S, I, L = (c.vocab_size, c.hidden_size, c.max_position_embeddings, c.type_vocab_size, c.intermediate_size,
+                        c.num_hidden_layers)
+    layer = n["attention"] + n["feed_forward"] + n["norms"]
+    rows = [
+        ("word embeddings", f"{V:,} × {H:,}", n["word"]),
+        ("position embeddings", f"{P:,} × {H:,}", n["position"]),
+        ("token types", f"{S:,} × {H:,}", n["type"]),
+        ("layer norm", f"2 × {H:,}", n["norm"]),
+        None,
+        ("attention of one layer", f"4 × ({H:,} × {H:,} + {H:,})", n["attention"]),
+        ("feed-forward", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", n["feed_forward"]),
+        ("layer norms", f"4 × {H:,}", n["norms"]),
+        (f"all {L} layers" if L > 1 else "the layer", f"{L} × {layer:,}", n["layers"]),
+        None,
+        *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
+        ("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"]),
+        ("= encoder with pooler", "", n["encoder"]),
+        ("masked-word head", "its decoder is the word table", n["mlm"]),
+        ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
+        ("= with both pre-training heads", "", n["total"]),
+    ]
+    lines = [_line("Parameters", "", "number", "share"), "─" * WIDTH]
+    for row in rows:
+        if row is None:
+            lines.append("")
+        else:
+            name, how, count = row
+            share = "" if row in rows[5:8] and L > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
+            lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
+    return "\n".join(lines)
+
+
+def _memory(c: BertConfig, batch: int, length: int, workers: int) -> str:
+    texts = f"{batch:,} {'text' if batch == 1 else 'texts'} of {length:,} tokens"
+    cores = "one core" if workers == 1 else f"{workers} cores"
+    sections = {
+        "To use the model": memory.inference(c, batch, length),
+        "To train it on a GPU, the whole batch at once": memory.training(c, batch, length),
+        f"To train it on the CPU with {cores}": memory.training_on_cores(c, batch, length, workers),
+    }
+    lines = [f"Memory for {texts}, in float32 (1 GB = 10⁹ bytes)", "─" * WIDTH]
+    for title, parts in sections.items():
+        lines += [title, *_lines(parts), ""]
+    return "\n".join(lines[:-1])
+
+
+def _lines(parts: list[Part]) -> Iterator[str]:
+    whole = memory.total(parts)
+    for part in parts:
+        here = part.bytes * part.times
+        how = f"{part.times} × {size(part.bytes)}" if part.times > 1 else ""
+        yield _line("  " + part.name, how, size(here), f"{here / whole:.1%}")
+    yield _line("= total", "", size(whole), "")
+
+
+def _line(name: str, how: str, number: str, share: str) -> str:
+    left = name + how.rjust(max(0, 54 - len(name)) if how else 0)
+    return f"{left:<55}{number:>14}{share:>9}".rstrip()
+
+
+def size(count: int) -> str:
+    """Bytes for a reader: ``6.93 GB``, ``512 MB``, ``17 kB``."""
+    for unit, one in {"GB": 10**9, "MB": 10**6, "kB": 10**3}.items():
+        if count >= one:
+            value = count / one
+            return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
+    return f"{count} bytes"
+
+
+def _common_table(vocab_size: int) -> str:
+    """How the numbers that are passed around come about."""
+    lines = ["The common table says of GPU memory: base, 110M, 7 GB+; large, 340M, 32 GB+. Where it goes:"]
+    for name, batch, length in (("base", 32, 128), ("large", 32, 256), ("large", 12, 512)):
+        config = BertConfig.preset(name, vocab_size=vocab_size)
+        parts = memory.training(config, batch, length)
+        fixed = memory.total(parts[:3])
+        lines.append(f"  {name:<6}{batch} × {length} tokens: {size(fixed)} weights, gradients, moments + "
+                     f"{size(memory.total(parts) - fixed)} activations = {size(memory.total(parts))}")
+    lines.append("CUDA and its libraries take some 0.5 GB more. Weights alone are the small part: the batch decides.")
+    return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""Where the memory goes: how many bytes inference and training take, part by part.
+
+With N = B·T tokens, training keeps for every layer, until its backward pass::
+
+    attention     x, q, k, v, context                        5·N·H
+    probabilities softmax, dropout's mask, their product     3·B·A·T²         the part that grows with the square of the length
+    feed-forward  h, W1·h, Φ, gelu                           N·H + 3·N·I      I = 4·H: more than half of all
+    layer norms   x̂ and 1/σ, twice                           2·N·H + 2·N
+    dropout       two masks                                  2·N·H
+
+and, for each weight, four numbers: itself, its gradient and the two moments of Adam. These are the arrays that the caches of
+``layers`` and ``model`` hold, counted once where two of them share one. Temporaries, which live for a moment only, are estimates.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minibert.config import BertConfig
+from minibert.model import pretraining
+
+FLOAT = 4  # bytes of a float32
+MASKED_SHARE = 0.15  # of the tokens are predicted
+
+
+class Part(NamedTuple):
+    """One line of a table: ``name`` takes so many bytes, so many times."""
+
+    name: str
+    bytes: int
+    times: int = 1
+
+
+def parameter_counts(config: BertConfig) -> dict[str, int]:
+    """The number of weights by part, counted over the tensors that a model of this configuration really has.
+
+    Keys: word, position, type, norm (of the embeddings); attention, feed_forward, norms (of one layer); layers (all of them);
+    final_norm (pre-LN only); pooler; encoder (all so far); mlm and nsp (the heads); total.
+    """
+    counts = dict.fromkeys(("word", "position", "type", "norm", "attention", "feed_forward", "norms", "layers", "final_norm",
+                            "pooler", "encoder", "mlm", "nsp", "total"), 0)
+    for name, slot in pretraining.layout(config).slots.items():
+        size = slot.stop - slot.start
+        counts["total"] += size
+        counts["encoder"] += size * name.startswith("bert.")
+        counts["layers"] += size * name.startswith("bert.encoder.")
+        counts[_part(name)] += size
+    for part in ("attention", "feed_forward", "norms"):
+        counts[part] //= config.num_hidden_layers
+    return counts
+
+
+def _part(name: str) -> str:
+    if name.startswith("bert.embeddings."):
+        return {"word_embeddings": "word", "position_embeddings": "position", "token_type_embeddings": "type",
+                "LayerNorm": "norm"}[name.split(".")[2]]
+    if name.startswith("bert.encoder."):
+        return "norms" if "LayerNorm" in name else "attention" if ".attention." in name else "feed_forward"
+    return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm",
+            "cls.seq_relationship": "nsp"}[".".join(name.split(".")[:2])]
+
+
+def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:
+    """What one layer keeps for its backward pass in training, for ``batch`` texts of ``length`` tokens."""
+    H, I, A = config.hidden_size, config.intermediate_size, config.num_attention_heads
+    N = batch * length
+    copies = 3 if config.attention_probs_dropout_prob else 1
+    masks = 2 if config.hidden_dropout_prob else 0
+    return [
+        Part("attention: x, q, k, v, context", FLOAT * N * H * (6 if config.norm_first else 5)),  # pre-LN: x, normalised and not
+        Part("attention probabilities, T × T per head", FLOAT * batch * A * length**2 * copies),
+        Part("feed-forward: its input, W1·h, Φ, gelu", FLOAT * N * (H + 3 * I)),
+        Part("layer norms", FLOAT * 2 * N * (H + 1)),
+        Part("dropout masks", FLOAT * masks * N * H),
+    ]
+
+
+def other_activations(config: BertConfig, batch: int, length: int, masked: int) -> list[Part]:
+    """What is kept outside the layers; ``masked``: the number of tokens that are predicted."""
+    H, V, N = config.hidden_size, config.vocab_size, batch * length
+    embeddings = N * (H + 1) + (N * H if config.hidden_dropout_prob else 0)
+    last = N * H + (N * (2 * H + 1) if config.norm_first else 0) + batch * H
+    return [
+        Part("embeddings, last hidden state, pooled", FLOAT * (embeddings + last)),
+        Part(f"logits of {masked:,} masked tokens, twice", FLOAT * (5 * masked * H + 2 * masked * V)),
+    ]
+
+
+def activations(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
+    """Bytes of all that a forward pass in training keeps for the backward pass."""
+    masked = masked_tokens(batch, length) if masked is None else masked
+    layers = config.num_hidden_layers * total(layer_activations(config, batch, length))
+    return layers + total(other_activations(config, batch, length, masked))
+
+
+def masked_tokens(batch: int, length: int) -> int:
+    """How many tokens of a full batch are predicted."""
+    return max(1, round(MASKED_SHARE * batch * length))
+
+
+def temporaries(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
+    """Bytes, about, of what a backward pass allocates for a moment at its highest point, gradients aside."""
+    masked = masked_tokens(batch, length) if masked is None else masked
+    H, I, A, V = config.hidden_size, config.intermediate_size, config.num_attention_heads, config.vocab_size
+    N = batch * length
+    head = V * H  # one gradient of the decoder's weight, before it is added
+    block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
+    return FLOAT * (masked * V + max(head, block))
+
+
+def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
+    """Parts of the memory that ``Bert`` takes for one batch. No layer keeps anything but its output."""
+    H, I, A, N = config.hidden_size, config.intermediate_size, config.num_attention_heads, batch * length
+    probabilities = batch * A * length**2
+    return [
+        Part("weights", FLOAT * parameter_counts(config)["total"]),
+        Part("hidden states", FLOAT * N * H, config.num_hidden_layers + 1),
+        Part("one layer at work", FLOAT * max(N * 5 * H + 3 * probabilities, N * (7 * H + 4 * I) + probabilities)),
+    ]
+
+
+def training(config: BertConfig, batch: int, length: int) -> list[Part]:
+    """Parts of the memory that one training step takes where the whole batch is computed at once, as on a GPU."""
+    weights = FLOAT * parameter_counts(config)["total"]
+    masked = masked_tokens(batch, length)
+    L = config.num_hidden_layers
+    return [
+        Part("weights", weights),
+        Part("gradients", weights),
+        Part("moments of Adam", weights, 2),
+        *(part._replace(times=L) for part in layer_activations(config, batch, length)),
+        *other_activations(config, batch, length, masked),
+        Part("temporaries, about", temporaries(config, batch, length)),
+    ]
+
+
+def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512) -> list[Part]:
+    """The same for the CPU: each of ``workers`` threads has its own gradients and, at a time, one micro-batch of ``tokens``."""
+    weights = FLOAT * parameter_counts(config)["total"]
+    size = min(max(1, tokens // length), max(1, -(-batch // workers)))
+    at_once = min(workers, batch)
+    each = activations(config, size, length) + temporaries(config, size, length)
+    return [
+        Part("weights", weights),
+        Part("gradients, per core", weights, workers),
+        Part("moments of Adam", weights, 2),
+        Part(f"activations of {size} × {length} tokens per core", each, at_once),
+    ]
+
+
+def total(parts: list[Part]) -> int:
+    """The sum, in bytes."""
+    return sum(part.bytes * part.times for part in parts)

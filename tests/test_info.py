@@ -1,0 +1,165 @@
+import gc
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minibert import info, memory, pretrained
+from minibert.api import Bert
+from minibert.cli import main
+from minibert.config import PRESETS, BertConfig
+from minibert.layers.dropout import Key
+from minibert.model import pretraining
+from minibert.text import Tokenizer, Vocabulary
+from tests import tiny_model
+
+ENCODER = {"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240,
+           "large": 335_141_888}
+WITH_HEADS = {"tiny": 4_433_468, "mini": 11_267_900, "small": 29_058_876, "medium": 41_668_412, "base": 110_106_428,
+              "large": 336_226_108}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_published_numbers_of_parameters(name, capsys):
+    counts = memory.parameter_counts(BertConfig.preset(name))
+    assert counts["encoder"] == ENCODER[name]
+    assert counts["total"] == WITH_HEADS[name]
+    assert main(["info", name]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"= encoder with pooler +{ENCODER[name]:,} ", out)
+    assert re.search(rf"= with both pre-training heads +{WITH_HEADS[name]:,} ", out)
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_parts_add_up(norm_first):
+    n = memory.parameter_counts(BertConfig.preset("mini", norm_first=norm_first))
+    assert 4 * (n["attention"] + n["feed_forward"] + n["norms"]) == n["layers"]
+    assert n["encoder"] == sum(n[part] for part in ("word", "position", "type", "norm", "layers", "final_norm", "pooler"))
+    assert n["total"] == n["encoder"] + n["mlm"] + n["nsp"]
+    assert n["final_norm"] == (2 * 256 if norm_first else 0)
+
+
+CASES = [
+    ({}, 4, 64),
+    ({}, 2, 160),  # the square of the length counts
+    ({"norm_first": True}, 4, 64),
+    ({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, 4, 64),
+    ({"vocab_size": 20_000}, 2, 64),  # the logits count
+]
+
+
+def prepared(changes, batch, length):
+    config = BertConfig(**{"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2,
+                           "intermediate_size": 256, **changes})
+    rng = np.random.default_rng(0)
+    masked = memory.masked_tokens(batch, length)
+    ids = rng.integers(5, config.vocab_size, (batch, length))
+    inputs = pretraining.Inputs(ids, np.zeros_like(ids), np.ones_like(ids),
+                                np.sort(rng.choice(ids.size, masked, replace=False)), ids.reshape(-1)[:masked],
+                                np.zeros(batch, np.int64))
+    return config, pretraining.initial_parameters(config), inputs
+
+
+def buffers(x, found):
+    """The arrays that own the memory behind every array in nested tuples and lists."""
+    if isinstance(x, np.ndarray):
+        while isinstance(x.base, np.ndarray):
+            x = x.base
+        found[id(x)] = x
+    elif isinstance(x, (tuple, list)):
+        for part in x:
+            buffers(part, found)
+    return found.values()
+
+
+@pytest.mark.parametrize(("changes", "batch", "length"), CASES)
+def test_the_formula_of_activations_is_what_the_caches_hold(changes, batch, length):
+    config, p, inputs = prepared(changes, batch, length)
+    out, cache = pretraining.forward(inputs, p.tree, config, key=Key(0))
+    held = sum(x.nbytes for x in buffers((out, cache), {}) if x.dtype == np.float32)
+    assert memory.activations(config, batch, length) == pytest.approx(held, rel=0.01)
+
+
+@pytest.mark.parametrize(("changes", "batch", "length"), CASES)
+def test_the_peak_of_a_training_step_and_of_inference(changes, batch, length):
+    config, p, inputs = prepared(changes, batch, length)
+    g = p.zeros_like()
+
+    def step():
+        _, cache = pretraining.forward(inputs, p.tree, config, key=Key(0))
+        pretraining.backward(pretraining.Output(loss=1.0), cache, p.tree, g.tree)
+
+    expected = memory.activations(config, batch, length) + memory.temporaries(config, batch, length)
+    assert expected == pytest.approx(peak(step), rel=0.1)
+
+    more = [f"w{i}" for i in range(config.vocab_size - len(tiny_model.TOKENS))]
+    bert = Bert(config, p, Tokenizer(Vocabulary([*tiny_model.TOKENS, *more])))
+    texts = [" ".join(["a"] * (length - 2))] * batch
+    expected = memory.total(memory.inference(config, batch, length)[1:])  # the weights are there already
+    assert expected == pytest.approx(peak(lambda: bert(texts, batch_size=batch)), rel=0.25)
+
+
+def peak(function):
+    function()  # what is allocated once and kept
+    gc.collect()
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_cores_keep_a_micro_batch_each_and_not_the_batch():
+    config = BertConfig.preset("base")
+    small, large = (memory.total(memory.training_on_cores(config, batch, 128, workers=2)) for batch in (8, 256))
+    assert small == large
+    one, two = (memory.training_on_cores(config, 32, 128, workers=n) for n in (1, 2))
+    weights = 4 * memory.parameter_counts(config)["total"]
+    assert memory.total(two) - memory.total(one) == weights + one[-1].bytes
+    assert memory.total(memory.training_on_cores(config, 1, 128, workers=8)) > 0
+    assert memory.total(memory.training(config, 32, 128)) > memory.total(two)
+
+
+def test_the_common_table_is_explained(capsys):
+    assert main(["info", "base", "--batch", "32", "--length", "128", "--threads", "4"]) == 0
+    out = capsys.readouterr().out
+    gpu = memory.total(memory.training(BertConfig.preset("base"), 32, 128))
+    assert 6e9 < gpu < 7.5e9  # with what CUDA takes: the "7 GB+"
+    assert 32e9 < memory.total(memory.training(BertConfig.preset("large"), 32, 256)) < 36e9
+    assert out.count(f"{gpu / 1e9:.2f} GB") == 2
+    for part in ("weights", "gradients", "moments of Adam", "attention probabilities", "feed-forward", "logits of 614 masked"):
+        assert part in out
+    assert "4 cores" in out
+    main(["info", "tiny"])
+    assert "common table" not in capsys.readouterr().out
+
+
+def test_options_and_other_sources(tmp_path, capsys):
+    pretrained.save(tmp_path, *tiny_model.make(norm_first=True))
+    for source in (tmp_path, tmp_path / "config.json"):
+        assert main(["info", str(source), "--length", "7", "--batch", "1"]) == 0
+        out = capsys.readouterr().out
+        assert "1 text of 7 tokens" in out
+        assert "last layer norm" in out
+    assert main(["info", "tiny", "--vocab-size", "6000"]) == 0
+    assert "6,000 × 128" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["huge"], "huge: neither a preset (tiny, mini, small, medium, base, large) nor a config.json nor a folder"),
+    (["base", "--length", "513"], "--length is 513, but the model has 512 positions"),
+    (["base", "--batch", "0"], "--batch must be at least 1, got 0"),
+    (["base", "--vocab-size", "0"], "vocab_size must be a whole number of at least 1, got 0"),
+    (["base", "--threads", "0"], "--threads must be at least 1, got 0"),
+])
+def test_wrong_input(arguments, message, capsys):
+    assert main(["info", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_sizes_are_readable():
+    assert [info.size(n) for n in (17, 1_700, 12_600_000, 512_000_000, 6_930_000_000, 123_456_000_000)] == [
+        "17 bytes", "1.70 kB", "12.6 MB", "512 MB", "6.93 GB", "123 GB"]
