@@ -1,6 +1,6 @@
-"""The English that every Python carries: its language reference and the docstrings of its standard library.
+"""The English that every Python carries: its language reference, and the docstrings and comments of its standard library.
 
-Both are written for a terminal, in a light markup between lists, tables, grammar and code. What is kept of them is
+All are written for a terminal, in a light markup between lists, tables, grammar and code. What is kept of them is
 whole English sentences, without markup; everything else is left out.
 """
 
@@ -32,13 +32,14 @@ def documents() -> list[list[str]]:
     """
     seen: set[str] = set()
     result = []
-    for text in [*_topics(), *_modules()]:
+    for texts in [*_topics(), *_modules()]:
         document = []
-        for sentence in prose(text):
-            key = sentence.casefold()
-            if key not in seen:
-                seen.add(key)
-                document.append(sentence)
+        for text, is_docstring in texts:
+            for sentence in prose(text, is_docstring):
+                key = sentence.casefold()
+                if key not in seen:
+                    seen.add(key)
+                    document.append(sentence)
         if len(document) > 1:
             result.append(document)
     return result
@@ -49,28 +50,33 @@ def version() -> str:
     return ".".join(map(str, sys.version_info[:3]))
 
 
-def _topics() -> Iterator[str]:
+_Texts = list[tuple[str, bool]]  # pieces of a document, and whether each is a docstring
+
+
+def _topics() -> Iterator[_Texts]:
     try:
         from pydoc_data.topics import topics
     except ImportError:  # some distributions leave it out
         return
     # Topics contain one another. The shortest first: each text is then met where it is on its own.
     for name in sorted(topics, key=lambda name: (len(topics[name]), name)):
-        yield re.sub(r'"([^"\n]+)"', r"\1", topics[name])  # "…" is how the reference prints code
+        yield [(re.sub(r'"([^"\n]+)"', r"\1", topics[name]), False)]  # "…" is how the reference prints code
 
 
-def _modules() -> Iterator[str]:
+def _modules() -> Iterator[_Texts]:
     folder = Path(sysconfig.get_paths()["stdlib"])
     found = False
     for path in _sources(folder):
         try:
+            source = path.read_bytes().decode("utf-8")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about escapes in other people's strings
-                tree = ast.parse(path.read_bytes())
+                tree = ast.parse(source)
         except (OSError, SyntaxError, ValueError):
             continue
         found = True
-        yield "\n\n\n".join(_docstrings(tree))
+        texts = [*_docstrings(tree), *_comments(source)]
+        yield [(text, is_docstring) for _, text, is_docstring in sorted(texts)]
     if not found:
         raise FileNotFoundError(
             f"this Python keeps no source files of its standard library in {folder}, so there is no 'python-docs' "
@@ -86,15 +92,28 @@ def _sources(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _docstrings(node: ast.AST) -> Iterator[str]:
-    """The docstrings of a module and of the classes and functions in it, from top to bottom."""
+_HOLDS_DOCSTRINGS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.Try, ast.ExceptHandler)
+
+
+def _docstrings(node: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """(line, text, True) for the docstrings of a module and of all classes and functions in it."""
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         docstring = ast.get_docstring(node)
         if docstring:
-            yield docstring
-    for field in ("body", "orelse", "handlers", "finalbody"):
+            yield node.body[0].lineno, docstring, True
+    for field in ("body", "orelse", "handlers"):
         for child in getattr(node, field, ()):
-            yield from _docstrings(child)
+            if isinstance(child, _HOLDS_DOCSTRINGS):
+                yield from _docstrings(child)
+
+
+def _comments(source: str) -> Iterator[tuple[int, str, bool]]:
+    """(line, text, False) for every run of lines that are comments."""
+    line, place = 1, 0
+    for block in re.finditer(r"(?:^[ \t]*#.*\n)+", source, re.MULTILINE):
+        line += source.count("\n", place, block.start())
+        place = block.start()
+        yield line, re.sub(r"^[ \t]*#+", "", block[0], flags=re.MULTILINE), False
 
 
 _NOT_TEXT = re.compile(
@@ -117,18 +136,20 @@ _MARKUP = [
     (re.compile(r"\s?\[\d+\]"), ""),  # footnotes
     (re.compile(r"(?<=[a-z]-) (?=[a-z])(?!and |or )"), ""),  # a word with a hyphen, wrapped there
     (re.compile(r"^(?:New|Added|Changed|Deprecated) (?:in|since) version [\d.]+(?:, will be removed in [\w .]+)?:\s*"), ""),
-    (re.compile(r"^(?:Note|Warning|CPython implementation detail|Programmer's note):\s*", re.I), ""),
+    (re.compile(r"^(?:Note|Warning|CPython implementation detail):\s*", re.IGNORECASE), ""),
     (re.compile("[“”]"), '"'),
     (re.compile("[‘’]"), "'"),
 ]
+_MARKED = re.compile(r"[`*\[“”‘’]|- |^[^:]+:")  # nothing in _MARKUP matches without one of these
 
 
-def prose(text: str) -> Iterator[str]:
+def prose(text: str, is_docstring: bool = True) -> Iterator[str]:
     """The whole English sentences of a text in reST or docstring style, one after another, without markup."""
-    for paragraph, is_summary in _paragraphs(text):
-        for pattern, replacement in _MARKUP:
-            paragraph = pattern.sub(replacement, paragraph)
-        if is_summary and re.search(r"\w\)?$", paragraph):
+    for number, paragraph in enumerate(_paragraphs(text)):
+        if _MARKED.search(paragraph):
+            for pattern, replacement in _MARKUP:
+                paragraph = pattern.sub(replacement, paragraph)
+        if is_docstring and number == 0 and re.search(r"\w\)?$", paragraph):
             paragraph += "."  # "Return the number of items": a sentence by convention
         for sentence in split_sentences(paragraph):
             if sentence.count("(") != sentence.count(")"):  # (One sentence of several between brackets.
@@ -137,35 +158,25 @@ def prose(text: str) -> Iterator[str]:
                 yield sentence
 
 
-def _paragraphs(text: str) -> Iterator[tuple[str, bool]]:
-    """Runs of lines with the same indentation, and whether they are the first of a docstring; no code, tables, titles."""
+def _paragraphs(text: str) -> Iterator[str]:
+    """Runs of lines with the same indentation, each joined into one, without code, tables and titles."""
     lines: list[str] = []
-    indent, blank, in_code, summary = 0, 2, False, True
+    indent, in_code = 0, False
     for line in [*text.expandtabs().split("\n"), ""]:
-        if not line.strip():
+        ends = not line.strip() or in_code or _NOT_TEXT.match(line)
+        if ends:
             if lines:
-                yield " ".join(lines), summary
-                summary = False
-            lines, in_code, blank = [], False, blank + 1
-            continue
-        if blank > 1:
-            summary = True
-        blank = 0
-        if in_code or _NOT_TEXT.match(line):
-            if lines:
-                yield " ".join(lines), False
-            lines, in_code = [], True
+                yield " ".join(lines)
+            lines, in_code = [], bool(line.strip())
             continue
         if _RULE.match(line):
             lines = []
             continue
         bullet = _BULLET.match(line)
         at = bullet.end() if bullet else len(line) - len(line.lstrip())
-        entry = _ENTRY.match(line)
-        if lines and (bullet or at != indent or entry):
-            yield " ".join(lines), summary and not entry
-            lines, summary = [], False
-        summary = summary and not entry
+        if lines and (bullet or at != indent or _ENTRY.match(line)):
+            yield " ".join(lines)
+            lines = []
         lines.append(line[at:].strip())
         indent = at
 
@@ -177,7 +188,7 @@ _WHOLE = re.compile(
     re.VERBOSE,
 )
 _CODE = re.compile(
-    r"""[{}\\|^~@#$%] | https?: | \.\. | -- | \s=\s | >>> | ^\w+:\s | [A-Z]{3,}\s[A-Z]{3,}\s[A-Z]{3,}""", re.VERBOSE
+    r"""[{}\\|^~@#$%] | https?: | \.\. | -- | \s=\s | >>> | ^\w+:\s | XXX | [A-Z]{3,}\s[A-Z]{3,}\s[A-Z]{3,}""", re.VERBOSE
 )
 _WORD = re.compile(r"""["'(]*[A-Za-z]+(?:['-][A-Za-z]+)*["')]*[.,;:!?]*["')]*$""")
 _FUNCTION_WORDS = frozenset(

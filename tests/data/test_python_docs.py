@@ -32,10 +32,11 @@ def test_it_is_the_same_each_time(corpus):
     assert read("python-docs").sha256 == corpus.sha256
 
 
-def test_it_holds_both_parts(sentences):
-    """The language reference (about statements) and docstrings (of a module that will not go away)."""
+def test_it_holds_all_three_parts(sentences):
+    """The language reference (about statements), and docstrings and comments of a module that will not go away."""
     assert any("statement" in s and "exception" in s for s in sentences)
     assert "Compile a regular expression pattern, returning a Pattern object." in sentences
+    assert "If the last chunk on this line is all whitespace, drop it." in sentences
 
 
 def test_it_reads_as_english(sentences):
@@ -81,12 +82,32 @@ def test_a_python_without_sources_says_so(monkeypatch, tmp_path):
         read("python-docs")
 
 
+TRAP = '''"""This module must not be run
+
+It has a docstring."""
+
+# It has a comment
+# of two lines, too.
+# XXX This is a reminder.
+raise SystemExit  # at once
+
+def f():
+    """And a function in it."""
+    # x = f(1)
+'''
+
+
 def test_modules_are_read_and_never_run(monkeypatch, tmp_path):
-    (tmp_path / "trap.py").write_text('"""This module must not be run.\n\nIt only has a docstring."""\nraise SystemExit')
+    (tmp_path / "trap.py").write_text(TRAP)
     (tmp_path / "broken.py").write_text('"""This module is broken."""\ndef (:')
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "some.py").write_text('"""This one is a test. It is left out."""')
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     documents = python_docs.documents()
-    assert documents[-1] == ["This module must not be run.", "It only has a docstring."]
+    assert documents[-1] == [
+        "This module must not be run.",
+        "It has a docstring.",
+        "It has a comment of two lines, too.",
+        "And a function in it.",
+    ]
     assert not any("left out" in sentence or "broken" in sentence for document in documents[-2:] for sentence in document)
