@@ -1,0 +1,78 @@
+"""A training step on the device stand-in: an array type that refuses to mix with NumPy and notes every wait of the host."""
+
+import numpy as np
+import pytest
+
+from minibert.data.batches import micro_batches
+from minibert.layers import embedding
+from minibert.training.adamw import AdamW
+from minibert.training.engine import Engine
+from minibert.training.workers import Workers
+from tests import device
+from tests.model.examples import distance, random_parameters, small_config
+from tests.training.examples import masked_examples
+
+
+def host(x):
+    return x.get() if isinstance(x, device.DeviceArray) else np.asarray(x)
+
+
+def steps(xp, threads, config, examples=3, **options):
+    """Two steps and an evaluation; what the host waited for meanwhile; everything that came out, on the host."""
+    batches = [micro_batches(masked_examples(config, seed=seed), 60) for seed in range(examples)]
+    with Workers(threads) as workers:
+        e = Engine(config, random_parameters(config, dtype=np.float32).to(xp), workers, **options)
+        with device.watch() as waits:
+            trained = [e.train(batch, 0.01) for batch in batches[:-1]]
+            evaluated = e.evaluate(batches[-1])
+        results = [x for metrics, norm in trained for x in (*metrics, norm)] + [*evaluated]
+        return waits, [host(x) for x in results], [host(slab.flat) for slab in (e.parameters, e.m, e.v)]
+
+
+@pytest.mark.parametrize("norm_first", [False, True], ids=["post-LN", "pre-LN"])
+def test_a_step_without_clipping_is_the_same_bit_for_bit(norm_first):
+    config = small_config(norm_first=norm_first)  # with dropout
+    options = {"clip_norm": None, "optimiser": AdamW(epsilon=1e-3)}
+    _, results, slabs = steps(device.xp, 2, config, **options)
+    _, expected, expected_slabs = steps(np, 1, config, **options)
+    norms = (7, 15)  # a sum of as many parts as there are pieces
+    for i, (a, b) in enumerate(zip(results, expected, strict=True)):
+        np.testing.assert_allclose(a, b, rtol=1e-6 if i in norms else 0)
+    for a, b in zip(slabs, expected_slabs):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_clipped_step_is_the_same_to_rounding():
+    config = small_config()
+    options = {"clip_norm": 0.1, "optimiser": AdamW(epsilon=1e-3)}
+    _, results, slabs = steps(device.xp, 2, config, **options)
+    _, expected, expected_slabs = steps(np, 1, config, **options)
+    np.testing.assert_allclose(results, expected, rtol=1e-5)
+    for a, b in zip(slabs, expected_slabs):
+        assert a.dtype == b.dtype == np.float32
+        assert distance(a, b) < 1e-6
+
+
+def test_the_host_never_waits_for_the_device(monkeypatch):
+    """Once in a step is too often. The lookup's readable backward counts distinct ids, and that is all it may wait for."""
+    waits, *_ = steps(device.xp, 2, small_config())
+    assert set(waits) <= {"flatnonzero"}
+
+    def add_rows(table, ids, rows):  # as a kernel does it
+        np.add.at(table._host, ids._host, rows._host)
+
+    monkeypatch.setattr(embedding, "add_rows", add_rows)
+    waits, *_ = steps(device.xp, 2, small_config())
+    assert waits == []
+
+
+def test_metrics_stay_on_the_device_until_somebody_reads_them():
+    config = small_config()
+    with Workers(1) as workers:
+        e = Engine(config, random_parameters(config, dtype=np.float32).to(device.xp), workers)
+        metrics, norm = e.train(micro_batches(masked_examples(config), 60), 0.01)
+        assert all(isinstance(x, device.DeviceArray) for x in (*metrics[:4], norm))
+        assert len(e.gradients) == 1
+        with device.watch() as waits:
+            assert isinstance(metrics.loss, float)
+        assert len(waits) == 2
