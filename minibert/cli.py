@@ -8,7 +8,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-DESCRIPTION = "BERT written out by hand in NumPy: train one, question it, look inside."
+DESCRIPTION = """\
+BERT written out by hand in NumPy: train one, question it, look inside.
+
+commands:
+  train        from plain text to a trained BERT, with its learning curve
+  fill-mask    let a model guess the words behind [MASK]
+  tokenize     see how text becomes tokens and ids
+  info         parameters and memory of a model, part by part
+"""
 EXAMPLES = """\
 examples:
   minibert fill-mask "the [MASK] statement raises an exception."
@@ -61,7 +69,9 @@ MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that c
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. The exit code: 0 done; 2 for input that cannot be used; 1 for a failure; 130 for Ctrl-C."""
     _safe_output()
-    args = parser().parse_args(argv)
+    args, unknown = parser().parse_known_args(argv)
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the usage of the command, not of all
     try:
         code = args.run(args)
         sys.stdout.flush()
@@ -85,29 +95,29 @@ def parser() -> argparse.ArgumentParser:
     """All commands and options."""
     from minibert.training import options
 
-    top = argparse.ArgumentParser("minibert", description=DESCRIPTION, epilog=EXAMPLES,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser("minibert", usage="minibert [-h] [--version] COMMAND ...", description=DESCRIPTION,
+                                  epilog=EXAMPLES, formatter_class=_Help, allow_abbrev=False)
     top.add_argument("--version", action=_Version)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="minibert", help=argparse.SUPPRESS)
 
-    def add(name: str, run: Any, summary: str, description: str, examples: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=summary, description=description, epilog=examples,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    def add(name: str, run: Any, description: str, examples: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, description=description, epilog=examples, formatter_class=_Help,
+                                  allow_abbrev=False)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, parser=sub)
         return sub
 
-    train = add("train", _train, "from plain text to a trained BERT, with its learning curve", TRAIN, options.EXAMPLES)
+    train = add("train", _train, TRAIN, options.EXAMPLES)
     options.add_arguments(train)
 
-    fill = add("fill-mask", _fill_mask, "let a model guess the words behind [MASK]", FILL_MASK, FILL_MASK_EXAMPLES)
+    fill = add("fill-mask", _fill_mask, FILL_MASK, FILL_MASK_EXAMPLES)
     fill.add_argument("texts", nargs="*", metavar="TEXT", help="text with [MASK], in quotes; - reads lines of standard input")
     fill.add_argument("--model", metavar="DIR", help=MODEL_HELP)
     fill.add_argument("--top", type=int, default=5, metavar="N", help="how many guesses to show (default: 5)")
     fill.add_argument("--truncate", action="store_true", help="cut off the end of a text that is too long, do not refuse it")
     fill.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
-    tokens = add("tokenize", _tokenize, "see how text becomes tokens and ids", TOKENIZE, TOKENIZE_EXAMPLES)
+    tokens = add("tokenize", _tokenize, TOKENIZE, TOKENIZE_EXAMPLES)
     tokens.add_argument("texts", nargs="*", metavar="TEXT", help="text in quotes; - reads lines of standard input")
     source = tokens.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="DIR", help=MODEL_HELP)
@@ -117,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     tokens.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
     tokens.add_argument("--offsets", action="store_true", help="show where in the text each token stands")
 
-    about = add("info", _info, "parameters and memory of a model, part by part", INFO, INFO_EXAMPLES)
+    about = add("info", _info, INFO, INFO_EXAMPLES)
     about.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large; a config.json; or a "
                        "folder with one (default: the model that comes with minibert)")
     about.add_argument("--batch", type=int, default=32, metavar="N", help="texts at a time (default: 32)")
@@ -251,6 +261,11 @@ def _columns() -> int:
     import shutil
 
     return max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"max_help_position": 28, **options})
 
 
 class _Version(argparse.Action):

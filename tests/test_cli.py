@@ -45,19 +45,20 @@ def test_general_help_and_version(capsys):
     assert info.value.code == 0
     out = capsys.readouterr().out
     for command in ("train", "fill-mask", "tokenize", "info"):
-        assert f"\n    {command}" in out
+        assert f"\n  {command} " in out
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("minibert ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["info", "base", "--wings"], ["fill-mask", "--top", "many", "[MASK]"],
-                                       ["tokenize", "--model", "a", "--vocab", "b"], ["train", "--stepz", "3"]])
+                                       ["tokenize", "--model", "a", "--vocab", "b"], ["train", "--stepz", "3"],
+                                       ["train", "--step", "3"]])
 def test_unknown_commands_and_options_fail(arguments, capsys):
     with pytest.raises(SystemExit) as info:
         main(arguments)
     assert info.value.code == 2
-    assert "usage: minibert" in capsys.readouterr().err
+    assert f"usage: minibert {arguments[0] if len(arguments) > 1 else '['}" in capsys.readouterr().err
 
 
 def test_train_is_handed_its_arguments(monkeypatch):

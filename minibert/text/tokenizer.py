@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from minibert.files import write_atomically
+
 from . import normalize, wordpiece
-from .vocabulary import SPECIAL, Vocabulary, write_text
+from .vocabulary import SPECIAL, Vocabulary
 
 _SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL))
 _CACHED_WORDS = 1 << 17  # per cache: some 30 MB
@@ -234,7 +236,7 @@ class Tokenizer:
             "model_max_length": self.max_length,
             **{f"{token[1:-1].lower()}_token": token for token in SPECIAL},
         }
-        write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+        write_atomically(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:

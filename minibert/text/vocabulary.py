@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from minibert.files import write_atomically
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -73,22 +75,7 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a ``vocab.txt`` that ``load`` and the usual tools read: all of it, or nothing."""
-        write_text(path, "".join(f"{token}\n" for token in self.tokens))
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 file under a temporary name beside its place, then rename it: nobody ever sees half a file."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        write_atomically(path, "".join(f"{token}\n" for token in self.tokens))
 
 
 def _first_duplicate(tokens: Sequence[str]) -> str:
