@@ -175,12 +175,12 @@ def _info(args: argparse.Namespace) -> int:
     from minibert import info
     from minibert.training.workers import available_cores
 
-    name = args.model
-    if name is None:
+    if args.model is None:
         from minibert.api import bundled
 
-        name = str(bundled())
-    config = info.config_of(name)
+        name, config = "bundled model", info.config_of(str(bundled()))
+    else:
+        name, config = args.model, info.config_of(args.model)
     if args.vocab_size is not None:
         config = config.replace(vocab_size=args.vocab_size)
     print(info.report(config, name, args.batch, args.length, available_cores() if args.threads is None else args.threads))
