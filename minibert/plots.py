@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minibert.files import replacing
 
 if TYPE_CHECKING:
     from minibert.training.trainer import Row
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"  # told apart by colour-blind eyes (Okabe and Ito)
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
 
 
 def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
@@ -20,46 +20,65 @@ def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabul
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    steps = [row.step for row in rows]
     seen = [row for row in rows if row.held_out_mlm_loss is not None]
-    at = [row.step for row in seen]
-    figure = Figure(figsize=(11, 4.8), dpi=130, layout="constrained")
+    paired = [row for row in seen if row.held_out_nsp_accuracy is not None]
+    training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
+    held_out = {"linewidth": 2.4, "marker": "o", "markersize": 6}
+    figure = Figure(figsize=(12, 5.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=17, fontweight="bold")
     loss, right = figure.subplots(1, 2)
-    figure.suptitle(title, fontsize=15, fontweight="bold")
 
-    loss.axhline(ln_vocabulary, color=GREY, linestyle=":", linewidth=1.5)
-    loss.axhline(unigram, color=GREY, linestyle="--", linewidth=1.5)
-    loss.plot(steps, [row.mlm_loss for row in rows], color=BLUE, alpha=0.55, linewidth=1.5, label="training")
-    loss.plot(at, [row.held_out_mlm_loss for row in seen], color=ORANGE, marker="o", linewidth=2.2, label="held-out text")
-    loss.set(title="Surprise at the masked words", xlabel="step", ylabel="loss (nats per masked word)")
-    for y, text in ((ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}"),
-                    (unigram, f"guessing by frequency alone: {unigram:.2f}")):
-        loss.annotate(text, (1, y), xycoords=("axes fraction", "data"), xytext=(-4, 3), textcoords="offset points", ha="right",
-                      fontsize=10, color=GREY)
-    if seen:
-        best = seen[-1].held_out_mlm_loss
-        loss.annotate(f"{best:.2f}", (at[-1], best), xytext=(0, -16), textcoords="offset points", ha="center", fontsize=11,
-                      color=ORANGE, fontweight="bold")
-    loss.legend(loc="lower left", fontsize=11)
+    _guide(loss, ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}", ":", GREY)
+    _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
+    _curve(loss, rows, [row.mlm_loss for row in rows], **training)
+    _curve(loss, seen, [row.held_out_mlm_loss for row in seen], "{:.2f}", -18, color=ORANGE, **held_out)
+    loss.set_title("Surprise at the masked words", fontsize=14)
+    loss.margins(y=0.1)
+    loss.set_ylabel("loss (nats per masked word)", fontsize=13)
 
-    right.plot(steps, [100 * row.mlm_accuracy for row in rows], color=BLUE, alpha=0.55, linewidth=1.5,
-               label="masked word, training")
-    right.plot(at, [100 * row.held_out_mlm_accuracy for row in seen], color=ORANGE, marker="o", linewidth=2.2,
-               label="masked word, held-out")
-    pairs = [row for row in seen if row.held_out_nsp_accuracy is not None]
-    if pairs:
-        right.plot([row.step for row in pairs], [100 * row.held_out_nsp_accuracy for row in pairs], color=GREEN, marker="s",
-                   linewidth=2.2, label="next sentence, held-out")
-        right.axhline(50, color=GREEN, linestyle=":", linewidth=1.5)
-        right.annotate("next sentence: tossing a coin", (1, 50), xycoords=("axes fraction", "data"), xytext=(-4, 3),
-                       textcoords="offset points", ha="right", fontsize=10, color=GREEN)
-    right.set(title="How often the first guess is right", xlabel="step", ylabel="right (%)", ylim=(0, 100))
-    right.legend(loc="upper left", fontsize=11)
+    if paired:
+        _guide(right, 50, "next sentence: tossing a coin", ":", GREEN)
+    _curve(right, rows, [100 * row.mlm_accuracy for row in rows], label="masked words, training", **training)
+    _curve(right, seen, [100 * row.held_out_mlm_accuracy for row in seen], "{:.0f} %", 9, color=ORANGE,
+           label="masked words, held-out text", **held_out)
+    if paired:
+        _curve(right, paired, [100 * row.held_out_nsp_accuracy for row in paired], "{:.0f} %", 9, color=GREEN,
+               label="next sentence, held-out text", **held_out | {"marker": "s"})
+    right.set_title("How often the first guess is right", fontsize=14)
+    right.set_ylabel("right (%)", fontsize=13)
+    right.set_ylim(0, 100)
+
     for axes in (loss, right):
-        axes.grid(alpha=0.25)
-        axes.tick_params(labelsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel("step", fontsize=13)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=4, integer=True)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.tick_params(labelsize=12)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=13)
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+def _curve(axes: Any, rows: Sequence[Row], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
+    """Values against the rows' steps; with ``last``, a format, the last value is written ``offset`` points above its place."""
+    axes.plot([row.step for row in rows], values, **style)
+    if rows and last:
+        _write(axes, last.format(values[-1]), (rows[-1].step, values[-1]), "data", (0, offset), ha="center", fontsize=13,
+               fontweight="bold", color=style["color"])
+
+
+def _guide(axes: Any, y: float, text: str, linestyle: str, color: str) -> None:
+    """A level to compare with, named at its right end."""
+    axes.axhline(y, color=color, linestyle=linestyle, linewidth=1.6, zorder=1)
+    _write(axes, text, (1, y), ("axes fraction", "data"), (-2, 5), ha="right", fontsize=12, color=color)
+
+
+def _write(axes: Any, text: str, at: tuple[float, float], coordinates: Any, offset: tuple[int, int], **style: Any) -> None:
+    """Text with a white edge, so that it can be read on top of curves."""
+    from matplotlib.patheffects import withStroke
+
+    axes.annotate(text, at, xycoords=coordinates, xytext=offset, textcoords="offset points", zorder=5,
+                  path_effects=[withStroke(linewidth=3, foreground="white")], **style)

@@ -1,0 +1,91 @@
+import warnings
+
+import numpy as np
+import pytest
+
+from minibert import plots
+from minibert.training.trainer import Row
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def rows(count, looks, pairs=True):
+    """A run of ``count`` rows, with ``looks`` at held-out text."""
+    made = []
+    for i in range(1, count + 1):
+        nsp = (0.6, 0.7) if pairs else (None, None)
+        look = (4.0, 0.3, *nsp) if i % (count // looks) == 0 else (None,) * 4
+        made.append(Row(15 * i, 1000 * i, i / 10, 1e-3, 1.0, 4 + 4 / i, 0.3, *nsp, *look))
+    return made
+
+
+def pixels(path):
+    from matplotlib.image import imread
+
+    assert path.read_bytes().startswith(PNG)
+    return imread(path)[..., :3]
+
+
+def draw(tmp_path, monkeypatch, run):
+    """The picture as pixels, and the figure as it was drawn."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    savefig = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: (drawn.append(self), savefig(self, *args, **options)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.learning_curve(run, tmp_path / "loss.png", np.log(6000), 6.08, "Pre-training a_name_with_underscores")
+    return pixels(tmp_path / "loss.png"), drawn[0]
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+def test_every_part_is_titled_labelled_and_in_the_picture(tmp_path, monkeypatch, pairs):
+    picture, figure = draw(tmp_path, monkeypatch, rows(200, 12, pairs))
+    assert picture.shape[1] >= 1200
+    assert min(picture.shape[:2]) >= 600
+    for colour in (plots.BLUE, plots.ORANGE, *([plots.GREEN] if pairs else [])):
+        rgb = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+        ink = 1 - picture  # also of a curve that lets the grid shine through
+        share = ink @ (1 - rgb) / ((1 - rgb) @ (1 - rgb))
+        assert ((np.abs(ink - share[..., None] * (1 - rgb)).max(-1) < 0.05) & (share > 0.5)).sum() > 500, colour
+    assert figure.get_suptitle() == "Pre-training a_name_with_underscores"
+    assert all(axes.get_title() and axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "masked words, training", "masked words, held-out text", *(["next sentence, held-out text"] if pairs else [])]
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "blind guessing: ln V = 8.70" in said
+    assert "guessing by frequency alone: 6.08" in said
+    assert {"4.00", "30 %"} <= set(said)
+    assert ("70 %" in said) == pairs
+
+
+@pytest.mark.parametrize("run", [[], rows(1, 1), rows(3, 1), rows(12, 2), rows(200, 1)], ids=len)
+def test_no_text_is_cut_off_or_covers_other_text(tmp_path, monkeypatch, run):
+    _, figure = draw(tmp_path, monkeypatch, run)
+    renderer = figure.canvas.get_renderer()
+    width, height = figure.canvas.get_width_height()
+    boxes = []
+    for axes in figure.axes:
+        texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        for ticks in (axes.xaxis, axes.yaxis):
+            low, high = sorted(ticks.get_view_interval())
+            texts += [tick.label1 for tick in ticks.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes += [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+    boxes += [(text.get_text(), text.get_window_extent(renderer)) for text in figure.legends[0].get_texts()]
+    for i, (text, box) in enumerate(boxes):
+        assert box.x0 >= -2, text
+        assert box.x1 <= width + 2, text
+        assert box.y0 >= -2, text
+        assert box.y1 <= height + 2, text
+        for other, other_box in boxes[:i]:
+            assert not box.overlaps(other_box), (text, other)
+
+
+def test_importing_the_trainer_does_not_import_matplotlib():
+    import subprocess
+    import sys
+
+    code = "import sys, minibert.training.command, minibert.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
