@@ -1,0 +1,50 @@
+"""What the tests of runs look at, and how they interrupt them."""
+
+import signal
+
+from minibert.training import checkpoint
+from minibert.training.trainer import Trainer
+
+FILES = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors", "training_state.safetensors", "metrics.csv",
+         "loss.png", "log.txt"}
+FINISHED = FILES | {"guesses.txt"}
+
+
+def names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def slabs(folder) -> list[bytes]:
+    """Weights and moments, byte for byte."""
+    state = checkpoint.load(folder)
+    return [slab.flat.tobytes() for slab in (state.parameters, state.m, state.v)]
+
+
+def step_of(folder) -> int:
+    return checkpoint.load(folder).progress.step
+
+
+def assert_same_run(a, b):
+    """The same weights, moments, exported files and place in the text."""
+    assert slabs(a) == slabs(b)
+    for name in ("model.safetensors", "config.json", "vocab.txt", "guesses.txt"):
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+    ours, theirs = (checkpoint.load(folder).progress.__dict__ | {"seconds": None} for folder in (a, b))
+    assert ours == theirs
+
+
+def act_after(monkeypatch, step, action):
+    """Call ``action`` right after a step of the loop is done; ``monkeypatch.undo`` is the caller's."""
+    original = Trainer._step
+
+    def stepped(self):
+        original(self)
+        if self.progress.step == step:
+            action()
+
+    monkeypatch.setattr(Trainer, "_step", stepped)
+
+
+def interrupt_after(monkeypatch, step, times=1):
+    """Ctrl-C while a step is running."""
+    act_after(monkeypatch, step, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(times)])

@@ -1,0 +1,76 @@
+"""What stands in two places and must agree."""
+
+import shlex
+from dataclasses import fields
+
+from minibert.config import PRESETS
+from minibert.data import examples, masking
+from minibert.data.batches import micro_batches
+from minibert.layers import cross_entropy
+from minibert.training import options, trainer
+from tests.model.examples import small_config
+from tests.training.conftest import arguments
+from tests.training.examples import engine, masked_examples
+
+
+def actions():
+    parser = options.argparse.ArgumentParser()
+    options.add_arguments(parser)
+    return {action.dest: action for action in parser._actions}
+
+
+def test_ignored_labels():
+    assert examples.IGNORE == masking.IGNORE == cross_entropy.IGNORE < 0
+
+
+def test_every_setting_is_an_option_whose_default_is_said_in_its_help():
+    found = actions()
+    for field in fields(options.Settings):
+        assert field.name in found
+        action = found[field.name]
+        assert action.default == options.argparse.SUPPRESS
+        if field.default is not None and action.nargs != 0:
+            shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+            assert f"(default: {shown})" in action.help, field.name
+        assert action.help
+    assert options.settings_of(arguments()) == options.Settings()
+
+
+def test_switches_do_what_their_names_say():
+    for name, action in actions().items():
+        if name in options.NAMES and action.nargs == 0:
+            [switch] = action.option_strings
+            settings = options.settings_of(arguments(switch))
+            assert getattr(settings, name) is (not switch.startswith("--no-")) is not getattr(options.DEFAULTS, name)
+            assert options.given_options(arguments(switch)) == [switch]
+
+
+def test_presets_and_examples():
+    found = actions()
+    assert tuple(found["preset"].choices) == tuple(PRESETS)
+    for name, preset in PRESETS.items():
+        assert f"{name} {'/'.join(map(str, preset))}" in found["preset"].help
+    lines = [line.split("minibert train")[1] for line in options.EXAMPLES.split("\n") if "minibert train" in line]
+    assert len(lines) >= 3
+    for line in lines:
+        arguments(*shlex.split(line))
+
+
+def test_a_twelfth_of_the_run_is_what_the_help_says():
+    assert trainer.EVALUATIONS == 12
+    assert "a twelfth of the run" in actions()["eval_every"].help
+
+
+def test_columns_are_the_fields_of_a_row():
+    assert trainer.COLUMNS == trainer.Row._fields
+
+
+def test_what_rests_without_pairs_is_what_only_pairs_reach():
+    """The names in the engine against the model: these tensors, and no others, get no gradient from masked words."""
+    config = small_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    with engine(config) as e:
+        e.accumulate(micro_batches(masked_examples(config, pairs=False), 1000))
+        unreached = {name for name, g in e.gradients[0].items() if not g.any() and not name.endswith("key.bias")}
+        resting = {slot.name for slot in e.parameters.layout.slots.values() for run in e._runs_without_pairs
+                   if not run.active and run.start <= slot.start < run.stop}
+    assert unreached == resting

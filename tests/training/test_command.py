@@ -1,0 +1,323 @@
+"""Runs from the command line: what they write, what they say, and what they refuse."""
+
+import csv
+import io
+import math
+import os
+import stat
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import minibert
+from minibert.text.vocabulary import Vocabulary
+from minibert.training import checkpoint, trainer
+from minibert.training.trainer import COLUMNS, read_rows
+from tests.training.conftest import arguments
+from tests.training.runs import FILES, FINISHED, assert_same_run, interrupt_after, names, slabs, step_of
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return tmp_path_factory.mktemp("finished") / "run"
+
+
+@pytest.fixture
+def run(finished, train):
+    """A finished run that tests only read."""
+    if not finished.exists():
+        assert train(finished) == 0
+    return finished
+
+
+def test_a_run_is_exactly_these_files(run):
+    assert names(run) == FINISHED
+
+
+def test_metrics_are_a_rectangle_with_a_row_for_every_step(run):
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    assert tuple(header) == COLUMNS
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+    assert [row[0] for row in rows] == [str(step) for step in range(1, 13)]
+    looked = [int(row[0]) for row in rows if row[COLUMNS.index("held_out_mlm_loss")]]
+    assert looked == [6, 12]
+    for row in read_rows(run / "metrics.csv"):
+        assert row.tokens == pytest.approx(row.step * 4 * 28, rel=0.2)
+        assert 0 < row.learning_rate <= 1e-3
+        assert row.gradient_norm > 0
+        assert 3 < row.mlm_loss < 6
+        assert 0.3 < row.nsp_loss < 1.5
+        assert 0 <= row.mlm_accuracy <= 1
+        assert row.nsp_accuracy in (0, 0.25, 0.5, 0.75, 1)
+
+
+def test_the_log_begins_with_what_decides_the_numbers(run, corpus):
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    head = "\n".join(log.split("\n")[:2])
+    for part in (f"NumPy {np.__version__}", "Python 3", "CPU", "2 workers", "seed 0"):
+        assert part in head
+    state = checkpoint.load(run)
+    assert f"sha256 {state.corpus_sha256[:12]}" in log
+    assert "ln V" in log
+    assert "step  6" in log
+    assert "step 12" in log
+    assert "fill-mask" in log
+
+
+def test_the_guesses_are_of_held_out_sentences(run, corpus):
+    text = (run / "guesses.txt").read_text(encoding="utf-8")
+    asked = [line for line in text.split("\n") if "[MASK]" in line]
+    assert len(asked) == 10
+    assert text.count("<-") == len(asked)
+    lines = corpus.read_text(encoding="utf-8").split("\n")
+    answers = [line.split("<-")[0].strip() for line in text.split("\n") if "<-" in line]
+    for sentence, answer in zip(asked, answers):
+        assert sentence.strip().replace("[MASK]", answer).replace(".", " .") in lines
+
+
+def test_the_model_of_a_run_answers(run):
+    answer = minibert.load(run, device="cpu").fill_mask("raba rado [MASK] ralu .", top=3)
+    assert len(answer) == 3
+    assert sum(probability for _, probability in answer) <= 1
+
+
+@pytest.mark.usefixtures("pictures")
+def test_the_picture_opens_and_shows_something(train, tmp_path):
+    from matplotlib.image import imread
+
+    assert train(tmp_path / "run", "--steps", 2) == 0
+    picture = imread(tmp_path / "run" / "loss.png")
+    assert min(picture.shape[:2]) > 500
+    assert len(np.unique((picture * 255).astype(np.uint8).reshape(-1, picture.shape[-1]), axis=0)) > 100
+
+
+def test_a_run_that_exists_is_refused_and_left_alone(run, train):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(FileExistsError, match=r"exists already.*another --out.*--resume"):
+        train(run)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("wrong", [
+    ("--corpus", "no-such-file.txt"), ("--vocab", "no-such-vocab.txt"), ("--heads", "5"), ("--threads", "0")])
+def test_a_run_that_could_not_begin_leaves_its_name_free(train, tmp_path, wrong):
+    with pytest.raises((ValueError, OSError)):
+        train(tmp_path / "run", *wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["", "only one line .\n"])
+def test_too_little_text_is_an_error(train, tmp_path, text):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"text\.txt"):
+        train(tmp_path / "run", "--corpus", tmp_path / "text.txt")
+    assert names(tmp_path) == {"text.txt"}
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="needs a user whom the file system refuses something")
+def test_an_unwritable_folder_is_named(train, tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(PermissionError, match=r"cannot be made.*--out"):
+            train(tmp_path / "run")
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_a_folder_that_cannot_be_made_is_named(train, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OSError, match=r"run folder .*run cannot be made: .*--out"):
+        train(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--steps", "0"], "--steps must be at least 1, got 0"),
+    (["--steps", "5", "--minutes", "5"], "give one of them"),
+    (["--learning-rate", "nan"], "--learning-rate"),
+    (["--minutes", "inf"], "--minutes"),
+    (["--held-out", "1"], "--held-out must be between 0 and 1"),
+    (["--max-length", "4"], "--max-length must be at least 5"),
+    (["--seed", "-1"], "--seed"),
+])
+def test_impossible_settings_are_refused_before_anything_is_made(tmp_path, options, said):
+    from minibert.training import command
+
+    with pytest.raises(ValueError, match=said):
+        command.run(arguments("--out", tmp_path / "run", *options))
+    assert not list(tmp_path.iterdir())
+
+
+MODES = {
+    "packed": ["--no-next-sentence"],
+    "whole words": ["--whole-word"],
+    "static masks": ["--static-masks", "--dupe-factor", "2"],
+    "pre-LN": ["--pre-ln"],
+    "cased": ["--cased"],
+    "tanh": ["--activation", "gelu_new"],
+    "as the reference": ["--no-bias-correction"],
+    "no clipping": ["--clip", "0"],
+    "another width inside": ["--intermediate", "20"],
+    "no dropout": ["--dropout", "0"],
+    "short": ["--max-length", "12"],
+    "one thread": ["--threads", "1"],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_trains(train, tmp_path, mode):
+    assert train(tmp_path / "run", "--steps", 3, *MODES[mode]) == 0
+    assert names(tmp_path / "run") == FINISHED
+    last = read_rows(tmp_path / "run" / "metrics.csv")[-1]
+    assert math.isfinite(last.held_out_mlm_loss)
+    assert (last.nsp_loss is None) == (last.held_out_nsp_loss is None) == (mode == "packed")
+    state = checkpoint.load(tmp_path / "run")
+    assert state.config.norm_first == (mode == "pre-LN")
+    assert state.tokenizer.lower_case == (mode != "cased")
+    assert state.config.hidden_act == ("gelu_new" if mode == "tanh" else "gelu")
+    assert state.config.intermediate_size == (20 if mode == "another width inside" else 128)
+    assert state.config.max_position_embeddings == (12 if mode == "short" else 32)
+    assert minibert.load(tmp_path / "run", device="cpu").tokenizer.lower_case == (mode != "cased")
+
+
+def test_a_vocabulary_from_a_file(train, tmp_path):
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abdeiklmnoprstuv", *(f"##{c}" for c in "abdeiklmnoprstuv"), "."]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    assert train(tmp_path / "run", "--steps", 2, "--vocab", tmp_path / "vocab.txt") == 0
+    assert Vocabulary.load(tmp_path / "run" / "vocab.txt").tokens == Vocabulary(tokens).tokens
+    assert checkpoint.load(tmp_path / "run").config.vocab_size == len(tokens)
+
+
+def standard_input(monkeypatch, corpus):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(corpus.read_bytes())))
+
+
+def test_a_corpus_from_standard_input_is_that_corpus(train, resume, run, tmp_path, monkeypatch, corpus, capsys):
+    standard_input(monkeypatch, corpus)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 4)
+        assert train(tmp_path / "run", "--corpus", "-") == 130
+    assert "< the same text" in capsys.readouterr().out
+    standard_input(monkeypatch, corpus)
+    assert resume(tmp_path / "run") == 0
+    assert_same_run(tmp_path / "run", run)
+
+
+def test_a_corpus_of_two_documents_has_no_pairs_but_trains(train, tmp_path):
+    (tmp_path / "two.txt").write_text("raba rado raki .\nralu rame .\n\nsoba sodo .\nsoki solu .\n", encoding="utf-8")
+    assert train(tmp_path / "run", "--corpus", tmp_path / "two.txt", "--steps", 2) == 0
+    assert read_rows(tmp_path / "run" / "metrics.csv")[-1].nsp_loss is None
+
+
+def test_the_seed_decides_everything(train, run, tmp_path):
+    assert train(tmp_path / "again") == 0
+    assert_same_run(tmp_path / "again", run)
+    assert train(tmp_path / "other", "--seed", 1) == 0
+    assert slabs(tmp_path / "other") != slabs(run)
+
+
+def test_accumulation_is_a_larger_batch(train, tmp_path):
+    assert train(tmp_path / "a", "--steps", 4, "--accumulate", 3, "--batch-size", 2) == 0
+    assert train(tmp_path / "b", "--steps", 4, "--accumulate", 1, "--batch-size", 6) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+class Clock:
+    """Half a second passes at every look."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 0.5
+        return self.now
+
+
+def test_minutes_fix_the_number_of_steps_once_and_leave_no_trace(train, resume, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "time", Clock())
+    monkeypatch.setattr(trainer, "WARM_UP_STEPS", 2)
+    monkeypatch.setattr(trainer, "TIMED_STEPS", 3)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 8)
+        assert train(tmp_path / "run", "--minutes", 0.2) == 130
+    total = checkpoint.load(tmp_path / "run").progress.total
+    assert total > 8
+    assert f"{total:,} steps fit into 0.2 minutes" in capsys.readouterr().out
+    assert step_of(tmp_path / "run") == 8
+    assert resume(tmp_path / "run") == 0
+    assert checkpoint.load(tmp_path / "run").progress.total == step_of(tmp_path / "run") == total
+    monkeypatch.undo()
+    train(tmp_path / "by steps", "--steps", total)
+    assert_same_run(tmp_path / "run", tmp_path / "by steps")
+
+
+def test_context_beats_frequency(train, tmp_path):
+    """Which words are frequent in a document shows only in the words around: a model that reads no context cannot get here."""
+    from minibert.data import corpora, report
+
+    options = ("--no-next-sentence", "--learning-rate", 0.01, "--dropout", 0, "--batch-size", 32, "--steps", 60,
+               "--eval-every", 60, "--micro-batch-tokens", 512)
+    assert train(tmp_path / "run", *options) == 0
+    state = checkpoint.load(tmp_path / "run")
+    training, held_out = corpora.split(corpora.read(list(state.settings.corpus)).documents, 0.1, 0)
+    ids = [np.array([i for document in part for sentence in document for i in state.tokenizer.ids(sentence)])
+           for part in (training, held_out)]
+    unigram = report.unigram_loss(*ids, len(state.tokenizer.vocab))
+    first, *_, last = read_rows(tmp_path / "run" / "metrics.csv")
+    assert first.mlm_loss == pytest.approx(math.log(len(state.tokenizer.vocab)), abs=0.2)
+    assert last.held_out_mlm_loss < unigram - 0.4
+
+
+def test_overfit_batch_learns_one_batch_by_heart(train, tmp_path, capsys):
+    assert train(tmp_path / "run", "--overfit-batch", "--hidden", 64, "--learning-rate", 0.003) == 0
+    said = capsys.readouterr().out
+    assert "below 0.05" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_overfit_batch_says_when_it_fails(train, tmp_path, capsys):
+    assert train(tmp_path / "run", "--overfit-batch", "--learning-rate", 1e-9, "--no-next-sentence", "--batch-size", 1) == 1
+    said = capsys.readouterr()
+    assert "still" in said.err
+    assert "--learning-rate" in said.err
+    assert "next" not in said.out
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(train, resume, tmp_path, monkeypatch):
+    from minibert.training.engine import Engine
+
+    original = Engine.accumulate
+
+    def poisoned(self, batches):
+        metrics = original(self, batches)
+        return metrics._replace(mlm_loss=np.float32("nan")) if self.step == 8 else metrics
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "accumulate", poisoned)
+        with pytest.raises(FloatingPointError) as error:
+            train(tmp_path / "run")
+    said = str(error.value)
+    for part in ("step 9", "loss is nan", "gradient's norm", "learning rate 0.0003", "training_state.safetensors",
+                 "--learning-rate", "--overfit-batch"):
+        assert part in said
+    assert step_of(tmp_path / "run") == 6
+    assert minibert.load(tmp_path / "run", device="cpu").fill_mask("raba [MASK] .")
+    assert resume(tmp_path / "run") == 0  # the poison was ours; the state itself is good
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_that_are_no_longer_finite_are_never_saved(train, tmp_path):
+    """The loss of a step is that of the weights before it: only held-out text shows what the last step did."""
+    with pytest.raises(FloatingPointError, match=r"step 1\b.*learning rate"):
+        train(tmp_path / "run", "--learning-rate", 1e38, "--warmup", 0, "--eval-every", 1)
+    state = checkpoint.load(tmp_path / "run")
+    assert state.progress.step == 0
+    assert np.isfinite(state.parameters.flat).all()
+
+
+def test_the_files_of_an_interrupted_run(train, tmp_path, monkeypatch):
+    interrupt_after(monkeypatch, 2)
+    assert train(tmp_path / "run") == 130
+    assert names(tmp_path / "run") == FILES
