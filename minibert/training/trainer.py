@@ -79,11 +79,12 @@ class Trainer:
                     self.progress = replace(self.progress, seconds=time.monotonic() - started)
                     step, total = self.progress.step, self.progress.total
                     evaluate = step % self._eval_every == 0 or step == total
-                    if self.engine.on_cpu or step % DEVICE_LOOK == 0 or evaluate:
+                    write = evaluate or step % max(1, total // ROWS) == 0
+                    if self.engine.on_cpu or step % DEVICE_LOOK == 0 or write:
                         self._look()
                         bar.set_postfix_str(self._postfix(), refresh=False)
                     bar.update()
-                    if evaluate or step % max(1, total // ROWS) == 0:
+                    if write:
                         self._write_row(self._evaluate() if evaluate else None)
                     if evaluate:
                         with bar.external_write_mode():

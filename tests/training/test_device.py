@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from minibert import backend
 from minibert.data.batches import micro_batches
 from minibert.layers import embedding
+from minibert.training import checkpoint
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
+from minibert.training.trainer import read_rows
 from minibert.training.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import masked_examples
+from tests.training.runs import FINISHED, interrupt_after, names
 
 
 def host(x):
@@ -76,3 +80,40 @@ def test_metrics_stay_on_the_device_until_somebody_reads_them():
         with device.watch() as waits:
             assert isinstance(metrics.loss, float)
         assert len(waits) == 2
+
+
+def test_a_whole_run_on_the_device(train, resume, tmp_path, monkeypatch):
+    """Training, evaluation, saving, an interruption and going on; the numbers are those of the CPU but for rounding."""
+    choose = backend.choose
+    monkeypatch.setattr(backend, "choose", lambda where: (device.xp, "a stand-in") if where == "gpu" else choose(where))
+    assert train(tmp_path / "cpu") == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 8)
+        assert train(tmp_path / "device", "--device", "gpu") == 130
+    assert resume(tmp_path / "device", "--device", "gpu") == 0
+    assert names(tmp_path / "device") == FINISHED
+    ours, theirs = (checkpoint.load(tmp_path / name) for name in ("device", "cpu"))
+    assert distance(ours.parameters.flat, theirs.parameters.flat) < 1e-4
+    assert "device: a stand-in" in (tmp_path / "device" / "log.txt").read_text(encoding="utf-8")
+    rows, expected = (read_rows(tmp_path / name / "metrics.csv") for name in ("device", "cpu"))
+    np.testing.assert_allclose([row.mlm_loss for row in rows], [row.mlm_loss for row in expected], rtol=1e-4)
+
+
+def test_a_device_that_is_interrupted_looks_before_it_saves(train, tmp_path, monkeypatch):
+    """Its losses are read only now and then: what would be saved may have been lost steps ago."""
+    choose = backend.choose
+    monkeypatch.setattr(backend, "choose", lambda where: (device.xp, "a stand-in") if where == "gpu" else choose(where))
+    original = Engine.apply
+
+    def poisoned(self, *args, **options):
+        if self.step == 7:
+            self.parameters.flat.fill(float("nan"))
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(Engine, "apply", poisoned)
+    interrupt_after(monkeypatch, 9)
+    with pytest.raises(FloatingPointError, match="step 9: the loss is nan"):
+        train(tmp_path / "run", "--device", "gpu")
+    state = checkpoint.load(tmp_path / "run")
+    assert state.progress.step == 6
+    assert np.isfinite(state.parameters.flat).all()
