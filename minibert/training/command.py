@@ -41,6 +41,7 @@ from minibert.training.workers import Workers, describe_blas, keep_freed_memory
 Say = Callable[[str], None]
 
 GUESSES = "guesses.txt"  # the last file that a run writes
+HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +110,7 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
     stream = _stream(settings, documents, tokenizer)
     evaluation = batches.held_out(held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
-                                  max_tokens=settings.micro_batch_tokens)
+                                  max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
     def save(progress: Progress) -> None:
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
