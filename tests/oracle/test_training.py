@@ -21,8 +21,8 @@ from tests.training.examples import NO_DROPOUT, engine  # noqa: E402
 STEPS, PEAK, WARMUP, CLIP = 20, 2e-3, 4, 1.0
 CONSTANTS = AdamW(weight_decay=0.1)
 
-# Both sides differ by rounding only, and Adam does not blow it up: a gradient below epsilon moves nothing. Twenty losses were seen
-# to agree within 5e-16 in float64 and 3e-7 in float32, two units in its last place; other BLAS libraries get a little more room.
+# Both sides differ by rounding only, and Adam does not blow it up: a gradient below epsilon moves nothing. The losses were seen
+# to agree within 5e-16 in float64, and in float32 within 3e-7, a few units in the last place; another BLAS may need more.
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-6)], ids=["float64", "float32"])
 
 
