@@ -34,7 +34,7 @@ from minibert.training import checkpoint, guesses
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
-from minibert.training.options import DEFAULT_STEPS, Settings, given_options, settings_of
+from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
 from minibert.training.trainer import Trainer
 from minibert.training.workers import Workers, describe_blas, keep_freed_memory
 
@@ -107,7 +107,6 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
     engine = _engine(settings, config, state.parameters.to(xp), workers)
     engine.m, engine.v, engine.step = state.m.to(xp), state.v.to(xp), state.progress.step
-    stream = _stream(settings, documents, tokenizer)
     evaluation = batches.held_out(held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
@@ -119,7 +118,8 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
             _plot(out, trainer, floors)
 
     floors = _floors(documents, held_out, tokenizer)
-    trainer = Trainer(engine, stream, evaluation, settings, state.progress, out / "metrics.csv", save, say)
+    trainer = Trainer(engine, _stream(settings, documents, tokenizer), _short_stream(settings, documents, tokenizer), evaluation,
+                      settings, state.progress, out / "metrics.csv", save, say)
     if state.progress.step in (0, state.progress.total):
         save(state.progress)  # finds a full disk before the first step, and makes up for a kill after the last one
     try:
@@ -195,7 +195,8 @@ def config_of(settings: Settings, vocabulary: int) -> BertConfig:
                                hidden_act=settings.activation, norm_first=settings.pre_ln,
                                hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     hidden = settings.hidden or config.hidden_size
-    return config.replace(hidden_size=hidden, num_hidden_layers=settings.layers or config.num_hidden_layers,
+    return config.replace(initializer_range=settings.initial_range or 0.02 * (768 / hidden) ** 0.5,  # as large a sum at any width
+                          hidden_size=hidden, num_hidden_layers=settings.layers or config.num_hidden_layers,
                           num_attention_heads=settings.heads or config.num_attention_heads,
                           intermediate_size=settings.intermediate or 4 * hidden)
 
@@ -209,6 +210,17 @@ def _stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batche
     return batches.Stream(documents, tokenizer, max_length=settings.max_length, batch_size=settings.batch_size,
                           seed=settings.seed, next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                           static_masks=settings.static_masks, dupe_factor=settings.dupe_factor)
+
+
+def _short_stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:
+    """What the first steps read: as many tokens a step, in short sequences.
+
+    Attention is spread evenly at first: each of the T tokens that it looks at counts 1/T. Among few, the neighbours of a masked
+    word are noticed much sooner. The reference trained in two lengths as well (Devlin et al. 2018, appendix A.2).
+    """
+    length = min(SHORT_LENGTH, settings.max_length)
+    sequences = settings.batch_size * settings.max_length // length
+    return _stream(replace(settings, max_length=length, batch_size=sequences, next_sentence=False), documents, tokenizer)
 
 
 def _read(settings: Settings, say: Say, workers: Workers,

@@ -19,7 +19,7 @@ def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
     rng = np.random.default_rng([seed, 0xB3])
     vocab = bert.tokenizer.vocab
     longest = min(24, bert.config.max_position_embeddings - 2)
-    sentences = [s for document in documents for s in document if 8 <= len(s) <= longest]
+    sentences = [s for document in documents for s in document if 8 <= len(s) <= longest and vocab.tokens[s[-1]] in (".", "!", "?")]
     lines: list[str] = []
     for i in rng.permutation(len(sentences)):
         ids = list(sentences[i])
@@ -37,4 +37,4 @@ def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
         lines.append(f"  {text}\n      {truth}  <-  {found}" + (f"   ({mark})" if mark else ""))
         if len(lines) == count:
             break
-    return "\n".join(lines) if lines else f"  (no held-out sentence of 8 to {longest} tokens)"
+    return "\n".join(lines) if lines else f"  (no whole held-out sentence of 8 to {longest} tokens)"

@@ -25,10 +25,12 @@ class Settings:
     intermediate: int | None = None
     activation: str = "gelu"
     pre_ln: bool = False
-    dropout: float = 0.1
+    dropout: float = 0.0
+    initial_range: float | None = None
 
-    max_length: int = 128
-    batch_size: int = 32
+    max_length: int = 64
+    batch_size: int = 16
+    short_first: float = 0.3
     accumulate: int = 1
     micro_batch_tokens: int = 512
     next_sentence: bool = True
@@ -38,7 +40,7 @@ class Settings:
 
     steps: int | None = None
     minutes: float | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -58,6 +60,8 @@ class Settings:
         need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
         need("minutes", self.minutes is None or 0 < self.minutes < float("inf"), "a finite number above 0")
         need("learning_rate", 0 < self.learning_rate < float("inf"), "a finite number above 0")
+        need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
+        need("initial_range", self.initial_range is None or self.initial_range > 0, "above 0")
         need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
         need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         need("weight_decay", self.weight_decay >= 0, "at least 0")
@@ -68,7 +72,8 @@ class Settings:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
 
 
-DEFAULT_STEPS = 3000
+DEFAULT_STEPS = 6500
+SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
 _NEGATIVE = {"next_sentence": "--no-next-sentence", "bias_correction": "--no-bias-correction"}  # on unless switched off
@@ -107,13 +112,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              type=int, metavar="N", default_text="the preset's")
     _add(model, "activation", "the GELU to use: exact, or by tanh", choices=("gelu", "gelu_new"))
     _add(model, "pre_ln", "normalise before each sublayer instead of after it", action="store_true")
-    _add(model, "dropout", "share of numbers dropped while training", type=float, metavar="RATE")
+    _add(model, "dropout", "share of numbers dropped while training; the reference drops 0.1, against learning by heart",
+         type=float, metavar="RATE")
+    _add(model, "initial_range", "size of the first random weights", type=float, metavar="STD",
+         default_text="0.02 at width 768, as in the reference, and more at a smaller width")
 
     task = parser.add_argument_group("task")
     _add(task, "max_length", "longest sequence, in tokens", type=int, metavar="T")
     _add(task, "batch_size", "sequences a step", type=int, metavar="B")
+    _add(task, "short_first", f"share of the steps, the first ones, on short runs of text ({SHORT_LENGTH} tokens, no pairs): the "
+         "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
     _add(task, "accumulate", "batches whose gradients are summed for one step", type=int, metavar="N")
-    _add(task, "micro_batch_tokens", "tokens that a core works on at a time; changes speed, not results", type=int, metavar="N")
+    _add(task, "micro_batch_tokens", "tokens that a core works on at a time: for speed", type=int, metavar="N")
     _add_negative(task, "next_sentence", "masked words only, on packed sentences instead of pairs")
     _add(task, "whole_word", "mask whole words instead of single pieces", action="store_true")
     _add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")

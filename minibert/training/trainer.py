@@ -56,12 +56,13 @@ class Row(NamedTuple):
 class Trainer:
     """``run()`` trains until the last step, or until somebody interrupts it.
 
+    The first ``settings.short_first`` of the steps read ``short``, the others ``stream``, each from its beginning.
     ``save(progress)`` is called at every evaluation and when the run is interrupted, ``say(line)`` at every evaluation.
     """
 
-    def __init__(self, engine: Engine, stream: Stream, held_out: Sequence[Batch], settings: Settings, progress: Progress,
-                 metrics: Path, save: Callable[[Progress], None], say: Callable[[str], None]) -> None:
-        self.engine, self.stream, self.held_out, self.settings = engine, stream, held_out, settings
+    def __init__(self, engine: Engine, stream: Stream, short: Stream, held_out: Sequence[Batch], settings: Settings,
+                 progress: Progress, metrics: Path, save: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+        self.engine, self.stream, self.short, self.held_out, self.settings = engine, stream, short, held_out, settings
         self.progress, self.metrics, self.save, self.say = progress, metrics, save, say
         self.rows = read_rows(metrics, progress.step) if progress.step else []
         self._since: list[tuple[Metrics, Any]] = []  # steps that no row holds yet
@@ -104,12 +105,14 @@ class Trainer:
 
     def _step(self) -> None:
         """One step: examples, micro-batches, gradients, weights."""
-        position = Position(self.progress.epoch, self.progress.index)
+        short_steps = round(self.settings.short_first * self.progress.total)
+        stream = self.short if self.progress.step < short_steps else self.stream
+        position = Position() if self.progress.step == short_steps else Position(self.progress.epoch, self.progress.index)
         examples = []
         for _ in range(self.settings.accumulate):
-            more, position = self.stream.batch(position)
+            more, position = stream.batch(position)
             examples += more
-        batches = micro_batches(examples, self.settings.micro_batch_tokens, pad_id=self.stream.tokenizer.vocab.pad_id)
+        batches = micro_batches(examples, self.settings.micro_batch_tokens, pad_id=stream.tokenizer.vocab.pad_id)
         metrics, norm = self.engine.train(batches, self._learning_rate(self.progress.step + 1))
         self._since.append((metrics, norm))
         self.progress = replace(self.progress, step=self.progress.step + 1, epoch=position.epoch, index=position.index,
