@@ -182,7 +182,9 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 _CODE = re.compile(
-    r"""[{}\\|^~@#$%] | :$ | :: | ^: | https?: | \.\. | -- | \s=\s | >>> | ^\w+:\s | XXX | [A-Z]{3,}\s[A-Z]{3,}\s[A-Z]{3,}""", re.VERBOSE
+    r"""[{}\\|^~@#$%] | :$ | :: | ^: | ^\w+:\s | https?: | \.\. | -- | \s=\s | >>> | XXX
+      | [A-Z]{3,}\s[A-Z]{3,}\s[A-Z]{3,}""",
+    re.VERBOSE,
 )
 _WORD = re.compile(r"""["'(]*[A-Za-z]+(?:['-][A-Za-z]+)*["')]*[.,;:!?]*["')]*$""")
 _FUNCTION_WORDS = frozenset(

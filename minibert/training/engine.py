@@ -21,7 +21,7 @@ from minibert.training import adamw
 from minibert.training.adamw import AdamW
 from minibert.training.workers import Workers, share_out
 
-PIECE = 2**18  # numbers that the optimiser treats at a time: few enough for a cache, so many that threads seldom wait for one another
+PIECE = 2**18  # numbers that the optimiser treats at a time: few for the cache, many so that threads seldom wait for one another
 
 
 class Metrics(NamedTuple):
