@@ -15,8 +15,11 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told a
 
 
 def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
-                   title: str = "Pre-training") -> None:
-    """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable."""
+                   title: str = "Pre-training", short_steps: int = 0) -> None:
+    """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
+
+    ``short_steps``: how many of the first steps read short runs of text; they are shaded.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,6 +53,9 @@ def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabul
     right.set_ylim(0, 100)
 
     for axes in (loss, right):
+        if short_steps:
+            end = min(short_steps, rows[-1].step)
+            axes.axvspan(0, end, color=GREY, alpha=0.12, linewidth=0, label="short runs of text first")
         axes.set_xlabel("step", fontsize=13)
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", nbins=4, integer=True)
@@ -57,7 +63,8 @@ def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabul
         axes.tick_params(labelsize=12)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=13)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=12.5,
+                  columnspacing=1.5)
     with replacing(path) as temporary:
         figure.savefig(temporary)
 

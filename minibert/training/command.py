@@ -252,7 +252,7 @@ def _floors(documents: list, held_out: list, tokenizer: Tokenizer) -> tuple[floa
 def _plot(out: Path, trainer: Trainer, floors: tuple[float, float]) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
-    plots.learning_curve(trainer.rows, out / "loss.png", *floors, title=f"Pre-training {out.name}")
+    plots.learning_curve(trainer.rows, out / "loss.png", *floors, f"Pre-training {out.name}", trainer.short_steps)
 
 
 def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:

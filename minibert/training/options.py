@@ -30,7 +30,7 @@ class Settings:
 
     max_length: int = 64
     batch_size: int = 16
-    short_first: float = 0.3
+    short_first: float = 0.2
     accumulate: int = 1
     micro_batch_tokens: int = 512
     next_sentence: bool = True
@@ -72,7 +72,7 @@ class Settings:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
 
 
-DEFAULT_STEPS = 6500
+DEFAULT_STEPS = 7000
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))

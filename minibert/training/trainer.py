@@ -103,11 +103,15 @@ class Trainer:
     def _eval_every(self) -> int:
         return self.settings.eval_every or max(1, -(-self.progress.total // EVALUATIONS))
 
+    @property
+    def short_steps(self) -> int:
+        """How many of the first steps read short runs of text."""
+        return round(self.settings.short_first * self.progress.total)
+
     def _step(self) -> None:
         """One step: examples, micro-batches, gradients, weights."""
-        short_steps = round(self.settings.short_first * self.progress.total)
-        stream = self.short if self.progress.step < short_steps else self.stream
-        position = Position() if self.progress.step == short_steps else Position(self.progress.epoch, self.progress.index)
+        stream = self.short if self.progress.step < self.short_steps else self.stream
+        position = Position() if self.progress.step == self.short_steps else Position(self.progress.epoch, self.progress.index)
         examples = []
         for _ in range(self.settings.accumulate):
             more, position = stream.batch(position)
