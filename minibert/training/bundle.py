@@ -52,12 +52,14 @@ def bundle(run: Path, target: Path = TARGET) -> int:
 README = """\
 # The bundled model
 
-A tiny BERT that answers when no other model is named. It learned from the documentation that every Python carries. The command:
+A tiny BERT that answers when no other model is named. It learned from the English that every Python carries: the
+language reference, and the docstrings and comments of the standard library. The command:
 
     python -m minibert train
 
-{steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word (perplexity
-{perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs.
+{steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word
+(perplexity {perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs.
+
 `metrics.csv` and `loss.png` show the course, `guesses.txt` what it makes of held-out sentences. Weights are stored in float16.
 The log of the run:
 

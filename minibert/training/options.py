@@ -72,7 +72,7 @@ class Settings:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
 
 
-DEFAULT_STEPS = 7000
+DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
