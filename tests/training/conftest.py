@@ -10,7 +10,7 @@ from minibert import plots
 from minibert.training import command, options
 
 SMALL = ("--layers 1 --hidden 32 --heads 2 --max-length 32 --vocab-size 120 --eval-every 6 --batch-size 4 "
-         "--micro-batch-tokens 64 --held-out 0.1 --threads 2 --device cpu").split()
+         "--micro-batch-tokens 64 --held-out 0.1 --threads 2 --device cpu --learning-rate 0.001 --dropout 0.1").split()
 
 
 def arguments(*argv) -> argparse.Namespace:

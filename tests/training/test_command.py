@@ -14,6 +14,7 @@ import pytest
 import minibert
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import checkpoint, trainer
+from minibert.training.engine import Engine
 from minibert.training.trainer import COLUMNS, read_rows
 from tests.training.conftest import arguments
 from tests.training.runs import FILES, FINISHED, assert_same_run, interrupt_after, names, slabs, step_of
@@ -44,14 +45,37 @@ def test_metrics_are_a_rectangle_with_a_row_for_every_step(run):
     assert [row[0] for row in rows] == [str(step) for step in range(1, 13)]
     looked = [int(row[0]) for row in rows if row[COLUMNS.index("held_out_mlm_loss")]]
     assert looked == [6, 12]
-    for row in read_rows(run / "metrics.csv"):
-        assert row.tokens == pytest.approx(row.step * 4 * 28, rel=0.2)
+    table = read_rows(run / "metrics.csv")
+    assert table[-1].tokens - table[2].tokens == pytest.approx(9 * 4 * 28, rel=0.2)
+    for row in table:
         assert 0 < row.learning_rate <= 1e-3
         assert row.gradient_norm > 0
         assert 3 < row.mlm_loss < 6
+        if row.step <= 2:  # short runs of text, without pairs
+            assert row.nsp_loss is row.nsp_accuracy is None
+            continue
         assert 0.3 < row.nsp_loss < 1.5
         assert 0 <= row.mlm_accuracy <= 1
         assert row.nsp_accuracy in (0, 0.25, 0.5, 0.75, 1)
+
+
+def test_the_first_steps_read_short_runs_of_text_and_the_others_pairs(train, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(self, batches, lr):
+        seen.append(batches)
+        return original(self, batches, lr)
+
+    original = Engine.train
+    monkeypatch.setattr(Engine, "train", watched)
+    assert train(tmp_path / "run", "--short-first", 0.5) == 0
+    for batches in seen[:6]:
+        assert max(b.ids.shape[1] for b in batches) <= 16
+        assert sum(b.pairs for b in batches) == 0
+        assert sum(len(b.ids) for b in batches) == 8  # 4 sequences of 32 tokens, as 8 of 16
+    for batches in seen[6:]:
+        assert max(b.ids.shape[1] for b in batches) > 16
+        assert sum(b.pairs for b in batches) == 4
 
 
 def test_the_log_begins_with_what_decides_the_numbers(run, corpus):
@@ -286,7 +310,6 @@ def test_overfit_batch_says_when_it_fails(train, tmp_path, capsys):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(train, resume, tmp_path, monkeypatch):
-    from minibert.training.engine import Engine
 
     original = Engine.accumulate
 
