@@ -159,7 +159,7 @@ class Tokenizer:
         if length > limit and not truncate:
             raise ValueError(
                 f"the text has {length} tokens with [CLS] and [SEP], more than the limit of {limit}; "
-                "shorten or split it, or pass truncate=True to cut off its end"
+                "shorten or split it, or have its end cut off (truncate=True; on the command line --truncate)"
             )
         parts = [self._pieces(part, special_tokens) for part in texts]
         for _ in range(length - limit):

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         return _resume(args)
     settings = settings_of(args)
+    config_of(settings, settings.vocab_size)  # sizes that no model can have are refused before the text is read
     if args.overfit_batch:
         return _overfit(args, settings)
     out = _new_folder(args.out)
