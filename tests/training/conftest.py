@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def corpus(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "topics.txt"
     path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(autouse=True)
+def heeds_interrupts():
+    """Ctrl-C as a terminal delivers it, also where the tests run in the background, where a shell has it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(autouse=True)
