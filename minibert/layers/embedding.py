@@ -33,7 +33,7 @@ def add_rows(table: Array, ids: Array, rows: Array) -> None:
     """``table[ids[n]] += rows[n]`` for every n, repeated ids summed. table ``(V, H)``, ids ``(N,)``, rows ``(N, H)``.
 
     Rows of equal id are brought together by a stable sort and summed as one segment each: the order of the sum is fixed,
-    so the result is the same on every run and every device.
+    so the result is the same on every run.
     """
     if not ids.size:
         return
