@@ -48,6 +48,16 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def decode_utf8(content: bytes, name: str | os.PathLike[str]) -> str:
+    """The text of UTF-8 bytes, without a byte order mark. ValueError with the place of the first byte that is not UTF-8."""
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start:,} (line {line:,}); "
+                         "save it as UTF-8") from None
+
+
 def _explained(error: OSError, path: Path) -> OSError:
     reason = error.strerror or str(error)
     return OSError(error.errno, f"{path} could not be written: {reason}; nothing was lost, what stood there before is unchanged")

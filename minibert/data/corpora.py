@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from minibert.data import python_docs
 from minibert.data.sentences import split_sentences
+from minibert.files import decode_utf8
 
 Layout = Literal["auto", "lines", "prose"]
 
@@ -124,15 +125,7 @@ def _decode(data: bytes, name: str) -> str:
     """Text of UTF-8 bytes, with ``\\n`` for every line end and without a byte order mark."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{name} is UTF-16 (its first bytes say so); save it as UTF-8")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} (line {line:,}); "
-            "save it as UTF-8"
-        ) from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return decode_utf8(data, name).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _documents(text: str, layout: Layout, alone: bool = True) -> list[list[str]]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from minibert.files import write_atomically
+from minibert.files import decode_utf8, write_atomically
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -59,16 +59,7 @@ class Vocabulary:
         Lines end at ``\\n`` (or ``\\r\\n``) and nowhere else: U+2028 is a token of the Chinese vocabulary.
         Raises ValueError with the file's name for bytes that are not UTF-8, and whatever ``Vocabulary`` refuses.
         """
-        data = Path(path).read_bytes()
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}); "
-                "save the vocabulary as UTF-8"
-            ) from None
-        lines = text.removeprefix("\ufeff").split("\n")
+        lines = decode_utf8(Path(path).read_bytes(), path).split("\n")
         if lines[-1] == "":
             lines.pop()
         return cls([line.removesuffix("\r") for line in lines], source=path)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,16 @@ GUESSES = "guesses.txt"  # the last file that a run writes
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
+class Text(NamedTuple):
+    """What a run reads."""
+
+    corpus: corpora.Corpus
+    train: list  # ids by document and sentence
+    held_out: list
+    tokenizer: Tokenizer
+    report: report.Report
+
+
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``train`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
@@ -67,14 +77,14 @@ def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
     xp, device = backend.choose(args.device)
     with Workers(args.threads) as workers:
         _head(say, settings, workers, device)
-        corpus, documents, held_out, tokenizer = _read(settings, say, workers)
-        config = config_of(settings, len(tokenizer.vocab))
+        text = _read(settings, say)
+        config = config_of(settings, len(text.tokenizer.vocab))
         parameters = pretraining.initial_parameters(config, settings.seed)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
-        state = Checkpoint(settings, config, tokenizer, corpus.sha256, progress, parameters, parameters.zeros_like(),
+        state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters, parameters.zeros_like(),
                            parameters.zeros_like())
-        return _train(out, state, documents, held_out, workers, xp, say)
+        return _train(out, state, text, workers, xp, say)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -95,20 +105,20 @@ def _resume(args: argparse.Namespace) -> int:
     with Workers(args.threads) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         _head(say, state.settings, workers, device)
-        corpus, documents, held_out, _ = _read(state.settings, say, workers, state.tokenizer)
-        if corpus.sha256 != state.corpus_sha256:
-            raise ValueError(f"the text of {corpus.name} has changed since the run began "
-                             f"(sha256 {state.corpus_sha256[:12]} then, {corpus.sha256[:12]} now), so the run cannot "
+        text = _read(state.settings, say, state.tokenizer)
+        if text.corpus.sha256 != state.corpus_sha256:
+            raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
+                             f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
                              "go on exactly; restore the text, or begin a new run")
-        return _train(out, state, documents, held_out, workers, xp, say)
+        return _train(out, state, text, workers, xp, say)
 
 
-def _train(out: Path, state: Checkpoint, documents: list, held_out: list, workers: Workers, xp: Any, say: Say) -> int:
+def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say) -> int:
     """Train from a state on, and write the folder."""
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
     engine = _engine(settings, config, state.parameters.to(xp), workers)
     engine.m, engine.v, engine.step = state.m.to(xp), state.v.to(xp), state.progress.step
-    evaluation = batches.held_out(held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
+    evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
@@ -116,11 +126,10 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
         folder.save(out, config, engine.parameters, tokenizer)
         if trainer.rows:
-            _plot(out, trainer, floors)
+            _plot(out, trainer, text.report)
 
-    floors = _floors(documents, held_out, tokenizer)
-    trainer = Trainer(engine, _stream(settings, documents, tokenizer), _short_stream(settings, documents, tokenizer), evaluation,
-                      settings, state.progress, out / "metrics.csv", save, say)
+    trainer = Trainer(engine, _stream(settings, text.train, tokenizer), _short_stream(settings, text.train, tokenizer),
+                      evaluation, settings, state.progress, out / "metrics.csv", save, say)
     if state.progress.step in (0, state.progress.total):
         save(state.progress)  # finds a full disk before the first step, and makes up for a kill after the last one
     try:
@@ -134,20 +143,19 @@ def _train(out: Path, state: Checkpoint, documents: list, held_out: list, worker
         say(f"\nStopped after step {trainer.progress.step:,} of {trainer.progress.total:,}; everything is saved. To go on:\n"
             f"  python -m minibert train --resume {out}" + (" < the same text" if "-" in settings.corpus else ""))
         return 130
-    _finish(out, engine, trainer, held_out, tokenizer, floors, say)
+    _finish(out, trainer, text, say)
     return 0
 
 
-def _finish(out: Path, engine: Engine, trainer: Trainer, held_out: list, tokenizer: Tokenizer, floors: tuple[float, float],
-            say: Say) -> None:
+def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
     """What a finished run says of itself."""
     last = trainer.rows[-1]
     bert = minibert.load(out, device="cpu")
-    table = guesses.table(bert, held_out, seed=trainer.settings.seed)
+    table = guesses.table(bert, text.held_out, seed=trainer.settings.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
-    ln_v, unigram = floors
+    unigram, ln_v = text.report.unigram_loss, text.report.ln_vocabulary
     minutes, seconds = divmod(round(trainer.progress.seconds), 60)
     say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
         f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n"
@@ -168,11 +176,11 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     xp, device = backend.choose(args.device)
     with Workers(args.threads) as workers:
         _head(print, settings, workers, device)
-        _, documents, _, tokenizer = _read(settings, print, workers)
-        config = config_of(settings, len(tokenizer.vocab))
+        text = _read(settings, print)
+        config = config_of(settings, len(text.tokenizer.vocab))
         engine = _engine(settings, config, pretraining.initial_parameters(config, settings.seed).to(xp), workers)
-        examples, _ = _stream(settings, documents, tokenizer).batch()
-        repeated = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id)
+        examples, _ = _stream(settings, text.train, text.tokenizer).batch()
+        repeated = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=text.tokenizer.vocab.pad_id)
         masked = sum(b.masked for b in repeated)
         print(f"\nOne batch of {len(examples)} examples with {masked} masked words, again and again, without dropout:")
         for step in range(1, limit + 1):
@@ -224,9 +232,8 @@ def _short_stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> 
     return _stream(replace(settings, max_length=length, batch_size=sequences, next_sentence=False), documents, tokenizer)
 
 
-def _read(settings: Settings, say: Say, workers: Workers,
-          tokenizer: Tokenizer | None = None) -> tuple[corpora.Corpus, list, list, Tokenizer]:
-    """The corpus, its ids for training, its held-out sentences' ids, the tokenizer; and the report on them."""
+def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
+    """Read the corpus, learn a vocabulary unless there is a tokenizer, and report on it all."""
     corpus = corpora.read(list(settings.corpus), layout=settings.layout)
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
@@ -239,21 +246,16 @@ def _read(settings: Settings, say: Say, workers: Workers,
                                      lower_case=not settings.cased)
         tokenizer = Tokenizer(vocabulary, lower_case=not settings.cased, max_length=settings.max_length)
     ids = [[[tokenizer.ids(sentence) for sentence in document] for document in part] for part in (train, held_out)]
-    say(f"\n{report.report(*ids, tokenizer, corpus, settings.max_length)}\n")
-    return corpus, *ids, tokenizer
+    found = report.report(*ids, tokenizer, corpus, settings.max_length)
+    say(f"\n{found}\n")
+    return Text(corpus, *ids, tokenizer, found)
 
 
-def _floors(documents: list, held_out: list, tokenizer: Tokenizer) -> tuple[float, float]:
-    """ln V, and the loss of guessing by frequency alone: the two lines that make a learning curve readable."""
-    flat = [np.concatenate([np.asarray(sentence, dtype=np.int64) for document in part for sentence in document])
-            for part in (documents, held_out)]
-    return float(np.log(len(tokenizer.vocab))), report.unigram_loss(*flat, len(tokenizer.vocab))
-
-
-def _plot(out: Path, trainer: Trainer, floors: tuple[float, float]) -> None:
+def _plot(out: Path, trainer: Trainer, found: report.Report) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
-    plots.learning_curve(trainer.rows, out / "loss.png", *floors, f"Pre-training {out.name}", trainer.short_steps)
+    plots.learning_curve(trainer.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
+                         trainer.short_steps)
 
 
 def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
