@@ -1,0 +1,166 @@
+"""Grades the answers to a lesson's exercises: ``python -m lessons.check 6 answers.py``.
+
+``--start FILE`` writes a file with every exercise of the lesson, ready to be filled in. Each answer is judged by what it does:
+right, or what is wrong and where to look. The exercises stand in ``lessons/exercises/lessonNN.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+class Wrong(Exception):
+    """An answer is not right; the message says what is wrong."""
+
+
+class Exercise(NamedTuple):
+    name: str  # what the answer is called
+    signature: str  # "(x, dy)" for a function, "" for a number
+    question: str
+    look: str  # where the lesson explains it
+    judge: Callable[[Any], None]  # raises Wrong
+
+    @property
+    def stub(self) -> str:
+        """What stands in a fresh file of answers."""
+        if not self.signature:
+            return textwrap.indent(self.question, "# ") + f"\n{self.name} = None\n"
+        return f'def {self.name}{self.signature}:\n    """' + textwrap.indent(self.question, "    ").strip() + \
+            '\n    """\n    return None  # your answer\n'
+
+
+def exercise(signature: str = "", *, look: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Makes a judge into an exercise: the judge's name is the answer's, its docstring the question.
+
+    ``signature``: of the function that is asked for, as ``"(x, dy)"``; empty where a number is asked for. ``look``: a heading of
+    the lesson.
+    """
+    def register(judge: Callable[[Any], None]) -> Callable[[Any], None]:
+        judge.exercise = Exercise(judge.__name__, signature, inspect.getdoc(judge) or "", look, judge)  # type: ignore[attr-defined]
+        return judge
+
+    return register
+
+
+def exercises(number: int) -> list[Exercise]:
+    """The exercises of a lesson, in order. Raises ValueError for a lesson that has none."""
+    try:
+        module = importlib.import_module(f"lessons.exercises.lesson{number:02}")
+    except ModuleNotFoundError as error:
+        have = ", ".join(str(int(path.stem[-2:])) for path in sorted((HERE / "exercises").glob("lesson*.py")))
+        raise ValueError(f"there is no lesson {number} with exercises; there are: {have}") from error
+    return [value.exercise for value in vars(module).values() if isinstance(getattr(value, "exercise", None), Exercise)]
+
+
+def close(got: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None:
+    """Raises Wrong unless ``got`` has the shape of ``expected`` and differs by at most ``tolerance``, relative to its size."""
+    if got is None:
+        raise Wrong(f"{what}: expected a value, got None")
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise Wrong(f"{what}: expected the shape {expected.shape}, got {got.shape}")
+    if got.dtype.kind not in "biufc":
+        raise Wrong(f"{what}: expected numbers, got {got.dtype}")
+    if not np.all(np.isfinite(got)):
+        raise Wrong(f"{what}: some of it is NaN or infinite")
+    error = np.linalg.norm(got - expected) / (np.linalg.norm(expected) or 1.0)
+    if not error <= tolerance:
+        place = np.unravel_index(np.argmax(np.abs(got - expected)), got.shape) if got.ndim else ()
+        at = f" at {tuple(int(i) for i in place)}" if got.ndim else ""
+        raise Wrong(f"{what}: off by {error:.2g} of its size; the largest difference{at}: got {got[place]:.6g}, "
+                    f"expected {expected[place]:.6g}")
+
+
+def expect(condition: Any, what: str) -> None:
+    """Raises Wrong with ``what`` unless ``condition`` holds."""
+    if not condition:
+        raise Wrong(what)
+
+
+def grade(number: int, answers: ModuleType) -> list[tuple[Exercise, str]]:
+    """Each exercise of the lesson with its verdict: ``"right"``, ``"not answered"``, or what is wrong."""
+    verdicts = []
+    for item in exercises(number):
+        answer = getattr(answers, item.name, None)
+        if answer is None:
+            verdicts.append((item, "not answered"))
+        elif item.signature and not callable(answer):
+            verdicts.append((item, f"expected a function {item.name}{item.signature}, got {type(answer).__name__}"))
+        else:
+            try:
+                item.judge(answer)
+                verdicts.append((item, "right"))
+            except Wrong as error:
+                verdicts.append((item, str(error)))
+            except Exception as error:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                verdicts.append((item, f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"))
+    return verdicts
+
+
+def read(path: Path) -> ModuleType:
+    """The file of answers, run once. Raises ValueError where it cannot be."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; begin with --start {path}")
+    spec = importlib.util.spec_from_file_location("answers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from error
+    return module
+
+
+def start(number: int, path: Path) -> None:
+    """Writes a fresh file of answers. Raises ValueError where ``path`` exists already."""
+    if path.exists():
+        raise ValueError(f"{path} exists already: its answers are kept; name another file")
+    command = f"python -m lessons.check {number} {path.name}"
+    head = f'"""Answers to lesson {number}. To have them graded: {command}"""\n\nimport numpy as np\n\n\n'
+    path.write_text(head + "\n\n".join(item.stub for item in exercises(number)), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status: 0 all answers are right, 1 one is not, 2 nothing could be graded."""
+    parser = argparse.ArgumentParser(prog="python -m lessons.check", description="Grades the answers to a lesson's exercises.",
+                                     epilog="example: python -m lessons.check 6 --start answers.py, then without --start")
+    parser.add_argument("lesson", type=int, help="the number of the lesson")
+    parser.add_argument("answers", type=Path, help="the Python file with the answers")
+    parser.add_argument("--start", action="store_true", help="write the file: every exercise, ready to be filled in")
+    options = parser.parse_args(arguments)
+    try:
+        if options.start:
+            start(options.lesson, options.answers)
+            print(f"wrote {options.answers}; fill it in, then: python -m lessons.check {options.lesson} {options.answers}")
+            return 0
+        verdicts = grade(options.lesson, read(options.answers))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for position, (item, verdict) in enumerate(verdicts, start=1):
+        print(f"{position}. {item.name}: {verdict}")
+        if verdict != "right":
+            print(f"   look at: lesson {options.lesson}, \"{item.look}\"")
+    right = sum(verdict == "right" for _, verdict in verdicts)
+    print(f"{right} of {len(verdicts)} right")
+    return 0 if right == len(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
