@@ -1,6 +1,6 @@
 """Grades the answers to a lesson's exercises: ``python -m lessons.check 6 answers.py``.
 
-``--start FILE`` writes a file with every exercise of the lesson, ready to be filled in. Each answer is judged by what it does:
+``--start`` writes that file with every exercise of the lesson, ready to be filled in. Each answer is judged by what it does:
 right, or what is wrong and where to look. The exercises stand in ``lessons/exercises/lessonNN.py``.
 """
 
@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,8 +62,10 @@ def exercises(number: int) -> list[Exercise]:
     try:
         module = importlib.import_module(f"lessons.exercises.lesson{number:02}")
     except ModuleNotFoundError as error:
+        if error.name != f"lessons.exercises.lesson{number:02}":
+            raise
         have = ", ".join(str(int(path.stem[-2:])) for path in sorted((HERE / "exercises").glob("lesson*.py")))
-        raise ValueError(f"there is no lesson {number} with exercises; there are: {have}") from error
+        raise ValueError(f"lesson {number} has no exercises; these have: {have or 'none'}") from None
     return [value.exercise for value in vars(module).values() if isinstance(getattr(value, "exercise", None), Exercise)]
 
 
@@ -70,7 +73,10 @@ def close(got: Any, expected: Any, what: str, tolerance: float = 1e-6) -> None:
     """Raises Wrong unless ``got`` has the shape of ``expected`` and differs by at most ``tolerance``, relative to its size."""
     if got is None:
         raise Wrong(f"{what}: expected a value, got None")
-    got, expected = np.asarray(got), np.asarray(expected)
+    try:
+        got, expected = np.asarray(got), np.asarray(expected)
+    except ValueError:
+        raise Wrong(f"{what}: expected an array of shape {np.shape(expected)}, got rows of different lengths") from None
     if got.shape != expected.shape:
         raise Wrong(f"{what}: expected the shape {expected.shape}, got {got.shape}")
     if got.dtype.kind not in "biufc":
@@ -96,7 +102,7 @@ def grade(number: int, answers: ModuleType) -> list[tuple[Exercise, str]]:
     verdicts = []
     for item in exercises(number):
         answer = getattr(answers, item.name, None)
-        if answer is None:
+        if answer is None or _is_stub(item, answer):
             verdicts.append((item, "not answered"))
         elif item.signature and not callable(answer):
             verdicts.append((item, f"expected a function {item.name}{item.signature}, got {type(answer).__name__}"))
@@ -106,10 +112,25 @@ def grade(number: int, answers: ModuleType) -> list[tuple[Exercise, str]]:
                 verdicts.append((item, "right"))
             except Wrong as error:
                 verdicts.append((item, str(error)))
-            except Exception as error:
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                verdicts.append((item, f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"))
+            except (Exception, SystemExit) as error:
+                verdicts.append((item, f"{type(error).__name__}: {error} ({_place(error, answers.__file__)})"))
     return verdicts
+
+
+def _is_stub(item: Exercise, answer: Any) -> bool:
+    """Is the function still as ``--start`` wrote it?"""
+    fresh: dict[str, Any] = {"np": np}
+    exec(item.stub, fresh)
+    code, untouched = getattr(answer, "__code__", None), getattr(fresh[item.name], "__code__", None)
+    return code is not None and untouched is not None and \
+        (code.co_code, code.co_consts) == (untouched.co_code, untouched.co_consts)
+
+
+def _place(error: BaseException, file: str | None) -> str:
+    """The last line of the reader's own file on the way to the error, or of any file where the way led through none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def read(path: Path) -> ModuleType:
@@ -122,8 +143,11 @@ def read(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from error
+    except SyntaxError as error:  # names its line itself
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:
+        where = _place(error, str(path))
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error} ({where})") from None
     return module
 
 
@@ -131,20 +155,51 @@ def start(number: int, path: Path) -> None:
     """Writes a fresh file of answers. Raises ValueError where ``path`` exists already."""
     if path.exists():
         raise ValueError(f"{path} exists already: its answers are kept; name another file")
-    command = f"python -m lessons.check {number} {path.name}"
-    head = f'"""Answers to lesson {number}. To have them graded: {command}"""\n\nimport numpy as np\n\n\n'
-    path.write_text(head + "\n\n".join(item.stub for item in exercises(number)), encoding="utf-8")
+    head = f'"""Answers to lesson {number}. To have them graded: python -m lessons.check {number} {path.as_posix()}"""\n\n'
+    text = head + "import numpy as np\n\n\n" + "\n\n".join(item.stub for item in exercises(number))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def grade_solutions() -> int:
+    """Every solution against its lesson's exercises, with the seconds that each takes. Returns 0, or 1 where one is not right.
+
+    Solutions are no part of a student's copy: without any, ValueError.
+    """
+    files = sorted((HERE / "solutions").glob("lesson*.py"))
+    if not files:
+        raise ValueError("there are no solutions here: they stand in the project's repository, not in a student's copy")
+    status, began = 0, time.perf_counter()
+    for path in files:
+        number, start = int(path.stem[-2:]), time.perf_counter()
+        verdicts = grade(number, read(path))
+        wrong = [(item, verdict) for item, verdict in verdicts if verdict != "right"]
+        print(f"lesson {number:2}: {len(verdicts) - len(wrong)} of {len(verdicts)} right, {time.perf_counter() - start:.1f} s")
+        for item, verdict in wrong:
+            print(f"    {item.name}: {verdict}")
+            status = 1
+    print(f"all solutions: {time.perf_counter() - began:.1f} s")
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status: 0 all answers are right, 1 one is not, 2 nothing could be graded."""
     parser = argparse.ArgumentParser(prog="python -m lessons.check", description="Grades the answers to a lesson's exercises.",
                                      epilog="example: python -m lessons.check 6 --start answers.py, then without --start")
-    parser.add_argument("lesson", type=int, help="the number of the lesson")
-    parser.add_argument("answers", type=Path, help="the Python file with the answers")
+    parser.add_argument("lesson", type=int, nargs="?", help="the number of the lesson")
+    parser.add_argument("answers", type=Path, nargs="?", help="the Python file with the answers")
     parser.add_argument("--start", action="store_true", help="write the file: every exercise, ready to be filled in")
+    parser.add_argument("--all-solutions", action="store_true", help="for authors: grade the solutions of all lessons")
     options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a console may not know Greek: show what it can
+        sys.stdout.reconfigure(errors="replace")
+    if not options.all_solutions and (options.lesson is None or options.answers is None):
+        parser.error("name the lesson and the file with its answers, as in: python -m lessons.check 6 answers.py")
     try:
+        if options.all_solutions:
+            return grade_solutions()
         if options.start:
             start(options.lesson, options.answers)
             print(f"wrote {options.answers}; fill it in, then: python -m lessons.check {options.lesson} {options.answers}")
