@@ -27,8 +27,23 @@ from minibert.layers import (
     layernorm,
     linear,
     softmax,
+    squared_error,
 )
-from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler, pretraining, recompute
+from minibert.model import (
+    bert,
+    block,
+    block_pre_ln,
+    classifier_head,
+    embeddings,
+    encoder,
+    finetuned,
+    mlm_head,
+    nsp_head,
+    pooler,
+    pretraining,
+    recompute,
+    span_head,
+)
 from minibert.parameters import NOTHING, Layout
 
 B, T, H, A, I, V, L = 4, 5, 6, 3, 7, 11, 2  # no two alike that could be mistaken for each other
@@ -181,6 +196,19 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     labels = np.array([4, cross_entropy.IGNORE, 10])  # one part of a batch in which 9 labels count
     return {"inputs": {"x": 2 * rng.standard_normal((3, V)), "labels": labels}, "options": {"count": 9}}
+
+
+@case(cross_entropy, "weights")
+def _(rng: np.random.Generator) -> dict:
+    labels = np.array([4, cross_entropy.IGNORE, 10, 4, 0, cross_entropy.IGNORE, 7])
+    return {"inputs": {"x": 2 * rng.standard_normal((7, V)), "labels": labels}, "options": {"weights": rng.random(V) + 0.2}}
+
+
+@case(squared_error)
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal(B).astype(np.float32)  # one part of a batch of 9; float32: they are data, and have no gradient
+    layer = Pair(lambda x: squared_error.forward(x, targets, 9), squared_error.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
 
 
 @case(attention_probs)
@@ -341,6 +369,18 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"pooled": rng.standard_normal((B, H))}, "params": affine(rng, 2, H)}
 
 
+@case(classifier_head)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: classifier_head.forward(x, p, 0.3, dropout.Key(31)), classifier_head.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, I, H)}
+
+
+@case(span_head)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: span_head.forward(x, PADDING, p), span_head.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, 2, H)}
+
+
 # --- the encoder: any list of blocks, any state and any attention from outside ---------------------------------------
 
 
@@ -483,3 +523,48 @@ def _(rng: np.random.Generator) -> dict:
     labels = np.where(rng.random((B, T)) < 0.3, IDS, cross_entropy.IGNORE)
     labels[0, 1] = 6  # one at least
     return _pretraining(rng, None, labels)
+
+
+def _finetuned(rng: np.random.Generator, kind: str, labels: np.ndarray, weights: np.ndarray | None = None, choices: int = 1) -> dict:
+    """Loss, logits and all outputs of the body, for one of the tasks."""
+    x = finetuned.Inputs(IDS, TYPES, PADDING, labels, choices)
+    layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" else 3)
+
+    def forward(p):
+        return finetuned.forward(x, p, CONFIG, kind, key=dropout.Key(37), count=9, weights=weights)
+
+    def backward(dy, cache, p, g):
+        finetuned.backward(dy, cache, p, g)
+
+    return {
+        "layer": Pair(forward, backward),
+        "inputs": {},
+        "params": layout.tree(rng.standard_normal(layout.size) * 0.7),
+        "directions": DIRECTIONS,
+        "zero": key_biases("bert.encoder."),
+    }
+
+
+@case(finetuned, "sequence")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "sequence", np.array([0, 2, cross_entropy.IGNORE, 1]), rng.random(3) + 0.2)
+
+
+@case(finetuned, "regression")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "sequence", rng.standard_normal(B))
+
+
+@case(finetuned, "choice")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "choice", np.array([1, 0]), choices=2)
+
+
+@case(finetuned, "token")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "token", np.where(PADDING == 1, IDS % 3, cross_entropy.IGNORE))
+
+
+@case(finetuned, "span")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "span", np.array([[1, 2], [3, 3], [0, 0], [0, 0]]))

@@ -42,7 +42,7 @@ class Cache(NamedTuple):
     encoder: encoder.Cache
     layers: Sequence[encoder.Layer] | None  # the caller's choice, None for the usual stack
     norm: layernorm.Cache | None  # pre-LN only
-    pooler: pooler.Cache
+    pooler: pooler.Cache | None  # None where the parameters have no pooler
     config: BertConfig
 
 
@@ -88,7 +88,8 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     """ids ``(B, T)`` or word vectors ``(B, T, H)``, token_type_ids ``(B, T)`` -> Output.
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
-    ``bert``. ``head_mask``, ``hidden``, ``attentions``, ``layers``: see ``encoder``. Without a ``key`` nothing is dropped.
+    ``bert``, with or without its pooler. ``head_mask``, ``hidden``, ``attentions``, ``layers``: see ``encoder``. Without a
+    ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(ids, token_type_ids, p["embeddings"], config, key and key.at(0))
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
@@ -97,7 +98,7 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     y, norm_cache = states[-1], None
     if config.norm_first:
         y, norm_cache = layernorm.forward(y, p["LayerNorm"], config.layer_norm_eps)
-    pooled, pooler_cache = pooler.forward(y, p["pooler"])
+    pooled, pooler_cache = pooler.forward(y, p["pooler"]) if "pooler" in p else (None, None)
     return Output(y, pooled, states, weights), Cache(embeddings_cache, encoder_cache, layers, norm_cache, pooler_cache, config)
 
 

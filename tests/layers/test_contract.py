@@ -17,6 +17,7 @@ from minibert.layers import (
     layernorm,
     linear,
     softmax,
+    squared_error,
 )
 from minibert.layers.dropout import Key
 from minibert.parameters import NOTHING
@@ -119,6 +120,17 @@ def _(rng, dtype):
 @case("cross-entropy")
 def _(rng, dtype):
     return cross_entropy, (normal(rng, dtype, 6, 9), np.array([0, 3, cross_entropy.IGNORE, 8, 3, 3])), None, {}
+
+
+@case("cross-entropy, weighted")
+def _(rng, dtype):
+    options = {"weights": rng.random(9).astype(dtype)}
+    return cross_entropy, (normal(rng, dtype, 6, 9), np.array([0, 3, cross_entropy.IGNORE, 8, 3, 3])), None, options
+
+
+@case("squared error")
+def _(rng, dtype):
+    return squared_error, (normal(rng, dtype, 6), normal(rng, dtype, 6)), None, {"count": 9}
 
 
 @pytest.fixture(params=CASES)
