@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("answers", type=Path, nargs="?", help="the Python file with the answers")
     parser.add_argument("--start", action="store_true", help="write the file: every exercise, ready to be filled in")
     parser.add_argument("--all-solutions", action="store_true", help="for authors: grade the solutions of all lessons")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # the options may stand between the two
     if hasattr(sys.stdout, "reconfigure"):  # a console may not know Greek: show what it can
         sys.stdout.reconfigure(errors="replace")
     if not options.all_solutions and (options.lesson is None or options.answers is None):
@@ -217,5 +217,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if right == len(verdicts) else 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the exercises import lessons.check: its classes, not this run's copies of them, are theirs
+    sys.exit(importlib.import_module("lessons.check").main())
