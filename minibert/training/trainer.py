@@ -69,7 +69,7 @@ class Trainer:
 
     def run(self) -> bool:
         """Train. True when the last step is done, False when interrupted (and saved)."""
-        with _interruptible() as interrupted:
+        with interruptible() as interrupted:
             if not self.progress.total:
                 self._fix_total()
             started = time.monotonic() - self.progress.seconds
@@ -224,7 +224,7 @@ def read_rows(path: Path, last_step: int | None = None) -> list[Row]:
 
 
 @contextmanager
-def _interruptible() -> Any:
+def interruptible() -> Any:
     """The first Ctrl-C is noted, so that the step can end; the second one acts as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
