@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minibert import backend, pretrained
+from minibert import backend, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
@@ -43,8 +43,8 @@ def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "c
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    config, parameters, tokenizer, notes = pretrained.load(folder, xp, dtype)
-    return Bert(config, parameters, tokenizer, notes, where)
+    config, parameters, tokenizer, notes, initialised = pretrained.load(folder, xp, dtype)
+    return Bert(config, parameters, tokenizer, notes, where, initialised, folder)
 
 
 def bundled() -> Path:
@@ -59,11 +59,13 @@ def bundled() -> Path:
 class Bert:
     """A configuration, its parameters and the tokenizer they were trained with. Call it with texts.
 
-    ``notes``: what there was to say when it was loaded, such as heads that were not in the file. ``device``: where it computes.
+    ``notes``: what there was to say when it was loaded, such as heads that were not in the file; ``initialised``: the names of
+    their tensors, which hold random numbers. ``device``: where it computes. ``folder``: where it comes from.
     """
 
     def __init__(self, config: BertConfig, parameters: Parameters, tokenizer: Tokenizer, notes: Sequence[str] = (),
-                 device: str | None = None) -> None:
+                 device: str | None = None, initialised: Collection[str] = (),
+                 folder: str | os.PathLike[str] | None = None) -> None:
         if len(tokenizer.vocab) > config.vocab_size:
             raise ValueError(f"the tokenizer has {len(tokenizer.vocab)} tokens, but the model knows {config.vocab_size}: "
                              "its last ones would be out of range")
@@ -72,6 +74,8 @@ class Bert:
         self.tokenizer = tokenizer
         self.notes = list(notes)
         self.device = device or type(parameters.flat).__module__
+        self.initialised = frozenset(initialised)
+        self.folder = folder
 
     def __repr__(self) -> str:
         c = self.config
@@ -118,8 +122,12 @@ class Bert:
         Several [MASK]: a list of such lists, one for each, in order (each is guessed without knowing the others). ``pair``: a
         second text that follows the first. ValueError where there is no [MASK], or the text is too long and ``truncate`` false.
         """
-        if not 1 <= top <= self.config.vocab_size:
-            raise ValueError(f"top must be from 1 to {self.config.vocab_size}, the size of the vocabulary, got {top}")
+        words = self.tokenizer.vocab.tokens
+        if not 1 <= top <= len(words):
+            raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
+        if lacking := sorted(name for name in self.initialised if name.startswith("cls.predictions.")):
+            raise ValueError(f"{self.folder} has no masked-word head ({', '.join(lacking)}): without it no word can be guessed. "
+                             "It holds an encoder; take a checkpoint with a head for that, or train one")
         encoding = self._encode(text if pair is None else (text, pair), None, truncate)
         places = masks(encoding, self.tokenizer)
         if not places:
@@ -128,15 +136,50 @@ class Bert:
         out, _ = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)
         logits, _ = mlm_head.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
-        probabilities = to_numpy(softmax.forward(logits)[0])  # (M, V)
+        probabilities = to_numpy(softmax.forward(logits[:, :len(words)])[0])  # (M, words): rows that are padding are no words
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
-        words = self.tokenizer.vocab.tokens
-        answers = [[(words[i], float(row[i])) for i in best if i < len(words)] for row, best in zip(probabilities, order)]
+        answers = [[(words[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
         return answers[0] if len(answers) == 1 else answers
 
+    def embed(self, texts: str | Sequence[str], pooling: Literal["mean", "cls", "max"] | None = None,
+              normalise: bool | None = None, *, max_length: int | None = None, threads: int | None = None,
+              progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """One vector for each text: ``(N, H)``, or ``(H,)`` for a single string. See ``sentence_vectors``.
+
+        ``pooling``, ``normalise``, ``max_length``: by default what the model's folder says, else the mean over the tokens, as it
+        is, of as many tokens as the model can read. What is longer loses its end. ``threads``: cores to compute on (default:
+        all). ``progress(done, all)`` hears numbers of tokens.
+        """
+        for i, text in enumerate([texts] if isinstance(texts, str) else texts):
+            if not isinstance(text, str):
+                raise TypeError(f"texts[{i}] must be a string, got {text!r}")
+        if isinstance(texts, str):
+            return self.embed([texts], pooling, normalise, max_length=max_length, threads=threads, progress=progress)[0]
+        recipe = self.pooling(pooling, normalise, max_length)
+        return sentence_vectors.embed(self, texts, recipe, threads, progress).vectors
+
+    def pooling(self, kind: str | None = None, normalise: bool | None = None,
+                max_length: int | None = None) -> sentence_vectors.Pooling:
+        """How ``embed`` makes vectors: what the model's folder says, and what is given here instead of it."""
+        try:
+            recipe = sentence_vectors.Pooling.of(self.folder)
+        except ValueError:
+            if kind is None:
+                raise
+            recipe = sentence_vectors.Pooling()
+        given = {"kind": kind, "normalise": normalise, "max_length": max_length}
+        return recipe._replace(**{key: value for key, value in given.items() if value is not None})
+
+    def encode(self, ids: Array, attention_mask: Array | None) -> Array:
+        """Ids ``(B, T)`` and mask ``(B, T)``, or None where nothing is padded, -> the last hidden state ``(B, T, H)``."""
+        return self._run(ids, get_xp(ids).zeros_like(ids), attention_mask).last_hidden_state
+
     def save(self, folder: str | os.PathLike[str], dtype: Any = np.float32) -> None:
-        """Write the model as a folder that ``load`` and the usual tools open. See ``pretrained.save``."""
-        pretrained.save(folder, self.config, self.parameters, self.tokenizer, dtype)
+        """Write the model as a folder that ``load`` and the usual tools open, but heads that were never trained.
+
+        See ``pretrained.save``.
+        """
+        pretrained.save(folder, self.config, self.parameters, self.tokenizer, dtype, without=self.initialised)
 
     def _encode(self, text: Text, max_length: int | None, truncate: bool, place: str = "") -> Encoding:
         if max_length is not None and max_length > self.config.max_position_embeddings:
@@ -160,10 +203,13 @@ class Bert:
         """One batch: bert.Output and the attention mask. Ids are checked where they are still on the host."""
         xp = get_xp(self.parameters.flat)
         ids, types, mask = (xp.asarray(x) for x in self.tokenizer.batch(encodings))
+        return self._run(ids, types, mask, head_mask, attentions), mask
+
+    def _run(self, ids: Array, types: Array, mask: Array | None, head_mask: Array | None = None,
+             attentions: bool = False) -> bert.Output:
         p = self.parameters["bert"]
         layers = [(_without_cache(block, attentions), p, g) for block, p, g in encoder.stack(p["encoder"], NOTHING, self.config)]
-        out, _ = bert.forward(ids, types, mask, p, self.config, head_mask=head_mask, layers=layers)
-        return out, mask
+        return bert.forward(ids, types, mask, p, self.config, head_mask=head_mask, layers=layers)[0]
 
 
 def masks(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:

@@ -16,6 +16,9 @@ commands:
   fill-mask    let a model guess the words behind [MASK]
   tokenize     see how text becomes tokens and ids
   info         parameters and memory of a model, part by part
+  embed        a vector for each line of a file
+  search       the lines of a file that are nearest in meaning to a query
+  convert      a checkpoint from one format to another
 """
 EXAMPLES = """\
 examples:
@@ -62,6 +65,37 @@ examples:
   minibert info base --batch 32 --length 128
   minibert info large --length 512
   minibert info runs/2026-11-22-221903
+"""
+EMBED = """\
+One vector for each line of a file, made from the vectors of its tokens and written as a NumPy
+array: numpy.load(FILE) has a row for each line.
+
+A folder that says how its vectors are made (a sentence encoder's) is followed.
+"""
+EMBED_EXAMPLES = """\
+examples:
+  minibert embed DIR sentences.txt
+  minibert embed DIR sentences.txt --out vectors.npy --pooling cls --no-normalise
+"""
+SEARCH = """\
+Find the lines of a file that are nearest in meaning to a query, by the angle between vectors.
+
+The vectors are computed once and kept in FILE.vectors.safetensors. Without a QUERY, one line
+after another is read from the keyboard or a pipe.
+"""
+SEARCH_EXAMPLES = """\
+examples:
+  minibert search DIR sentences.txt "how do I open a file?"
+  minibert search DIR sentences.txt --top 3 < queries.txt
+"""
+CONVERT = """\
+Write a checkpoint in another format, number for number. Read are safetensors, pytorch_model.bin
+(new and old) and TensorFlow's bert_model.ckpt; written are the two of --to.
+"""
+CONVERT_EXAMPLES = """\
+examples:
+  minibert convert uncased_L-12_H-768_A-12 bert-base
+  minibert convert bert-base bert-base-npz --to npz
 """
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
@@ -134,6 +168,33 @@ def parser() -> argparse.ArgumentParser:
     about.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
     about.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")
     about.add_argument("--threads", type=int, metavar="N", help="cores to train on (default: all)")
+
+    vectors = add("embed", _embed, EMBED, EMBED_EXAMPLES)
+    find = add("search", _search, SEARCH, SEARCH_EXAMPLES)
+    for sub in (vectors, find):
+        sub.add_argument("model", metavar="DIR", help="folder of a BERT checkpoint or of a run")
+        sub.add_argument("file", metavar="FILE", help="text in UTF-8, one sentence or passage a line")
+    vectors.add_argument("--out", metavar="FILE", help="where to write (default: the name of the file and .npy)")
+    find.add_argument("queries", nargs="*", metavar="QUERY", help="what to look for, in quotes; - reads lines of standard input")
+    find.add_argument("--top", type=int, default=10, metavar="N", help="how many lines to show (default: 10)")
+    find.add_argument("--no-cache", action="store_true", help="neither keep the vectors nor use those that were kept")
+    for sub in (vectors, find):
+        sub.add_argument("--pooling", choices=("mean", "cls", "max"), help="what is made of the vectors of the tokens (default: "
+                         "what the folder says, else mean)")
+        if sub is vectors:
+            sub.add_argument("--normalise", action=argparse.BooleanOptionalAction, help="bring every vector to length 1 "
+                             "(default: what the folder says, else not)")
+        sub.add_argument("--max-length", type=int, metavar="T", help="tokens of a line that are read (default: what the folder "
+                         "says, else what the model can read)")
+        sub.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
+        sub.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+
+    other = add("convert", _convert, CONVERT, CONVERT_EXAMPLES)
+    other.add_argument("source", metavar="SRC", help="folder of a BERT checkpoint or of a run")
+    other.add_argument("destination", metavar="DST", help="folder to write, made where there is none")
+    other.add_argument("--to", choices=("safetensors", "npz"), default="safetensors", help="safetensors, which the usual tools "
+                       "open, or a NumPy archive with TensorFlow's names (default: safetensors)")
+    other.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
     return top
 
 
@@ -184,6 +245,74 @@ def _info(args: argparse.Namespace) -> int:
     if args.vocab_size is not None:
         config = config.replace(vocab_size=args.vocab_size)
     print(info.report(config, name, args.batch, args.length, available_cores() if args.threads is None else args.threads))
+    return 0
+
+
+def _embed(args: argparse.Namespace) -> int:
+    import minibert
+    from minibert import sentence_vectors
+    from minibert.files import writing
+    from minibert.search import read_lines
+    from minibert.training.workers import keep_freed_memory
+
+    lines = read_lines(args.file)
+    keep_freed_memory()
+    bert = minibert.load(args.model, args.device)
+    pooling = bert.pooling(args.pooling, args.normalise, args.max_length)
+    with _progress() as progress:
+        vectors, cut = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)
+    out = args.out or f"{args.file}.npy"
+    with writing(out) as file:
+        import numpy as np
+
+        np.save(file, vectors)
+    print(f"{out}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers ({vectors.dtype}), {pooling}")
+    if cut:
+        print(f"{cut:,} of the lines were longer than the model reads, and lost their end")
+    if blank := sum(not line.strip() for line in lines):
+        print(f"{blank:,} of the lines are blank: their vectors say nothing")
+    return 0
+
+
+def _search(args: argparse.Namespace) -> int:
+    import minibert
+    from minibert import tables
+    from minibert.search import Index
+    from minibert.training.workers import keep_freed_memory
+
+    keep_freed_memory()
+    bert = minibert.load(args.model, args.device)
+    pooling = bert.pooling(args.pooling, True, args.max_length)
+    with _progress() as progress:
+        index = Index.of(bert, args.file, pooling, cache=not args.no_cache, threads=args.threads, progress=progress,
+                         say=lambda note: print(f"note: {note}", file=sys.stderr))
+    width = _columns()
+    return _each(args.queries, "what to look for", lambda query: tables.matches(index.search(query, args.top), width))
+
+
+def _progress() -> Any:
+    """A bar over tokens, with the time that is left, where standard error is a terminal."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar() -> Iterator[Any]:
+        from tqdm import tqdm
+
+        with tqdm(unit=" tokens", unit_scale=True, disable=None, dynamic_ncols=True, leave=False) as shown:
+            def progress(done: int, total: int) -> None:
+                shown.total = total
+                shown.update(done - shown.n)
+
+            yield progress
+
+    return bar()
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from minibert.convert import convert
+
+    for line in convert(args.source, args.destination, args.to, args.dtype):
+        print(line)
     return 0
 
 

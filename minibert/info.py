@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from minibert import memory
+from minibert import memory, pretrained
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
+from minibert.pretrained import families, formats
+from minibert.pretrained.folder import match
+from minibert.sentence_vectors import Pooling
 
 WIDTH = 78
 
@@ -18,10 +22,52 @@ def config_of(name: str) -> BertConfig:
         return BertConfig.preset(name)
     path = Path(name)
     if path.is_dir():
-        path = path / "config.json"
+        path = families.config_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: neither a preset ({', '.join(PRESETS)}) nor a config.json nor a folder that has one")
-    return BertConfig.load(path)
+    return pretrained.read_config(path)
+
+
+def checkpoint(folder: Path, config: BertConfig) -> str:
+    """What the files of a model's folder hold: weights and their format, heads, tokenizer, sentence vectors. No number is read.
+
+    Raises what ``pretrained.load`` raises for weights that are damaged or do not belong to the configuration.
+    """
+    weights = formats.find(folder)
+    if weights is None:
+        return f"No weights in this folder, {formats.others(folder) or 'only a configuration'}."
+    with formats.opened(weights) as reader:
+        layout, found = match(reader, config)
+        count = sum(math.prod(reader.shapes[stored]) for stored in found.values())
+        types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
+        rows = [("Weights", f"{weights.name} ({reader.format}), {size(reader.size)}"),
+                ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
+    heads = {"pooler": "bert.pooler.", "masked words": "cls.predictions.", "next sentence": "cls.seq_relationship."}
+    there = {head: all(name in found for name in layout.slots if name.startswith(start)) for head, start in heads.items()}
+    rows.append(("Heads", "; ".join(f"{head}: {'yes' if has else 'no'}" for head, has in there.items())))
+    if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
+        rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
+    rows.append(("Tokenizer", _tokenizer(folder, config)))
+    try:
+        pooling = Pooling.of(folder)
+        limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
+        rows.append(("Vectors", f"{pooling}{limit}" + (" (its modules.json)" if (folder / "modules.json").is_file() else
+                                                       " (the default: the folder does not say)")))
+    except ValueError as error:
+        rows.append(("Vectors", str(error)))
+    return "\n".join(f"{what:<11}{text}" for what, text in rows)
+
+
+def _tokenizer(folder: Path, config: BertConfig) -> str:
+    try:
+        tokenizer = pretrained.load_tokenizer(folder)
+    except FileNotFoundError:
+        return "none: there is no vocab.txt, without which the model cannot read"
+    tokens = len(tokenizer.vocab)
+    padding = f" ({config.vocab_size - tokens} rows of the table are padding)" if config.vocab_size > tokens else ""
+    accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
+    return (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
+            f"{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
 
 
 def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
@@ -37,6 +83,8 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
     if length > limit:
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
+    if Path(name).is_dir():
+        blocks.insert(1, checkpoint(Path(name), config))
     if unknown := sorted(config.unknown.keys() - {"architectures", "model_type"}):
         blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
     if name in ("base", "large"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minibert.api import Bert
+    from minibert.search import Match
     from minibert.text import Tokenizer
 
 BAR = 20  # characters of the longest bar
@@ -67,6 +68,16 @@ def tokens(tokenizer: Tokenizer, text: str, pair: str | None = None, ids: bool =
     if len(encoding) > tokenizer.max_length:
         summary += f": more than the {tokenizer.max_length} that the model reads at a time"
     return "\n".join([*lines, summary, ""])
+
+
+def matches(found: Sequence[Match], width: int = 80) -> str:
+    """The lines that a search found: rank, score, number of the line, the line."""
+    digits = max(len(f"{match.number:,}") for match in found)
+    lines = [f"{'rank':>4}  {'score':>5}  {'line':>{max(4, digits)}}"]
+    for rank, match in enumerate(found, start=1):
+        start = f"{rank:>4}  {match.score:5.3f}  {match.number:>{max(4, digits)},}  "
+        lines.append(start + _clipped(match.line.strip(), 0, width - len(start)))
+    return "\n".join([*lines, ""])
 
 
 def _width(text: str) -> int:

@@ -1,5 +1,7 @@
-"""Saved models: folders that the usual tools open."""
+"""Trained models: folders in the formats they come in, and folders that the usual tools open."""
 
+from .families import read_config
 from .folder import CONFIG, VOCABULARY, WEIGHTS, Loaded, load, save, save_weights
+from .wordpieces import load_tokenizer
 
-__all__ = ["CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "load", "save", "save_weights"]
+__all__ = ["CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "load", "load_tokenizer", "read_config", "save", "save_weights"]

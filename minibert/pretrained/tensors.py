@@ -22,10 +22,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from minibert.files import writing
+from minibert.pretrained.widths import BFLOAT16, as_array
 
 _CODES = {np.dtype(kind): code for code, kind in {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}.items()}
+_NAMES = {code: kind.name for kind, code in _CODES.items()} | {"BF16": BFLOAT16}
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -50,19 +52,23 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metad
 
 
 class Reader:
-    """An open file: ``.shapes`` (name -> shape), ``.metadata`` (dict of strings); ``reader[name]`` reads one array."""
+    """An open file: ``.shapes``, ``.dtypes`` by name, ``.metadata`` (dict of strings); ``reader[name]`` reads one array."""
+
+    format = "safetensors"
 
     def __init__(self, path: Path, file: safe_open) -> None:
-        self.path = path
+        self.path, self.size = path, path.stat().st_size
         self._file = file
         self.metadata: dict[str, str] = file.metadata() or {}
-        self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        self.shapes = {name: tuple(x.get_shape()) for name, x in slices.items()}
+        self.dtypes = {name: _NAMES.get(x.get_dtype(), x.get_dtype()) for name, x in slices.items()}
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half."""
-        kind = self._file.get_slice(name).get_dtype()
-        if kind == "BF16":
-            return (self._raw(name).view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(self.shapes[name])
+        kind = self.dtypes[name]
+        if kind == BFLOAT16:
+            return as_array(self._raw(name), kind).reshape(self.shapes[name])
         try:
             return self._file.get_tensor(name)
         except (TypeError, AttributeError, SafetensorError):  # what the library says of 8-bit floats depends on its version

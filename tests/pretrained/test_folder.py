@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+import minibert
 from minibert import pretrained
 from minibert.pretrained import folder as module
 from minibert.pretrained import tensors
@@ -99,6 +100,8 @@ def test_missing_heads_start_fresh_and_are_reported(saved):
         assert f"{part}.weight" in note
         assert f"{part}.bias" in note
     assert "not trained" in note
+    assert loaded.initialised == {f"{part}.{kind}" for part in ("bert.pooler.dense", "cls.seq_relationship")
+                                  for kind in ("weight", "bias")}
     after = dict(loaded.parameters.items())
     for name, x in before.items():
         assert np.array_equal(after[name], x) == (name not in note), name
@@ -141,10 +144,29 @@ def test_a_config_that_contradicts_the_tensors(saved, key, value, true):
     assert "config.json that was saved with these weights" in str(info.value)
 
 
-def test_vocabulary_of_another_size(saved):
-    edit_config(saved, vocab_size=99)
-    with pytest.raises(ValueError, match=rf"vocab\.txt has {len(tiny_model.TOKENS)} tokens, but vocab_size in config.json is 99"):
+@pytest.mark.parametrize(("size", "reason"), [(61, "its last tokens would have no row"), (9999, "more than padding")])
+def test_vocabulary_of_another_size(saved, size, reason):
+    edit_config(saved, vocab_size=size)
+    with pytest.raises(ValueError, match=rf"vocab\.txt has 62 tokens, but vocab_size in config\.json is {size}: .*{reason}"):
         pretrained.load(saved)
+
+
+def test_a_table_padded_to_a_round_number_is_read_and_said_so(tmp_path):
+    config, parameters, tokenizer = tiny_model.make(vocab_size=64)
+    parameters["bert"]["embeddings"]["word_embeddings"]["weight"][62:] = 50  # a row that would win every guess
+    parameters["cls"]["predictions"]["bias"][62:] = 99
+    pretrained.save(tmp_path, config, parameters, tokenizer)
+    loaded = minibert.load(tmp_path, "cpu")
+    np.testing.assert_array_equal(loaded.parameters.flat, parameters.flat)
+    assert any("2 rows more than vocab.txt has tokens" in note for note in loaded.notes)
+    guesses = loaded.fill_mask("the [MASK]", top=62)
+    assert {word for word, _ in guesses} == set(tiny_model.TOKENS)
+    assert sum(p for _, p in guesses) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="top must be from 1 to 62"):
+        loaded.fill_mask("the [MASK]", top=63)
+    edit_config(tmp_path, vocab_size=65)
+    with pytest.raises(ValueError, match=r"expected shape \(65, 12\), found \(64, 12\)"):
+        minibert.load(tmp_path, "cpu")
 
 
 def test_another_model_family_is_named_in_one_line(saved):
@@ -171,11 +193,28 @@ def test_missing_files_are_named(saved, name):
         pretrained.load(saved)
 
 
-def test_missing_folder_and_another_format(saved):
+def test_missing_folder_and_other_formats(saved):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         pretrained.load(saved / "nowhere")
-    (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"pytorch_model\.bin is in another format"):
+    (saved / "model.safetensors").rename(saved / "tf_model.h5")
+    with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors; tf_model\.h5 \(Keras\) is in another format"):
+        pretrained.load(saved)
+    (saved / "tf_model.h5").rename(saved / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: this is not a file of torch\.save"):
+        pretrained.load(saved)
+    for name in ("a.ckpt.index", "b.ckpt.index"):
+        (saved / "pytorch_model.bin").unlink(missing_ok=True)
+        (saved / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"several checkpoints \(a\.ckpt\.index, b\.ckpt\.index\)"):
+        pretrained.load(saved)
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("roberta", "byte-level BPE"), ("albert", "share one set"),
+                                              ("distilbert", "no token types"), ("gpt2", "Only models with the encoder of BERT")])
+def test_relatives_are_refused_with_the_reason(saved, kind, reason):
+    edit_config(saved, model_type=kind)
+    (saved / "vocab.txt").unlink()  # theirs is often called otherwise: that is not the point
+    with pytest.raises(ValueError, match=f"model_type is '{kind}', not 'bert'.*{reason}"):
         pretrained.load(saved)
 
 
@@ -200,8 +239,10 @@ def test_keys_without_effect_are_reported(saved):
 
 def test_what_does_not_belong_together_is_not_saved(tmp_path):
     config, parameters, tokenizer = tiny_model.make()
-    with pytest.raises(ValueError, match=r"tokenizer has \d+ tokens, but config\.vocab_size is 99"):
-        pretrained.save(tmp_path / "a", config.replace(vocab_size=99), parameters, tokenizer)
+    with pytest.raises(ValueError, match=r"tokenizer has \d+ tokens, but config\.vocab_size is 61"):
+        pretrained.save(tmp_path / "a", config.replace(vocab_size=61), parameters, tokenizer)
+    with pytest.raises(ValueError, match="do not have the tensors of this configuration"):
+        pretrained.save(tmp_path / "a", config.replace(num_hidden_layers=1), parameters, tokenizer)
     with pytest.raises(ValueError, match="do not have the tensors of this configuration"):
         pretrained.save(tmp_path / "a", config.replace(num_hidden_layers=3), parameters, tokenizer)
     parameters.flat[7] = 1e5

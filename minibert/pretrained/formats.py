@@ -1,0 +1,112 @@
+"""Which formats of weights there are, and how each is opened.
+
+A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), ``.shapes`` and ``.dtypes`` (by name), and
+``[name]``, which reads one array and raises ValueError where it is damaged. What is damaged unnoticed depends on the format:
+TensorFlow's checkpoints and zip archives have checksums, which are verified; safetensors and the old PyTorch format have none for
+the numbers themselves, so that there one wrong bit within the numbers is one wrong number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from minibert.files import decode_utf8
+from minibert.pretrained import npz, pytorch, tensorflow, tensors
+
+#: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+           "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index")
+_HINTS = {"tf_model.h5": "Keras", "flax_model.msgpack": "Flax", "model.onnx": "ONNX"}
+
+
+class Reader(Protocol):
+    """Named arrays in one file or several."""
+
+    path: Path
+    format: str
+    size: int
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+
+def find(folder: Path) -> Path | None:
+    """The file with the weights of a model's folder, or None. ValueError where several have an equal claim."""
+    for pattern in WEIGHTS:
+        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        if len(found) > 1:
+            raise ValueError(f"{folder} has several checkpoints ({', '.join(path.name for path in found[:4])}); "
+                             "keep the one to read in a folder of its own")
+        if found:
+            return found[0]
+    return None
+
+
+def others(folder: Path) -> str:
+    """Weights of formats that are not read here: what to do, in words, or nothing."""
+    found = [f"{name} ({kind})" for name, kind in _HINTS.items() if (folder / name).is_file()]
+    return f"{', '.join(found)} is in another format: save it with the tool that wrote it as {WEIGHTS[0]}" if found else ""
+
+
+def opened(path: str | os.PathLike[str]) -> AbstractContextManager[Reader]:
+    """Open a file with weights, by its name: ``with opened(path) as reader``.
+
+    Raises FileNotFoundError, and ValueError for a file that was cut short, is damaged, or is something else.
+    """
+    name = Path(path).name
+    if name.endswith(".index.json"):
+        return _sharded(Path(path))
+    if name.endswith(".index"):
+        return tensorflow.opened(path)
+    if name.endswith(".npz"):
+        return npz.opened(path)
+    return tensors.opened(path) if name.endswith(".safetensors") else pytorch.opened(path)
+
+
+class _Shards:
+    """Several files as one."""
+
+    def __init__(self, path: Path, readers: Mapping[str, Reader], places: Mapping[str, str]) -> None:
+        self.path = path
+        self.format = f"{next(iter(readers.values())).format}, {len(readers)} files"
+        self.size = sum(reader.size for reader in readers.values())
+        self.shapes = {name: readers[file].shapes[name] for name, file in places.items()}
+        self.dtypes = {name: readers[file].dtypes[name] for name, file in places.items()}
+        self._readers, self._places = readers, places
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._readers[self._places[name]][name]
+
+
+@contextmanager
+def _sharded(path: Path) -> Iterator[Reader]:
+    """``*.index.json``: ``{"weight_map": {name of a tensor: name of the file beside it}}``."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        index = json.loads(decode_utf8(path.read_bytes(), path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+        raise ValueError(f'{path}: this is not an index of weights; expected {{"weight_map": {{tensor: file, …}}}}')
+    files = sorted(set(places.values()))
+    for file in files:
+        if Path(file).name != file or "\\" in file or not file.endswith((".safetensors", ".bin")):
+            raise ValueError(f"{path}: {file[:100]!r} is not the name of a file of weights beside it")
+    if absent := [file for file in files if not (path.parent / file).is_file()]:
+        raise FileNotFoundError(f"{path.parent} has no {', '.join(absent[:4])}, which {path.name} names")
+    with ExitStack() as stack:
+        readers = {file: stack.enter_context(opened(path.parent / file)) for file in files}
+        for name, file in places.items():
+            if name not in readers[file].shapes:
+                raise ValueError(f"{path}: tensor {name} should be in {file}, but is not")
+        yield _Shards(path, readers, places)

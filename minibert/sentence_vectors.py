@@ -1,0 +1,182 @@
+"""Sentence vectors: one vector for a whole text, made from those of its tokens.
+
+::
+
+    mean    v = Σₜ mₜ·hₜ / Σₜ mₜ        m: 1 for tokens, 0 for padding        h: the last hidden state (T, H)
+    cls     v = h₀                      the vector of [CLS]
+    max     v = maxₜ hₜ                 the largest of each of the H numbers
+    and, if they are to be compared by their angle: v / ‖v‖
+
+Any BERT gives such vectors; good ones come from models trained for it, where the vectors of texts that mean the same were drawn
+together (Reimers and Gurevych 2019, "Sentence-BERT"). The folders of such models say how their vectors are made.
+
+Texts of similar length go through the model side by side, longest first, and the batches are spread over the cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minibert.backend import Array, get_xp, to_numpy
+from minibert.training.workers import Workers
+
+if TYPE_CHECKING:
+    from minibert.api import Bert
+
+POOLINGS = ("mean", "cls", "max")
+BATCH_TOKENS = 1024  # of one batch on the CPU: what stays in a core's cache
+BATCH_TOKENS_GPU = 32768
+
+_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
+
+
+class Pooling(NamedTuple):
+    """How the vectors of a model are made."""
+
+    kind: str = "mean"  # one of POOLINGS
+    normalise: bool = False  # to length 1
+    max_length: int | None = None  # tokens of a text, [CLS] and [SEP] counted; None: what the model can read
+    lower_case: bool = False  # before the tokenizer sees the text
+
+    def __str__(self) -> str:
+        kind = {"mean": "mean over the tokens", "cls": "the vector of [CLS]", "max": "maximum over the tokens"}[self.kind]
+        return kind + (", normalised" if self.normalise else "")
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike[str] | None) -> Pooling:
+        """What ``modules.json`` and the files that it names say; the defaults where there is none.
+
+        ValueError where they ask for what is not done here (a further layer, other kinds of pooling).
+        """
+        if folder is None:
+            return cls()
+        folder = Path(folder)
+        modules = _json(folder / "modules.json", list)
+        if modules is None:
+            modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
+        pooling = cls()
+        for module in modules:
+            kind = str(module.get("type") if isinstance(module, dict) else module).rsplit(".", 1)[-1]
+            if kind == "Pooling":
+                pooling = pooling._replace(kind=_kind(folder, str(module.get("path", ""))))
+            elif kind == "Normalize":
+                pooling = pooling._replace(normalise=True)
+            elif kind != "Transformer":
+                raise ValueError(f"{folder / 'modules.json'}: after the encoder comes a module of type {kind}, which is not done "
+                                 "here; the vectors would be others. Say yourself how to make them (pooling)")
+        settings = _json(folder / "sentence_bert_config.json", dict) or {}
+        limit = settings.get("max_seq_length")
+        return pooling._replace(max_length=limit if isinstance(limit, int) and limit > 2 else None,
+                                lower_case=settings.get("do_lower_case") is True)
+
+
+def _kind(folder: Path, name: str) -> str:
+    path = folder / Path(name).name / "config.json"
+    values = _json(path, dict) or {}
+    modes = [key for key, value in values.items() if key.startswith("pooling_mode_") and value is True]
+    if isinstance(values.get("pooling_mode"), str):  # the way newer versions write it
+        modes = [values["pooling_mode"]]
+    kinds = [_MODES.get(mode, mode) for mode in modes] or ["mean"]
+    if len(kinds) > 1 or kinds[0] not in POOLINGS:
+        raise ValueError(f"{path}: asks for {' and '.join(kinds)}, which is not done here, only {', '.join(POOLINGS)}; "
+                         "say yourself how to make the vectors (pooling)")
+    return kinds[0]
+
+
+def _json(path: Path, kind: type) -> Any:
+    """The contents of a file, None where there is none; ValueError for what is no JSON of that kind."""
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(values, kind):
+        raise ValueError(f"{path}: expected a JSON {'object' if kind is dict else 'array'}, got {type(values).__name__}")
+    return values
+
+
+def pool(h: Array, mask: Array, pooling: Pooling) -> Array:
+    """Last hidden state ``(B, T, H)`` and mask ``(B, T)``, 1 for tokens, -> vectors ``(B, H)``."""
+    xp = get_xp(h)
+    real = mask.astype(h.dtype)[:, :, None]  # (B, T, 1)
+    if pooling.kind == "mean":
+        v = (h * real).sum(1) / real.sum(1)
+    elif pooling.kind == "max":
+        v = xp.where(real > 0, h, -xp.inf).astype(h.dtype, copy=False).max(1)
+    else:
+        v = h[:, 0]
+    if pooling.normalise:
+        v = v / xp.maximum((v * v).sum(-1, keepdims=True) ** 0.5, 1e-12)
+    return v.astype(h.dtype, copy=False)
+
+
+class Vectors(NamedTuple):
+    """What ``embed`` returns."""
+
+    vectors: np.ndarray  # (N, H), row i for text i
+    cut: int  # how many texts were longer than the model reads, and lost their end
+
+
+def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | None = None,
+          progress: Callable[[int, int], None] | None = None) -> Vectors:
+    """The vectors of texts, on the CPU, in the model's precision. The result does not depend on the company of a text.
+
+    ``threads``: cores to compute on (default: all). ``progress(done, all)``: called with numbers of tokens after each batch.
+    """
+    if pooling.kind not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling.kind!r}")
+    limit = min(bert.max_length, pooling.max_length or bert.max_length)
+    if limit < 3:
+        raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
+    vocab, H = bert.tokenizer.vocab, bert.config.hidden_size
+    rows, cut = [], 0
+    for text in texts:
+        ids = bert.tokenizer.ids(text.lower() if pooling.lower_case else text, special_tokens=True)
+        cut += len(ids) > limit - 2
+        rows.append([vocab.cls_id, *ids[:limit - 2], vocab.sep_id])
+    lengths = np.array([len(row) for row in rows], np.int64)
+    flat = bert.parameters.flat
+    xp = get_xp(flat)
+    batches = _batches(lengths, BATCH_TOKENS if xp is np else BATCH_TOKENS_GPU)
+    vectors = np.empty((len(rows), H), flat.dtype)
+    done, total, lock = 0, int(lengths.sum()), threading.Lock()
+
+    def work(batch: np.ndarray) -> None:
+        nonlocal done
+        real = np.arange(lengths[batch[0]]) < lengths[batch, None]  # (B, T)
+        ids = np.full(real.shape, vocab.pad_id, np.int64)
+        ids[real] = np.concatenate([rows[i] for i in batch])
+        mask = xp.asarray(real.astype(np.int64))
+        h = bert.encode(xp.asarray(ids), None if real.all() else mask)
+        vectors[batch] = to_numpy(pool(h, mask, pooling))
+        with lock:
+            done += int(lengths[batch].sum())
+            if progress:
+                progress(done, total)
+
+    if xp is np:
+        with Workers(threads) as workers:
+            workers.map(work, batches)
+    else:
+        for batch in batches:
+            work(batch)
+    return Vectors(vectors, int(cut))
+
+
+def _batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Indices of texts, longest first, in groups that take at most so many tokens with padding."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, tokens // int(lengths[order[start]]))
+        batches.append(order[start:start + count])
+        start += count
+    return batches
