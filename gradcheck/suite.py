@@ -20,6 +20,7 @@ from minibert.layers import (
     add_norm,
     attention,
     attention_probs,
+    bias_gelu,
     cross_entropy,
     dropout,
     embedding,
@@ -178,6 +179,11 @@ def _(rng: np.random.Generator) -> dict:
 @case(gelu, "tanh")
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "options": {"form": "gelu_new"}}
+
+
+@case(bias_gelu)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
 
 
 @case(add_norm)
@@ -525,7 +531,9 @@ def _(rng: np.random.Generator) -> dict:
     return _pretraining(rng, None, labels)
 
 
-def _finetuned(rng: np.random.Generator, kind: str, labels: np.ndarray, weights: np.ndarray | None = None, choices: int = 1) -> dict:
+def _finetuned(
+    rng: np.random.Generator, kind: str, labels: np.ndarray, weights: np.ndarray | None = None, choices: int = 1
+) -> dict:
     """Loss, logits and all outputs of the body, for one of the tasks."""
     x = finetuned.Inputs(IDS, TYPES, PADDING, labels, choices)
     layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" else 3)

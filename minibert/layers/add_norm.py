@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
+from minibert.kernels import twin
 from minibert.layers import dropout, layernorm
 from minibert.layers.dropout import Key
 from minibert.parameters import Tree
@@ -20,6 +21,7 @@ class Cache(NamedTuple):
     norm: layernorm.Cache
 
 
+@twin
 def forward(x: Array, residual: Array, p: Tree, eps: float = 1e-12, rate: float = 0.0,
             key: Key | Array | None = None) -> tuple[Array, Cache]:
     """x and residual ``(..., H)`` -> y ``(..., H)``. ``p``: weight and bias of the layer norm, ``(H,)``."""
@@ -28,6 +30,7 @@ def forward(x: Array, residual: Array, p: Tree, eps: float = 1e-12, rate: float 
     return y, Cache(dropout_cache, norm_cache)
 
 
+@twin
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> tuple[Array, Array]:
     """dy ``(..., H)`` -> dx, dresidual ``(..., H)``. The two are one array where nothing was dropped: do not write into them."""
     dresidual = layernorm.backward(dy, cache.norm, p, g)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from minibert.backend import Array
 from minibert.layers import attention_probs, linear
 from minibert.layers.dropout import Key
+from minibert.layers.products import matmul
 from minibert.parameters import Tree
 
 
@@ -65,12 +66,12 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         keys, k_cache = linear.forward(x, p["key"])
         q, k = _split(query, heads), _split(keys, heads)
         q *= q.shape[-1] ** -0.5
-        scores = q @ k.transpose(0, 1, 3, 2)  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
+        scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
         probs, probs_cache = attention_probs.forward(scores, mask, rate, key)
     else:
         probs, q_cache, k_cache, q, k, probs_cache = override, None, None, None, None, None
     weights = probs if head_mask is None else probs * head_mask[..., None, None]
-    context = _merge(weights @ v)  # (B, A, T, T)·(B, A, T, D) -> (B, A, T, D) -> (B, T, H)
+    context = _merge(matmul(weights, v))  # (B, A, T, T)·(B, A, T, D) -> (B, A, T, D) -> (B, T, H)
     return (context, weights), Cache(q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask)
 
 
@@ -78,10 +79,10 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
     """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
     q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
-    dw = dcontext @ v.transpose(0, 1, 3, 2)
+    dw = matmul(dcontext, v.transpose(0, 1, 3, 2))
     if dweights is not None:
         dw += dweights
-    dv = _merge(weights.transpose(0, 1, 3, 2) @ dcontext)
+    dv = _merge(matmul(weights.transpose(0, 1, 3, 2), dcontext))
     dx = linear.backward(dv, v_cache, p["value"], g["value"])
 
     dhead_mask = None
@@ -93,9 +94,9 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
         return Gradients(dx, dhead_mask, dw)
 
     dscores = attention_probs.backward(dw, probs_cache)
-    dq = dscores @ k
+    dq = matmul(dscores, k)
     dq *= q.shape[-1] ** -0.5
-    dk = dscores.transpose(0, 1, 3, 2) @ q  # the √D is in q
+    dk = matmul(dscores.transpose(0, 1, 3, 2), q)  # the √D is in q
     dx += linear.backward(_merge(dq), q_cache, p["query"], g["query"])
     dx += linear.backward(_merge(dk), k_cache, p["key"], g["key"])
     return Gradients(dx, dhead_mask, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
+from minibert.kernels import twin
 from minibert.layers import dropout, softmax
 from minibert.layers.dropout import Key
 
@@ -17,6 +18,7 @@ class Cache(NamedTuple):
     dropout: dropout.Cache
 
 
+@twin
 def forward(scores: Array, mask: Array | None = None, rate: float = 0.0, key: Key | Array | None = None) -> tuple[Array, Cache]:
     """scores ``(B, A, T, T)``, additive mask ``(B, 1, 1 or T, T)`` or None -> probabilities ``(B, A, T, T)``."""
     probs, softmax_cache = softmax.forward(scores, mask)
@@ -24,6 +26,7 @@ def forward(scores: Array, mask: Array | None = None, rate: float = 0.0, key: Ke
     return probs, Cache(softmax_cache, dropout_cache)
 
 
+@twin
 def backward(dprobs: Array, cache: Cache) -> Array:
     """dprobs ``(B, A, T, T)`` -> dscores ``(B, A, T, T)``."""
     dprobs = dropout.backward(dprobs, cache.dropout)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
+from minibert.kernels import twin
 
 IGNORE = -100  # no class has this number
 
@@ -33,6 +34,7 @@ class Cache(NamedTuple):
     dtype: object
 
 
+@twin
 def forward(x: Array, labels: Array, count: float | None = None, weights: Array | None = None) -> tuple[Array, Cache]:
     """logits x ``(N, V)``, labels ``(N,)`` in [0, V) or IGNORE -> loss ``()``.
 
@@ -55,6 +57,7 @@ def forward(x: Array, labels: Array, count: float | None = None, weights: Array 
     return loss, Cache(exps, sums, labels, counts, count, x.dtype)
 
 
+@twin
 def backward(dloss: Array | float, cache: Cache) -> Array:
     """dloss ``()`` -> dx ``(N, V)``."""
     exps, sums, labels, counts, count, dtype = cache

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.backend import Array, get_xp
+from minibert.kernels import twin
 
 
 class Key(NamedTuple):
@@ -36,12 +37,14 @@ class Cache(NamedTuple):
     mask: Array | None  # (...) 0 or 1/(1-rate); None where nothing is dropped
 
 
+@twin
 def forward(x: Array, rate: float, key: Key | Array | None) -> tuple[Array, Cache]:
     """x ``(...)`` -> y ``(...)``. ``key``: where to draw the mask, or the mask itself, or None to drop nothing."""
     m = _mask(x, rate, key)
     return (x if m is None else x * m), Cache(m)
 
 
+@twin
 def backward(dy: Array, cache: Cache) -> Array:
     """dy ``(...)`` -> dx ``(...)``."""
     (m,) = cache
@@ -60,7 +63,7 @@ def draw(key: Key, shape: tuple[int, ...], rate: float, xp: Any = np, dtype: Any
     The rate is thus a multiple of 1/256 (0.1 becomes 26/256), and the scale belongs to the rate that was drawn. Source of the
     generator: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
-    dropped = min(round(rate * 256), 255)  # of 256
+    dropped = of_256(rate)
     philox = np.random.Philox(key=_words(key.seed, key.step), counter=_words(0, 0, key.micro_batch, key.site))
     size = int(np.prod(shape, dtype=np.int64))
     words = np.random.Generator(philox).integers(0, 2**64, size=-(-size // 8), dtype=np.uint64)
@@ -68,6 +71,11 @@ def draw(key: Key, shape: tuple[int, ...], rate: float, xp: Any = np, dtype: Any
     mask = keep.reshape(shape).astype(dtype)
     mask *= 256 / (256 - dropped)
     return mask if xp is np else xp.asarray(mask)
+
+
+def of_256(rate: float) -> int:
+    """How many of 256 bytes drop their number at this rate; one keeps it at any rate."""
+    return min(round(rate * 256), 255)
 
 
 def _words(*values: int) -> np.ndarray:

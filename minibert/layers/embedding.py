@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
+from minibert.kernels import twin
 from minibert.parameters import Tree
 
 
@@ -29,6 +30,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> None:
         add_rows(g["weight"], ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
 
 
+@twin
 def add_rows(table: Array, ids: Array, rows: Array) -> None:
     """``table[ids[n]] += rows[n]`` for every n, repeated ids summed. table ``(V, H)``, ids ``(N,)``, rows ``(N, H)``.
 

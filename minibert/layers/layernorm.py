@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, widen
+from minibert.kernels import twin
 from minibert.parameters import Tree
 
 
@@ -34,6 +35,7 @@ class Cache(NamedTuple):
     rstd: Array  # (..., 1)  1/σ
 
 
+@twin
 def forward(x: Array, p: Tree, eps: float = 1e-12) -> tuple[Array, Cache]:
     """x ``(..., H)`` -> y ``(..., H)``. ``p``: weight γ ``(H,)``, bias β ``(H,)``. Means run in float32 or wider."""
     wide = widen(x)
@@ -45,6 +47,7 @@ def forward(x: Array, p: Tree, eps: float = 1e-12) -> tuple[Array, Cache]:
     return y.astype(x.dtype, copy=False), Cache(xhat, rstd)
 
 
+@twin
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """dy ``(..., H)`` -> dx ``(..., H)``; adds to ``g["weight"]`` and ``g["bias"]``."""
     xhat, rstd = cache

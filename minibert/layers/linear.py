@@ -24,21 +24,24 @@ from minibert.parameters import Tree
 
 class Cache(NamedTuple):
     x: Array  # (..., in)
+    bias: bool = True  # was it added here?
 
 
-def forward(x: Array, p: Tree) -> tuple[Array, Cache]:
-    """x ``(..., in)`` -> y ``(..., out)``. ``p``: weight ``(out, in)``, bias ``(out,)``."""
+def forward(x: Array, p: Tree, bias: bool = True) -> tuple[Array, Cache]:
+    """x ``(..., in)`` -> y ``(..., out)``. ``p``: weight ``(out, in)``, bias ``(out,)``, left out where ``bias`` is False."""
     y = _rows(x) @ p["weight"].T  # (N, in) -> (N, out): one product, however many leading axes
-    y += p["bias"]
-    return y.reshape(*x.shape[:-1], y.shape[-1]), Cache(x)
+    if bias:
+        y += p["bias"]
+    return y.reshape(*x.shape[:-1], y.shape[-1]), Cache(x, bias)
 
 
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """dy ``(..., out)`` -> dx ``(..., in)``; adds to ``g["weight"]`` and ``g["bias"]``."""
-    (x,) = cache
+    x, bias = cache
     if g:
         g["weight"] += _rows(dy).T @ _rows(x)
-        g["bias"] += _rows(dy).sum(0)
+        if bias:
+            g["bias"] += _rows(dy).sum(0)
     return (_rows(dy) @ p["weight"]).reshape(x.shape)
 
 

@@ -10,6 +10,7 @@ from minibert.layers import (
     add_norm,
     attention,
     attention_probs,
+    bias_gelu,
     cross_entropy,
     dropout,
     embedding,
@@ -73,6 +74,11 @@ def _(rng, dtype):
 @case("gelu, tanh")
 def _(rng, dtype):
     return gelu, (normal(rng, dtype, B, T, H),), None, {"form": "gelu_new"}
+
+
+@case("bias & gelu")
+def _(rng, dtype):
+    return bias_gelu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
 
 
 @case("softmax")
@@ -168,7 +174,7 @@ def floats(tree):
 
 
 def test_every_layer_is_here():
-    modules = {module.name for module in pkgutil.iter_modules(layers.__path__)} - {"normal"}  # two functions, no layer
+    modules = {module.name for module in pkgutil.iter_modules(layers.__path__)} - {"normal", "products"}  # functions, no layers
     tested = {build(np.random.default_rng(0), np.float64)[0].__name__.rpartition(".")[2] for build in CASES.values()}
     assert modules == tested
 
