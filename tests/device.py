@@ -19,7 +19,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ _NO_FUNCTIONS = frozenset("""
     random
 """.split())
 _NO_METHODS = frozenset("""
-    base byteswap ctypes data dump dumps flat getfield resize setfield setflags to_device tofile tostring
+    base byteswap ctypes dump dumps flat getfield resize setfield setflags to_device tofile tostring
 """.split())
 _NO_KEYWORDS = frozenset(("where", "initial", "mode"))
 _CREATE = frozenset("array asarray ascontiguousarray asfortranarray".split())  # these read the host
@@ -69,6 +69,11 @@ class DeviceArray:
 
     def __init__(self, host: np.ndarray) -> None:
         self._host = host
+
+    @property
+    def data(self) -> Any:
+        """Where the numbers are, for those who call device code."""
+        return SimpleNamespace(ptr=self._host.ctypes.data)
 
     def get(self) -> np.ndarray:
         _wait("get")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
-from minibert.kernels.cuda import add_columns, contiguous, launch, processors, width
+from minibert.kernels.cuda import WARP, add_columns, contiguous, launch, pieces, processors, width
 from minibert.parameters import Tree
 
 THREADS = 128  # a block
@@ -49,5 +49,5 @@ def _shape(x: Array, dy: Array) -> tuple[int, int, int, int, int]:
     """Rows, columns, numbers a thread, blocks side by side, threads a block."""
     columns = x.shape[-1]
     wide = width(columns, x, dy)
-    threads = min(THREADS, -(-columns // wide + 31) // 32 * 32 or 32)
+    threads = min(THREADS, WARP * pieces(columns, wide))
     return x.size // columns, columns, wide, -(-columns // (wide * threads)), threads

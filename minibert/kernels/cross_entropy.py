@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert.backend import Array, get_xp
 from minibert.kernels.cuda import contiguous, launch
+from minibert.layers import cross_entropy as readable
 from minibert.layers.cross_entropy import IGNORE
 
 
@@ -18,11 +19,13 @@ class Cache(NamedTuple):
     x: Array  # (N, V)
     labels: Array  # (N,)
     lse: Array  # (N,) float32: log Σ_v exp x
-    count: Array | int
+    count: Array | float
 
 
-def forward(x: Array, labels: Array, count: int | None = None) -> tuple[Array, Cache]:
-    """As ``layers.cross_entropy.forward``; a count that is not given stays on the device."""
+def forward(x: Array, labels: Array, count: float | None = None, weights: Array | None = None) -> tuple[Array, Cache]:
+    """As ``layers.cross_entropy.forward``, to which it leaves weights; a count that is not given stays on the device."""
+    if weights is not None:
+        return readable.forward.__wrapped__(x, labels, count, weights)
     xp = get_xp(x)
     x, labels = contiguous(x, labels.astype(np.int64, copy=False))
     rows, columns = x.shape
@@ -30,7 +33,7 @@ def forward(x: Array, labels: Array, count: int | None = None) -> tuple[Array, C
     if rows:
         launch(x, "cross_entropy", "cross_entropy_forward", (rows,), (_threads(columns),), x, labels, losses, lse, columns,
                IGNORE, shared=64, WIDTH=_width(x))
-    count = xp.maximum((labels != IGNORE).sum(), 1).astype("float32") if count is None else max(count, 1)
+    count = xp.maximum((labels != IGNORE).sum(), 1).astype("float32") if count is None else count or 1
     return losses.sum() / count, Cache(x, labels, lse, count)
 
 

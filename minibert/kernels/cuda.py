@@ -48,7 +48,7 @@ def launch(x: Array, name: str, kernel: str, grid: tuple[int, ...], block: tuple
 
 def _argument(a: Any) -> Any:
     if a is None:
-        return np.intp(0)
+        return np.uintp(0)
     if type(a) in (int, bool):
         return np.int64(a)
     return np.float32(a) if type(a) is float else a

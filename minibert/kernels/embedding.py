@@ -8,7 +8,7 @@ import numpy as np
 
 from minibert.backend import Array, get_xp
 from minibert.kernels import DTYPES
-from minibert.kernels.cuda import REALS, contiguous, launch, width
+from minibert.kernels.cuda import REALS, WARP, contiguous, launch, pieces, width
 from minibert.layers import embedding as readable
 
 THREADS = 128  # a block
@@ -30,7 +30,7 @@ def add_rows(table: Array, ids: Array, rows: Array) -> None:
     chunks = -(-places // chunk)
     part = xp.empty((chunks, 2, columns), "float32")
     wide = width(columns, rows)
-    threads = min(THREADS, -(-columns // wide + 31) // 32 * 32)
+    threads = min(THREADS, WARP * pieces(columns, wide))
     grid, macros = (chunks, -(-columns // (wide * threads))), {"WIDTH": wide, "TABLE": REALS[table.dtype.name]}
     launch(rows, "embedding", "add_segments", grid, (threads,), table, ids, order, rows, part, places, chunk, columns,
            shared=4 * chunk, **macros)
