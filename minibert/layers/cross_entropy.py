@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
 from minibert.kernels import twin
+from minibert.layers.rows import total
 
 IGNORE = -100  # no class has this number
 
@@ -52,7 +53,7 @@ def forward(x: Array, labels: Array, count: float | None = None, weights: Array 
     z = z - z.real.max(-1, keepdims=True)
     right = z[xp.arange(len(labels)), labels]  # (N,) before exp overwrites z
     exps = xp.exp(z, out=z)
-    sums = exps.sum(-1, keepdims=True)
+    sums = total(exps)
     loss = ((xp.log(sums[:, 0]) - right) * counts[:, 0]).sum() / (count or 1)
     return loss, Cache(exps, sums, labels, counts, count, x.dtype)
 

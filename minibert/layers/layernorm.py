@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, widen
 from minibert.kernels import twin
+from minibert.layers.rows import mean
 from minibert.parameters import Tree
 
 
@@ -39,8 +40,8 @@ class Cache(NamedTuple):
 def forward(x: Array, p: Tree, eps: float = 1e-12) -> tuple[Array, Cache]:
     """x ``(..., H)`` -> y ``(..., H)``. ``p``: weight γ ``(H,)``, bias β ``(H,)``. Means run in float32 or wider."""
     wide = widen(x)
-    xhat = wide - wide.mean(-1, keepdims=True)
-    rstd = ((xhat * xhat).mean(-1, keepdims=True) + eps) ** -0.5
+    xhat = wide - mean(wide)
+    rstd = (mean(xhat * xhat) + eps) ** -0.5
     xhat *= rstd
     y = xhat * p["weight"]
     y += p["bias"]
@@ -55,8 +56,8 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
         g["weight"] += (dy * xhat).reshape(-1, dy.shape[-1]).sum(0)
         g["bias"] += dy.reshape(-1, dy.shape[-1]).sum(0)
     dx = dy * p["weight"]  # this is dx̂; the next lines turn it into dx in place
-    along_xhat = xhat * (dx * xhat).mean(-1, keepdims=True)
-    dx -= dx.mean(-1, keepdims=True)
+    along_xhat = xhat * mean(dx * xhat)
+    dx -= mean(dx)
     dx -= along_xhat
     dx *= rstd
     return dx.astype(dy.dtype, copy=False)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
+from minibert.layers.rows import total
 
 MASKED = -1e4  # what the reference adds (modeling.py, attention_layer)
 
@@ -32,7 +33,7 @@ def forward(x: Array, mask: Array | None = None) -> tuple[Array, Cache]:
     z = widen(x if mask is None else x + mask)
     y = z - z.real.max(-1, keepdims=True)
     xp.exp(y, out=y)
-    y /= y.sum(-1, keepdims=True)
+    y /= total(y)
     y = y.astype(x.dtype, copy=False)
     return y, Cache(y)
 
@@ -41,7 +42,7 @@ def backward(dy: Array, cache: Cache) -> Array:
     """dy ``(..., T)`` -> dx ``(..., T)``. The mask is a constant: it gets no gradient."""
     (y,) = cache
     dx = dy * y
-    dx -= y * dx.sum(-1, keepdims=True)
+    dx -= y * total(dx)
     return dx
 
 
