@@ -52,12 +52,16 @@ new = sorted({word for word in kept if word not in seen})
 once = sum(count == 1 for count in seen.values())
 print(f"{seen.total():,} words to learn from, {len(seen):,} of them distinct; {once / len(seen):.0%} of these occur only once")
 print(f"text kept aside: {len(new):,} of its {len(set(kept)):,} distinct words are new: {', '.join(new[5::len(new) // 5])} …")
+long = sum(map(len, kept)) / len(kept)
+print(f"a word has {long:.1f} characters on average")
+assert long > 3, "expected: one number per character makes sequences several times as long"
 assert once > len(seen) / 5, "expected: a large share of the distinct words occurs a single time"
 assert len(new) / len(set(kept)) > 0.03, "expected: new text always brings new words"
 
 # %% [markdown]
-# One number per word fails twice. The table gets long, and most of its rows are met too rarely to be learned. And still there
-# are words that it does not have. One number per *character* would never fail, but makes sequences several times as long.
+# One number per word fails twice. The table gets long, and many of its rows are met a single time, too rarely to be learned. And
+# still there are words that it does not have. One number per *character* would never fail, but makes sequences longer, by as
+# many times as a word has characters.
 #
 # BERT takes the way between. A frequent word is one token; a rare one is cut into pieces that are tokens. It takes two steps:
 #
@@ -169,9 +173,9 @@ print(f"the loop and normalize.Normalizer agree on {len(sample):,} sentences")
 # `##able` does not. (Without the mark nobody could tell "un able" from "unable" when the text is put together again.)
 #
 # The rule is **longest match first** (最长匹配优先). Take the longest piece that the word begins with, then the longest one
-# that goes on from there. As an equation, with $w$ the word, $V$ the vocabulary and $s_0 = 0$:
+# that goes on from there. As an equation, with $w$ the word, $\mathcal{V}$ the set of tokens and $s_0 = 0$:
 #
-# $$ s_{k+1} = \max\{\, e : w[s_k\!:\!e] \in V \,\}, \qquad \text{piece}_k = w[s_k\!:\!s_{k+1}] $$
+# $$ s_{k+1} = \max\{\, e : w[s_k\!:\!e] \in \mathcal{V} \,\}, \qquad \text{piece}_k = w[s_k\!:\!s_{k+1}] $$
 #
 # until $s_k$ is the end. If there is no such $e$, the whole word becomes the **unknown token** (未登录词标记), `[UNK]`.
 
@@ -294,8 +298,7 @@ assert cuts["wettest"] == ["wet", "##test"], "(the double t went with the ending
 # %% [markdown]
 # Stems and endings come out, from counting alone. (The second `t` goes with the ending. No grammar would do that.)
 #
-# Two things to note. `##ot` is learned before `hot`: short pieces come first, and stay in the vocabulary. And the number of
-# merges so far is the only thing that decides where a word is cut in training.
+# Note that `##ot` is learned before `hot`. The steps on the way stay in the vocabulary.
 #
 # The library's function is `learn.learn`. It tells us of every merge.
 
@@ -316,7 +319,7 @@ assert all(wordpiece.split(word, small) == pieces for word, pieces in cuts.items
 # ## Two scores
 #
 # The paper that WordPiece comes from scores a pair otherwise (*Schuster and Nakajima 2012, §3*): by how much more likely the
-# text becomes under a model that draws pieces independently. Per joined pair that is
+# text becomes under a model that draws pieces independently. Per joined pair, this gain grows with
 #
 # $$ \text{score}(a, b) = \frac{f(ab)}{f(a)\, f(b)} $$
 #
@@ -343,7 +346,7 @@ assert wb.QUICK or shares["likelihood"] > 1.2 * shares["frequency"], "the likeli
 # %% [markdown]
 # Frequency wins clearly, as it gives shorter sequences at the same size. Look at the last tokens. The likelihood score has
 # spent its places on fragments of rare words: a pair of rare pieces that are always together beats any pair of common ones.
-# So the library's default is frequency, and so it is in the usual tools that "train WordPiece".
+# So the library's default is frequency. (So it is in the `tokenizers` library: its `WordPieceTrainer` is its BPE trainer inside.)
 #
 # ## A real vocabulary, merge by merge
 
@@ -446,8 +449,8 @@ assert wb.QUICK or 0 < len(worse) < len(test_words) / 5, "expected: a few words 
 # %% [markdown]
 # ## Check
 #
-# There is no gradient to check in this lesson. An id is a name: there is no "a little more" of token 17. (Numbers that can be
-# changed a little begin in lesson 5.) What can be checked is that nothing gets lost on the way. Three promises:
+# Later lessons check derivatives here. This one has none. An id is a name: there is no "a little more" of token 17. (Numbers that
+# can be changed a little begin in lesson 5.) What can be checked is that nothing gets lost on the way. Three promises:
 #
 # 1. The pieces of a word, put together, are the word.
 # 2. Each token knows which characters of the raw text it came from (its offsets), and these, normalised, are the token.
@@ -491,8 +494,8 @@ for size in (40, 200, 8000):
 # %% [markdown]
 # ## Exercises
 #
-# Five functions, from one step of normalisation to one step of vocabulary training. The command prints a line for each, such as
-# `1. strip_accents: right`, and at the end `5 of 5 right`.
+# A number and four functions. The fourth beats the greedy rule; the fifth trains with the other score. The command prints a line
+# for each, such as `1. tokens_of_title: right`, and at the end `5 of 5 right`.
 #
 # ## When you are stuck
 #

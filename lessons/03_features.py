@@ -5,7 +5,7 @@
 #
 # **You will learn** what each array tells the model, why padding may share its zeros, and how long is long enough.
 #
-# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 10 s.
+# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 8 s.
 
 # %%
 import time
@@ -338,8 +338,8 @@ assert narrow[0].shape[1] == 32, "128 becomes 32, as long as the longest text"
 assert before / after > 128 / 32, "more than four times: the part with T squared shrinks sixteenfold"
 
 # %% [markdown]
-# (The pooler, one product per text, comes on top. It does not depend on T.) The time does not fall exactly as the count does:
-# small products are less efficient than large ones, and additions, softmax and the like are not counted.
+# (One more product per text, in the pooler of lesson 9, comes on top. It does not depend on T.) The time does not fall exactly
+# as the count does: small products are less efficient than large ones, and additions, softmax and the like are not counted.
 #
 # And what is lost by cutting? Nothing:
 
@@ -449,8 +449,8 @@ wb.save(made, "03_padding")
 # %% [markdown]
 # ## Check
 #
-# There is no gradient here either; ids are names. The check of this lesson is another one, and worth keeping for all your own
-# input code: **a text must not notice its neighbours.** Every text of a batch must give the vectors that it gives alone.
+# There is no derivative to check here either; ids are names. The check of this lesson is worth keeping for all your own input
+# code: **a text must not notice its neighbours.** Every text of a batch must give the vectors that it gives alone.
 
 # %%
 everything = bert(texts)
@@ -490,7 +490,8 @@ assert batched(n, 120)[0] > 1.9 * batched(n, 60)[0], "while padding to the limit
 # %% [markdown]
 # ## Exercises
 #
-# Four functions and a number. Beside the command, expect one line per exercise, and at the end `5 of 5 right`.
+# Four functions, the first of them the way back from features to ids, and a number. The command prints one line per exercise,
+# such as `1. unpack: right`, and at the end `5 of 5 right`.
 #
 # ## When you are stuck
 #

@@ -16,60 +16,43 @@ from minibert.text import Tokenizer, Vocabulary
 SPECIAL = ["[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"]
 
 
-@exercise("(a, b, cls_id, sep_id, pad_id, length)", look="The rule as an equation")
-def features(answer: Callable[..., Any]) -> None:
-    """Three lists (ids, token_type_ids, attention_mask), each of ``length`` numbers, for a text with the ids a, or a pair with
-    the ids a and b. b is None where there is only one text.
-    Example: features([7, 8], None, 2, 3, 0, 5) gives ([2, 7, 8, 3, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 0])."""
+@exercise("(ids, token_type_ids, attention_mask)", look="The rule as an equation")
+def unpack(answer: Callable[..., Any]) -> None:
+    """The way back: from one row of each array, T numbers each, to two lists (a, b): the ids of the first and the second text,
+    without special tokens; b is None where there is only one text. A [SEP] may also stand *inside* a text; [PAD] need not be 0.
+    Example: unpack([2, 7, 8, 3, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 0]) gives ([7, 8], None)."""
     letters = list("abcdefgh")
     toy = Tokenizer(Vocabulary([*letters[:3], *SPECIAL, *letters[3:]]))  # [PAD] is not 0, and 0 is a word
-    v = toy.vocab
-    for a, b, length in [("b d", None, 6), ("a b", None, 4), ("c", "a e f", 9), ("a b c d", "g", 8), ("h", "", 5)]:
+    for a, b, length, hint in [
+        ("b d", None, 4, "leave out [CLS] and [SEP]; one text: b is None"), ("b d", None, 7, "what the mask hides is no token"),
+        ("c", "a e f", 9, "the first text ends where the type becomes 1"), ("a b c a", "g", 8, "0 is a word here: see the mask"),
+        ("a [SEP] b", "c", 10, "do not look for the first [SEP]: look at the types"), ("h [SEP]", None, 9, "it may come last"),
+        ("a", "", 6, "an empty second text is a list without ids: its [SEP] has type 1"),
+    ]:
         encoding = toy.encode(a, b)
-        expected = [row[0].tolist() for row in toy.batch([encoding], length)]
-        what = f"a = {toy.ids(a)}, b = {None if b is None else toy.ids(b)}, cls_id 3, sep_id 4, pad_id 5, length {length}"
-        got = answer(toy.ids(a), None if b is None else toy.ids(b), v.cls_id, v.sep_id, v.pad_id, length)
-        if not isinstance(got, (tuple, list)) or len(got) != 3:
-            raise Wrong(f"{what}: expected three lists, got {got!r}")
-        for name, mine, right in zip(("ids", "token_type_ids", "attention_mask"), got, expected):
-            mine = [int(n) for n in mine]
-            if mine != right:
-                raise Wrong(f"{what}: {name} should be {right}, got {mine}; {_hint(name, mine, right, encoding)}")
+        row = [x[0].tolist() for x in toy.batch([encoding], length)]
+        expected = toy.ids(a, special_tokens=True), None if b is None else toy.ids(b)
+        got = answer(*[list(x) for x in row])
+        expect(isinstance(got, tuple | list) and len(got) == 2, f"expected two lists (a, b), got {got!r}")
+        got = tuple(None if part is None else [int(i) for i in part] for part in got)
+        if got != expected:
+            raise Wrong(f"ids {row[0]}, types {row[1]}, mask {row[2]}: expected {expected}, got {got}; {hint}")
 
 
-def _hint(name: str, got: list[int], right: list[int], encoding: Any) -> str:
-    n = len(encoding)
-    if len(got) != len(right):
-        return f"all three have `length` = {len(right)} numbers"
-    if name == "ids":
-        return "the order is [CLS] a [SEP], then b [SEP] where there is a b (also an empty one), then [PAD]"
-    if name == "attention_mask":
-        return "1 for each of the tokens, the special ones too, and 0 for padding; 0 may be the id of a word"
-    if any(got[n:]):
-        return "padding has type 0"
-    return "[CLS], a and the first [SEP] have type 0; b and its [SEP] have type 1"
-
-
-@exercise("(a, b, room)", look="Too long: truncation")
-def truncate_pair(answer: Callable[..., Any]) -> None:
-    """Two lists, a and b without some of their last tokens, so that both together have at most ``room`` tokens: the longer one
-    loses its last token, again and again; where both are equally long, b does. The lists that came in stay as they are.
-    Example: truncate_pair([1, 2, 3, 4], [5, 6], 4) gives ([1, 2], [5, 6])."""
-    words = [chr(ord("a") + i) for i in range(20)]
-    toy = Tokenizer(Vocabulary([*SPECIAL, *words]))
-    for m, k, room, hint in [(4, 2, 6, "what fits is not cut"), (4, 2, 4, "only the longer one loses tokens here"),
-                             (2, 7, 5, "b may be the longer one"), (3, 3, 5, "where both are equally long, b loses one"),
-                             (9, 4, 7, "go on with whichever is longer *now*, not at the beginning"),
-                             (6, 6, 1, "both lose, in turn"), (5, 0, 2, "an empty b has nothing to lose")]:
-        a, b = toy.ids(" ".join(words[:m])), toy.ids(" ".join(words[m:m + k]))
-        encoding = toy.encode(" ".join(words[:m]), " ".join(words[m:m + k]), max_length=room + 3, truncate=True)
-        split = encoding.ids.index(toy.vocab.sep_id)
-        expected = encoding.ids[1:split], encoding.ids[split + 1:-1]
-        given = list(a), list(b)
-        got = answer(*given, room)
-        expect(given == (a, b), "the lists that came in were changed; begin with copies")
-        if [list(part) for part in got] != [list(part) for part in expected]:
-            raise Wrong(f"a = {a}, b = {b}, room {room}: expected {expected}, got {tuple(got)}; {hint}")
+@exercise("(ids, size, stride)", look="Too long: truncation")
+def windows(answer: Callable[..., Any]) -> None:
+    """Instead of cutting a long text off, cut it into windows: lists of at most ``size`` ids, each beginning ``stride`` places
+    after the one before (so they overlap where stride is smaller), as few as hold all ids. A text that fits is one window.
+    Example: windows([1, 2, 3, 4, 5, 6], 4, 2) gives [[1, 2, 3, 4], [3, 4, 5, 6]]."""
+    for n, size, stride in [(6, 4, 2), (4, 4, 2), (3, 4, 2), (5, 4, 2), (8, 4, 4), (9, 4, 4), (20, 7, 3), (1, 5, 1)]:
+        ids = list(range(100, 100 + n))
+        got = [list(window) for window in answer(list(ids), size, stride)]
+        what = f"{n} ids, size {size}, stride {stride}: got {got}"
+        expect(got and all(len(window) <= size for window in got), f"{what}: windows hold at most {size}; at least one")
+        expect(all(window == ids[k * stride:k * stride + size] for k, window in enumerate(got)),
+               f"{what}: window number k holds what begins at place k x stride, and is full where there are enough ids")
+        expect(got[-1][-1:] == ids[-1:], f"{what}: the last ids are in no window")
+        expect(all(window[-1] != ids[-1] for window in got[:-1]), f"{what}: the last window is not needed")
 
 
 @exercise("(x, attention_mask)", look="Keep the true length")

@@ -74,22 +74,26 @@ def positions_backward(answer: Callable[..., Any]) -> None:
     close(got, _slopes(lambda p: float((de * p[:T]).sum()), table), "the gradient", 1e-6)
 
 
-@exercise("(ids)", look="What `g[ids] += d` silently loses")
-def rows_lost(answer: Callable[..., Any]) -> None:
-    """How many rows of the upstream gradient `g[ids] += d` loses, for ids (B, T).
-    Example: rows_lost(np.array([[5, 2, 5], [5, 2, 1]])) gives 3."""
+@exercise("(dy, ids, attention_mask, V)", look="The gradient of a lookup")
+def mean_backward(answer: Callable[..., Any]) -> None:
+    """A small model: each text becomes the mean of the word vectors of its real tokens, y[b] = sum over t of mask[b,t]
+    W[ids[b,t]] / (number of real tokens of b). Given dy (B, H), ids and attention_mask (B, T), and V: the gradient of
+    W, (V, H)."""
     rng = np.random.default_rng(54)
-    cases = [np.array([[5, 2, 5], [5, 2, 1]]), np.array([[3, 1], [0, 2]]), np.full((2, 9), 4), rng.integers(0, 50, (4, 12)),
-             rng.integers(0, 9, (3, 5))]
-    for ids in cases:
-        table = np.zeros((50, 1))
-        table[ids] += 1.0
-        kept = int(table.sum())
-        got = answer(ids.copy())
-        expect(np.ndim(got) == 0, f"expected one number, got the shape {np.shape(got)}")
-        lost = ids.size - kept
-        hint = "; you counted the rows that are kept" if got == kept != lost else ""
-        expect(got == lost, f"ids {ids.tolist()}: {ids.size} rows go in, {kept} have an effect; {got} is not the rest{hint}")
+    dy, words = rng.standard_normal((B, H)), rng.standard_normal((V, H))
+    mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
+
+    def loss(table: np.ndarray) -> float:
+        vectors, _ = embedding.forward(IDS, {"weight": table})
+        return float(sum(dy[b] @ vectors[b][mask[b] == 1].mean(0) for b in range(B)))
+
+    right = _slopes(loss, words)
+    got = answer(dy.copy(), IDS.copy(), mask.copy(), V)
+    expect(np.shape(got) == (V, H), f"expected the shape (V, H) = {(V, H)}, got {np.shape(got)}")
+    unpadded = _slopes(lambda table: float((dy * embedding.forward(IDS, {"weight": table})[0].mean(1)).sum()), words)
+    expect(not np.allclose(got, unpadded), "padding got a share: only real tokens are in the mean")
+    expect(not np.any(np.asarray(got)[[3, 5]]), "tokens 3 and 5 do not occur: their rows must be zero")
+    close(got, right, "the gradient (measured by central differences; a token may occur several times)", 1e-6)
 
 
 @exercise(look="Three tables and a sum")

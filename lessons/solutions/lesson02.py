@@ -4,6 +4,10 @@ import unicodedata
 from collections import Counter
 from itertools import pairwise
 
+import minibert
+
+tokens_of_title = len(minibert.load().tokenizer.tokenize("Bidirectional Encoder Representations from Transformers"))
+
 
 def strip_accents(text):
     return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
@@ -17,35 +21,21 @@ def split_punctuation(text):
     return spaced.split()
 
 
-def split_word(word, vocabulary):
-    pieces, start = [], 0
-    while start < len(word):
-        end = len(word)
-        while end > start and ("##" if start else "") + word[start:end] not in vocabulary:
-            end -= 1
-        if end == start:
-            return ["[UNK]"]
-        pieces.append(("##" if start else "") + word[start:end])
-        start = end
-    return pieces
+def fewest_pieces(word, vocabulary):
+    best = [[]] + [None] * len(word)  # the shortest cut of the first n characters
+    for end in range(1, len(word) + 1):
+        for start in range(end):
+            piece = ("##" if start else "") + word[start:end]
+            if piece in vocabulary and best[start] is not None and (best[end] is None or len(best[start]) + 1 < len(best[end])):
+                best[end] = [*best[start], piece]
+    return best[-1] or ["[UNK]"]
 
 
-def best_pair(words, counts):
-    pairs = Counter()
-    for pieces, count in zip(words, counts):
-        for pair in pairwise(pieces):
+def likeliest_pair(words, counts):
+    pieces, pairs = Counter(), Counter()
+    for word, count in zip(words, counts):
+        for piece in word:
+            pieces[piece] += count
+        for pair in pairwise(word):
             pairs[pair] += count
-    most = max(pairs.values())
-    return min(pair for pair, count in pairs.items() if count == most)
-
-
-def merge(pieces, left, right):
-    out, i = [], 0
-    while i < len(pieces):
-        if pieces[i:i + 2] == [left, right]:
-            out.append(left + right.removeprefix("##"))
-            i += 2
-        else:
-            out.append(pieces[i])
-            i += 1
-    return out
+    return max(pairs, key=lambda pair: pairs[pair] / (pieces[pair[0]] * pieces[pair[1]]))

@@ -3,21 +3,20 @@
 import numpy as np
 
 
-def features(a, b, cls_id, sep_id, pad_id, length):
-    ids = [cls_id, *a, sep_id]
-    types = [0] * len(ids)
-    if b is not None:
-        ids += [*b, sep_id]
-        types += [1] * (len(b) + 1)
-    padding = length - len(ids)
-    return ids + [pad_id] * padding, types + [0] * padding, [1] * len(ids) + [0] * padding
+def unpack(ids, token_type_ids, attention_mask):
+    n = sum(attention_mask)
+    second = sum(token_type_ids[:n])  # the ids of b and its [SEP]
+    a = ids[1:n - second - 1]
+    return a, ids[n - second:n - 1] if second else None
 
 
-def truncate_pair(a, b, room):
-    a, b = list(a), list(b)
-    while len(a) + len(b) > room:
-        (a if len(a) > len(b) else b).pop()
-    return a, b
+def windows(ids, size, stride):
+    found = [ids[:size]]
+    start = 0
+    while start + size < len(ids):
+        start += stride
+        found.append(ids[start:start + size])
+    return found
 
 
 def mean_of_tokens(x, attention_mask):

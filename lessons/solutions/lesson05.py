@@ -19,8 +19,9 @@ def positions_backward(de, P):
     return g
 
 
-def rows_lost(ids):
-    return ids.size - len(np.unique(ids))
+def mean_backward(dy, ids, attention_mask, V):
+    share = attention_mask / attention_mask.sum(1, keepdims=True)  # (B, T)
+    return lookup_backward(share[:, :, None] * dy[:, None, :], ids, V)
 
 
 parameters_of_base = (30522 + 512 + 2) * 768
