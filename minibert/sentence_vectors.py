@@ -136,12 +136,18 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     limit = min(bert.max_length, pooling.max_length or bert.max_length)
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
-    vocab, H = bert.tokenizer.vocab, bert.config.hidden_size
-    rows, cut = [], 0
+    vocab, rows, cut = bert.tokenizer.vocab, [], 0
     for text in texts:
         ids = bert.tokenizer.ids(text.lower() if pooling.lower_case else text, special_tokens=True)
         cut += len(ids) > limit - 2
         rows.append([vocab.cls_id, *ids[:limit - 2], vocab.sep_id])
+    return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut))
+
+
+def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
+              progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """The vectors ``(N, H)`` of N texts that are ids already, [CLS] and [SEP] among them. As ``embed`` otherwise."""
+    vocab, H = bert.tokenizer.vocab, bert.config.hidden_size
     lengths = np.array([len(row) for row in rows], np.int64)
     flat = bert.parameters.flat
     xp = get_xp(flat)
@@ -168,7 +174,7 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     else:
         for batch in batches:
             work(batch)
-    return Vectors(vectors, int(cut))
+    return vectors
 
 
 def _batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
