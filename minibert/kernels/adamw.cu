@@ -1,10 +1,10 @@
 // m ← β₁·m + (1-β₁)·g      v ← β₂·v + (1-β₂)·g²      p ← p·(1 - lr·λ) - lr·m̂/(√v̂ + ε)            over the whole slab in one launch
 //
-// Reads g, p, m and v, writes p, m, v and a g of zeros: 8·N floats is the least that memory has to carry, and N numbers more for the
-// copy of p in half precision. The norm of the gradient reads N floats.
+// Reads g, p, m and v, writes p, m, v and a g of zeros: 8·N floats is the least that memory has to carry.
+// The norm of the gradient reads N floats.
 //
 // Blocks work on pieces of the slab: (start, stop) and (decay, lr_scale) of each are in two tables. A piece may begin anywhere: up to
-// three numbers are treated one by one before the wide loads, and after them. REAL is the type of the copy.
+// three numbers are treated one by one before the wide loads, and after them.
 
 __device__ inline i64 aligned(i64 start, i64 stop) {  // the first multiple of four
     i64 n = (start + 3) / 4 * 4;
@@ -52,7 +52,7 @@ extern "C" __global__ void gradient_norm(const float* g, const i64* spans, doubl
 
 // scale: what gradients are multiplied by, or null. skip: true where the step must not happen, or null. taken: the number of this step
 // where only the device knows it, or null; the corrections 1 - βᵗ are then computed here.
-extern "C" __global__ void adamw_step(float* p, float* g, float* m, float* v, real* copy, const i64* spans, const float* factors,
+extern "C" __global__ void adamw_step(float* p, float* g, float* m, float* v, const i64* spans, const float* factors,
                                       const float* scale, const bool* skip, const float* taken, float lr, float one_minus_beta1,
                                       float one_minus_beta2, float log_beta1, float log_beta2, float epsilon, float weight_decay,
                                       float correction1, float correction2) {
@@ -80,7 +80,6 @@ extern "C" __global__ void adamw_step(float* p, float* g, float* m, float* v, re
     auto one = [&](i64 n) {
         step(p[n], g[n], m[n], v[n]);
         g[n] = 0;
-        if (copy) narrow(copy[n], p[n]);
     };
     for (i64 n = start + threadIdx.x; n < begin; n += blockDim.x) one(n);
 #pragma unroll 2
@@ -97,7 +96,6 @@ extern "C" __global__ void adamw_step(float* p, float* g, float* m, float* v, re
         store<4>(g + n, zero);
         store<4>(m + n, m4);
         store<4>(v + n, v4);
-        if (copy) store<4>(copy + n, p4);
     }
     for (i64 n = begin + 4 * packs + threadIdx.x; n < stop; n += blockDim.x) one(n);
 }

@@ -7,6 +7,8 @@ is cut along its shorter axis and each part is one call.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minibert.backend import Array, get_xp
@@ -18,14 +20,13 @@ _ONE, _ZERO = np.array(1, np.float32), np.array(0, np.float32)  # cuBLAS reads Î
 _tf32 = False
 
 
-def allow_tf32(xp: object, allow: bool) -> None:
+def allow_tf32(xp: Any, allow: bool) -> None:
     """Whether float32 products may round their factors to TF32, 10 bits behind the point: for the whole process, ``@`` too."""
     global _tf32
     _tf32 = allow
-    core = getattr(xp, "_core", None)
-    if core is not None:  # of CuPy; its only other switch is an environment variable that is read once
-        linear = core._routines_linalg
-        core.set_compute_type(np.float32, linear.COMPUTE_TYPE_TF32 if allow else linear.COMPUTE_TYPE_DEFAULT)
+    if getattr(xp, "__name__", "") == "cupy":  # its other switch, CUPY_TF32, is read once and then no more
+        linear = xp._core._routines_linalg
+        xp._core.set_compute_type(np.float32, linear.COMPUTE_TYPE_TF32 if allow else linear.COMPUTE_TYPE_DEFAULT)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -19,10 +19,11 @@ Source: Kingma and Ba 2014, "Adam", algorithm 1; Loshchilov and Hutter 2017, "De
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
+from minibert.kernels import twin
 from minibert.parameters import Layout
 
 
@@ -89,6 +90,29 @@ def update(p: Array, g: Array, m: Array, v: Array, lr: Array | float, step: int,
     xp.divide(m, g, out=g)
     g *= lr / correction1
     p -= g
+
+
+@twin
+def norm(g: Array, table: Sequence[Run]) -> Array:
+    """‖g‖ over the active runs of a gradient slab ``(N,)``, as a number () where the slab is."""
+    return sum(get_xp(g).dot(part, part) for part in (g[run.start:run.stop] for run in table if run.active)) ** 0.5
+
+
+@twin
+def step(p: Array, g: Array, m: Array, v: Array, table: Sequence[Run], lr: float, number: Array | int, constants: AdamW,
+         scale: Array | float | None = None, skip: Array | bool = False) -> None:
+    """``update`` of all active runs of whole slabs ``(N,)``; their g is zero afterwards.
+
+    ``scale``: what the gradient is multiplied by first. ``skip``: let p, m and v be as they are, because g is of no use.
+    """
+    for run in table:
+        if run.active:
+            parts = [slab[run.start:run.stop] for slab in (p, g, m, v)]
+            if not skip:
+                if scale is not None:
+                    parts[1] *= scale
+                update(*parts, lr * run.lr_scale, number, run.decay, constants)
+            parts[1].fill(0)
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int) -> float:
