@@ -141,7 +141,7 @@ inside = cache.bert.encoder.blocks[0]  # of the first layer
 rows = [("state 0: the vectors from above", "(B, T, H)", states[0])]
 rows += [("  asks, of each token and head", "(B, A, T, D)", inside.attention.q), ("  offers", "(B, A, T, D)", inside.attention.k),
          ("  answers", "(B, A, T, D)", inside.attention.v), ("  who looks at whom", "(B, A, T, T)", inside.attention.weights),
-         ("  what each token took", "(B, T, H)", inside.output.x), ("  the widest part", "(B, T, I)", inside.gelu.x)]
+         ("  what each token took", "(B, T, H)", inside.output.x), ("  the widest part", "(B, T, I)", inside.down.x)]
 rows += [(f"state {i}: after layer {i}", "(B, T, H)", x) for i, x in enumerate(states) if i]
 wb.table(["what", "letters", "shape"], [(name, letters, x.shape) for name, letters, x in rows])
 sizes = {"B": B, "T": T, "H": H, "A": A, "D": D, "I": I}

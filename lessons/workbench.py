@@ -83,16 +83,20 @@ def figure(width: float = 12, height: float = 5.6, title: str = "") -> Figure:
 
 
 def save(made: Figure, name: str) -> None:
-    """The figure to ``figures/NAME.png``, and on the screen where the lesson runs as a notebook."""
+    """The figure to ``figures/NAME.png``, and on the screen where the lesson runs as a notebook.
+
+    With ``--quick`` to ``figures/quick/NAME.png``: it shows no effects, and does not replace a picture that does.
+    """
     import matplotlib.pyplot as plt
 
-    FIGURES.mkdir(exist_ok=True)
-    made.savefig(FIGURES / f"{name}.png")
-    print(f"picture: lessons/figures/{name}.png")
+    path = (FIGURES / "quick" if QUICK else FIGURES) / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path)
+    print(f"picture: {path.relative_to(HERE.parent).as_posix()}")
     if IN_NOTEBOOK:
         from IPython.display import Image, display
 
-        display(Image(filename=str(FIGURES / f"{name}.png")))
+        display(Image(filename=str(path)))
     plt.close(made)
 
 
