@@ -36,6 +36,7 @@ class Progress:
     index: int = 0
     tokens: int = 0  # read so far
     seconds: float = 0.0  # spent so far
+    loss_scale: tuple[float, ...] = ()  # of float16: see LossScale.state
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
 from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
+from minibert.training.precision import LossScale, dtype_of
 from minibert.training.trainer import Trainer
 from minibert.training.workers import Workers, describe_blas, keep_freed_memory
 
@@ -63,18 +64,19 @@ def run(args: argparse.Namespace) -> int:
     config_of(settings, settings.vocab_size)  # sizes that no model can have are refused before the text is read
     if args.overfit_batch:
         return _overfit(args, settings)
-    out = _new_folder(args.out)
+    out = new_folder(args.out)
     try:
         return _begin(args, settings, out)
     except BaseException:
-        _clear(out)
+        clear(out)
         raise
 
 
 def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
-    say = _log(out / "log.txt")
+    say = log_to(out / "log.txt")
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
+    dtype_of(settings.precision, xp)
     with Workers(args.threads) as workers:
         _head(say, settings, workers, device)
         text = _read(settings, say)
@@ -95,13 +97,14 @@ def _resume(args: argparse.Namespace) -> int:
         raise ValueError("--resume goes on in the run's own folder; --out and --overfit-batch cannot be given with it")
     out = Path(args.resume)
     state = checkpoint.load(out)
-    say = _log(out / "log.txt")
+    say = log_to(out / "log.txt")
     for leftover in out.glob(".*.tmp*"):  # of a save that was killed
         leftover.unlink(missing_ok=True)
     if state.progress.step >= state.progress.total > 0 and (out / GUESSES).is_file():
         say(f"{out} is complete: all {state.progress.total:,} steps are done.")
         return 0
     xp, device = backend.choose(args.device)
+    dtype_of(state.settings.precision, xp)
     with Workers(args.threads) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         _head(say, state.settings, workers, device)
@@ -118,11 +121,15 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
     engine = _engine(settings, config, state.parameters.to(xp), workers)
     engine.m, engine.v, engine.step = state.m.to(xp), state.v.to(xp), state.progress.step
+    if engine.loss_scale is not None:
+        engine.loss_scale = LossScale(xp, *state.progress.loss_scale)
     evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
     def save(progress: Progress) -> None:
+        if engine.loss_scale is not None:
+            progress = replace(progress, loss_scale=engine.loss_scale.state())
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
         folder.save(out, config, engine.parameters, tokenizer)
         if trainer.rows:
@@ -174,6 +181,7 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     limit, goal = 400, 0.05
     settings = replace(settings, batch_size=min(settings.batch_size, 8), dropout=0.0)
     xp, device = backend.choose(args.device)
+    dtype_of(settings.precision, xp)
     with Workers(args.threads) as workers:
         _head(print, settings, workers, device)
         text = _read(settings, print)
@@ -212,7 +220,7 @@ def config_of(settings: Settings, vocabulary: int) -> BertConfig:
 
 def _engine(settings: Settings, config: BertConfig, parameters: Parameters, workers: Workers) -> Engine:
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    return Engine(config, parameters, workers, constants, settings.clip or None, settings.seed)
+    return Engine(config, parameters, workers, constants, settings.clip or None, settings.seed, settings.precision)
 
 
 def _stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:
@@ -262,13 +270,13 @@ def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
     """What a run needs to be understood later."""
     say(f"minibert {minibert.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
         f"{platform.system()} {platform.machine()}\n"
-        f"device: {device}, {workers.count} worker{'s' * (workers.count > 1)}, seed {settings.seed}, "
+        f"device: {device}, {settings.precision}, {workers.count} worker{'s' * (workers.count > 1)}, seed {settings.seed}, "
         f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
     if workers.note:
         say(workers.note)
 
 
-def _new_folder(out: str | None) -> Path:
+def new_folder(out: str | None) -> Path:
     path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
     if path.exists():
         raise FileExistsError(f"the run folder {path} exists already; choose another --out, or go on with it: --resume {path}")
@@ -279,7 +287,7 @@ def _new_folder(out: str | None) -> Path:
     return path
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
     """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
     if not (out / checkpoint.FILE).exists():
         with suppress(OSError):
@@ -287,7 +295,7 @@ def _clear(out: Path) -> None:
             out.rmdir()  # not where something else is in it
 
 
-def _log(path: Path) -> Say:
+def log_to(path: Path) -> Say:
     """A ``print`` that also appends to the run's log."""
 
     def say(text: str) -> None:

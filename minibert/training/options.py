@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass, fields
 from typing import Any
 
+from minibert.training.precision import PRECISIONS
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -46,6 +48,7 @@ class Settings:
     clip: float = 1.0
     bias_correction: bool = True
     eval_every: int | None = None
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -140,6 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_negative(course, "bias_correction", "Adam as in the reference implementation, without it")
     _add(course, "eval_every", "steps between looks at the held-out text, each of which saves", type=int, metavar="N",
          default_text="a twelfth of the run")
+    _add(course, "precision", "numbers to compute with on a GPU; weights and moments are float32 in any case", choices=PRECISIONS)
     _add(course, "seed", "everything random follows from it", type=int, metavar="N")
 
     run = parser.add_argument_group("run")

@@ -26,6 +26,7 @@ from minibert.training.adamw import learning_rate
 from minibert.training.checkpoint import Progress
 from minibert.training.engine import Engine, Metrics
 from minibert.training.options import Settings
+from minibert.training.precision import LossScale
 
 COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy",
            "held_out_mlm_loss", "held_out_mlm_accuracy", "held_out_nsp_loss", "held_out_nsp_accuracy")
@@ -146,6 +147,8 @@ class Trainer:
         for slab, flat in zip((self.engine.parameters, self.engine.m, self.engine.v), kept):
             slab.flat[...] = flat
         self.engine.step = 0
+        if self.engine.loss_scale is not None:
+            self.engine.loss_scale = LossScale(self.engine.xp)
         self._since.clear()
         self.progress = replace(before, total=total, seconds=before.seconds + time.monotonic() - begun)
         self.say(f"{per_step * 1e3:.0f} ms a step: {total:,} steps fit into {self.settings.minutes:g} minutes")
