@@ -287,7 +287,7 @@ assert (mask128 == 0).sum() == 118, "gets 118 zeros"
 
 # %%
 class Counted(np.ndarray):
-    """An array that counts the multiply-adds of every matrix product it takes part in."""
+    """An array that counts the multiply-adds of its products of two matrices. (That with a vector of ones is just a sum.)"""
 
     total = 0
 
@@ -296,7 +296,7 @@ class Counted(np.ndarray):
         if out is not None:
             options["out"] = tuple(x.view(np.ndarray) if isinstance(x, Counted) else x for x in out)
         result = getattr(ufunc, method)(*plain, **options)
-        if ufunc is np.matmul:
+        if ufunc is np.matmul and min(x.ndim for x in plain) >= 2 and plain[1].shape[-1] > 1:
             Counted.total += result.size * plain[0].shape[-1]
         return result.view(Counted) if isinstance(result, np.ndarray) else result
 
