@@ -15,6 +15,8 @@ commands:
   train        from plain text to a trained BERT, with its learning curve
   fill-mask    let a model guess the words behind [MASK]
   tokenize     see how text becomes tokens and ids
+  finetune     a model learns a task: classify, regress, tag, qa or choice
+  predict      a fine-tuned model answers for a file
   info         parameters and memory of a model, part by part
   embed        a vector for each line of a file
   search       the lines of a file that are nearest in meaning to a query
@@ -97,6 +99,15 @@ examples:
   minibert convert uncased_L-12_H-768_A-12 bert-base
   minibert convert bert-base bert-base-npz --to npz
 """
+FINETUNE = """\
+A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
+a little further. Looks at the data first, keeps the model that is best on the dev examples, and
+writes a folder with it, its scores, its guesses and its errors.
+"""
+PREDICT = """\
+Let a fine-tuned model guess for every example of a file. The guesses go to standard output as
+tab-separated text; where the file has labels, the scores are shown.
+"""
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
@@ -127,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
+    from minibert.finetuning import options as finetuning
     from minibert.training import options
 
     top = argparse.ArgumentParser("minibert", usage="minibert [-h] [--version] COMMAND ...", description=DESCRIPTION,
@@ -143,6 +155,10 @@ def parser() -> argparse.ArgumentParser:
 
     train = add("train", _train, TRAIN, options.EXAMPLES)
     options.add_arguments(train)
+
+    finetune = add("finetune", _finetune, FINETUNE, finetuning.EXAMPLES)
+    finetuning.add_arguments(finetune)
+    finetuning.add_predict_arguments(add("predict", _predict, PREDICT, finetuning.PREDICT_EXAMPLES))
 
     fill = add("fill-mask", _fill_mask, FILL_MASK, FILL_MASK_EXAMPLES)
     fill.add_argument("texts", nargs="*", metavar="TEXT", help="text with [MASK], in quotes; - reads lines of standard input")
@@ -202,6 +218,18 @@ def _train(args: argparse.Namespace) -> int:
     from minibert.training import command
 
     return command.run(args)
+
+
+def _finetune(args: argparse.Namespace) -> int:
+    from minibert.finetuning import command
+
+    return command.run(args)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from minibert.finetuning import command
+
+    return command.run_predict(args)
 
 
 def _fill_mask(args: argparse.Namespace) -> int:

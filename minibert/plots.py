@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from minibert.files import replacing
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from minibert.training.trainer import Row
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
@@ -65,6 +67,33 @@ def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabul
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=12.5,
                   columnspacing=1.5)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def confusion(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike[str], title: str) -> None:
+    """What was taken for what: (C, C) counts as shares of each row, which is what a text or a word really is."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    C = len(labels)
+    shares = matrix / matrix.sum(1, keepdims=True).clip(1)
+    size = min(14.0, 4.5 + 0.55 * C)
+    figure = Figure(figsize=(size + 1, size), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), n in [((i, j), matrix[i, j]) for i in range(C) for j in range(C) if matrix[i, j] and C <= 20]:
+        axes.text(j, i, f"{n:,}\n{shares[i, j]:.0%}" if C <= 8 else f"{n:,}", ha="center", va="center",
+                  fontsize=14 if C <= 4 else 11 if C <= 8 else 8, color="white" if shares[i, j] > 0.55 else "black")
+    names = [label if len(label) <= 16 else label[:15] + "…" for label in labels]
+    fontsize = 12 if C <= 20 else 7
+    axes.set_xticks(range(C), names, rotation=45 if C > 4 else 0, ha="right" if C > 4 else "center", fontsize=fontsize)
+    axes.set_yticks(range(C), names, fontsize=fontsize)
+    axes.set_xlabel("guessed", fontsize=13)
+    axes.set_ylabel("what it is", fontsize=13)
+    axes.set_title(title, fontsize=14, fontweight="bold")
+    figure.colorbar(image, ax=axes, shrink=0.8, format=lambda x, _: f"{x:.0%}").set_label("share of the row", fontsize=12)
     with replacing(path) as temporary:
         figure.savefig(temporary)
 

@@ -1,0 +1,54 @@
+"""A look at the data before anything is trained: most disappointments can be seen there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minibert.finetuning.features import Feature
+from minibert.finetuning.tasks.common import Data
+
+
+def look(task: ModuleType, train: Data, dev: Data, features: Sequence[Feature], dev_features: Sequence[Feature],
+         cut: tuple[int, int], max_length: int, unk_id: int) -> str:
+    """A report on both files: rows, columns, classes, lengths against the limit, what gets cut, what stands in both.
+
+    ``cut``: how many examples of each were too long for ``max_length`` tokens.
+    """
+    texts, dev_texts = ([task.texts(example) for example in data.examples] for data in (train, dev))
+    seen = set(texts)
+    both = sum(text in seen for text in dev_texts)
+    lengths = [np.array([len(ids) for feature in part for ids in feature.ids]) for part in (features, dev_features)]
+    unknown = float(np.concatenate([ids for feature in features for ids in feature.ids] or [np.empty(0)]).__eq__(unk_id).mean())
+
+    def pair(name: str, values: Sequence[Any]) -> str:
+        return f"  {name:<26}{values[0]:>11}  {values[1]:>11}"
+
+    lines = [
+        "columns: " + ", ".join(f"{role}: {name}" for role, name in train.columns.items()),
+        f"  {'':<26}{'train':>11}  {'dev':>11}",
+        pair("examples", [f"{len(train.examples):,}", f"{len(dev.examples):,}"]),
+        pair("tokens, median", [f"{np.median(n):,.0f}" for n in lengths]),
+        pair("tokens, 95 % have at most", [f"{np.percentile(n, 95):,.0f}" for n in lengths]),
+        pair("tokens, longest", [f"{n.max():,}" for n in lengths]),
+        pair(f"cut to fit into {max_length}", [f"{n:,}" for n in cut]),
+        pair("repeated within", [f"{len(t) - len(set(t)):,}" for t in (texts, dev_texts)]),
+        pair("also in the other", ["", f"{both:,}"]),
+        f"  unknown tokens            {unknown:>11.2%}",
+    ]
+    if len(features) > len(train.examples):
+        lines.insert(3, pair("windows", [f"{len(features):,}", f"{len(dev_features):,}"]))
+    lines += [f"  {line}" for line in task.describe(train.examples)]
+    lines += [f"  note: {data.path}: {note}" for data in (train, dev) for note in data.notes]
+    if both:
+        lines.append(f"  warning: {both:,} dev examples also stand in the training data ({both / len(dev_texts):.1%}): "
+                     "the scores will flatter")
+    if unknown > 0.05:
+        lines.append(f"  warning: {unknown:.0%} of the tokens are unknown to this model's vocabulary: is it for this language?")
+    if cut[0] > 0.1 * len(train.examples):
+        lines.append(f"  warning: {cut[0] / len(train.examples):.0%} of the training examples are cut; a larger --max-length, "
+                     "where the model has one, reads more")
+    return "\n".join(lines)

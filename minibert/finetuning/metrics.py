@@ -1,0 +1,200 @@
+"""Figures that say how good guesses are, each as the field defines it.
+
+Compared in ``tests/oracle`` with scikit-learn, seqeval and the official scripts of SQuAD and CMRC 2018.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# --- classes -----------------------------------------------------------------------------------------------------------
+
+
+def accuracy(gold: Sequence, guess: Sequence) -> float:
+    """The share that is right."""
+    return sum(a == b for a, b in zip(gold, guess)) / len(gold)
+
+
+def confusion(gold: Sequence[str], guess: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(C, C) counts: row, what it is; column, what was guessed."""
+    index = {label: i for i, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(matrix, ([index[a] for a in gold], [index[b] for b in guess]), 1)
+    return matrix
+
+
+class ClassScore(NamedTuple):
+    """Of one class: what share of the guesses was right, what share of it was found, their harmonic mean, how often it is."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def per_class(matrix: np.ndarray, labels: Sequence[str]) -> list[ClassScore]:
+    """The scores of every class; 0 where nothing can be divided."""
+    right, guessed, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
+    return [ClassScore(label, *_prf(int(right[i]), int(guessed[i]), int(there[i])), int(there[i]))
+            for i, label in enumerate(labels)]
+
+
+def _prf(right: int, guessed: int, there: int) -> tuple[float, float, float]:
+    precision, recall = right / max(guessed, 1), right / max(there, 1)
+    return precision, recall, 2 * right / max(guessed + there, 1)
+
+
+def f1_macro(matrix: np.ndarray) -> float:
+    """The mean F1 over the classes that occur, or were guessed."""
+    scores = per_class(matrix, [""] * len(matrix))
+    return float(np.mean([score.f1 for score, n in zip(scores, matrix.sum(0)) if score.support + n]))
+
+
+def matthews(matrix: np.ndarray) -> float:
+    """Matthews' correlation, for any number of classes (Gorodkin 2004): 1 right, 0 no better than chance."""
+    right, total = float(np.trace(matrix)), float(matrix.sum())
+    guessed, there = matrix.sum(0).astype(float), matrix.sum(1).astype(float)
+    scale = (total**2 - guessed @ guessed) * (total**2 - there @ there)
+    return (right * total - float(guessed @ there)) / scale**0.5 if scale > 0 else 0.0
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> float:
+    """How far the two lie on a straight line, from -1 to 1; 0 where one of them never changes."""
+    a, b = (np.asarray(values, float) - np.mean(values) for values in (x, y))
+    scale = float(a @ a) * float(b @ b)
+    return float(a @ b) / scale**0.5 if scale > 0 else 0.0
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float:
+    """Pearson's correlation of the ranks; equal values share the mean of their ranks."""
+    return pearson(_ranks(x), _ranks(y))
+
+
+def _ranks(x: Sequence[float]) -> np.ndarray:
+    _, inverse, counts = np.unique(np.asarray(x, float), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+# --- entities ----------------------------------------------------------------------------------------------------------
+
+
+def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """(type, first word, last word) of every entity in a sentence tagged with B-, I-, O (and E-, S- where they occur).
+
+    An entity that begins with I-, or changes its type on the way, counts as a new one: the rules of ``conlleval``, which
+    seqeval follows.
+    """
+    found: list[tuple[str, int, int]] = []
+    start: int | None = None
+    before, type_before = "O", ""
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, kind = tag.partition("-") if tag != "O" else ("O", "", "")
+        other = kind != type_before
+        if start is not None and before != "O" and (before in "ES" or prefix in "BSO" or other):
+            found.append((type_before, start, i - 1))
+            start = None
+        if prefix != "O" and (prefix in "BS" or before in "ESO" or other):
+            start = i
+        before, type_before = prefix, kind
+    return found
+
+
+def entity_scores(gold: Iterable[Sequence[str]], guess: Iterable[Sequence[str]]) -> tuple[ClassScore, list[ClassScore]]:
+    """The scores of all entities together (micro), and of every type. Right is one with the same type, start and end."""
+    right, guessed, there = Counter(), Counter(), Counter()
+    for a, b in zip(gold, guess):
+        a, b = set(entities(a)), set(entities(b))
+        for count, spans in ((right, a & b), (guessed, b), (there, a)):
+            count.update(kind for kind, _, _ in spans)
+    types = [ClassScore(kind, *_prf(right[kind], guessed[kind], there[kind]), there[kind]) for kind in sorted(guessed | there)]
+    return ClassScore("all", *_prf(right.total(), guessed.total(), there.total()), there.total()), types
+
+
+# --- answers -----------------------------------------------------------------------------------------------------------
+
+
+def normalise_answer(text: str) -> str:
+    """Lower case, no punctuation, no articles, single spaces. Source: SQuAD's ``evaluate-v2.0.py``, ``normalize_answer``."""
+    text = "".join(c for c in text.lower() if c not in _PUNCTUATION)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def answer_words(text: str) -> list[str]:
+    """The words that answers are compared by."""
+    return normalise_answer(text).split()
+
+
+def answer_f1(gold: str, guess: str) -> float:
+    """F1 of the words of two answers, as bags; two empty ones agree. Source: as above, ``compute_f1``."""
+    a, b = answer_words(gold), answer_words(guess)
+    if not a or not b:
+        return float(a == b)
+    return _prf((Counter(a) & Counter(b)).total(), len(b), len(a))[2]
+
+
+def answer_exact(gold: str, guess: str) -> float:
+    """1 where both normalise to the same text."""
+    return float(normalise_answer(gold) == normalise_answer(guess))
+
+
+def chinese_segments(text: str) -> list[str]:
+    """A Chinese answer as its characters, foreign words in it whole, punctuation left out.
+
+    Source: ``cmrc2018_evaluate.py``, ``mixed_segmentation(rm_punc=True)``, except that foreign text is split at spaces and
+    at its punctuation, where that script calls NLTK's word tokenizer.
+    """
+    text = "".join("" if c in _CHINESE_PUNCTUATION else c for c in text.lower())
+    return re.findall(r"[\u4e00-\u9fa5]|[^\s\u4e00-\u9fa5\w]|(?:(?![\u4e00-\u9fa5])\w)+", text)
+
+
+def chinese_f1(gold: str, guess: str) -> float:
+    """F1 by the longest run of segments that both answers share. Source: ``cmrc2018_evaluate.py``, ``calc_f1_score``."""
+    a, b = chinese_segments(gold), chinese_segments(guess)
+    if not a or not b:
+        return float(a == b)
+    return _prf(_longest_run(a, b), len(b), len(a))[2]
+
+
+def chinese_exact(gold: str, guess: str) -> float:
+    """1 where both are the same without case and punctuation. Source: as above, ``calc_em_score``."""
+    a, b = ("".join(c for c in text.lower().strip() if c not in _CHINESE_PUNCTUATION) for text in (gold, guess))
+    return float(a == b)
+
+
+def best_answer(score: Callable[[str, str], float], golds: Sequence[str], guess: str) -> float:
+    """The best score over all answers that count as right; no answer at all is the empty one."""
+    return max(score(gold, guess) for gold in golds or [""])
+
+
+def is_chinese(texts: Iterable[str]) -> bool:
+    """Are at least a third of the characters Chinese? Then words are not what stands between spaces."""
+    text = "".join(texts)
+    return len(re.findall(r"[\u4e00-\u9fa5]", text)) * 3 >= len(text) > 0
+
+
+def _longest_run(a: Sequence[str], b: Sequence[str]) -> int:
+    """The length of the longest stretch of neighbours that both have."""
+    longest, before = 0, [0] * (len(b) + 1)
+    for x in a:
+        row = [0] * (len(b) + 1)
+        for j, y in enumerate(b):
+            if x == y:
+                row[j + 1] = before[j] + 1
+                longest = max(longest, row[j + 1])
+        before = row
+    return longest
+
+
+_PUNCTUATION = frozenset(string.punctuation)
+_CHINESE_PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》……·、「」（）－～『』")

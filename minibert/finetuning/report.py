@@ -1,0 +1,71 @@
+"""What came of it, written down: figures, every guess, every error, and a picture of what was taken for what."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from minibert.files import write_atomically
+from minibert.finetuning.tasks import name_of
+
+ERRORS_SHOWN = 5
+
+
+def predictions(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any]) -> str:
+    """Every example with its guess, as tab-separated text."""
+    return _tsv(task, [task.row(example, guess)[0] for example, guess in zip(examples, guesses)])
+
+
+def errors(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any]) -> list[tuple]:
+    """The rows of wrong guesses, the surest first: the ones to learn most from."""
+    wrong = [row for row, right in map(task.row, examples, guesses) if right is False]
+    by = task.COLUMNS.index("difference" if "difference" in task.COLUMNS else "confidence")
+    return sorted(wrong, key=lambda row: -row[by])
+
+
+def write(folder: str | os.PathLike[str], task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any],
+          labels: Sequence[str], scores: dict[str, float], extra: dict[str, Any]) -> str:
+    """Write metrics.json, report.txt, predictions.tsv, errors.tsv and, with classes, confusion.png. Returns the report.
+
+    For qa also predictions.json, from ids to answers, which official scripts read.
+    """
+    folder = Path(folder)
+    wrong = errors(task, examples, guesses)
+    lines = ["  ".join(f"{name} {value:.4f}" for name, value in scores.items()), ""]
+    lines += [*task.details(examples, guesses, labels), ""]
+    if wrong:
+        lines.append(f"{len(wrong):,} of {len(examples):,} are not right; the surest of them (all: errors.tsv):")
+        lines += [f"  {_short(row, task.COLUMNS)}" for row in wrong[:ERRORS_SHOWN]]
+    report = "\n".join(lines)
+    write_atomically(folder / "report.txt", report + "\n")
+    write_atomically(folder / "predictions.tsv", predictions(task, examples, guesses))
+    write_atomically(folder / "errors.tsv", _tsv(task, wrong))
+    if name_of(task) == "qa":
+        answers = {example.id: guess.text for example, guess in zip(examples, guesses)}
+        write_atomically(folder / "predictions.json", json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
+    if (picture := task.picture(examples, guesses, labels)) is not None:
+        from minibert import plots  # matplotlib takes a second to import
+
+        plots.confusion(*picture, folder / "confusion.png", f"{folder.name}: what was taken for what")
+    write_atomically(folder / "metrics.json", json.dumps({"scores": scores, **extra}, indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def _tsv(task: ModuleType, rows: Sequence[tuple]) -> str:
+    return "".join("\t".join(map(_cell, row)) + "\n" for row in [task.COLUMNS, *rows])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _short(row: tuple, columns: Sequence[str]) -> str:
+    """One error on one line: what it is, what was guessed, how sure, and the start of the text."""
+    named = {name: _cell(value) for name, value in zip(columns, row)}
+    sure = named.get("difference") or named["confidence"]
+    text = " / ".join(named[name] for name in ("question", "sentence", "text", "pair") if named.get(name))
+    return f"{named['label'][:60]} -> {named['guess'][:60]} ({sure})  {text[:90]}{'…' if len(text) > 90 else ''}"
