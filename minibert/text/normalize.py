@@ -141,7 +141,13 @@ class Normalizer:
         return text
 
     def words(self, text: str) -> list[str]:
-        """``"Don't stop"`` gives ``["don", "'", "t", "stop"]``."""
+        """``"Don't stop"`` gives ``["don", "'", "t", "stop"]``.
+
+        In printable ASCII nothing is cleaned, no character is Chinese and none has an accent: what is left of the steps is lower
+        case and the cut at signs, which one search does twice as fast as five steps.
+        """
+        if text.isascii() and text.isprintable():
+            return _ASCII_WORD.findall(text.lower() if str.lower in self.steps else text)
         return self(text).split()
 
     def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:
@@ -158,13 +164,15 @@ class Normalizer:
         return len(self(char))
 
 
+_ASCII_WORD = re.compile("[A-Za-z0-9]+|[!-~]")  # a run of letters and digits, or one sign
 _CONTROL_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # Python takes them for white space, ``clean`` removes them
 _RAW_WORD = re.compile(rf"(?:\S|{_CONTROL_SPACE.pattern})+")
 
 
 def raw_words(text: str) -> list[str]:
     """The text cut at its white space before any step: each raw word can then be normalised (and cached) by itself."""
-    return _RAW_WORD.findall(text) if _CONTROL_SPACE.search(text) else text.split()
+    plain = text.isprintable() or not _CONTROL_SPACE.search(text)  # the first is the quicker question
+    return text.split() if plain else _RAW_WORD.findall(text)
 
 
 def raw_words_with_offsets(text: str) -> list[tuple[str, int]]:
