@@ -130,14 +130,20 @@ def _operator(name: str) -> Callable:
     function = getattr(operator, name)
 
     def forward(self: DeviceArray, *other: Any) -> Any:
-        return _in(function(self._host, *(_out(o) for o in other)))
+        return _in(_narrow(function(self._host, *(_out(o) for o in other)), self, *other))
 
     return forward
 
 
+def _narrow(result: Any, *operands: Any) -> Any:
+    """CuPy computes bfloat16 with itself and with Python's numbers in bfloat16; NumPy, which borrows the type, widens."""
+    names = {o.dtype.name for o in operands if isinstance(o, DeviceArray)}
+    return result.astype(operands[0].dtype) if names == {"bfloat16"} and result.dtype == np.float32 else result
+
+
 def _reflected(name: str) -> Callable:
     function = getattr(operator, name)
-    return lambda self, other: _in(function(_out(other), self._host))
+    return lambda self, other: _in(_narrow(function(_out(other), self._host), self, other))
 
 
 def _in_place(name: str) -> Callable:

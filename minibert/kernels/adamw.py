@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert.backend import Array, get_xp
 from minibert.kernels.cuda import launch
+from minibert.training import adamw as readable
 from minibert.training.adamw import AdamW, Run, pieces
 
 PIECE = 2**14  # numbers a block
@@ -27,7 +28,9 @@ def _tables(xp: Any, table: tuple[Run, ...]) -> tuple[Array, Array, Array, Array
 
 
 def norm(g: Array, table: Sequence[Run]) -> Array:
-    """As ``training.adamw.norm``."""
+    """As ``training.adamw.norm``, to which it leaves slabs of other types than float32."""
+    if g.dtype != np.float32:
+        return readable.norm.__wrapped__(g, table)
     xp = get_xp(g)
     spans, _, sums, finished = _tables(xp, tuple(table))
     total = xp.zeros((), "float32")
@@ -38,7 +41,10 @@ def norm(g: Array, table: Sequence[Run]) -> Array:
 
 def step(p: Array, g: Array, m: Array, v: Array, table: Sequence[Run], lr: float, number: Array | int, constants: AdamW,
          scale: Array | float | None = None, skip: Array | bool = False) -> None:
-    """As ``training.adamw.step``."""
+    """As ``training.adamw.step``, to which it leaves slabs of other types than float32."""
+    if any(slab.dtype != np.float32 for slab in (p, g, m, v)):
+        readable.step.__wrapped__(p, g, m, v, table, lr, number, constants, scale, skip)
+        return
     xp = get_xp(p)
     spans, factors, *_ = _tables(xp, tuple(table))
     beta1, beta2, epsilon, weight_decay, bias_correction = constants

@@ -51,7 +51,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> tuple[Array, Array]:
     """As ``layers.add_norm.backward``."""
     x, residual, means, rstds, rate, key = cache
     xp = get_xp(x)
-    dy, gamma = contiguous(dy, p["weight"])
+    x, dy, gamma = contiguous(x, dy, p["weight"])
     columns, rows = x.shape[-1], means.size
     dresidual = xp.empty_like(x)
     dx = xp.empty_like(x) if key is not None and rate else None

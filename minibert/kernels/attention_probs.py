@@ -28,9 +28,7 @@ def forward(scores: Array, mask: Array | None = None, rate: float = 0.0, key: Ke
     if not isinstance(key, (Key, type(None))) or scores.ndim != 4:
         return readable.forward.__wrapped__(scores, mask, rate, key)
     xp = get_xp(scores)
-    (scores,) = contiguous(scores)
-    if mask is not None:
-        (mask,) = contiguous(mask.astype(scores.dtype, copy=False))
+    scores, mask = contiguous(scores, mask)
     probs = xp.empty_like(scores)
     rows = scores.size // max(scores.shape[-1], 1)
     lse = xp.empty(rows, "float32") if key is not None and rate else None
@@ -41,7 +39,7 @@ def forward(scores: Array, mask: Array | None = None, rate: float = 0.0, key: Ke
 def backward(dprobs: Array, cache: Cache) -> Array:
     """As ``layers.attention_probs.backward``."""
     source, lse, mask, rate, key = cache
-    (dprobs,) = contiguous(dprobs)
+    source, dprobs = contiguous(source, dprobs)
     dscores = get_xp(dprobs).empty_like(dprobs)
     _launch("backward", source, mask, (dprobs, source, lse), (dscores,), rate, key)
     return dscores

@@ -32,7 +32,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """As ``layers.bias_gelu.backward``."""
     x, form = cache
     xp = get_xp(x)
-    dy, bias = contiguous(dy, p["bias"])
+    x, dy, bias = contiguous(x, dy, p["bias"])
     du = xp.empty_like(x)
     if x.size:
         rows, columns, wide, blocks, threads = _shape(x, dy)

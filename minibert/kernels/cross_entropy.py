@@ -27,7 +27,7 @@ def forward(x: Array, labels: Array, count: float | None = None, weights: Array 
     if weights is not None:
         return readable.forward.__wrapped__(x, labels, count, weights)
     xp = get_xp(x)
-    x, labels = contiguous(x, labels.astype(np.int64, copy=False))
+    (x,), (labels,) = contiguous(x), contiguous(labels.astype(np.int64, copy=False))
     rows, columns = x.shape
     losses, lse = xp.empty(rows, "float32"), xp.empty(rows, "float32")
     if rows:

@@ -70,8 +70,9 @@ def pieces(size: int, numbers: int) -> int:
 
 
 def contiguous(*arrays: Array | None) -> list[Array | None]:
-    """The arrays in row-major order without gaps: themselves where they are so already."""
-    return [a if a is None or a.flags.c_contiguous else get_xp(a).ascontiguousarray(a) for a in arrays]
+    """The arrays in row-major order without gaps, all of the first one's type: themselves where they are so already."""
+    return [a if a is None or (a.flags.c_contiguous and a.dtype == arrays[0].dtype)
+            else get_xp(a).ascontiguousarray(a, dtype=arrays[0].dtype) for a in arrays]
 
 
 @cache

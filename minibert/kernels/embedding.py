@@ -23,7 +23,7 @@ def add_rows(table: Array, ids: Array, rows: Array) -> None:
         readable.add_rows.__wrapped__(table, ids, rows)
         return
     xp = get_xp(rows)
-    ids, rows = contiguous(ids.astype(np.int64, copy=False), rows)
+    (ids,), (rows,) = contiguous(ids.astype(np.int64, copy=False)), contiguous(rows)
     order = ids.argsort(kind="stable").astype(np.int64, copy=False)
     places, columns = rows.shape
     chunk = min(CHUNK, max(16, isqrt(places)))  # as many places in a chunk as there are chunks: both are walked through in turn
