@@ -352,6 +352,22 @@ assert np.isfinite(half[0]), "−10000 fits in half precision"
 assert np.isneginf(half[1]), "−10⁹ does not"
 
 # %% [markdown]
+# ### A mask for each query
+#
+# A mask may also say for *each query* which keys it may see: (B, T, T) instead of (B, T). A model that writes from left to right
+# must not read what it has not written yet. It has a **causal mask** (因果掩码): query i sees the keys 0 to i
+# (*Vaswani et al. 2017, §3.2.3*). Two masks are combined by *and*: a key is seen if both allow it. BERT has no causal mask. It
+# reads to both sides, and this is what hidden words are good for (*Devlin et al. 2018, §1 and §3.1*; lesson 10).
+
+# %%
+causal = np.tril(np.ones((T, T), int))  # (T queries, T keys)
+combined = causal * ones[:, None, :]  # (T, T) and (B, 1, T) -> (B, T, T)
+(_, weights), _ = attention.forward(x, p, A, softmax.additive_mask(combined, x.dtype))
+wb.show("weights of the second text, first head", weights[1, 0], "(T queries, T keys)")
+assert np.all(weights[:, :, causal == 0] == 0), "nobody looks ahead"
+assert np.all(weights[1, :, :, 3:] == 0), "and nobody looks at padding"
+
+# %% [markdown]
 # ## Many heads as one reshape
 #
 # One weighted mean a token is little: it cannot look at the verb and at the full stop separately. So the H numbers are cut into

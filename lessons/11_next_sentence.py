@@ -69,8 +69,9 @@ for (d, i), (e, j), label in by_hand(documents, rng):
 #
 # `examples.sentence_pairs` follows the reference (`create_pretraining_data.py`). A "sentence" there is any piece of running
 # text: sentences are gathered until the length is full, the chunk is cut between two of them, and its head is a. The label is
-# decided like above. When b is random, the unused tail of the chunk is put back, so that no text is lost. One difference: the
-# reference may pick the same document again after ten tries, and the label lies. Ours never does.
+# decided like above. When b is random, the unused tail of the chunk is put back, so that no text is lost. One example in ten is
+# made short on purpose (`short_seq_prob`), and a pair that is too long loses tokens at its front or its end, by a coin. One
+# difference: the reference may pick the same document again after ten tries, and the label lies. Ours never does.
 
 # %%
 model = minibert.load()
