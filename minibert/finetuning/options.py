@@ -104,7 +104,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``finetune``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""
-    parser.add_argument("task", nargs="?", choices=TASKS, metavar="TASK", default=argparse.SUPPRESS,
+    parser.add_argument("task", nargs="?", choices=TASKS, metavar="TASK",
                         help="classify: a class for a text or a pair; regress: a number; tag: a class for each word; qa: the "
                         "answer to a question in a text; choice: which of several endings fits")
     data = parser.add_argument_group("data")
@@ -181,7 +181,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that the arguments ask for; ValueError for values that cannot be."""
     given = {name: value for name, value in vars(args).items() if name in NAMES}
-    if "task" not in given:
+    if given.get("task") is None:
         raise ValueError(f"name a task: minibert finetune {{{','.join(TASKS)}}} --train FILE")
     if "train" not in given:
         raise ValueError("--train FILE is missing: the examples to learn from")
@@ -191,7 +191,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def given_options(args: argparse.Namespace) -> list[str]:
     """The options of ``Settings`` that were given, as they are typed."""
     return [_SWITCHED.get(name, "--" + name.replace("_", "-")) if value is False else "--" + name.replace("_", "-")
-            for name, value in vars(args).items() if name in NAMES]
+            for name, value in vars(args).items() if name in NAMES and (name, value) != ("task", None)]
 
 
 def _add(group: Any, name: str, text: str, default_text: str | None = None, **options: Any) -> None:

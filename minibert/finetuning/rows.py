@@ -179,7 +179,7 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
         if "label" not in found and labelled and len(free) > 1:
             fitting = [name for name in free if not numeric or all(map(_is_number, values[name]))]
             if fitting and not table.header:
-                found["label"] = min(fitting, key=lambda name: (len(set(values[name])), -table.columns.index(name)))
+                found["label"] = min(fitting, key=lambda name: (len(set(values[name])), sum(map(len, values[name]))))
                 free.remove(found["label"])
         found["text"] = max(free, key=lambda name: sum(map(len, values[name])))
     if labelled and "label" not in found:

@@ -37,7 +37,7 @@ class Example(NamedTuple):
     id: str
     question: str
     context: str
-    answers: list[tuple[str, int]] | None  # text, and the character at which it starts; None: not known
+    answers: list[tuple[str, int]] | None  # text, and the character at which it starts, -1 for nowhere; None: not known
     where: str
 
 
@@ -61,8 +61,9 @@ class Window(NamedTuple):
 def read(path: Any, settings: Any, labelled: bool = True) -> Data:
     """SQuAD's JSON, version 1 or 2; or a list or JSON Lines of objects with ``question``, ``context`` and ``answers``.
 
-    An answer that does not stand where ``answer_start`` says is looked for, and taken where it stands nearest; ValueError where
-    the text does not have it at all, and for an empty question or text.
+    An answer that does not stand where ``answer_start`` says is looked for, and taken where it stands nearest. One that the text
+    does not have at all counts as right in the scores, but cannot be learned from; ValueError where that is so of all answers of
+    a question, and for an empty question or text.
     """
     path = Path(path)
     read = [_example(*item, labelled) for item in _items(path, rows.text_of(path))]
@@ -72,7 +73,7 @@ def read(path: Any, settings: Any, labelled: bool = True) -> Data:
     moved = sum(example.answers != given for example, given in read)
     notes = []
     if moved:
-        notes.append(f"{moved:,} with an answer that does not stand where answer_start says; it was found elsewhere")
+        notes.append(f"{moved:,} with an answer that does not stand where answer_start says; it was looked for elsewhere")
     repeated = len(examples) - len({example.id for example in examples})
     if repeated:
         notes.append(f"{repeated:,} with the id of another question; each counts here, in an official script only the last does")
@@ -116,20 +117,20 @@ def _example(qa: dict, context: Any, where: str, labelled: bool) -> tuple[Exampl
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: an answer must have text and answer_start ({type(error).__name__}: {error})") from None
     placed = None if answers is None else [(text, _place(text, start, context, where)) for text, start in answers]
+    if placed and all(start < 0 for _, start in placed):
+        text, start = answers[0]
+        raise ValueError(f"{where}: the answer {text!r} does not occur in the context, which has "
+                         f"{context[max(0, start):max(0, start) + len(text)]!r} at answer_start = {start}")
     return Example(str(qa.get("id", where)), question, context, placed, where), answers
 
 
 def _place(text: str, start: int, context: str, where: str) -> int:
-    """Where an answer stands: at ``start``, or the nearest place that has it."""
+    """Where an answer stands: at ``start``, or the nearest place that has it; -1 where the text does not have it."""
     if not text.strip():
         raise ValueError(f"{where}: an answer is empty; a question without an answer has an empty list of answers")
-    if context.startswith(text, start) and start >= 0:
+    if start >= 0 and context.startswith(text, start):
         return start
-    found = [i for i in range(len(context)) if context.startswith(text, i)]
-    if not found:
-        raise ValueError(f"{where}: the answer {text!r} does not occur in the context, which has "
-                         f"{context[max(0, start):max(0, start) + len(text)]!r} at answer_start = {start}")
-    return min(found, key=lambda i: abs(i - start))
+    return min((i for i in range(len(context)) if context.startswith(text, i)), key=lambda i: abs(i - start), default=-1)
 
 
 def labels(examples: Sequence[Example]) -> list[str]:
@@ -182,10 +183,8 @@ def _most_context(windows: Sequence[tuple[int, int]], tokens: int) -> np.ndarray
 
 
 def _answer_tokens(example: Example, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    """First and last token of the first answer, or None. An answer inside a token takes the whole token."""
-    if not example.answers:
-        return None
-    text, start = example.answers[0]
+    """First and last token of the first answer that is there, or None. An answer inside a token takes the whole token."""
+    text, start = next((answer for answer in example.answers or [] if answer[1] >= 0), ("", 0))
     inside = [t for t, (a, b) in enumerate(spans) if a < start + len(text) and b > start]
     return (inside[0], inside[-1]) if inside else None
 

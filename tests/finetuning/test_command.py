@@ -1,0 +1,214 @@
+"""Fine-tuning as a user runs it: every task learns, is saved, and answers again."""
+
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from minibert import pretrained
+from minibert.finetuning import command, loop, saved
+from minibert.finetuning.look import look
+from minibert.finetuning.options import Settings
+from minibert.finetuning.tasks import TASKS
+from minibert.parameters import Parameters
+from tests import tiny_model
+from tests.finetuning.conftest import SMALL, parsed
+
+ENOUGH = {"classify": ("accuracy", 0.9), "regress": ("pearson", 0.8), "tag": ("f1", 0.8), "choice": ("accuracy", 0.8),
+          "qa": ("f1", 0.6)}
+
+
+def scores(folder):
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["scores"]
+
+
+def table(text):
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def weights(folder) -> Parameters:
+    return saved.load(folder).parameters
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_learned_and_answers_the_same_from_its_folder(task, finetune, files, predict, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert finetune(task, *(("--epochs", 20) if task in ("qa", "choice", "regress") else ())) == 0
+    metric, enough = ENOUGH[task]
+    assert scores(out)[metric] > enough
+    assert not (out / loop.STATE).exists()  # nothing is left to resume
+    said = capsys.readouterr().out
+    assert "examples" in said
+    assert "best so far" in said
+    assert predict(out, files(task)[1]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == (out / "predictions.tsv").read_text(encoding="utf-8")
+    assert f"{metric} {scores(out)[metric]:.4f}" in printed.err
+    wrong = table((out / "errors.tsv").read_text(encoding="utf-8"))
+    assert all(row["label"] != row["guess"] for row in wrong)
+
+
+def test_the_best_look_is_kept_not_the_last(finetune, tmp_path, monkeypatch):
+    values = iter([0.2, 0.9, 0.5, 0.4])
+    kept = []
+    monkeypatch.setattr(TASKS["classify"], "score", lambda *args: {"accuracy": next(values, 0.0)})
+    original = saved.save
+
+    def note(folder, model):
+        kept.append(model.parameters.flat.copy())
+        original(folder, model)
+
+    monkeypatch.setattr(saved, "save", note)
+    assert finetune("classify", "--epochs", 4) == 0
+    assert len(kept) == 2  # the first look and the best one
+    np.testing.assert_array_equal(weights(tmp_path / "out").flat, kept[-1])
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))["best_step"] == 12
+
+
+def test_early_stopping(finetune, tmp_path, monkeypatch):
+    values = iter([0.9, 0.5, 0.5, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(TASKS["classify"], "score", lambda *args: {"accuracy": next(values, 0.0)})
+    assert finetune("classify", "--epochs", 6, "--patience", 2) == 0
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert result["steps"] == 18  # three of six epochs
+
+
+@pytest.mark.parametrize("step", [1, 6, 9])
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(step, finetune, tmp_path, monkeypatch):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    assert finetune("classify", "--epochs", 3, out=straight) == 0
+    original = loop.Loop._step
+
+    def stepped(self):
+        original(self)
+        if self.progress.step == step:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(loop.Loop, "_step", stepped)
+    assert finetune("classify", "--epochs", 3, out=broken) == 130
+    monkeypatch.setattr(loop.Loop, "_step", original)
+    assert (broken / loop.STATE).exists()
+    assert command.run(parsed("--resume", broken, "--threads", 2, "--device", "cpu")) == 0
+    for name in ("model.safetensors", "config.json", "predictions.tsv"):
+        assert (broken / name).read_bytes() == (straight / name).read_bytes(), name
+    rows = [[row[name] for row in csv.DictReader((folder / "metrics.csv").open(encoding="utf-8")) for name in ("step", "dev_loss")
+             if row["dev_loss"]] for folder in (straight, broken)]
+    assert rows[0] == rows[1]
+    assert command.run(parsed("--resume", broken)) == 0  # complete: nothing happens
+
+
+def test_resume_refuses_other_data_and_other_settings(finetune, files, tmp_path, monkeypatch):
+    original = loop.Loop._step
+    monkeypatch.setattr(loop.Loop, "_step", lambda self: (original(self), signal.raise_signal(signal.SIGINT)))
+    out = tmp_path / "out"
+    assert finetune("classify") == 130
+    with pytest.raises(ValueError, match="--epochs cannot be given as well"):
+        command.run(parsed("--resume", out, "--epochs", 2))
+    train, _ = files("classify")
+    train.write_text(train.read_text(encoding="utf-8") + "c d\tbad\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has changed since the run began"):
+        command.run(parsed("--resume", out, "--device", "cpu"))
+    with pytest.raises(FileNotFoundError, match="no fine-tuning run to go on with"):
+        command.run(parsed("--resume", tmp_path))
+
+
+def test_several_seeds_have_a_mean_and_a_spread(finetune, predict, files, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert finetune("classify", "--epochs", 1, "--seeds", 3, "--seed", 5) == 0
+    result = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    each = [scores(out / f"seed-{seed}")["accuracy"] for seed in (5, 6, 7)]
+    assert result["scores"]["accuracy"] == pytest.approx(np.mean(each))
+    assert result["standard_deviation"]["accuracy"] == pytest.approx(np.std(each, ddof=1))
+    assert scores(out / f"seed-{result['best_seed']}")["accuracy"] == max(each)
+    assert "standard deviation" in capsys.readouterr().out
+    np.testing.assert_array_equal(weights(out).flat, weights(out / f"seed-{result['best_seed']}").flat)
+    assert len({weights(out / f"seed-{seed}")["classifier"]["weight"].tobytes() for seed in (5, 6, 7)}) == 3
+    assert predict(out, files("classify")[1]) == 0
+
+
+def test_the_encoder_comes_from_the_model_and_from_scratch_it_does_not(finetune, model, tmp_path):
+    before = dict(pretrained.load(model).parameters.items())
+    frozen = ("--freeze", 2, "--epochs", 1, "--learning-rate", 0.001)
+    assert finetune("classify", *frozen, out=tmp_path / "a") == 0
+    assert finetune("classify", *frozen, "--from-scratch", out=tmp_path / "b") == 0
+    for folder, same in (("a", True), ("b", False)):
+        after = dict(weights(tmp_path / folder).items())
+        for name in ("bert.embeddings.word_embeddings.weight", "bert.encoder.layer.1.output.dense.weight"):
+            assert np.array_equal(after[name], before[name]) is same
+        assert not np.array_equal(after["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])
+
+
+def test_a_tenth_is_kept_aside_where_there_is_no_dev_file(model, files, tmp_path, capsys):
+    train, _ = files("classify")
+    arguments = parsed("classify", "--model", model, "--train", train, "--out", tmp_path / "out", *SMALL, "--epochs", 1)
+    assert command.run(arguments) == 0
+    assert len(table((tmp_path / "out" / "predictions.tsv").read_text(encoding="utf-8"))) == 4
+
+
+def test_predict_without_labels_and_to_a_file(finetune, predict, tmp_path, capsys):
+    assert finetune("classify") == 0
+    plain = tmp_path / "plain.txt"
+    plain.write_text("c a d\nb c d\n", encoding="utf-8")
+    assert predict(tmp_path / "out", plain, "--out", tmp_path / "guesses.tsv") == 0
+    rows = table((tmp_path / "guesses.tsv").read_text(encoding="utf-8"))
+    assert [row["guess"] for row in rows] == ["good", "bad"]
+    assert "no labels" in capsys.readouterr().err
+
+
+def test_the_look_at_the_data(files):
+    train, dev = files("classify")
+    dev.write_text(dev.read_text(encoding="utf-8") + train.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    long = " ".join(["c"] * 60)
+    train.write_text(train.read_text(encoding="utf-8") + f"{long}\tgood\n", encoding="utf-8")
+    task = TASKS["classify"]
+    _, _, tokenizer = tiny_model.make()
+    settings = Settings(train=str(train), max_length=24)
+    read = [task.read(path, settings) for path in (train, dev)]
+    encoded = [task.encode(data.examples, tokenizer, ["bad", "good"], settings) for data in read]
+    said = look(task, *read, *(features for features, _ in encoded), tuple(cut for _, cut in encoded), 24, tokenizer.vocab.unk_id)
+    assert "text: 1, label: 2" in said or "label: 2, text: 1" in said
+    assert "cut to fit into 24" in said
+    assert [line.split()[-2:] for line in said.splitlines() if "cut to fit" in line] == [["1", "0"]]
+    assert "dev examples also stand in the training data" in said
+    assert "good" in said
+    assert "always guessing 'good'" in said
+
+
+def test_confusion_picture(finetune, pictures, tmp_path):
+    assert finetune("classify", "--epochs", 1) == 0
+    assert (tmp_path / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_that_was_only_pretrained_has_no_head(model, predict, files):
+    with pytest.raises(ValueError, match=r"no head for a task.*BertForPreTraining.*finetune"):
+        predict(model, files("classify")[1])
+    with pytest.raises(ValueError, match=r"has no classifier\.weight.*no head for the task yet"):
+        predict(model, files("classify")[1], "--task", "classify")
+
+
+def test_nothing_is_left_behind_by_a_run_that_could_not_begin(finetune, files, tmp_path):
+    with pytest.raises(ValueError, match=r"--max-length is 100, but this model reads at most 24 tokens"):
+        finetune("classify", "--max-length", 100)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="--metric must be one of accuracy, f1"):
+        finetune("classify", "--metric", "beauty")
+    with pytest.raises(ValueError, match="freeze must be from 0"):
+        finetune("classify", "--freeze", 9, out=tmp_path / "other")
+
+
+@pytest.mark.parametrize(("wanted", "message"), [
+    ("good=2,ugly=1", "got 'ugly=1'"), ("good", "got 'good'"), ("good=0,bad=0", "not all of them 0"),
+    ("good=nan", "numbers from 0 on")])
+def test_wrong_class_weights(wanted, message, finetune):
+    with pytest.raises(ValueError, match=message):
+        finetune("classify", "--class-weights", wanted)
+
+
+def test_class_weights_move_the_guesses(finetune, tmp_path):
+    def share(out, weights):
+        assert finetune("classify", "--epochs", 1, "--class-weights", weights, out=tmp_path / out) == 0
+        rows = table((tmp_path / out / "predictions.tsv").read_text(encoding="utf-8"))
+        return np.mean([row["guess"] == "good" for row in rows])
+    assert share("a", "good=30") > share("b", "bad=30")

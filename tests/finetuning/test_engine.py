@@ -1,0 +1,132 @@
+"""A step of fine-tuning: how it is cut changes nothing, what is frozen stays, and it runs on a device."""
+
+import numpy as np
+import pytest
+
+from minibert.finetuning.engine import Engine, depth
+from minibert.finetuning.features import Feature, micro_batches
+from minibert.layers.cross_entropy import IGNORE
+from minibert.model import finetuned
+from minibert.parameters import Parameters
+from minibert.training.workers import Workers
+from tests import device
+from tests.model.examples import distance, small_config
+from tests.training.examples import NO_DROPOUT, gradient
+
+KINDS = ("sequence", "number", "choice", "token", "span")
+LENGTHS = (16, 5, 9, 12, 7, 16, 3)
+
+
+def features(kind, config, seed=0):
+    rng = np.random.default_rng(seed)
+    made = []
+    for i, length in enumerate(LENGTHS):
+        choices = 3 if kind == "choice" else 1
+        ids = tuple(rng.integers(5, config.vocab_size, max(3, length - c)) for c in range(choices))
+        tags = np.append(rng.integers(0, 3, length - 1), IGNORE)
+        labels = {"sequence": i % 3, "number": float(rng.normal()), "choice": i % 3, "token": tags, "span": (1, length - 1)}[kind]
+        made.append(Feature(ids, tuple(len(x) // 2 for x in ids), np.array(labels), i))
+    return made
+
+
+def parameters_for(kind, config, dtype=np.float64):
+    layout = finetuned.layout(config, "sequence" if kind == "number" else kind, 1 if kind == "number" else 3)
+    return Parameters(layout, np.random.default_rng(1).normal(0, 0.3, layout.size).astype(dtype))
+
+
+def engine(kind, workers, config=None, parameters=None, **options):
+    config = config or small_config(**NO_DROPOUT)
+    name = "sequence" if kind == "number" else kind
+    return Engine(config, name, parameters or parameters_for(kind, config), workers, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
+    weights = np.array([0.5, 2.0, 1.0]) if kind in ("sequence", "token") else None
+    results = []
+    for threads, tokens in ((1, 10_000), (1, 40), (2, 20)):
+        with Workers(threads) as workers:
+            e = engine(kind, workers, weights=weights)
+            batches = micro_batches(features(kind, e.config), tokens)
+            loss = e.accumulate(batches)
+            results.append((len(batches), float(loss), gradient(e), e.predict(batches)))
+    assert results[0][0] < results[1][0] < results[2][0]
+    for _, loss, g, (dev_loss, logits) in results[1:]:
+        assert loss == pytest.approx(results[0][1], rel=1e-12)
+        assert dev_loss == pytest.approx(loss, rel=1e-12)  # nothing was dropped
+        assert distance(g, results[0][2]) < 1e-12
+        for a, b in zip(logits, results[0][3][1]):
+            n = min(a.shape[-1], b.shape[-1]) if kind == "span" else min(len(a), len(b))  # of tokens; the rest is padding
+            if kind in ("token", "span"):
+                a, b = (a[:3], b[:3]) if kind == "token" else (a[:, :3], b[:, :3])
+            assert n
+            np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_batches_are_cut_evenly():
+    config = small_config()
+    batches = micro_batches([Feature((np.arange(5, 5 + n),), (n,), np.array(0), i) for i, n in enumerate([16] * 5 + [4] * 4)], 64)
+    assert sorted(place for batch in batches for place in batch.places) == list(range(9))
+    assert len(batches) % 2 == 0
+    assert max(batch.ids.size for batch in batches) <= 64
+    assert config
+
+
+@pytest.mark.parametrize("freeze", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["sequence", "span"])
+def test_what_is_frozen_stays_and_the_rest_learns_as_before(kind, freeze):
+    config = small_config(**NO_DROPOUT)
+    with Workers(1) as workers:
+        free, frozen = (engine(kind, workers, config, freeze=f, clip_norm=None) for f in (None, freeze))
+        before = frozen.parameters.flat.copy()
+        batches = micro_batches(features(kind, config))
+        free.accumulate(batches)
+        frozen.accumulate(batches)
+        for (name, a), (_, b) in zip(frozen.gradients[0].items(), free.gradients[0].items()):
+            if depth(name, config) > freeze:
+                np.testing.assert_array_equal(a, b)
+            else:
+                assert not a.any(), name
+        frozen.apply(1e-3)
+    for slot in frozen.parameters.layout.slots.values():
+        same = np.array_equal(frozen.parameters.flat[slot.start:slot.stop], before[slot.start:slot.stop])
+        assert same is (depth(slot.name, config) <= freeze), slot.name
+
+
+def test_lower_layers_take_smaller_steps():
+    config = small_config(**NO_DROPOUT)
+    with Workers(1) as workers:
+        e = engine("sequence", workers, config, layer_decay=0.5, clip_norm=None)
+        before = dict(Parameters(e.parameters.layout, e.parameters.flat.copy()).items())
+        e.train(micro_batches(features("sequence", config)), 1e-3)
+        moved = {name: np.abs(view - before[name]).max() for name, view in e.parameters.items() if name.endswith("dense.bias")}
+    # Adam's first step moves every number by the learning rate; biases do not decay
+    assert moved["bert.pooler.dense.bias"] == pytest.approx(1e-3, rel=1e-2)
+    for layer in range(3):
+        assert moved[f"bert.encoder.layer.{layer}.output.dense.bias"] == pytest.approx(1e-3 * 0.5 ** (3 - layer), rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_on_a_device_is_the_step_on_the_cpu(kind):
+    config = small_config()
+    with Workers(1) as workers:
+        slabs = []
+        for xp in (np, device.xp):
+            parameters = parameters_for(kind, config, np.float32).to(xp)
+            e = engine(kind, workers, config, parameters, weights=np.array([1.0, 2.0, 3.0]) if kind == "token" else None)
+            batches = micro_batches(features(kind, config), 40)
+            loss, _ = e.train(batches, 1e-3)
+            assert np.isfinite(float(loss))
+            assert len(e.predict(batches)[1]) == len(LENGTHS)
+            flat = e.parameters.flat
+            slabs.append(flat if xp is np else flat.get())
+    np.testing.assert_allclose(slabs[1], slabs[0], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_follows_from_seed_and_step():
+    with Workers(1) as workers:
+        losses = []
+        for seed in (0, 0, 1):
+            e = engine("sequence", workers, small_config(), seed=seed)
+            losses.append(float(e.accumulate(micro_batches(features("sequence", e.config)))))
+    assert losses[0] == losses[1] != losses[2]

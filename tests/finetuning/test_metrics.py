@@ -1,0 +1,55 @@
+"""Figures by hand; ``tests/oracle`` compares with the usual libraries."""
+
+import numpy as np
+import pytest
+
+from minibert.finetuning import metrics
+
+
+def test_classes():
+    matrix = metrics.confusion(list("aaabbc"), list("aabbba"), "abc")
+    assert matrix.tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    a, b, c = metrics.per_class(matrix, "abc")
+    assert (a.precision, a.recall, a.support) == (2 / 3, 2 / 3, 3)
+    assert (b.precision, b.recall) == (2 / 3, 1)
+    assert (c.precision, c.recall, c.f1) == (0, 0, 0)
+    assert metrics.f1_macro(matrix) == pytest.approx((2 / 3 + 0.8 + 0) / 3)
+    assert metrics.matthews(np.array([[5, 0], [0, 5]])) == 1
+    assert metrics.matthews(np.array([[5, 0], [5, 0]])) == 0
+
+
+def test_correlations():
+    assert metrics.pearson([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
+    assert metrics.spearman([1, 2, 3], [1, 10, 100]) == pytest.approx(1)
+    assert metrics.spearman([1, 1, 2], [5, 5, 9]) == pytest.approx(1)
+    assert metrics.pearson([1, 1], [2, 3]) == 0
+
+
+def test_entities():
+    assert metrics.entities("O B-a I-a O B-a B-a I-b".split()) == [("a", 1, 2), ("a", 4, 4), ("a", 5, 5), ("b", 6, 6)]
+    assert metrics.entities("I-a I-a".split()) == [("a", 0, 1)]
+    whole, types = metrics.entity_scores([["B-a", "I-a", "O"]], [["B-a", "O", "B-b"]])
+    assert (whole.precision, whole.recall, whole.f1, whole.support) == (0, 0, 0, 1)
+    assert [score.label for score in types] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("gold", "guess", "exact", "f1"), [
+    ("the Eiffel Tower!", "Eiffel tower", 1, 1), ("a b", "b", 1, 1), ("red blue", "blue green", 0, 0.5),
+    ("", "", 1, 1), ("", "x", 0, 0)])
+def test_english_answers(gold, guess, exact, f1):
+    assert metrics.answer_exact(gold, guess) == exact
+    assert metrics.answer_f1(gold, guess) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(("gold", "guess", "exact", "f1"), [
+    ("光荣和ω-force", "光荣和Ω-Force。", 1, 1), ("北京大学", "北京的大学", 0, 4 / 9), ("1990年", "1990", 0, 2 / 3),
+    ("甲", "乙", 0, 0)])
+def test_chinese_answers(gold, guess, exact, f1):
+    assert metrics.chinese_exact(gold, guess) == exact
+    assert metrics.chinese_f1(gold, guess) == pytest.approx(f1)
+
+
+def test_which_texts_are_chinese():
+    assert metrics.is_chinese(["《战国无双3》是由光荣和ω-force开发的"])
+    assert not metrics.is_chinese(["the word 好 means good"])
+    assert not metrics.is_chinese([])
