@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -32,11 +32,18 @@ def load(file: BinaryIO, admitted: Mapping[tuple[str, str], Any], persistent: Ca
     stack: list[Any] = []
     memory: dict[int, Any] = {}
     try:
-        for operation, argument, _ in pickletools.genops(file):
+        for operation, argument, _ in _operations(file):
             _step(operation.name, argument, stack, memory, admitted, persistent)
         return stack.pop()
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
         raise ValueError(f"the pickle in it is damaged ({type(error).__name__}: {error})") from None
+
+
+def _operations(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
+    try:
+        yield from pickletools.genops(file)
+    except ValueError as error:
+        raise ValueError(f"the pickle in it is damaged or was cut short ({error})") from None
 
 
 def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], admitted: Mapping[tuple[str, str], Any],

@@ -1,0 +1,201 @@
+"""Checkpoints in formats that the package only reads, written from their specifications and without any of its code."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+
+# Pickles: https://docs.python.org/3/library/pickletools.html
+
+
+class Name(str):
+    """``module name`` of something that the pickle asks for."""
+
+
+class Call(tuple):
+    """(Name, arguments): the pickle calls it."""
+
+
+class Reference(tuple):
+    """Arguments of a reference to something outside the pickle."""
+
+
+def pickled(x):
+    """Protocol 2, as torch.save uses it."""
+    return b"\x80\x02" + _pickled(x) + b"."
+
+
+def _pickled(x):
+    if isinstance(x, Name):
+        return b"c" + x.replace(" ", "\n").encode() + b"\n"
+    if isinstance(x, Call):
+        return _pickled(x[0]) + _pickled(tuple(x[1])) + b"R"
+    if isinstance(x, Reference):
+        return _pickled(tuple(x)) + b"Q"
+    if x is None or isinstance(x, bool):
+        return {None: b"N", True: b"\x88", False: b"\x89"}[x]
+    if isinstance(x, int):
+        digits = x.to_bytes(x.bit_length() // 8 + 1, "little", signed=True)
+        return b"J" + struct.pack("<i", x) if -2**31 <= x < 2**31 else b"\x8a" + bytes([len(digits)]) + digits
+    if isinstance(x, str):
+        return b"X" + struct.pack("<I", len(x.encode())) + x.encode()
+    if isinstance(x, dict):
+        return b"}(" + b"".join(_pickled(key) + _pickled(value) for key, value in x.items()) + b"u"
+    if isinstance(x, (tuple, list)):
+        inside = b"".join(map(_pickled, x))
+        return b"(" + inside + b"t" if isinstance(x, tuple) else b"](" + inside + b"e"
+    raise TypeError(type(x))
+
+
+STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u2": "BFloat16Storage"}
+
+
+def tensor(key, x, count=None, offset=0, shape=None, strides=None, view=()):
+    """What torch.save writes for a tensor on the storage ``key``."""
+    shape = x.shape if shape is None else shape
+    strides = tuple(s // x.itemsize for s in np.empty(shape, x.dtype).strides) if strides is None else strides
+    storage = Reference(("storage", Name(f"torch {STORAGES[x.dtype.str[1:]]}"), key, "cpu", x.size if count is None else count,
+                         *view))
+    return Call((Name("torch._utils _rebuild_tensor_v2"),
+                 (storage, offset, shape, strides, False, Call((Name("collections OrderedDict"), ())))))
+
+
+def torch_zip(path, arrays, content=None, storages=None, prefix="archive"):
+    """The format since 1.6."""
+    content = {name: tensor(str(i), x) for i, (name, x) in enumerate(arrays.items())} if content is None else content
+    storages = {str(i): x for i, x in enumerate(arrays.values())} if storages is None else storages
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{prefix}/data.pkl", content if isinstance(content, bytes) else pickled(content))
+        archive.writestr(f"{prefix}/byteorder", "little")
+        for key, x in storages.items():
+            archive.writestr(f"{prefix}/data/{key}", x.tobytes())
+        archive.writestr(f"{prefix}/version", "3\n")
+
+
+def torch_legacy(path, arrays, content=None, storages=None):
+    """The format before 1.6."""
+    if content is None:
+        content = {name: tensor(str(i), x, view=(None,)) for i, (name, x) in enumerate(arrays.items())}
+    storages = {str(i): x for i, x in enumerate(arrays.values())} if storages is None else storages
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    with open(path, "wb") as file:
+        for part in (0x1950A86A20F9469CFC6C, 1001, system, content, list(storages)):
+            file.write(part if isinstance(part, bytes) else pickled(part))
+        for x in storages.values():
+            file.write(struct.pack("<q", x.size) + x.tobytes())
+
+
+# TensorFlow's tensor bundle: LevelDB's doc/table_format.md, tensor_bundle.proto, RFC 3720
+
+TYPES = {"f4": 1, "f8": 2, "i4": 3, "i8": 9, "f2": 19, "u2": 14}
+
+
+def crc32c(data):
+    """Bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def mask(crc):
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
+
+
+def varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes([*out, n])
+
+
+def field(number, value):
+    """A field of a Protocol Buffers message: bytes as kind 2, numbers as kind 0; zero is left out."""
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    return varint(number << 3) + varint(value) if value else b""
+
+
+def block(entries, restart=16):
+    """Keys with their common beginnings left out, but for every ``restart``-th."""
+    out, restarts, last = bytearray(), [], b""
+    for i, (key, value) in enumerate(entries):
+        shared = 0
+        if i % restart == 0:
+            restarts.append(len(out))
+        else:
+            while shared < min(len(last), len(key)) and last[shared] == key[shared]:
+                shared += 1
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        last = key
+    restarts = restarts or [0]
+    return bytes(out) + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+
+
+def snappy(data):
+    """Compressed a little: literals of up to 60 bytes, and a copy wherever the 8 bytes that follow came less than 64 kB before."""
+    out, at, literal = bytearray(varint(len(data))), 0, bytearray()
+
+    def flush():
+        for start in range(0, len(literal), 60):
+            part = literal[start:start + 60]
+            out.extend(bytes([len(part) - 1 << 2]) + part)
+        literal.clear()
+
+    while at < len(data):
+        where = data.rfind(data[at:at + 8], max(0, at - 65535), at + 7) if len(data) - at >= 8 else -1
+        if where >= 0:
+            flush()
+            out += bytes([7 << 2 | 2]) + struct.pack("<H", at - where)
+            at += 8
+        else:
+            literal.append(data[at])
+            at += 1
+    flush()
+    return bytes(out)
+
+
+def table(entries, per_block=5, compress=False):
+    """Blocks of ``per_block`` entries, an empty metaindex, the index and the footer."""
+    out, index = bytearray(), []
+
+    def add(contents):
+        handle = varint(len(out))
+        kind = b"\1" if compress else b"\0"
+        contents = snappy(contents) if compress else contents
+        handle += varint(len(contents))
+        out.extend(contents + kind + struct.pack("<I", mask(crc32c(contents + kind))))
+        return handle
+
+    for start in range(0, len(entries), per_block):
+        part = entries[start:start + per_block]
+        index.append((part[-1][0], add(block(part))))
+    footer = add(block([])) + add(block(index, 1))
+    return bytes(out) + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+def tensorflow(prefix, arrays, shards=1, compress=False, header=b"", spoil=lambda name, message: message):
+    """``prefix``.index and its data files. uint16 arrays are taken for bfloat16."""
+    files = [bytearray() for _ in range(shards)]
+    entries = [(b"", field(1, shards) + field(3, field(1, 1)) + header)]
+    for i, (name, x) in enumerate(sorted(arrays.items())):
+        raw, shard = np.ascontiguousarray(x).tobytes(), i % shards
+        shape = b"".join(field(2, field(1, n)) for n in x.shape)
+        message = (field(1, TYPES[x.dtype.str[1:]]) + field(2, shape) + field(3, shard) + field(4, len(files[shard]))
+                   + field(5, len(raw)) + varint(6 << 3 | 5) + struct.pack("<I", mask(crc32c(raw))))
+        files[shard] += raw
+        entries.append((name.encode(), spoil(name, message)))
+    prefix.with_name(prefix.name + ".index").write_bytes(table(entries, compress=compress))
+    for i, data in enumerate(files):
+        prefix.with_name(f"{prefix.name}.data-{i:05}-of-{shards:05}").write_bytes(bytes(data))
+
+
+def npz(path, arrays):
+    """As numpy.savez writes it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    path.write_bytes(buffer.getvalue())
