@@ -25,7 +25,8 @@ print(bert)
 #
 # A word is hidden. Which one was it? BERT is trained on this question: it is a **masked language model** (掩码语言模型)
 # (*Devlin et al. 2018, §3.1*). The small model that comes with this project has read Python's own documentation. It answers
-# at once, each guess with its probability.
+# at once, each guess with its **probability** (概率): a number between 0 and 1 that says how sure it is. Over all words of the
+# language that the model knows, these numbers add up to 1.
 
 # %%
 sentence = "raises an [MASK] if the key is not found."  # <- the knob

@@ -274,7 +274,7 @@ def smooth(curve: Sequence[float], width: int = 20) -> np.ndarray:
     return np.convolve(curve, np.ones(width) / width, "valid") if len(curve) > 2 * width else np.array(curve)
 
 
-made = wb.figure(17, 10.5, "Twelve mistakes, and the loss falls with every one")
+made = wb.figure(17, 10.5, "Ten mistakes in training, and the loss falls with each; two more in use")
 panels = made.subplots(3, 4)
 for number, panel in enumerate(panels.flat, start=1):
     panel.set_title(f"{number}  {[*names, 'pool'][number]}", fontsize=15)
@@ -283,7 +283,7 @@ for number, panel in enumerate(panels.flat, start=1):
     for which, colour in [(0, wb.GREY), (number, wb.ORANGE)]:
         panel.plot(smooth(trained[which][0]), color=colour, linewidth=2)
         panel.plot(steps * 1.04, used[which].loss, "o", color=colour, clip_on=False)
-    panel.set(ylim=(0, 6), xlabel="step", ylabel="loss in nats")
+    panel.set(ylim=(0, 7), xlabel="step", ylabel="loss in nats")
     panel.text(0.96, 0.93, f"pairs right: {used[number].next:.0%}\nwords right: {used[number].words:.0%}", ha="right", va="top",
                transform=panel.transAxes, fontsize=13)
 panels.flat[5].plot(range(1, 9), evaluated, "o", color=wb.ORANGE)
