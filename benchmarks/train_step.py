@@ -73,8 +73,9 @@ def micro_batches(case: Case, ids: np.ndarray, types: np.ndarray, positions: np.
             for i in range(0, case.batch, rows)]
 
 
-def minibert_step(case: Case, workers: Workers, size: int = MICRO_BATCH, lr: float = 1e-4) -> Callable[[], Any]:
-    config = configuration(case)
+def minibert_step(case: Case, workers: Workers, size: int = MICRO_BATCH, lr: float = 1e-4,
+                  config: BertConfig | None = None) -> Callable[[], Any]:
+    config = config or configuration(case)
     engine = Engine(config, pretraining.initial_parameters(config), workers)
     batches = micro_batches(case, *data(case), size)
     return lambda: engine.train(batches, lr)
@@ -176,8 +177,8 @@ def serve(name: str, competitor: str, threads: int) -> None:
 def report(result: dict[str, Any]) -> None:
     """A table of one configuration."""
     seconds, own = result["seconds"], result["seconds"]["minibert"]
-    print(f"\n{result['case']}: {result['preset']}, vocabulary {result['vocabulary']:,}, {result['batch']}×{result['tokens']} tokens;"
-          f" the floor runs at {result['flops'] / common.median(seconds['floor']) / 1e9:.0f} GF/s\n")
+    print(f"\n{result['case']}: {result['preset']}, vocabulary {result['vocabulary']:,}, {result['batch']}×{result['tokens']} "
+          f"tokens; the floor runs at {result['flops'] / common.median(seconds['floor']) / 1e9:.0f} GF/s\n")
     common.table(["", "ms a step", "÷ minibert", "of roofline", "GiB at peak"],
                  [[c, 1e3 * common.median(seconds[c]), common.ratio(seconds[c], own),
                    f"{common.ratio(seconds['floor'], seconds[c]):.0%}", result["peak_memory"][c] / 2**30] for c in seconds])

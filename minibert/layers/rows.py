@@ -1,7 +1,7 @@
 """Sums and means along the last axis, kept as an axis of one.
 
-A sum over a row is its product with a vector of ones. BLAS makes that product up to four times as fast as NumPy's reduction, which
-begins anew for every row, and rows are short here: all in all 3 % of a training step.
+A sum over a row is its product with a vector of ones. BLAS makes that product up to four times as fast as NumPy's reduction,
+which begins anew for every row, and rows are short here: all in all 3 % of a training step.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import argparse
 import datetime
 import platform
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minibert
-from minibert import backend
+from minibert import backend, memory
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, report
 from minibert.files import write_atomically
@@ -30,18 +31,19 @@ from minibert.pretrained import folder
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, guesses
+from minibert.training import checkpoint, guesses, profile
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
 from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
 from minibert.training.precision import LossScale, dtype_of
 from minibert.training.trainer import Trainer
-from minibert.training.workers import Workers, describe_blas, keep_freed_memory
+from minibert.training.workers import Workers, available_cores, describe_blas, keep_freed_memory, that_fit, total_memory
 
 Say = Callable[[str], None]
 
 GUESSES = "guesses.txt"  # the last file that a run writes
+PROFILED_STEPS = 20
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     config_of(settings, settings.vocab_size)  # sizes that no model can have are refused before the text is read
     if args.overfit_batch:
         return _overfit(args, settings)
+    if args.profile:
+        return _profile(args, settings)
     out = new_folder(args.out)
     try:
         return _begin(args, settings, out)
@@ -77,7 +81,7 @@ def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with Workers(args.threads) as workers:
+    with _workers(args, settings) as workers:
         _head(say, settings, workers, device)
         text = _read(settings, say)
         config = config_of(settings, len(text.tokenizer.vocab))
@@ -92,9 +96,9 @@ def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
 def _resume(args: argparse.Namespace) -> int:
     if given := given_options(args):
         raise ValueError(f"--resume takes its settings from the run, so {', '.join(given)} cannot be given as well; "
-                         "only --threads and --device can")
-    if args.out or args.overfit_batch:
-        raise ValueError("--resume goes on in the run's own folder; --out and --overfit-batch cannot be given with it")
+                         "only --threads, --workers and --device can")
+    if args.out or args.overfit_batch or args.profile:
+        raise ValueError("--resume goes on in the run's own folder; --out, --overfit-batch and --profile cannot be given with it")
     out = Path(args.resume)
     state = checkpoint.load(out)
     say = log_to(out / "log.txt")
@@ -105,7 +109,7 @@ def _resume(args: argparse.Namespace) -> int:
         return 0
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
-    with Workers(args.threads) as workers:
+    with _workers(args, state.settings) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         _head(say, state.settings, workers, device)
         text = _read(state.settings, say, state.tokenizer)
@@ -182,7 +186,7 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     settings = replace(settings, batch_size=min(settings.batch_size, 8), dropout=0.0)
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with Workers(args.threads) as workers:
+    with _workers(args, settings) as workers:
         _head(print, settings, workers, device)
         text = _read(settings, print)
         config = config_of(settings, len(text.tokenizer.vocab))
@@ -204,6 +208,63 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     print(f"The loss is still {metrics.loss:.3f} after {limit} steps. It should be near zero: try another --learning-rate first, "
           "then suspect the model, the labels or the masks.", file=sys.stderr)
     return 1
+
+
+def _profile(args: argparse.Namespace, settings: Settings) -> int:
+    """Time some steps and show where they go. Nothing is written."""
+    xp, device = backend.choose(args.device)
+    if xp is not np:
+        raise ValueError("--profile reads the clock around every layer, and a GPU works on behind it: give --device cpu")
+    count = settings.steps or PROFILED_STEPS
+    with _workers(args, settings) as workers:
+        _head(print, settings, workers, device)
+        text = _read(settings, print)
+        config = config_of(settings, len(text.tokenizer.vocab))
+        engine = _engine(settings, config, pretraining.initial_parameters(config, settings.seed), workers)
+        stream, position, watch = _stream(settings, text.train, text.tokenizer), batches.Position(), profile.Profile()
+
+        def step() -> int:
+            nonlocal position
+            began = time.perf_counter()
+            examples, position = stream.batch(position)
+            parts = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=text.tokenizer.vocab.pad_id)
+            read = time.perf_counter()
+            tokens = engine.accumulate(parts).tokens
+            summed = time.perf_counter()
+            engine.apply(settings.learning_rate)
+            watch.add("data", "data", read - began)
+            watch.add("optimiser", "optimiser", time.perf_counter() - summed)
+            return tokens
+
+        for _ in range(3):  # the first steps meet empty caches
+            step()
+        took, tokens = _timed(step, count)
+        watch = profile.Profile()
+        with watch.watching():
+            watched, _ = _timed(step, count)
+    print(f"\n{count} steps: {1e3 * took / count:.1f} ms a step, {tokens / took:,.0f} tokens/s, {workers}; "
+          f"{1e3 * watched / count:.1f} ms while every layer is timed.\n"
+          "Milliseconds below add up over the workers, who run side by side; data and optimiser are as the clock shows.\n")
+    print(profile.report(watch, count))
+    return 0
+
+
+def _timed(step: Callable[[], int], count: int) -> tuple[float, int]:
+    """Seconds of so many steps, and their tokens."""
+    began = time.perf_counter()
+    tokens = sum(step() for _ in range(count))
+    return time.perf_counter() - began, tokens
+
+
+def _workers(args: argparse.Namespace, settings: Settings) -> Workers:
+    """As many as were asked for, else as many as the cores and the memory of the machine allow."""
+    config, threads = config_of(settings, settings.vocab_size), args.threads or available_cores()
+
+    def need(count: int) -> int:
+        return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count,
+                                                     settings.micro_batch_tokens))
+
+    return Workers(args.threads, args.workers or that_fit(threads, need, total_memory()))
 
 
 def config_of(settings: Settings, vocabulary: int) -> BertConfig:
@@ -270,7 +331,7 @@ def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
     """What a run needs to be understood later."""
     say(f"minibert {minibert.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
         f"{platform.system()} {platform.machine()}\n"
-        f"device: {device}, {settings.precision}, {workers.count} worker{'s' * (workers.count > 1)}, seed {settings.seed}, "
+        f"device: {device}, {settings.precision}, {workers}, seed {settings.seed}, "
         f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
     if workers.note:
         say(workers.note)

@@ -152,7 +152,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--resume", metavar="RUN", default=None,
                      help="go on with an interrupted run, exactly as if it had never stopped")
     run.add_argument("--overfit-batch", action="store_true", help="repeat one batch until its loss is near zero, then stop")
+    run.add_argument("--profile", action="store_true", help="show where the time of a step goes, then stop")
     run.add_argument("--threads", type=int, metavar="N", default=None, help="cores to use (default: all)")
+    run.add_argument("--workers", type=int, metavar="N", default=None,
+                     help="micro-batches at a time, each with gradients of its own; what cores are left help with their products "
+                          "(default: one a core, fewer where memory is short)")
     run.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
 

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 from minibert import layers, model
 
 KINDS = {  # what the own time of a module is spent on
-    "linear": "matrix products", "attention": "attention", "attention_probs": "attention", "softmax": "attention",
+    "linear": "matrix products",
+    "attention": "attention", "attention_probs": "attention", "softmax": "attention",
     "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
     "dropout": "dropout", "embedding": "lookups", "cross_entropy": "loss",
 }
@@ -136,8 +137,8 @@ def report(profile: Profile, steps: int, width: int = 30) -> str:
 def _bars(table: Sequence[Line], steps: int, width: int) -> list[str]:
     wide = max(len(line.name) for line in table)
     top = max(line.share for line in table)
-    return [f"  {line.name:<{wide}}  {1e3 * line.seconds / steps:8.2f} ms  {line.share:6.1%}  {'█' * round(width * line.share / top)}"
-            for line in table]
+    return [f"  {line.name:<{wide}}  {1e3 * line.seconds / steps:8.2f} ms  {line.share:6.1%}  "
+            + "█" * round(width * line.share / top) for line in table]
 
 
 def _in_order(parts: Counter[str]) -> list[str]:

@@ -2,6 +2,9 @@
 
 NumPy lets go of the interpreter lock inside every operation, so that plain Python code runs on all cores at once when each core
 has micro-batches of its own. Each worker then keeps its activations in its own cache, and no operation has to be split.
+
+Every worker needs gradients of its own, as large as the model. Where memory does not hold that many, there are fewer workers, and
+the matrix products of each have several cores.
 """
 
 from __future__ import annotations
@@ -34,19 +37,46 @@ def describe_blas() -> str:
     return ", ".join(sorted({f"{b['internal_api']} {b['version'] or ''}".strip() for b in found})) or "no controllable BLAS"
 
 
+def total_memory() -> int | None:
+    """Bytes of memory that this process may use: the machine's, or its container's. None where nobody says."""
+    if sys.platform == "win32":
+        status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX: its own length and a percentage, then the total
+        return status[1] if ctypes.windll.kernel32.GlobalMemoryStatusEx(status) else None
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            return min(total, int(file.read()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return total
+
+
+def that_fit(threads: int, need: Callable[[int], int], memory: int | None) -> int:
+    """The most workers, from ``threads`` down to one, whose ``need(workers)`` bytes fit into four fifths of ``memory``."""
+    return next((n for n in range(threads, 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
+
+
 class Workers:
-    """``with Workers(threads) as workers``: threads that share work, and a BLAS limited to one thread as long as any are open.
+    """``with Workers(threads) as workers``: threads that share work, and a BLAS limited to its share as long as any are open.
+
+    ``threads``: cores to use, by default all. ``count``: how many of them are workers in their own right, by default each; the
+    matrix products of a worker then have ``threads // count`` threads.
 
     The limit belongs to the process, so it is set once, when the first ``Workers`` opens, and lifted when the last one closes:
     overlapping limits of different owners would leave a process at one thread for good. Where no BLAS can be limited, there is
     one worker, and BLAS does as it likes.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, count: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        if count is not None and count < 1:
+            raise ValueError(f"workers must be at least 1, got {count}")
         controllable = ThreadpoolController().select(user_api="blas").info()
-        self.count = (threads or available_cores()) if controllable else 1
+        self.threads = threads or available_cores()
+        self.count = min(count or self.threads, self.threads) if controllable else 1
         self.note = "" if controllable else "no controllable BLAS was found: one worker, BLAS chooses its own threads"
         self._pool: ThreadPoolExecutor | None = None
 
@@ -54,11 +84,15 @@ class Workers:
         global _open, _limiter
         with _lock:
             if _open == 0:
-                _limiter = ThreadpoolController().limit(limits=1, user_api="blas")
+                _limiter = ThreadpoolController().limit(limits=self.threads // self.count, user_api="blas")
             _open += 1
-        if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minibert")
+        if self.threads > 1 and not self.note:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="minibert")
         return self
+
+    def __str__(self) -> str:
+        cores = self.threads // self.count
+        return f"{self.count} worker{'s' * (self.count > 1)}" + (f" of {cores} cores" if cores > 1 and not self.note else "")
 
     def __exit__(self, *_: object) -> None:
         global _open

@@ -117,3 +117,35 @@ def test_shares_follow_a_fixed_rule():
     assert sorted(w for share in shares for w in share) == sorted(weights)
     loads = [sum(share) for share in shares]
     assert max(loads) - min(loads) < max(weights)
+
+
+def test_fewer_workers_than_threads_leave_blas_the_others():
+    with Workers(4, 2) as workers:
+        assert workers.count == 2
+        assert set(blas_threads()) == {2}
+        assert str(workers) == "2 workers of 2 cores"
+    with Workers(2, 7) as workers:  # more workers than threads: as many as threads
+        assert workers.count == 2
+        assert str(workers) == "2 workers"
+
+
+def test_all_threads_share_work_that_needs_no_gradients():
+    with Workers(3, 1) as workers:
+        barrier = threading.Barrier(3, timeout=10)
+        workers.map(lambda _: barrier.wait(), range(3))
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(None, 8), (1000, 8), (500, 4), (130, 1), (1, 1)])
+def test_as_many_workers_as_memory_holds(memory, expected):
+    assert module.that_fit(8, lambda workers: 100 * workers, memory) == expected
+
+
+def test_the_memory_of_this_machine_is_known_or_not_told():
+    memory = module.total_memory()
+    assert memory is None or memory > 2**27
+
+
+@pytest.mark.parametrize("arguments", [(0,), (2, 0)])
+def test_no_threads_and_no_workers_are_refused(arguments):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        Workers(*arguments)

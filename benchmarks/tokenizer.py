@@ -1,0 +1,119 @@
+"""Text to ids: minibert, the ``tokenizers`` library (Rust), and transformers' pure-Python tokenizer, in megabytes a second.
+
+All on one thread, all with the same vocabulary, line by line; their ids are compared over the whole text. minibert remembers the
+ids of words: *fresh* begins without any, as a process does that reads its first text, *warm* has read the text before. *batch* is
+the Rust library called once for many lines. The pure-Python one reads a part of the text only, it takes long.
+
+    python -m benchmarks.tokenizer                                  # the English that Python carries, the bundled vocabulary
+    python -m benchmarks.tokenizer --vocab vocab.txt TEXT…
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import minibert
+from benchmarks import common
+from minibert.data import python_docs
+from minibert.text import Tokenizer, Vocabulary
+
+Run = Callable[[Sequence[str]], list[list[int]]]
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread for all
+PURE_PYTHON = 200_000  # characters that the pure-Python one reads
+
+
+def fresh(vocabulary: Vocabulary, lower_case: bool) -> Run:
+    def run(lines: Sequence[str]) -> list[list[int]]:
+        tokenizer = Tokenizer(vocabulary, lower_case=lower_case)
+        return [tokenizer.ids(line) for line in lines]
+
+    return run
+
+
+def warm(vocabulary: Vocabulary, lower_case: bool) -> Run:
+    tokenizer = Tokenizer(vocabulary, lower_case=lower_case)
+    return lambda lines: [tokenizer.ids(line) for line in lines]
+
+
+def rust(vocabulary: Vocabulary, lower_case: bool) -> tuple[Run, Run]:
+    """Line by line, and with one call for all lines."""
+    from tokenizers import BertWordPieceTokenizer
+
+    tokenizer = BertWordPieceTokenizer(dict(vocabulary.index), lowercase=lower_case)._tokenizer
+    return (lambda lines: [tokenizer.encode(line, add_special_tokens=False).ids for line in lines],
+            lambda lines: [e.ids for e in tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)])
+
+
+def pure_python(path: Path, lower_case: bool) -> Run:
+    """transformers' tokenizer as it was in all Python; version 5 keeps it under another name."""
+    try:
+        from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy as Slow
+    except ImportError:
+        from transformers import BertTokenizer as Slow
+    tokenizer = Slow(str(path), do_lower_case=lower_case)
+    return lambda lines: [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(line)) for line in lines]
+
+
+def measure(name: str, lines: list[str], vocab: Path, lower_case: bool, rounds: int) -> dict[str, Any]:
+    """Megabytes a second of each, median over rounds that alternate; and on how many lines the ids differ from minibert's."""
+    vocabulary = Vocabulary.load(vocab)
+    one_by_one, batch = rust(vocabulary, lower_case)
+    few: list[str] = []
+    while len(few) < len(lines) and sum(map(len, few)) < PURE_PYTHON:
+        few.append(lines[len(few)])
+    runs: dict[str, tuple[Run, list[str]]] = {
+        "minibert, fresh": (fresh(vocabulary, lower_case), lines), "minibert, warm": (warm(vocabulary, lower_case), lines),
+        "tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines),
+        "transformers, pure Python": (pure_python(vocab, lower_case), few)}
+    seconds: dict[str, list[float]] = {key: [] for key in runs}
+    ids: dict[str, list[list[int]]] = {}
+    for number in range(-1, rounds):
+        for key, (run, text) in runs.items():
+            began = time.perf_counter()
+            ids[key] = run(text)
+            if number >= 0:
+                seconds[key].append(time.perf_counter() - began)
+        common.progress(f"{name}: round {number + 1} of {rounds}")
+    common.progress("")
+    own = ids["minibert, fresh"]
+    size = {key: sum(len(line.encode()) for line in text) / 1e6 for key, (_, text) in runs.items()}
+    return {"text": name, "megabytes": size["tokenizers"], "seconds": seconds,
+            "speed": {key: size[key] / common.median(seconds[key]) for key in runs},
+            "lines_that_differ": {key: sum(a != b for a, b in zip(own, found)) for key, found in ids.items()}}
+
+
+def main() -> None:
+    parser = common.arguments(__doc__.split("\n")[0])
+    parser.add_argument("texts", nargs="*", type=Path, metavar="TEXT", help="text files; the English of Python if none is given")
+    parser.add_argument("--vocab", type=Path, help="vocab.txt; the bundled one if not given")
+    parser.add_argument("--cased", action="store_true", help="the vocabulary tells capitals from small letters")
+    options = parser.parse_args()
+    common.need("tokenizers", "transformers")
+    vocab = options.vocab or minibert.api.bundled() / "vocab.txt"
+    texts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in options.texts}
+    if not texts:
+        texts = {"English of Python": [sentence for document in python_docs.documents() for sentence in document]}
+    if empty := [name for name, lines in texts.items() if not any(lines)]:
+        sys.exit(f"error: {', '.join(empty)}: no text")
+    where = common.machine(1)
+    print(common.describe(where), flush=True)
+    results = []
+    for name, lines in texts.items():
+        result = measure(name, lines, vocab, not options.cased, options.rounds)
+        results.append(result)
+        speed, differ = result["speed"], result["lines_that_differ"]
+        print(f"\n{name}: {result['megabytes']:.2f} MB, {len(lines):,} lines, vocabulary of {vocab.name}\n")
+        common.table(["", "MB/s", "minibert fresh is faster by", "lines with other ids"],
+                     [[key, speed[key], speed["minibert, fresh"] / speed[key], differ[key]] for key in speed])
+        path = common.write("tokenizer", where, results, options.json)
+    print(f"\nfigures: {path}")
+
+
+if __name__ == "__main__":
+    main()

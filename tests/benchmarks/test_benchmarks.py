@@ -1,0 +1,96 @@
+"""The benchmarks measure what they say. How fast anything is, is not tested."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
+
+from benchmarks import common, scaling, train_step  # noqa: E402
+from minibert import backend  # noqa: E402
+from minibert.model import pretraining  # noqa: E402
+from minibert.parameters import Parameters  # noqa: E402
+from minibert.training.engine import inputs  # noqa: E402
+
+
+def test_turns_alternate_and_each_round_begins_with_another():
+    class Fake:
+        def __init__(self, name):
+            self.name = name
+
+        def turn(self):
+            order.append(self.name)
+            return float(len(order))
+
+    order = []
+    seconds = common.alternate({name: Fake(name) for name in "abc"}, rounds=3, warmup=1)
+    assert "".join(order[3:]) == "abcbcacab"
+    assert all(len(turns) == 3 for turns in seconds.values())
+    assert seconds["a"][0] == 4  # the warm-up does not count
+
+
+def test_the_floor_makes_exactly_the_products_of_a_step():
+    """Every product of two matrices in a micro-batch's forward and backward is one of the floor's, and none is left out."""
+    case = train_step.Case("tiny", 600, 4, 16)
+    done = []
+
+    class Watched(np.ndarray):
+        def __array_ufunc__(self, ufunc, method, *inputs, **options):
+            inputs = [np.asarray(x) if isinstance(x, Watched) else x for x in inputs]
+            if ufunc is np.matmul and min(x.ndim for x in inputs) > 1:
+                (*batch, m, k), n = inputs[0].shape, inputs[1].shape[-1]
+                done.append(2 * math.prod(batch) * m * k * n)
+            options["out"] = tuple(np.asarray(o) for o in options["out"]) if options.get("out") else None
+            result = getattr(ufunc, method)(*inputs, **{k: v for k, v in options.items() if v is not None})
+            return result.view(Watched) if isinstance(result, np.ndarray) else result
+
+    backend.register(Watched, np)
+    config = train_step.configuration(case).replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    layout = pretraining.layout(config)
+    p, g = (Parameters(layout, np.zeros(layout.size, np.float32).view(Watched)) for _ in range(2))
+    (batch,) = train_step.micro_batches(case, *train_step.data(case), size=64)
+    _, cache = pretraining.forward(inputs(batch, np), p.tree, config)
+    pretraining.backward(pretraining.Output(mlm_loss=1.0), cache, p.tree, g.tree)
+    H = config.hidden_size
+    pairs = case.batch * (2 * H * H + 2 * H * 2)  # pooler and next-sentence head are computed, but there is nothing to learn
+    assert sum(done) == sum(product.flops for product in train_step.products(case, 64)) + pairs
+
+
+def test_micro_batches_hold_the_tokens_of_the_whole():
+    case = train_step.Case("tiny", 600, 6, 16)
+    ids, types, positions, labels = train_step.data(case)
+    parts = train_step.micro_batches(case, ids, types, positions, labels, size=32)
+    assert np.array_equal(np.concatenate([b.ids for b in parts]), ids)
+    assert np.array_equal(np.concatenate([b.labels for b in parts]), labels)
+    assert np.array_equal(np.concatenate([b.ids.reshape(-1)[b.positions] for b in parts]), ids.reshape(-1)[positions])
+
+
+@pytest.mark.parametrize("power", [-1, 0, 1, 2])
+def test_the_exponent_of_a_power_is_found(power):
+    values = [2, 4, 8, 16]
+    assert scaling.exponent(values, [3.0 * v**power for v in values]) == pytest.approx(power)
+
+
+@pytest.mark.slow
+def test_a_command_prints_a_table_and_writes_its_figures(tmp_path):
+    figures = tmp_path / "a.json"
+    command = [sys.executable, "-m", "benchmarks.train_step", "tiny", "--alone", "--rounds", "1", "--json", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True)
+    assert "of roofline" in done.stdout
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert {"date", "cpu", "threads", "numpy"} <= set(found["machine"])
+    assert found["results"][0]["seconds"].keys() == {"minibert", "floor"}
+
+
+def test_an_unknown_case_is_refused():
+    command = [sys.executable, "-m", "benchmarks.train_step", "tinny"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert "unknown case tinny" in done.stderr
