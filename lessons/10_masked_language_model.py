@@ -170,7 +170,8 @@ assert not np.isin(seen[(seen != small.vocab.mask_id)], small.vocab.special_ids)
 # ## The equation: how surprised was the model?
 #
 # The model gives V scores (logits) x for one hidden word. Softmax makes probabilities of them (lesson 8).
-# **Cross-entropy** (交叉熵) is minus the logarithm of the probability that the *right* word y got:
+# **Cross-entropy** (交叉熵) is minus the logarithm of the probability that the *right* word y got. With the natural logarithm its
+# unit is called **nat** (奈特):
 #
 # ```
 # loss = -ln softmax(x)[y] = ln Σ_v exp(x_v) - x_y            in nats; over several words: the mean

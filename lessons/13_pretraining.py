@@ -196,8 +196,8 @@ assert code == 0, "the goal was reached"
 # %% [markdown]
 # ## The loop
 #
-# Here is all of pre-training. Everything inside is known: the stream hides words (lesson 10), micro-batches keep similar
-# lengths together (lesson 3), the engine does forward, backward and AdamW, the learning rate rises and falls (lesson 12).
+# Here is all of pre-training. Everything inside is known: the stream hides words (lesson 10), `micro_batches` cuts a batch into
+# parts of similar length (lesson 3), the engine does forward, backward and AdamW, the learning rate rises and falls (lesson 12).
 
 # %%
 def train(engine, stream, steps, start=0, position=(0, 0), total=None, peak=4e-3):
