@@ -8,22 +8,20 @@
 __device__ inline void read_z(float (&z)[PIECES][WIDTH], const real* x, const real* residual, i64 row, i64 columns, Flags& flags,
                               float scale, u32 (&keep)[PIECES]) {
     const int lane = threadIdx.x % 32;
-    float r[PIECES][WIDTH];
+#pragma unroll
+    for (int k = 0; k < PIECES; ++k) keep[k] = flags.of<WIDTH>(row * columns + (k * 32 + lane) * WIDTH);
 #pragma unroll
     for (int k = 0; k < PIECES; ++k) {
         i64 c = (k * 32 + lane) * WIDTH;
+        float r[WIDTH] = {};
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) z[k][i] = r[k][i] = 0;
+        for (int i = 0; i < WIDTH; ++i) z[k][i] = 0;
         if (c < columns) {
             load<WIDTH>(z[k], x + row * columns + c);
-            if (residual) load<WIDTH>(r[k], residual + row * columns + c);
+            if (residual) load<WIDTH>(r, residual + row * columns + c);
         }
-    }
 #pragma unroll
-    for (int k = 0; k < PIECES; ++k) {
-        keep[k] = flags.of<WIDTH>(row * columns + (k * 32 + lane) * WIDTH);
-#pragma unroll
-        for (int i = 0; i < WIDTH; ++i) z[k][i] = r[k][i] + (keep[k] >> i & 1 ? z[k][i] * scale : 0.0f);
+        for (int i = 0; i < WIDTH; ++i) z[k][i] = r[i] + (keep[k] >> i & 1 ? z[k][i] * scale : 0.0f);
     }
 }
 
@@ -84,6 +82,7 @@ extern "C" __global__ void add_norm_backward(const real* dy, const real* x, cons
     for (i64 row = first; row < first + run && row < rows; ++row) {
         float z[PIECES][WIDTH], d[PIECES][WIDTH];
         u32 keep[PIECES];
+        read_z(z, x, residual, row, columns, flags, scale, keep);
 #pragma unroll
         for (int k = 0; k < PIECES; ++k) {
             i64 c = (k * 32 + lane) * WIDTH;
@@ -91,7 +90,6 @@ extern "C" __global__ void add_norm_backward(const real* dy, const real* x, cons
             for (int i = 0; i < WIDTH; ++i) d[k][i] = 0;
             if (c < columns) load<WIDTH>(d[k], dy + row * columns + c);
         }
-        read_z(z, x, residual, row, columns, flags, scale, keep);
 
         float mean = means[row], rstd = rstds[row], sum = 0, along = 0;  // of dx̂, and of dx̂·x̂
 #pragma unroll

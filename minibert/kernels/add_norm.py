@@ -10,7 +10,8 @@ from minibert.layers import add_norm as readable
 from minibert.layers.dropout import Key
 from minibert.parameters import Tree
 
-WARPS = 8  # a block
+WARPS = 4  # a block
+BLOCKS = 3  # a processor, in backward: with rows of 768, so many hold theirs in registers at once
 SHARED = 12288  # floats that every device gives a block
 
 
@@ -42,8 +43,8 @@ def normalise(x: Array, residual: Array | None, p: Tree, eps: float, rate: float
     means, rstds = xp.empty(rows, "float32"), xp.empty(rows, "float32")
     if rows:
         run = max(1, 1024 // columns)  # as many as one drawing of flags lasts
-        launch(x, "add_norm", "add_norm_forward", (-(-rows // (4 * run)),), (4 * 32,), x, residual, gamma, beta, y, means, rstds,
-               rows, columns, eps, run, *drawing(rate, key), **_macros(columns, (x, residual), (gamma, beta)))
+        launch(x, "add_norm", "add_norm_forward", (-(-rows // (WARPS * run)),), (WARPS * 32,), x, residual, gamma, beta, y, means,
+               rstds, rows, columns, eps, run, *drawing(rate, key), **_macros(columns, (x, residual), (gamma, beta)))
     return y, Cache(x, residual, means, rstds, rate, key)
 
 
@@ -56,7 +57,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> tuple[Array, Array]:
     dresidual = xp.empty_like(x)
     dx = xp.empty_like(x) if key is not None and rate else None
     if rows:
-        run = max(1, -(-rows // (2 * WARPS * processors(xp))))  # every warp the same number of rows, and all at work at once
+        run = max(1, -(-rows // (BLOCKS * WARPS * processors(xp))))  # every warp the same number of rows, and all at work at once
         blocks = -(-rows // (WARPS * run))
         part = xp.empty((blocks, 2 * columns), "float32") if g else None
         in_shared = 2 * columns <= SHARED

@@ -23,7 +23,7 @@ __device__ inline void read_scores(float (&s)[PIECES][WIDTH], const real* scores
         i64 c = (k * 32 + lane) * WIDTH;
         float m[WIDTH] = {};
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) s[k][i] = -INFINITY;
+        for (int i = 0; i < WIDTH; ++i) s[k][i] = LOWEST;
         if (c < columns) {
             load<WIDTH>(s[k], scores + row * columns + c);
             if (mask.at) load<WIDTH>(m, mask.of(row) + c);
@@ -43,7 +43,7 @@ extern "C" __global__ void attention_probs_forward(const real* scores, const rea
     for (i64 row = first; row < first + run && row < rows; ++row) {
         float s[PIECES][WIDTH];
         read_scores(s, scores, additive, row, columns);
-        float top = -INFINITY, sum = 0;
+        float top = LOWEST, sum = 0;
 #pragma unroll
         for (int k = 0; k < PIECES; ++k)
 #pragma unroll
@@ -52,7 +52,7 @@ extern "C" __global__ void attention_probs_forward(const real* scores, const rea
 #pragma unroll
         for (int k = 0; k < PIECES; ++k)
 #pragma unroll
-            for (int i = 0; i < WIDTH; ++i) sum += s[k][i] = expf(s[k][i] - top);  // beyond the row exp(-∞) = 0
+            for (int i = 0; i < WIDTH; ++i) sum += s[k][i] = expf(s[k][i] - top);  // beyond the row it is zero
         sum = warp_sum(sum);
 #pragma unroll
         for (int k = 0; k < PIECES; ++k) {

@@ -10,6 +10,7 @@ typedef long long i64;
 typedef REAL real;
 
 #define ALL 0xffffffffu  // lanes of a warp
+#define LOWEST -3.402823466e38f  // a maximum of nothing: finite, so that LOWEST - LOWEST is a number
 
 __device__ inline float wide(float x) { return x; }
 __device__ inline float wide(__half x) { return __half2float(x); }

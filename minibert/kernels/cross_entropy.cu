@@ -22,7 +22,6 @@ __device__ inline void add_exp(float& top, float& sum, float x) {
 
 __device__ inline void add_pair(float& top, float& sum, float other_top, float other_sum) {
     float higher = fmaxf(top, other_top);
-    if (higher == -INFINITY) return;
     sum = sum * expf(top - higher) + other_sum * expf(other_top - higher);
     top = higher;
 }
@@ -33,11 +32,11 @@ extern "C" __global__ void cross_entropy_forward(const real* logits, const i64* 
     const real* x = logits + blockIdx.x * columns;
     const int before = head(x, columns), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const i64 packs = (columns - before) / WIDTH;
-    float top = -INFINITY, sum = 0;
+    float top = LOWEST, sum = 0;
     if (threadIdx.x < before) add_exp(top, sum, wide(x[threadIdx.x]));
 #pragma unroll 4
     for (i64 k = threadIdx.x; k < packs; k += blockDim.x) {
-        float v[WIDTH], here = -INFINITY;
+        float v[WIDTH], here = LOWEST;
         load<WIDTH>(v, x + before + k * WIDTH);
 #pragma unroll
         for (int i = 0; i < WIDTH; ++i) here = fmaxf(here, v[i]);

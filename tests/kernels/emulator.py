@@ -69,7 +69,7 @@ class RawModule:
     """As ``cupy.RawModule``."""
 
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
-        self.kernels = re.findall(r'extern "C" __global__ void (\w+)\(', code)
+        self.kernels = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(.*?\) )?(\w+)\(', code)
         launchers = "".join(
             f'extern "C" int launch_{name}(const unsigned* grid, const unsigned* block, void** arguments, const char* kinds, '
             f"const int* sizes, int count) {{ return emulator::launch({name}, grid, block, arguments, kinds, sizes, count); }}\n"

@@ -1,0 +1,144 @@
+"""The whole model and its training with kernels in place of readable pairs, beside NumPy without them."""
+
+import numpy as np
+import pytest
+
+from minibert import kernels
+from minibert.backend import to_numpy
+from minibert.data.batches import micro_batches
+from minibert.layers.dropout import Key
+from minibert.model import pretraining
+from minibert.training.adamw import AdamW
+from minibert.training.engine import Engine
+from minibert.training.precision import LossScale, dtype_of
+from minibert.training.workers import Workers
+from tests import device
+from tests.kernels import emulator
+from tests.model.examples import distance, loss_and_gradients, random_inputs, random_parameters, small_config
+from tests.training.examples import masked_examples
+
+KEY = Key(seed=6, step=2)
+CONSTANTS = AdamW(epsilon=1e-3)  # a gradient that is zero but for rounding does not move a weight
+
+
+def moved(xp, inputs):
+    return pretraining.Inputs(*(None if a is None else xp.asarray(a) for a in inputs))
+
+
+@pytest.mark.parametrize("changes", [{}, {"norm_first": True, "hidden_act": "gelu_new"}], ids=["post-LN", "pre-LN"])
+def test_the_model_gives_the_same_with_the_same_masks(xp, changes):
+    config = small_config(**changes)
+    inputs, parameters = random_inputs(config), random_parameters(config)
+    expected, _, g = loss_and_gradients(inputs, parameters, config, key=KEY)
+    there = parameters.astype(np.float32).to(xp)
+    emulator.launched.clear()
+    output, _, g_there = loss_and_gradients(moved(xp, inputs), there, config, key=KEY)
+    for name in ("loss", "logits", "next_logits"):
+        assert distance(to_numpy(getattr(output, name)), getattr(expected, name)) < 1e-5
+    assert distance(to_numpy(g_there.flat), g.flat) < 1e-5
+    if emulator.launched:
+        fused = ("attention_probs", "bias_gelu", "add_norm", "cross_entropy")
+        assert {"add_segments", "gemm", *(f"{name}_backward" for name in fused)} <= set(emulator.launched)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_gradients_in_half_precision(xp, precision, bound):
+    """Relative, of the whole slab: a few rounding steps of the precision."""
+    if precision == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    config = small_config()
+    inputs, parameters = random_inputs(config), random_parameters(config, dtype=np.float32)
+    expected, _, g = loss_and_gradients(inputs, parameters, config, key=KEY)
+    there = parameters.to(xp)
+    g_there = there.zeros_like()
+    narrow = there.astype(dtype_of(precision, xp)).tree
+    output, cache = pretraining.forward(moved(xp, inputs), narrow, config, key=KEY)
+    assert output.logits.dtype == dtype_of(precision, xp)
+    pretraining.backward(pretraining.Output(loss=1.0), cache, narrow, g_there.tree)
+    assert float(output.loss) == pytest.approx(float(expected.loss), rel=bound)
+    assert g_there.flat.dtype == np.float32
+    assert distance(to_numpy(g_there.flat), g.flat) < bound
+
+
+def losses(xp, steps, config, workers, **options):
+    """Of training on the same batch again and again; and the engine."""
+    batches = micro_batches(masked_examples(config), 60)
+    with Workers(workers) as pool:
+        parameters = random_parameters(config, dtype=np.float32).to(xp)
+        engine = Engine(config, parameters, pool, optimiser=CONSTANTS, **options)
+        return [float(engine.train(batches, 0.02)[0].loss) for _ in range(steps)], engine
+
+
+def test_twenty_losses(xp):
+    config = small_config(num_hidden_layers=1)
+    ours, engine = losses(xp, 20, config, 1)
+    theirs, reference = losses(np, 20, config, 1)
+    assert theirs[-1] < theirs[0] - 1
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert distance(to_numpy(engine.parameters.flat), reference.parameters.flat) < 1e-4
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("tf32", 1e-2), ("float16", 2e-2), ("bfloat16", 1e-1)])
+def test_losses_in_other_precisions(xp, precision, bound):
+    if precision == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    config = small_config()
+    theirs, _ = losses(np, 4, config, 1)
+    ours, engine = losses(xp, 4, config, 1, precision=precision)
+    np.testing.assert_allclose(ours, theirs, rtol=bound)
+    assert {slab.flat.dtype for slab in (engine.parameters, engine.m, engine.v, *engine.gradients)} == {np.dtype(np.float32)}
+
+
+def test_readable_and_fused_agree_on_the_device(xp):
+    config = small_config()
+    ours, _ = losses(xp, 2, config, 1)
+    with kernels.without():
+        theirs, _ = losses(xp, 2, config, 1)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_the_host_never_waits_for_the_device(emulated, precision):
+    config = small_config()
+    batches = micro_batches(masked_examples(config), 60)
+    with Workers(1) as pool:
+        engine = Engine(config, random_parameters(config, dtype=np.float32).to(emulated), pool, precision=precision)
+        with device.watch() as waits:
+            engine.train(batches, 0.01)
+    assert waits == []
+
+
+def test_a_step_that_overflows_is_skipped_and_the_scale_halved(xp):
+    config = small_config()
+    batches = micro_batches(masked_examples(config), 60)
+    with Workers(1) as pool:
+        engine = Engine(config, random_parameters(config, dtype=np.float32).to(xp), pool, precision="float16")
+        engine.loss_scale = LossScale(xp, scale=2.0**40)
+        before = to_numpy(engine.parameters.flat).copy()
+        metrics, norm = engine.train(batches, 0.01)
+        assert float(norm) == 0
+        assert np.isfinite(metrics.loss)
+        np.testing.assert_array_equal(to_numpy(engine.parameters.flat), before)
+        assert engine.loss_scale.state() == (2.0**39, 0, 1)
+        engine.loss_scale = LossScale(xp, scale=2.0**8)
+        _, norm = engine.train(batches, 0.01)
+        assert float(norm) > 0
+        assert not np.array_equal(to_numpy(engine.parameters.flat), before)
+        assert engine.loss_scale.state() == (2.0**8, 1, 0)
+
+
+def test_the_scale_grows_after_many_good_steps():
+    scale = LossScale(np, 8.0, LossScale.GROW_AFTER - 1)
+    scale.update(np.isfinite(1.0))
+    assert scale.state() == (16, 0, 0)
+    scale = LossScale(np, 1.0)
+    scale.update(np.isfinite(np.inf))
+    assert scale.state() == (1, 0, 1)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
+def test_less_than_float32_is_for_a_gpu(precision):
+    with pytest.raises(ValueError, match=f"--precision {precision} is for an NVIDIA GPU, .* use --precision float32"):
+        dtype_of(precision, np)
+    with pytest.raises(ValueError, match="--precision must be one of float32, tf32, bfloat16, float16, got 'half'"):
+        dtype_of("half", np)
