@@ -1,4 +1,4 @@
-"""Every CUDA source compiles, for every type it may hold and for several generations of GPUs, with NVIDIA's compiler and no GPU."""
+"""Every CUDA source compiles, for every type and for several generations of GPUs, with NVIDIA's compiler and no GPU."""
 
 import importlib.util
 import os
@@ -27,7 +27,8 @@ BUILDS = [(name, real, architecture) for name, shapes in SHAPES.items() for real
 @pytest.fixture(scope="module")
 def nvrtc():
     """The compiler, and the folder of CUDA's headers."""
-    compiler = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="needs CuPy: pip install -e .[kernels]", exc_type=ImportError)
+    compiler = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="no CuPy: pip install -e .[kernels]",
+                                   exc_type=ImportError)
     found = importlib.util.find_spec("nvidia.cuda_runtime")
     folders = [Path(p) / "include" for p in (found.submodule_search_locations if found else ())]
     folders += [Path(os.environ.get("CUDA_PATH", "/usr/local/cuda")) / "include"]
