@@ -149,13 +149,17 @@ def answer_exact(gold: str, guess: str) -> float:
 
 
 def chinese_segments(text: str) -> list[str]:
-    """A Chinese answer as its characters, foreign words in it whole, punctuation left out.
+    """A Chinese answer as its characters, foreign words in it whole, the punctuation of Chinese left out.
 
-    Source: ``cmrc2018_evaluate.py``, ``mixed_segmentation(rm_punc=True)``, except that foreign text is split at spaces and
-    at its punctuation, where that script calls NLTK's word tokenizer.
+    Source: ``cmrc2018_evaluate.py``, ``mixed_segmentation(rm_punc=True)``. Foreign text between two characters is cut at spaces
+    and at signs, as NLTK's word tokenizer does that the script calls: ``6.5`` is whole, a full stop at the end is not part of it.
     """
-    text = "".join("" if c in _CHINESE_PUNCTUATION else c for c in text.lower())
-    return re.findall(r"[\u4e00-\u9fa5]|[^\s\u4e00-\u9fa5\w]|(?:(?![\u4e00-\u9fa5])\w)+", text)
+    text = "".join("" if c in _CHINESE_PUNCTUATION else c for c in text.lower().strip())
+    segments: list[str] = []
+    for foreign, character in re.findall(r"([^\u4e00-\u9fa5]+)|([\u4e00-\u9fa5])", text):
+        signs_apart = re.sub(r"([\]\[(){}<>\"%&$#@;!?]|,(?!\d)|(?<=[^.])\.$)", r" \1 ", foreign.strip())
+        segments += signs_apart.split() or character
+    return segments
 
 
 def chinese_f1(gold: str, guess: str) -> float:

@@ -114,8 +114,8 @@ def finetune(model, files, tmp_path):
     """``finetune(task, *options)``: a run in ``tmp_path / "out"``; the exit code. Options given later win."""
     def run(task, *argv, out=None):
         train, dev = files(task)
-        return command.run(parsed(task, "--model", model, "--train", train, "--dev", dev, "--out", out or tmp_path / "out", *SMALL,
-                                  *argv))
+        where = "--model", model, "--train", train, "--dev", dev, "--out", out or tmp_path / "out"
+        return command.run(parsed(task, *where, *SMALL, *argv))
     return run
 
 

@@ -1,0 +1,163 @@
+"""Fine-tuning against transformers: twenty steps of every task, and folders that both open."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from minibert.finetuning import saved  # noqa: E402
+from minibert.finetuning.engine import Engine, predict  # noqa: E402
+from minibert.finetuning.features import collate, micro_batches  # noqa: E402
+from minibert.finetuning.options import Settings  # noqa: E402
+from minibert.finetuning.tasks import TASKS  # noqa: E402
+from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
+from minibert.training.workers import Workers  # noqa: E402
+from tests import tiny_model  # noqa: E402
+from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
+
+STEPS, PEAK, BATCH, CLIP = 20, 2e-3, 8, 1.0
+DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-4)], ids=["float64", "float32"])
+
+
+def network(task, config, parameters, labels, dtype):
+    """transformers' model of a task with the same weights."""
+    settings = {"num_labels": len(labels)} if task.KIND in ("sequence", "token") else {}
+    if task is TASKS["regress"]:
+        settings["problem_type"] = "regression"
+    ours = ("architectures", "model_type", "norm_first")
+    fields = {name: value for name, value in config.to_dict().items() if name not in ours}
+    net = getattr(transformers, task.ARCHITECTURE)(transformers.BertConfig(**fields, **settings))
+    net.to(torch.float64 if dtype == np.float64 else torch.float32)
+    state = {name: torch.tensor(np.array(view)) for name, view in parameters.items()}
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert all("position_ids" in name for name in missing)
+    return net
+
+
+def torch_inputs(task, features):
+    batch = collate(features, range(len(features)))
+    mask = np.ones_like(batch.ids) if batch.attention_mask is None else batch.attention_mask.astype(np.int64)
+    arrays = {"input_ids": batch.ids, "token_type_ids": batch.token_type_ids, "attention_mask": mask}
+    if batch.choices > 1:
+        arrays = {name: x.reshape(-1, batch.choices, x.shape[-1]) for name, x in arrays.items()}
+    if task.KIND == "span":
+        return {**{name: torch.tensor(x) for name, x in arrays.items()}, "start_positions": torch.tensor(batch.labels[:, 0]),
+                "end_positions": torch.tensor(batch.labels[:, 1])}
+    return {**{name: torch.tensor(x) for name, x in arrays.items()}, "labels": torch.tensor(batch.labels)}
+
+
+def material(name, files):  # noqa: F811
+    """Features of a task, for a model with random weights of its own."""
+    task = TASKS[name]
+    config, _, tokenizer = tiny_model.make(hidden_size=24, intermediate_size=48, hidden_dropout_prob=0.0,
+                                           attention_probs_dropout_prob=0.0)
+    settings = Settings(task=name, max_length=24)
+    examples = task.read(files(name)[0], settings).examples
+    labels = task.labels(examples)
+    features, _ = task.encode(examples, tokenizer, labels, settings)
+    if task.KIND == "span":  # transformers lets padding take part in the softmax: no padding here
+        longest = max(feature.length for feature in features)
+        features = [feature for feature in features if feature.length == longest] * 30
+    return task, config, features, labels
+
+
+@DTYPES
+@pytest.mark.parametrize("name", TASKS)
+def test_twenty_steps(name, dtype, tolerance, files):  # noqa: F811
+    task, config, features, labels = material(name, files)
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(len(features))[:BATCH] for _ in range(STEPS)]
+    rates = [learning_rate(step, PEAK, 4, STEPS) for step in range(1, STEPS + 1)]
+    parameters = saved.initialise(saved.finetuned.layout(config, task.KIND, len(labels)), 0.1, 0, dtype)
+    net = network(task, config, parameters, labels, dtype).train()
+    groups = [{"params": [p for n, p in net.named_parameters() if (n.endswith("bias") or "LayerNorm" in n) == plain],
+               "weight_decay": 0.0 if plain else 0.1} for plain in (False, True)]
+    adamw = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999), eps=1e-6)
+    ours, theirs = [], []
+    with Workers(2) as workers:
+        engine = Engine(config, task.KIND, parameters, workers, AdamW(weight_decay=0.1), CLIP)
+        for places, rate in zip(chosen, rates):
+            batch = [features[i] for i in places]
+            loss, norm = engine.train(micro_batches(batch, 60), rate)
+            ours.append((float(loss), float(norm)))
+            for group in adamw.param_groups:
+                group["lr"] = rate
+            adamw.zero_grad()
+            inputs = torch_inputs(task, batch)
+            if "labels" in inputs and inputs["labels"].is_floating_point():
+                inputs["labels"] = inputs["labels"].to(net.dtype)
+            loss = net(**inputs).loss
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
+            adamw.step()
+            theirs.append((loss.item(), norm.item()))
+    ours, theirs = np.array(ours), np.array(theirs)
+    assert ours[-5:, 0].mean() < ours[:5, 0].mean()  # something was learned
+    np.testing.assert_allclose(ours[:, 0], theirs[:, 0], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(ours[:, 1], theirs[:, 1], rtol=100 * tolerance)
+
+
+def test_class_weights_are_those_of_torch():
+    from minibert.layers import cross_entropy
+    rng = np.random.default_rng(0)
+    x, labels, weights = rng.standard_normal((9, 4)), rng.integers(0, 4, 9), rng.random(4)
+    labels[2] = cross_entropy.IGNORE
+    loss, cache = cross_entropy.forward(x, labels, weights=weights)
+    there = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(there, torch.tensor(labels), torch.tensor(weights))
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-12)
+    np.testing.assert_allclose(cross_entropy.backward(1.0, cache), there.grad.numpy(), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, files, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    assert finetune(name, "--epochs", 2) == 0
+    ours = saved.load(out)
+    task = ours.task
+    auto = {"sequence": "AutoModelForSequenceClassification", "token": "AutoModelForTokenClassification",
+            "span": "AutoModelForQuestionAnswering", "choice": "AutoModelForMultipleChoice"}[task.KIND]
+    net, report = getattr(transformers, auto).from_pretrained(out, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    if name in ("classify", "tag"):
+        assert [net.config.id2label[i] for i in range(len(ours.labels))] == ours.labels
+    examples = task.read(files(name)[1], ours.settings).examples
+    features, _ = task.encode(examples, ours.tokenizer, ours.labels, ours.settings)
+    batch = collate(features, range(len(features)))
+    with Workers(1) as workers:
+        _, logits = predict(ours.parameters, ours.config, task.KIND, [batch], workers)
+    inputs = {n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n}
+    with torch.no_grad():
+        expected = net.eval()(**inputs)
+    if task.KIND == "span":
+        expected = torch.stack([expected.start_logits, expected.end_logits], 1)
+    else:
+        expected = expected.logits
+    for a, b, feature in zip(logits, expected.numpy(), features):
+        n = feature.length
+        a, b = (a[:n], b[:n]) if task.KIND == "token" else (a[:, :n], b[:, :n]) if task.KIND == "span" else (a, b)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    again = transformers.AutoTokenizer.from_pretrained(out)
+    assert again("the abc")["input_ids"] == ours.tokenizer.encode("the abc").ids
+
+
+@pytest.mark.parametrize("name", ["classify", "tag", "qa"])
+def test_what_transformers_saved_is_opened(name, finetune, files, tmp_path, capsys):  # noqa: F811
+    from minibert.finetuning import command
+    assert finetune(name, "--epochs", 1) == 0
+    ours = saved.load(tmp_path / "out")
+    theirs = tmp_path / "theirs"
+    kind = getattr(transformers, ours.task.ARCHITECTURE)
+    kind.from_pretrained(tmp_path / "out").save_pretrained(theirs)
+    ours.tokenizer.save(theirs)
+    loaded = saved.load(theirs)
+    assert loaded.task is ours.task
+    np.testing.assert_array_equal(loaded.parameters.flat, ours.parameters.flat)
+    if name != "qa":
+        assert loaded.labels == ours.labels
+    capsys.readouterr()
+    assert command.run_predict(predict_arguments(theirs, files(name)[1], "--device", "cpu")) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 17  # a header and sixteen examples
