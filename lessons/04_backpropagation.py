@@ -24,8 +24,8 @@ rng = np.random.default_rng(4)
 #
 # A model has many parameters. Training moves each of them a little, so that the model errs less.
 # Which way should each one move? Trying them out one by one would take two runs of the model for each parameter.
-# BERT-base has 110 million of them (*Devlin et al. 2018, §3*). There is a way that costs about three runs for all of them
-# together.
+# BERT-base has 110 million of them (*Devlin et al. 2018, §3*). There is a way that costs about as much as three runs, for all
+# of them together. We shall count the products.
 #
 # Two words first. The **loss** (损失) is one number that says how wrong the model is.
 # The **gradient** (梯度) of the loss is one number for each parameter: how fast the loss grows when that parameter grows.
@@ -133,7 +133,8 @@ wb.show("dW", dW, "(out, in)")
 # %% [markdown]
 # ## Vectorised
 #
-# The same three sums are two matrix products and one sum over rows.
+# The same three sums are two matrix products and one sum over rows. One product forward, two backward, all of the same size:
+# this is why forward and backward together cost about as much as three forward passes.
 
 # %%
 assert np.array_equal(Y, X @ W.T + B)
@@ -520,8 +521,8 @@ wb.save(picture, "04_falling_loss")
 # ## One knob to turn
 #
 # The step size of the checker we wrote. At 1e-5 the error is about 1e-10. Expect about 1e-4 at 1e-2 (the function bends),
-# about 1e-4 again at 1e-11 (digits cancel), and nonsense at 1e-17: then `x + h` is `x` for most numbers here, and the measured
-# gradient is zero where it should not be.
+# between 1e-5 and 1e-4 at 1e-11 (digits cancel), and an error of 1 at 1e-17: then `x + h` is `x`, nothing moves, and the
+# measured gradient is zero.
 
 # %%
 H = 1e-5  # <- the knob
