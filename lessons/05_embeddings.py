@@ -361,7 +361,7 @@ assert set(np.flatnonzero(word_table.any(1))) == set(ids[mask == 1]), "the rows 
 
 # %% [markdown]
 # Its row stays as it was at the start, unless weight decay shrinks it (lesson 12). And once more: only the rows of the batch's
-# own words got a gradient here. (In pre-training the table has a second use, as the decoder, which reaches every row: lesson 10.)
+# own words got a gradient here. (Where words are guessed, the table has a second use, which reaches every row: lesson 10.)
 #
 # ## What the table has learned
 #

@@ -21,7 +21,7 @@ import minibert
 from gradcheck import Pair, check
 from minibert.config import BertConfig
 from minibert.data.batches import Batch
-from minibert.layers import add_norm, attention, gelu, linear
+from minibert.layers import add_norm, attention, dropout, gelu, linear
 from minibert.model import bert, block, block_pre_ln, encoder, pooler, pretraining
 from minibert.parameters import NOTHING, Layout
 from minibert.training.engine import Engine, inputs
@@ -91,6 +91,24 @@ for name, part in (("attention.self.query", p["attention"]["self"]["query"]),
                    ("attention.output.dense", p["attention"]["output"]["dense"]),
                    ("intermediate.dense", p["intermediate"]["dense"]), ("output.dense", p["output"]["dense"])):
     print(f"{name:24} weight {part['weight'].shape}")
+
+# %% [markdown]
+# ### Dropout
+#
+# **Dropout** (随机失活) sets each number to zero with a small probability, the rate, and divides the others by 1 − rate, so that
+# the mean stays (*Srivastava et al. 2014*). A model that may lose any number at any time cannot rest on a single one. It is for
+# training only: the trained model is used whole. BERT's rate is 0.1, behind each half and on the attention weights
+# (*Devlin et al. 2018, appendix A.2; `modeling.py`, `dropout`*). In the library the zeros follow from a key: the same key, the
+# same zeros; no key, no dropout. The equations and checks below run without.
+
+# %%
+kept, _ = dropout.forward(np.ones(10_000), 0.1, dropout.Key(seed=1))
+again, _ = dropout.forward(np.ones(10_000), 0.1, dropout.Key(seed=1))
+print(f"of 10,000 ones {np.mean(kept == 0):.1%} became 0, the others {kept.max():.3f}; the mean is {kept.mean():.3f}")
+assert abs(np.mean(kept == 0) - 0.1) < 0.02, "about one in ten is dropped"
+assert abs(kept.mean() - 1) < 0.02, "the mean stays"
+assert np.array_equal(kept, again), "the same key, the same zeros"
+assert np.array_equal(dropout.forward(x, 0.1, None)[0], x), "no key, no dropout"
 
 # %% [markdown]
 # ## A plain loop
@@ -479,7 +497,7 @@ for (name, _), colour, line in zip(kinds.items(), (wb.ORANGE, wb.BLUE, wb.ORANGE
     smooth = np.convolve(losses, np.ones(5) / 5, mode="valid")
     left.plot(np.arange(len(smooth)) + 5, smooth, line, color=colour, label=name)
 left.axhline(GUESS, color=wb.GREY, linestyle=":", linewidth=1.5, label=f"guessing, ln {WORDS - 3}")
-left.set(xlabel="step", ylabel="loss, nats a hidden word", ylim=(0, None), title=f"Learning to copy at rate {RATE:g}")
+left.set(xlabel="step", ylabel="loss at the hidden word", ylim=(0, None), title=f"Learning to copy at rate {RATE:g}")
 left.legend(loc="lower left")
 for name, colour, marker in (("post-LN", wb.ORANGE, "o-"), ("pre-LN", wb.BLUE, "s-")):
     right.plot(range(LAYERS), np.array(fresh[name]) / fresh[name][0], marker, color=colour, label=name)

@@ -370,7 +370,8 @@ assert 0.85 < ratio / enlarged(1) < 1.02, "a little less than the formula: where
 # it is a factor on the learning rate, largest at the start.
 #
 # Why then did the reference do well without? Its learning rate is small (1e-4), and it takes 10,000 steps to rise to that value
-# (*Devlin et al. 2018, appendix A.2*). At step 10,000 the factor is 1 to four digits. Short fine-tuning runs have no such time.
+# (*Devlin et al. 2018, appendix A.2*). At step 10,000 the factor is 1 to four digits. Shorter runs have no such time:
+# **fine-tuning** (微调), for one, which trains a trained model a little further, on a task of its own.
 
 # %%
 if not wb.QUICK:
