@@ -6,7 +6,6 @@ bfloat16, which the writers do not have, becomes float32. Names become those of 
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from minibert.files import write_atomically
 from minibert.pretrained import formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
+from minibert.sentence_vectors import read_json
 
 #: Format -> (name of the file, its writer).
 FORMATS = {
@@ -69,8 +69,7 @@ def _cast(path: Path, name: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _beside(folder: Path) -> list[str]:
     """Small files of sentence encoders that belong to the model, as far as they are there."""
     found = [name for name in _BESIDE if (folder / name).is_file()]
-    modules = json.loads((folder / found[0]).read_text(encoding="utf-8")) if "modules.json" in found else []
-    for module in modules if isinstance(modules, list) else []:
+    for module in read_json(folder / "modules.json", list) or []:
         name = Path(str(module.get("path", ""))).name if isinstance(module, dict) else ""
         if name and (folder / name / "config.json").is_file():
             found.append(f"{name}/config.json")

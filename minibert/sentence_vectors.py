@@ -58,7 +58,7 @@ class Pooling(NamedTuple):
         if folder is None:
             return cls()
         folder = Path(folder)
-        modules = _json(folder / "modules.json", list)
+        modules = read_json(folder / "modules.json", list)
         if modules is None:
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
@@ -71,7 +71,7 @@ class Pooling(NamedTuple):
             elif kind != "Transformer":
                 raise ValueError(f"{folder / 'modules.json'}: after the encoder comes a module of type {kind}, which is not done "
                                  "here; the vectors would be others. Say yourself how to make them (pooling)")
-        settings = _json(folder / "sentence_bert_config.json", dict) or {}
+        settings = read_json(folder / "sentence_bert_config.json", dict) or {}
         limit = settings.get("max_seq_length")
         return pooling._replace(max_length=limit if isinstance(limit, int) and limit > 2 else None,
                                 lower_case=settings.get("do_lower_case") is True)
@@ -79,7 +79,7 @@ class Pooling(NamedTuple):
 
 def _kind(folder: Path, name: str) -> str:
     path = folder / Path(name).name / "config.json"
-    values = _json(path, dict) or {}
+    values = read_json(path, dict) or {}
     modes = [key for key, value in values.items() if key.startswith("pooling_mode_") and value is True]
     if isinstance(values.get("pooling_mode"), str):  # the way newer versions write it
         modes = [values["pooling_mode"]]
@@ -90,7 +90,7 @@ def _kind(folder: Path, name: str) -> str:
     return kinds[0]
 
 
-def _json(path: Path, kind: type) -> Any:
+def read_json(path: Path, kind: type) -> Any:
     """The contents of a file, None where there is none; ValueError for what is no JSON of that kind."""
     if not path.is_file():
         return None

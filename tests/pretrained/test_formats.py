@@ -47,7 +47,7 @@ def test_names_go_to_tensorflow_and_back(model):
     for name in [*names, "classifier.weight", "classifier.bias", "qa_outputs.weight", "qa_outputs.bias"]:
         assert canonical(tensorflow_name(name)) == name
         assert canonical(f"module.{name}") == name
-    assert tensorflow_name("bert.encoder.layer.11.attention.self.query.weight") == "bert/encoder/layer_11/attention/self/query/kernel"
+    assert tensorflow_name("bert.encoder.layer.11.output.dense.weight") == "bert/encoder/layer_11/output/dense/kernel"
     assert tensorflow_name("bert.embeddings.word_embeddings.weight") == "bert/embeddings/word_embeddings"
     assert tensorflow_name("cls.predictions.transform.LayerNorm.bias") == "cls/predictions/transform/LayerNorm/beta"
     assert tensorflow_name("cls.predictions.bias") == "cls/predictions/output_bias"
@@ -344,7 +344,7 @@ def test_objects_in_an_archive_are_refused(tmp_path):
 @pytest.mark.parametrize(("index", "error", "message"), [
     ('{"weight_map": {"a": "../x.safetensors"}}', ValueError, "not the name of a file"),
     ('{"weight_map": {"a": "x.pkl"}}', ValueError, "not the name of a file"),
-    ('{"weight_map": {"a": "x.safetensors"}}', FileNotFoundError, r"has no x\.safetensors, which model\.safetensors\.index\.json"),
+    ('{"weight_map": {"a": "x.safetensors"}}', FileNotFoundError, r"has no x\.safetensors, which model\.safetensors\.index"),
     ('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', ValueError, "tensor a should be in"),
     ('{"weight_map": {}}', ValueError, "not an index of weights"), ("[]", ValueError, "not an index of weights"),
     ('{"weight_map": {"a": 1}}', ValueError, "not an index of weights"), ("{", ValueError, "not valid JSON"),
@@ -403,6 +403,7 @@ def test_numbers_that_are_none_are_pointed_out(tmp_path):
 def test_ordered_dictionaries_of_pairs_are_understood(torch_file):
     """As Python 2 wrote them."""
     x = np.ones(2, np.float32)
-    writers.torch_zip(torch_file, {}, content=Call((Name("collections OrderedDict"), ([["a", tensor("0", x)]],))), storages={"0": x})
+    content = Call((Name("collections OrderedDict"), ([["a", tensor("0", x)]],)))
+    writers.torch_zip(torch_file, {}, content=content, storages={"0": x})
     with pytorch.opened(torch_file) as reader:
         np.testing.assert_array_equal(reader["a"], x)

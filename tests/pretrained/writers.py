@@ -137,7 +137,7 @@ def block(entries, restart=16):
 
 
 def snappy(data):
-    """Compressed a little: literals of up to 60 bytes, and a copy wherever the 8 bytes that follow came less than 64 kB before."""
+    """Compressed a little: literals of up to 60 bytes, and copies of 8 bytes that came less than 64 kB before."""
     out, at, literal = bytearray(varint(len(data))), 0, bytearray()
 
     def flush():

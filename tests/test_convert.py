@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+
+import minibert
+from minibert import pretrained
+from minibert.cli import main
+from minibert.convert import FORMATS, convert
+from minibert.pretrained import formats
+from tests import tiny_model
+from tests.pretrained import examples, writers
+from tests.pretrained.test_formats import BY_TENSORFLOW
+
+
+@pytest.mark.parametrize("source", examples.PROTECTED)
+@pytest.mark.parametrize("target", FORMATS)
+def test_from_every_format_to_every_other_and_back(tmp_path, source, target):
+    model = examples.tiny()
+    examples.write(tmp_path / "a", source, model)
+    convert(tmp_path / "a", tmp_path / "b", target)
+    assert formats.find(tmp_path / "b").name == FORMATS[target][0]
+    loaded = pretrained.load(tmp_path / "b")
+    np.testing.assert_array_equal(loaded.parameters.flat, model[1].flat)
+    assert loaded.notes == []
+    assert loaded.tokenizer.vocab == model[2].vocab
+    convert(tmp_path / "b", tmp_path / "c")
+    examples.write(tmp_path / "d", "safetensors", model)
+    assert (tmp_path / "c" / "model.safetensors").read_bytes() == (tmp_path / "d" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_types_stay_unless_another_is_asked_for(tmp_path, dtype):
+    config, parameters, tokenizer = tiny_model.make()
+    pretrained.save(tmp_path / "a", config, parameters.astype(np.float64), tokenizer, dtype)
+    convert(tmp_path / "a", tmp_path / "b", "npz")
+    convert(tmp_path / "b", tmp_path / "c")
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
+    convert(tmp_path / "a", tmp_path / "d", "safetensors", "float64")
+    with formats.opened(tmp_path / "d" / "model.safetensors") as reader:
+        assert set(reader.dtypes.values()) == {"float64"}
+
+
+def test_nothing_is_made_up_and_nothing_lost(tmp_path):
+    config, parameters, tokenizer = examples.tiny()
+    arrays = {name.removeprefix("bert."): x for name, x in parameters.items() if name.startswith("bert.")}
+    arrays |= {"classifier.weight": np.ones((3, 4), np.float32), "classifier.bias": np.zeros(3, np.float32)}
+    examples.write(tmp_path / "a", "torch_zip", (config, parameters, tokenizer))
+    writers.torch_zip(tmp_path / "a" / "pytorch_model.bin", arrays)
+    (tmp_path / "a" / "1_Pooling").mkdir()
+    (tmp_path / "a" / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (tmp_path / "a" / "modules.json").write_text(json.dumps([{"type": "x.Transformer", "path": ""},
+                                                             {"type": "x.Pooling", "path": "1_Pooling"}]))
+    convert(tmp_path / "a", tmp_path / "b", "npz")
+    with np.load(tmp_path / "b" / "bert_model.npz") as theirs:
+        assert not any("predictions" in name for name in theirs)
+        np.testing.assert_array_equal(theirs["output_weights"], arrays["classifier.weight"])
+    convert(tmp_path / "b", tmp_path / "c")
+    with formats.opened(tmp_path / "c" / "model.safetensors") as reader:
+        assert {name.removeprefix("bert.") for name in reader.shapes} == arrays.keys()
+        np.testing.assert_array_equal(reader["classifier.weight"], arrays["classifier.weight"])
+    bert = minibert.load(tmp_path / "c", "cpu")
+    assert bert.pooling().kind == "cls"
+    with pytest.raises(ValueError, match=r"has no masked-word head \(cls\.predictions\.bias"):
+        bert.fill_mask("the [MASK]")
+    bert.save(tmp_path / "d")  # what was never trained is not passed off as trained
+    assert pretrained.load(tmp_path / "d").initialised == bert.initialised
+
+
+def test_what_tensorflow_wrote_becomes_a_folder(tmp_path, capsys):
+    assert main(["convert", str(BY_TENSORFLOW), str(tmp_path / "new")]) == 0
+    assert "bert_model.ckpt.index (TensorFlow checkpoint, float32) -> " in capsys.readouterr().out
+    new, old = pretrained.load(tmp_path / "new"), pretrained.load(BY_TENSORFLOW)
+    np.testing.assert_array_equal(new.parameters.flat, old.parameters.flat)
+    assert main(["fill-mask", "--model", str(BY_TENSORFLOW), "the [MASK]"]) == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 5
+
+
+def test_refusals(tmp_path, capsys):
+    examples.write(tmp_path / "a", "safetensors")
+    pretrained.save(tmp_path / "other", *tiny_model.make())
+    before = (tmp_path / "other" / "model.safetensors").read_bytes()
+    for arguments, message in ([["a", "other"], "holds a model of other sizes"], [["a", "a"], "is the source itself"],
+                               [["nowhere", "b"], "no such folder"]):
+        assert main(["convert", *(str(tmp_path / name) for name in arguments)]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() == before
+    with pytest.raises(ValueError, match="format must be one of safetensors, npz, got 'h5'"):
+        convert(tmp_path / "a", tmp_path / "b", "h5")
+    config, parameters, tokenizer = examples.tiny()
+    parameters.flat[3] = 1e6
+    examples.write(tmp_path / "large", "safetensors", (config, parameters, tokenizer))
+    with pytest.raises(ValueError, match=r"has a number of size 1e\+06, too large for float16"):
+        convert(tmp_path / "large", tmp_path / "b", dtype="float16")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("kind", examples.PROTECTED)
+def test_info_describes_every_format(tmp_path, kind, capsys):
+    files = examples.write(tmp_path, kind)
+    assert main(["info", str(tmp_path), "--length", "8"]) == 0
+    out = capsys.readouterr().out
+    assert f"Weights    {formats.find(tmp_path).name}" in out
+    assert "numbers of float32 in 30 tensors" in out
+    assert "pooler: yes; masked words: yes; next sentence: yes" in out
+    assert "uncased, accents removed, 62 tokens, at most 8 a text" in out
+    files[0].write_bytes(files[0].read_bytes()[:-1] if kind != "sharded" else b"")
+    assert main(["info", str(tmp_path), "--length", "8"]) == 2
+    assert files[0].name in capsys.readouterr().err
+
+
+def test_info_says_what_is_missing_and_what_is_of_another_family(tmp_path, capsys):
+    examples.write(tmp_path, "safetensors")
+    (tmp_path / "vocab.txt").unlink()
+    assert main(["info", str(tmp_path), "--length", "8"]) == 0
+    assert "there is no vocab.txt" in capsys.readouterr().out
+    (tmp_path / "model.safetensors").unlink()
+    assert main(["info", str(tmp_path), "--length", "8"]) == 0
+    assert "No weights in this folder" in capsys.readouterr().out
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
+    assert main(["info", str(tmp_path)]) == 2
+    assert "byte-level BPE" in capsys.readouterr().err
