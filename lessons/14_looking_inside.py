@@ -133,8 +133,8 @@ wb.save(picture, "14_maps")
 # ## Scores on held-out text
 #
 # One sentence proves nothing. We take all held-out documents, split off as in training (`corpora.split`, the same seed), with the
-# same hidden words. The bundled model learned from the text of Python 3.11. On another Python the documents differ, and some of
-# these may have been in its training text; what heads look at hardly depends on it.
+# same hidden words. The bundled model learned from the text of Python 3.11. On another Python the split is another one, most of
+# these documents have been in its training text, and the losses come out lower. What heads look at hardly depends on it.
 
 # %%
 corpus = corpora.read("python-docs")
@@ -267,7 +267,7 @@ if not wb.QUICK:
 # - Heads 0.0 and 1.0 look unremarkable on the map. But the sentence pairs depend on 1.0: to compare two sentences, one must
 #   read broadly.
 #
-# What does it do to an answer? Softmax over the logits gives each word of the vocabulary its **probability** (概率).
+# What does it do to an answer? Softmax over the logits gives each word of the vocabulary its probability, as in lesson 1.
 
 # %%
 def guesses(text, gates, top=3):
@@ -376,10 +376,11 @@ def backward(dloss, cache, tree, g):
 
 names = [f"bert.encoder.layer.{i}.attention.self" for i in range(L)]
 biases = {f"{name}.key.bias": f"{name}.query.bias" for name in names}  # zero, against that of the query bias: lesson 8
-result = check(Pair(forward, backward), {"head_mask": np.ones((L, A))}, exact.parameters.tree, analytic=False, directions=1,
-               zero=biases, name="the bundled model")
-print(f"{len(result.shapes)} arrays; head mask: error {result.errors['central']['head_mask']:.0e}, "
-      f"worst of all: {result.worst('central'):.0e}")
+result = check(Pair(forward, backward), {"head_mask": np.ones((L, A))}, exact.parameters.tree, directions=1, zero=biases,
+               tolerance={"central": 1e-5, "complex": 1e-9}, name="the bundled model")  # one direction may be nearly flat
+for method, errors in result.errors.items():
+    print(f"{method:8} {len(errors)} arrays; error of the head mask {errors['head_mask']:.0e}, "
+          f"worst of all {max(errors.values()):.0e}")
 assert result.ok, "the gradient of the gates, and of everything else, is what the numbers say"
 
 # %% [markdown]
