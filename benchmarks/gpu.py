@@ -2,8 +2,8 @@
 
 First the card is measured: how fast it copies, and how fast it multiplies matrices in each precision. Then every fused kernel at
 the sizes of a model, beside the readable pair it stands for: its share of the copy bandwidth counts each array once, which no
-kernel can do without. Then whole training steps: minibert with all kernels, with readable layers only and (``--ablate``) with each
-kernel taken away; PyTorch tuned by hand (fused qkv, SDPA, head on masked positions, fused AdamW, autocast), eager and compiled;
+kernel can do without. Then whole training steps: minibert with all kernels, with readable layers only and (``--ablate``) without
+each kernel in turn; PyTorch tuned by hand (fused qkv, SDPA, head on masked positions, fused AdamW, autocast), eager and compiled;
 and (``--numpy``) NumPy on the CPU.
 
 Without a device the command says so and ends with status 2.

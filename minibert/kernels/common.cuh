@@ -37,7 +37,12 @@ __device__ inline void store(T* p, const float* v) {
     Pack<T, N> pack;
 #pragma unroll
     for (int i = 0; i < N; ++i) narrow(pack.at[i], v[i]);
-    *reinterpret_cast<Pack<T, N>*>(p) = pack;
+    if constexpr (sizeof(pack) % 16 == 0) {  // said outright: the compiler sometimes takes a plain assignment apart
+#pragma unroll
+        for (int i = 0; i < sizeof(pack) / 16; ++i) __stcg(reinterpret_cast<uint4*>(p) + i, reinterpret_cast<const uint4*>(&pack)[i]);
+    } else {
+        *reinterpret_cast<Pack<T, N>*>(p) = pack;
+    }
 }
 
 // Every lane gets the sum, or the maximum, of all 32. The order is fixed.

@@ -205,6 +205,15 @@ T atomicAdd(T* address, T value) {
     return old;
 }
 
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+
+template <typename T>
+void __stcg(T* address, T value) {
+    *address = value;
+}
+
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }

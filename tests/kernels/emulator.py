@@ -27,7 +27,7 @@ from tests.device import DeviceArray
 
 HERE = Path(__file__).parent
 PROCESSORS = 2
-FLAGS = ("-x", "c++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", f"-I{HERE}")
+FLAGS = ("-x", "c++", "-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing", f"-I{HERE}")
 
 launched: list[str] = []  # names of kernels, in order
 
