@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from minibert.api import Bert
 
 POOLINGS = ("mean", "cls", "max")
-BATCH_TOKENS = 1024  # of one batch on the CPU: what stays in a core's cache
+BATCH_TOKENS = 512  # of one batch on the CPU: what stays in a core's cache
 BATCH_TOKENS_GPU = 32768
 
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
