@@ -2,8 +2,10 @@
 # # 4. Backpropagation without a framework
 #
 # **You will do**: find the gradient of a small network by hand, with loops, with matrix products, and by measuring it.
+#
 # **You will learn**: what a forward and a backward pass hand to each other, why gradients are added with `+=`, how a gradient is
 # checked, and why a falling loss checks nothing.
+#
 # **You need**: lesson 1 (parameters, shapes), the derivative, the matrix product. Time: about 45 minutes to read; runs in a few
 # seconds.
 

@@ -2,8 +2,10 @@
 # # 6. Layer norm
 #
 # **You will do**: normalise four numbers by hand, derive the gradient path by path, and break a variance with ordinary numbers.
+#
 # **You will learn**: what layer normalisation forgets on purpose, why its gradient is a projection, why float32 wants the
 # variance in two passes, and what happens to gradients in a deep stack without it.
+#
 # **You need**: lesson 4 (chain rule, gradient check). Time: about 40 minutes to read; runs in about 10 s.
 
 # %%

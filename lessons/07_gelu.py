@@ -2,8 +2,10 @@
 # # 7. GELU
 #
 # **You will do**: compute BERT's bend for five numbers, measure how far apart its two forms are, and mix them up on purpose.
+#
 # **You will learn**: why a network needs a bend, what GELU means, where its odd constants come from, and why a gradient must
 # belong to the form that ran.
+#
 # **You need**: lesson 4 (gradient check, complex step). Time: about 30 minutes to read; runs in a few seconds.
 
 # %%

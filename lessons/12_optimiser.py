@@ -2,8 +2,10 @@
 # # 12. The optimiser
 #
 # **You will do**: write SGD, momentum, Adam and AdamW on one page, then switch their parts off one by one in a small BERT.
+#
 # **You will learn**: what each part is for, which ones matter at this size and which do not, and where BERT's reference differs
 # from the textbook.
+#
 # **You need**: lesson 4 (gradients), lesson 10 (the masked language model, which is trained here). Time: about 50 minutes to
 # read; runs in about a minute.
 

@@ -52,10 +52,17 @@ def page(book: Any, lesson: Path) -> None:
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import ExecutePreprocessor
 
+    run = ExecutePreprocessor(timeout=None, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
+    where = {"metadata": {"path": str(lesson.parent)}}
     try:
-        ExecutePreprocessor(timeout=None, kernel_name="python3").preprocess(book, {"metadata": {"path": str(lesson.parent)}})
+        try:
+            run.preprocess(book, where)
+        except RuntimeError:  # the kernel did not answer: somebody may have taken its port meanwhile
+            run.preprocess(book, where)
     except CellExecutionError as error:
         raise ValueError(f"{lesson.name}: a cell fails\n{error}") from None
+    except RuntimeError as error:
+        raise ValueError(f"{lesson.name}: {error}; try again in another folder, or make its page alone with --only") from None
     text, _ = HTMLExporter().from_notebook_node(book)
     lesson.with_suffix(".html").write_text(text, encoding="utf-8")
 
