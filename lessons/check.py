@@ -113,7 +113,9 @@ def grade(number: int, answers: ModuleType) -> list[tuple[Exercise, str]]:
             except Wrong as error:
                 verdicts.append((item, str(error)))
             except (Exception, SystemExit) as error:
-                verdicts.append((item, f"{type(error).__name__}: {error} ({_place(error, answers.__file__)})"))
+                place, what = _place(error, answers.__file__), f"{type(error).__name__}: {error}"
+                verdicts.append((item, f"{what} ({place})" if place else
+                                 f"what it gives is of another kind than the question asks for ({what})"))
     return verdicts
 
 
@@ -127,10 +129,9 @@ def _is_stub(item: Exercise, answer: Any) -> bool:
 
 
 def _place(error: BaseException, file: str | None) -> str:
-    """The last line of the reader's own file on the way to the error, or of any file where the way led through none."""
+    """The last line of the reader's own file on the way to the error; empty where the way led through none."""
     frames = traceback.extract_tb(error.__traceback__)
-    last = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
-    return f"{Path(last.filename).name}, line {last.lineno}"
+    return next((f"{Path(frame.filename).name}, line {frame.lineno}" for frame in reversed(frames) if frame.filename == file), "")
 
 
 def read(path: Path) -> ModuleType:
@@ -146,8 +147,8 @@ def read(path: Path) -> ModuleType:
     except SyntaxError as error:  # names its line itself
         raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from None
     except (Exception, SystemExit) as error:
-        where = _place(error, str(path))
-        raise ValueError(f"{path} does not run: {type(error).__name__}: {error} ({where})") from None
+        place = _place(error, spec.origin)
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}" + (f" ({place})" if place else "")) from None
     return module
 
 

@@ -106,6 +106,8 @@ def even_length(answer: float) -> None:
     weights = sum(int(np.prod(shape)) for name, shape in bert.shapes(base).items() if ".layer.0." in name and len(shape) == 2)
     if not isinstance(answer, (int, float, np.number)):
         raise Wrong(f"expected a number, got {type(answer).__name__}")
+    if not answer > 0:
+        raise Wrong(f"expected a number of tokens, got {answer}")
     linear, square = answer * weights, 2 * answer**2 * base.hidden_size
     if not np.isclose(linear, square, rtol=1e-6):
         raise Wrong(f"at T = {answer} the part with T takes {linear:,.0f} multiply-adds, the part with T squared {square:,.0f}: "

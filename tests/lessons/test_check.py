@@ -85,6 +85,16 @@ def test_an_error_names_the_line_of_the_readers_own_file(graded):
     assert "(answers.py, line 3)" in out
 
 
+def test_an_error_of_the_judge_is_no_fault_of_a_line_of_the_reader(graded, monkeypatch):
+    def judge(answer):
+        len(answer(3))
+
+    item = check.exercises(99)[0]
+    monkeypatch.setattr(sys.modules["lessons.exercises.lesson99"].double, "exercise", item._replace(judge=judge))
+    _, out, _ = graded("def double(x): return x\n")
+    assert "double: what it gives is of another kind than the question asks for (TypeError: object of type 'int'" in out
+
+
 def test_leaving_the_program_is_an_error_like_any_other(graded):
     status, out, _ = graded("import sys\ndef double(x): sys.exit(0)\nanswer = 42\n")
     assert status == 1
