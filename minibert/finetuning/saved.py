@@ -21,9 +21,9 @@ from minibert.files import write_atomically
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS, name_of, of_architecture
 from minibert.model import finetuned
-from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import CONFIG, WEIGHTS, tensors
-from minibert.pretrained.names import canonical
+from minibert.parameters import Parameters, initialise
+from minibert.pretrained import CONFIG, WEIGHTS
+from minibert.pretrained.families import config_path
 from minibert.text import Tokenizer
 
 READING = "finetuning.json"
@@ -59,7 +59,9 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
-    notes = [note for note in loaded.notes if "bert.pooler" in note and task.KIND in ("sequence", "choice")]
+    notes = []
+    if "bert.pooler.dense.weight" in loaded.initialised and task.KIND in ("sequence", "choice"):
+        notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
 
 
@@ -90,55 +92,31 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected one that minibert finetune wrote")
-    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if absent:
-        raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; expected a folder that minibert finetune wrote")
-    config = BertConfig.load(folder / CONFIG)
+    config = pretrained.read_config(config_path(folder))
     reading = _reading(folder / READING)
     name = task or reading.pop("task", None) or of_architecture(config.unknown.get("architectures"))
     if name == "classify" and task is None and config.unknown.get("problem_type") == "regression":
         name = "regress"
     module = TASKS[name]
-    tokenizer = Tokenizer.load(folder)
-    with tensors.opened(folder / WEIGHTS) as reader:
-        found = {canonical(stored): stored for stored in reader.shapes}
-        labels = reading.pop("labels", None) or _labels(module, config, reader.shapes, found, folder)
-        layout = finetuned.layout(config, module.KIND, len(labels))
-        _check(folder, layout, {ours: reader.shapes[stored] for ours, stored in found.items()})
-        parameters = Parameters.zeros(layout, np, dtype if xp is np else np.float32)
-        for ours, view in parameters.items():
-            view[...] = reader[found[ours]]
-    if xp is not np:
-        parameters = parameters.to(xp).astype(dtype)
-    limit = min(config.max_position_embeddings, tokenizer.max_length)
+    labels = reading.pop("labels", None) or _labels(module, config, folder)
+    loaded = pretrained.load(folder, xp, dtype, finetuned.layout(config, module.KIND, len(labels)))
+    if absent := sorted(loaded.initialised):
+        raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
+                         f"minibert finetune {name} --model {folder} …")
+    limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
     settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
-    return Model(module, config, parameters, tokenizer, labels, settings, [])
+    return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, loaded.notes)
 
 
-def _check(folder: Path, layout: Layout, shapes: dict[str, tuple[int, ...]]) -> None:
-    """ValueError where a tensor is missing or has another shape."""
-    head = [name for name in layout.slots if name.startswith(("classifier.", "qa_outputs."))]
-    if absent := [name for name in head if name not in shapes]:
-        raise ValueError(f"{folder / WEIGHTS} has no {' and no '.join(absent)}: this model has no head for the task yet; "
-                         "train one with: minibert finetune TASK --model …")
-    wrong = [f"  {name}: expected shape {slot.shape}, found {shapes.get(name, 'none')}" for name, slot in layout.slots.items()
-             if shapes.get(name) != slot.shape]
-    if wrong:
-        raise ValueError("\n".join([f"{folder / WEIGHTS} does not fit {CONFIG}:", *wrong]))
-
-
-def _labels(task: ModuleType, config: BertConfig, shapes: dict[str, tuple[int, ...]], found: dict[str, str],
-            folder: Path) -> list[str]:
-    """The names of the outputs of a model that transformers saved."""
+def _labels(task: ModuleType, config: BertConfig, folder: Path) -> list[str]:
+    """The names of the outputs of a model that transformers saved; where it names none there are two, its default."""
     if task.KIND in ("span", "choice"):
         return ["answer"]
-    names = config.unknown.get("id2label") or {}
-    shape = shapes.get(found.get("classifier.weight", ""), (0,))
+    names = config.unknown.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
-        labels = [str(names[str(i)]) for i in range(len(names))] or [f"LABEL_{i}" for i in range(shape[0])]
-    except KeyError as error:
-        raise ValueError(f"{folder / CONFIG}: id2label must name the classes 0 to {len(names) - 1}, {error} is missing") from None
-    return labels
+        return [str(names[str(i)]) for i in range(len(names))]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG}: id2label must name the classes 0 to {len(names) - 1}; {error} is missing") from None
 
 
 def _reading(path: Path) -> dict[str, Any]:
