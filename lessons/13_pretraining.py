@@ -8,7 +8,7 @@
 # must be kept aside, and what has to be saved.
 #
 # **You need** lesson 8 (attention), 10 (hidden words) and 12 (the optimiser).
-# Time: about 50 minutes to read; runs in about 110 s, with `--quick` in about 12 s.
+# Time: about 50 minutes to read; runs in about 70 s, with `--quick` in about 12 s.
 
 # %%
 import tempfile
@@ -245,7 +245,7 @@ assert np.array_equal(ours.parameters.flat, theirs.parameters.flat), "our loop i
 
 # %%
 STEPS = wb.choose(1200, 20)
-SHORT = 0.5  # <- the knob
+SHORT = 0.75  # <- the knob
 
 
 def looks_at_neighbours(parameters):
@@ -292,6 +292,7 @@ wb.table(["step", "16 first: held-out", "looks at neighbours", "64 only: held-ou
 wb.table(["", "held-out, 16 tokens", "perplexity", "held-out, 64 tokens", "right, 64 tokens"],
          [(name, float(s.mlm_loss), float(np.exp(s.mlm_loss)), float(l.mlm_loss), f"{l.mlm_accuracy:.1%}")
           for name, (s, l) in results.items()])
+print(f"64 only, at the end: training loss {slow_curve[-1, 1]:.2f}, on held-out text, all behind [MASK], {slow_curve[-1, 2]:.2f}")
 assert len(quick_curve) == len(slow_curve) == 20
 assert (quick_curve[:, 3] >= 0).all()
 assert (quick_curve[:, 3] <= 1).all()
@@ -299,20 +300,21 @@ assert (quick_curve[:, 3] <= 1).all()
 # %%
 if not wb.QUICK:
     quick, slow = (float(r[1].mlm_loss) for r in results.values())
-    assert quick_curve[-1, 2] < floor - 0.6, "short runs first: off the plateau"
-    assert slow_curve[-1, 2] > floor - 0.45, "64 tokens all along: still on it"
-    assert quick < slow - 0.3, "also where both are asked about long text"
+    assert quick_curve[-1, 2] < floor - 0.5, "short runs first: off the plateau"
+    assert slow_curve[-1, 1] < slow_curve[-1, 2] - 0.2, "words that are left in sight are easy: lower in training"
+    assert slow_curve[-1, 2] > floor - 0.3, "64 tokens all along: still on it"
+    assert quick < slow - 0.15, "also where both are asked about long text"
     assert quick_curve[-1, 3] > 0.5 > 0.3 > slow_curve[-1, 3], "one has a head for neighbours, the other has not"
     forms = next(row[0] for row in quick_curve if row[3] > 0.4)
-    leaves = next(row[0] for row in quick_curve if row[2] < floor - 0.6)
+    leaves = next(row[0] for row in quick_curve if row[2] < floor - 0.4)
     print(f"the head for neighbours has formed at step {forms:.0f}, the loss is well below the floor at step {leaves:.0f}")
     assert forms <= leaves, "first it looks, then it knows"
 
 # %% [markdown]
-# The model that stayed is no worse a model. It has not found the first thing to look at. Given more steps it does too: the
-# break comes late and suddenly. That is why "the loss is stuck" is no reason to change the code, once one batch has been
-# overfitted. (Its plateau lies a little below "by frequency alone": the first and the last word of a sentence are easier to
-# guess, and positions need no reading.)
+# The model that stayed is no worse a model. It has not found the first thing to look at. Given more steps it may; in this
+# budget it did not. That is why "the loss is stuck" is no reason to change the code, once one batch has been
+# overfitted. (The *training* loss of the plateau lies below the floor: one hidden word in ten is left in sight, lesson 10,
+# and copying needs no context. That is why we ask with [MASK] only.)
 #
 # ## Held-out loss, and what it is for
 #
@@ -320,17 +322,17 @@ if not wb.QUICK:
 # sentence only a few times. So now a model gets very little text, again and again:
 
 # %%
-few = train_ids[:40]
+few = train_ids[:15]
 with Workers() as workers:
     little = batches.Stream(few, tokenizer, max_length=16, batch_size=64, seed=0, next_sentence=False)
     engine, position, overfit = Engine(config, pretraining.initial_parameters(config), workers), (0, 0), []
-    total = wb.choose(400, 20)
-    for step in range(0, total, total // 10):
-        position, losses = train(engine, little, total // 10, step, position, total)
-        overfit.append((step + total // 10, float(np.mean(losses)), float(engine.evaluate(short_text).mlm_loss)))
+    total = wb.choose(250, 25)
+    for step in range(0, total, total // 25):
+        position, losses = train(engine, little, total // 25, step, position, total)
+        overfit.append((step + total // 25, float(np.mean(losses)), float(engine.evaluate(short_text).mlm_loss)))
 print(f"{len(few)} documents, {sum(len(s) for d in few for s in d):,} tokens of text, {position[0]} epochs")
 overfit = np.array(overfit)
-wb.table(["step", "training loss", "held-out loss"], [(int(n), float(a), float(b)) for n, a, b in overfit])
+wb.table(["step", "training loss", "held-out loss"], [(int(n), float(a), float(b)) for n, a, b in overfit[::3]])
 best = int(overfit[:, 2].argmin())
 print(f"held-out loss is best at step {overfit[best, 0]:.0f}; to stop there is called early stopping")
 if not wb.QUICK:
@@ -381,9 +383,10 @@ for name, curve, colour in (("16 tokens first", quick_curve, wb.BLUE), ("64 toke
     left.plot(curve[:, 0], curve[:, 2], color=colour, label=name)
     right.plot(curve[:, 0], 100 * curve[:, 3], color=colour, label=name)
 left.axhline(floor, color=wb.GREY, linestyle="--", linewidth=1.5)
-left.text(STEPS, floor + 0.02, "by frequency alone", ha="right", va="bottom", color=wb.GREY, fontsize=13)
+left.text(STEPS, floor - 0.02, "by frequency alone", ha="right", va="top", color=wb.GREY, fontsize=13)
 right.axhline(100 * 2 / 16, color=wb.GREY, linestyle="--", linewidth=1.5)
-right.text(STEPS, 100 * 2 / 16 + 1, "attention spread evenly", ha="right", va="bottom", color=wb.GREY, fontsize=13)
+right.text(STEPS, 100 * 2 / 16 - 1, "attention spread evenly", ha="right", va="top", color=wb.GREY, fontsize=13)
+right.text(0.02 * STEPS, 98, "blue: 16 tokens at a time", va="top", color=wb.BLUE, fontsize=13)
 for axes in (left, right):
     axes.axvspan(0, SHORT * STEPS, color=wb.BLUE, alpha=0.08, linewidth=0)
     axes.set(xlabel="step", xlim=(0, STEPS))
@@ -393,7 +396,7 @@ left.legend(frameon=False, loc="lower left")
 wb.save(picture, "13_plateau")
 
 # %%
-picture = wb.figure(14, 5.8, "Reading learning curves")
+picture = wb.figure(14, 5.8, "A jump with a known cause, and a held-out curve that rises: overfitting")
 left, right = picture.subplots(1, 2, width_ratios=(1.5, 1))
 left.plot(steps, losses, color=wb.BLUE, linewidth=1.6, label="training")
 left.plot([row.step for row in seen], [row.held_out_mlm_loss for row in seen], color=wb.ORANGE, marker="o", label="held out")
@@ -407,7 +410,7 @@ left.set(xlabel="step", ylabel="loss (nats)", title="Much text: the bundled mode
 left.legend(frameon=False)
 right.plot(overfit[:, 0], overfit[:, 1], color=wb.BLUE, marker="o", label="training")
 right.plot(overfit[:, 0], overfit[:, 2], color=wb.ORANGE, marker="o", label="held out")
-right.set(xlabel="step", title="Little text: overfitting")
+right.set(xlabel="step", title="Little text: learned by heart")
 wb.save(picture, "13_curves")
 
 # %% [markdown]
@@ -429,7 +432,7 @@ if not wb.QUICK:
     asked = ("return the [MASK] of the file.", "this method is [MASK] by the parser.", "a list [MASK] strings.",
              "if the [MASK] is not found, an error is raised.")
     first = {name: [model.fill_mask(question, top=1)[0][0] for question in asked] for name, model in models.items()}
-    assert len(set(first["16 first"])) >= 2, "other questions, other answers"
+    assert len(set(first["64 only"])) < len(set(first["16 first"])), "one of them heeds the question"
 
 # %% [markdown]
 # The model of the plateau answers by frequency: much the same words for every question. That is what "reads nothing" looks
@@ -489,9 +492,10 @@ assert 12 <= size / len(straight.parameters) < 13
 #
 # ## One knob to turn
 #
-# `SHORT`, in the cell that ends in `# <- the knob`: the share of steps on runs of 16 tokens. With 0 both models are the same
-# and stay. Expect a break at 0.3 as well, since the head for neighbours forms early; with 1 the best held-out loss at 16
-# tokens, and a very bad one at 64, for positions 16 to 63 were never trained. The last assert then fails: rightly so.
+# `SHORT`, in the cell that ends in `# <- the knob`: the share of steps on runs of 16 tokens. With 0 both models are the same,
+# and both stay. At 0.3 the head for neighbours has only begun to form when the sequences grow: does it survive? With 1 expect
+# the best held-out loss at 16 tokens, and a bad one at 64, for positions 16 to 63 were never trained. Some of the asserts then
+# fail: rightly so.
 #
 # ## Exercises
 #
