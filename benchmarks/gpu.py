@@ -32,7 +32,8 @@ from minibert.layers.dropout import Key
 from minibert.model import pretraining
 from minibert.training import adamw
 from minibert.training.engine import Engine
-from minibert.training.precision import PRECISIONS, dtype_of
+from minibert.training.options import PRECISIONS
+from minibert.training.precision import dtype_of
 from minibert.training.workers import Workers
 
 BATCH = {"tiny": 256, "mini": 256, "base": 128}  # sequences of 128 tokens

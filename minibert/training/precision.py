@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import Array
-
-PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+from minibert.training.options import PRECISIONS
 
 
 def dtype_of(precision: str, xp: Any) -> np.dtype:
