@@ -118,3 +118,21 @@ def test_a_device_that_is_interrupted_looks_before_it_saves(train, tmp_path, mon
     state = checkpoint.load(tmp_path / "run")
     assert state.progress.step == 6
     assert np.isfinite(state.parameters.flat).all()
+
+
+def test_a_run_in_float16_goes_on_as_if_it_had_never_stopped(train, resume, tmp_path, monkeypatch):
+    """The scale of the loss, and what it counts, are part of the state; the masters stay float32."""
+    choose = backend.choose
+    monkeypatch.setattr(backend, "choose", lambda where: (device.xp, "a stand-in") if where == "gpu" else choose(where))
+    assert train(tmp_path / "whole", "--device", "gpu", "--precision", "float16") == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 8)
+        assert train(tmp_path / "parts", "--device", "gpu", "--precision", "float16") == 130
+    assert resume(tmp_path / "parts", "--device", "gpu") == 0
+    ours, theirs = (checkpoint.load(tmp_path / name) for name in ("parts", "whole"))
+    np.testing.assert_array_equal(ours.parameters.flat, theirs.parameters.flat)
+    assert ours.parameters.flat.dtype == np.float32
+    assert ours.progress.loss_scale == theirs.progress.loss_scale
+    scale, good, skipped = ours.progress.loss_scale
+    assert good + skipped >= ours.progress.total - 1
+    assert scale > 1
