@@ -28,7 +28,7 @@ def test_help_needs_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("command", ["train", "fill-mask", "tokenize", "info", "embed", "search", "convert"])
+@pytest.mark.parametrize("command", ["train", "fill-mask", "tokenize", "info", "finetune", "predict", "embed", "search", "convert"])
 def test_every_help_has_an_example_and_fits_a_terminal(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as info:
@@ -44,7 +44,7 @@ def test_general_help_and_version(capsys):
         main(["--help"])
     assert info.value.code == 0
     out = capsys.readouterr().out
-    for command in ("train", "fill-mask", "tokenize", "info", "embed", "search", "convert"):
+    for command in ("train", "fill-mask", "tokenize", "info", "finetune", "predict", "embed", "search", "convert"):
         assert f"\n  {command} " in out
     with pytest.raises(SystemExit):
         main(["--version"])

@@ -89,7 +89,7 @@ examples:
       the model that comes with minibert learns to tell classes apart
   minibert finetune tag --model DIR --train train.conll --dev dev.conll --out runs/names --seeds 5
       a BERT checkpoint learns to tag words, five times: mean and spread
-  minibert finetune classify --model DIR --train train.tsv --dev dev.tsv --from-scratch --out runs/scratch
+  minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
       the same sizes with fresh weights: what was pre-training worth?
   minibert finetune --resume runs/sentiment
       go on where a run was interrupted (Ctrl-C saves it)
