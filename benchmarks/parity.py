@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,8 +55,11 @@ def compare(folder: Path, dtype: str, texts: Sequence[Any] = TEXTS) -> list[Line
     ours = minibert.load(folder, "cpu", np.dtype(dtype))
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    theirs = transformers.BertModel.from_pretrained(_readable(folder, ours), dtype=getattr(torch, dtype),
-                                                    attn_implementation="eager").eval()
+    with tempfile.TemporaryDirectory() as copy:
+        if not (folder / "model.safetensors").is_file():  # of a format that transformers does not read: what we would save
+            ours.save(copy, np.float64)
+        source = folder if (folder / "model.safetensors").is_file() else copy
+        theirs = transformers.BertModel.from_pretrained(source, dtype=getattr(torch, dtype), attn_implementation="eager").eval()
     encodings = [ours.tokenizer.encode(text) if isinstance(text, str) else ours.tokenizer.encode(*text) for text in texts]
     ids, types, mask = ours.tokenizer.batch(encodings)
     real, both = mask == 1, (mask[:, :, None] * mask[:, None, :] == 1)
@@ -95,17 +99,6 @@ def compare(folder: Path, dtype: str, texts: Sequence[Any] = TEXTS) -> list[Line
     return [line("hidden states", states), line("attention maps", maps), line("pooled vectors", [(out.pooled, numpy(
         expected.pooler_output))]), line("sentence vectors", [vectors]),
         Line("gradients of all weights", len(gradients), sum(x.size for x in gradients.values()), max(errors))]
-
-
-def _readable(folder: Path, ours: Any) -> Path:
-    """The folder itself where transformers reads its format, else what we would save."""
-    if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
-        return folder
-    import tempfile
-
-    copy = Path(tempfile.mkdtemp(prefix="minibert-parity-"))
-    ours.save(copy, np.float64)
-    return copy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
