@@ -1,0 +1,362 @@
+"""Looking inside a trained model: what it guesses, from which layer on, where it looks, and what the guess rests on.
+
+>>> import minibert; from minibert import inside
+>>> bert = minibert.load()
+>>> question = inside.ask(bert, "they are not supported.", hide=[2])        # [CLS] they [MASK] not supported . [SEP]
+>>> inside.guesses(bert, question)[0].words[0]                              # ('are', 0.52…)
+
+Every function takes a model and a question, and is a few lines around ``pretraining.forward`` and ``pretraining.backward``: every
+floating array that goes in can have its gradient, every array that comes out takes one. What comes back is on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minibert.backend import Array, get_xp, to_numpy
+from minibert.layers import layernorm, softmax
+from minibert.model import mlm_head, pretraining
+from minibert.model.pretraining import Inputs, Output
+from minibert.parameters import NOTHING
+
+if TYPE_CHECKING:
+    from minibert.api import Bert
+
+BATCH_TOKENS = 2048  # of one pass of the integral
+MEMORY = 1 << 30  # bytes of vectors that ``Neighbours`` keeps, at most
+
+
+class Question(NamedTuple):
+    """One text, or a pair, as the model reads it: T tokens, some of them hidden behind [MASK]."""
+
+    ids: np.ndarray  # (T,) with [MASK] where something is hidden
+    token_type_ids: np.ndarray  # (T,) 0 for the first text, 1 for the second
+    tokens: list[str]  # T, as they stood in the text
+    offsets: list[tuple[int, int]]  # T places in the text that the token is from; (0, 0) for the added [CLS] and [SEP]
+    added: list[bool]  # T: whether it is a [CLS] or [SEP] that the text did not have
+    masked: list[int]  # M positions that are hidden
+    truth: list[int | None]  # M ids of what stood there; None where the text itself said [MASK]
+    cut: int  # tokens that did not fit into the model and were left out
+
+
+class Guess(NamedTuple):
+    """What the model puts in the place of one [MASK]."""
+
+    position: int
+    words: list[tuple[str, float]]  # the likeliest tokens, each with its probability
+    entropy: float  # nats; e to it is over how many words the guess is spread
+    truth: str | None  # the token that is hidden there
+    probability: float | None  # of the truth
+    rank: int | None  # of the truth, from 1
+
+
+class Scores(NamedTuple):
+    """Why one head looks where it looks: ``score[q, k] = Σ_d query[q, d]·key[k, d]`` and ``weights = softmax(score)``."""
+
+    query: np.ndarray  # (T, D) already divided by √D
+    key: np.ndarray  # (T, D)
+    score: np.ndarray  # (T, T)
+    weights: np.ndarray  # (T, T)
+
+
+class Importance(NamedTuple):
+    """How the loss would change if a head were turned up a little; the head matters as much as the number is large."""
+
+    gradient: np.ndarray  # (L, A) ∂loss/∂gate
+    loss: float  # nats a hidden word: mean of −ln p(target)
+    targets: list[str]  # of each mask: its truth, or the best guess where nobody knows
+
+
+class Attribution(NamedTuple):
+    """Which tokens a guess rests on: numbers in nats, positive where the token speaks for the word.
+
+    ``integrated`` adds up to ``value − baseline`` but for ``error``: that is the completeness of integrated gradients.
+    """
+
+    position: int
+    word: str  # the guess that is explained
+    gradient_input: np.ndarray  # (T,) Σ_h ∂ln p/∂x[t, h]·x[t, h]
+    integrated: np.ndarray  # (T,)
+    value: float  # ln p(word) for the text
+    baseline: float  # ln p(word) where every token but [CLS] and [SEP] is hidden
+    error: float  # Σ integrated − (value − baseline)
+
+
+class Neighbour(NamedTuple):
+    score: float  # cosine: 1 for the same direction
+    text: str
+    start: int  # of the token in the text
+    end: int
+    token: str
+
+
+def ask(bert: Bert, text: str, pair: str | None = None, hide: Sequence[int] = ()) -> Question:
+    """A text with the tokens at the positions ``hide`` behind [MASK]; [CLS] is position 0. What is too long loses its end.
+
+    IndexError for a position that is not there.
+    """
+    tokenizer = bert.tokenizer
+    encoding = tokenizer.encode(text, pair, max_length=bert.max_length, truncate=True)
+    whole = sum(len(tokenizer.ids(part, special_tokens=True)) for part in (text, pair) if part is not None)
+    T, ids, mask = len(encoding), np.array(encoding.ids), tokenizer.vocab.mask_id
+    for position in hide:
+        if not 0 <= position < T:
+            raise IndexError(f"hide: there is no token {position}; the text has {T} tokens, from 0 to {T - 1}")
+        if encoding.special_tokens_mask[position]:
+            raise IndexError(f"hide: token {position} is {encoding.tokens[position]}, which frames the text and cannot be hidden")
+    masked = sorted({t for t in range(T) if ids[t] == mask} | {int(t) for t in hide})
+    truth = [None if ids[t] == mask else int(ids[t]) for t in masked]
+    ids[masked] = mask
+    return Question(ids, np.array(encoding.token_type_ids), encoding.tokens, encoding.offsets,
+                    [bool(x) for x in encoding.special_tokens_mask], masked, truth,
+                    whole - (T - sum(encoding.special_tokens_mask)))
+
+
+def guesses(bert: Bert, question: Question, top: int = 10, gates: Any = None) -> list[Guess]:
+    """A ``Guess`` for each mask. ``gates`` ``(L, A)``: 0 switches a head off, 1 leaves it on."""
+    needs_head(bert)
+    return _guesses(bert, question, _forward(bert, question, gates)[0].logits, top)
+
+
+def loss(bert: Bert, question: Question, gates: Any = None) -> float | None:
+    """Mean of −ln p(truth) over the masks whose truth is known, in nats; None where there is none."""
+    return mean_surprise(guesses(bert, question, 1, gates))
+
+
+def mean_surprise(answers: Sequence[Guess]) -> float | None:
+    """The loss of these guesses: mean of −ln p(truth)."""
+    known = [-float(np.log(max(g.probability, 1e-38))) for g in answers if g.probability is not None]
+    return sum(known) / len(known) if known else None
+
+
+def follows(bert: Bert, question: Question, gates: Any = None) -> float | None:
+    """The probability that the second text follows the first; None without a pair, or a head that was trained for it."""
+    if not question.token_type_ids.any() or any(name.startswith("cls.seq_relationship") for name in bert.initialised):
+        return None
+    return float(to_numpy(softmax.forward(_forward(bert, question, gates)[0].next_logits)[0])[0, 0])
+
+
+def layers(bert: Bert, question: Question, top: int = 5) -> list[list[Guess]]:
+    """What each of the L+1 hidden states would say, the embeddings first, if the head were to read it instead of the last one.
+
+    The head was trained on the last one only, so what it makes of the others is a hint, not a measurement. Source: the "logit
+    lens" of nostalgebraist (2020).
+    """
+    needs_head(bert)
+    out, _ = _forward(bert, question)
+    p, xp = bert.parameters, get_xp(bert.parameters.flat)
+    answers = []
+    for state in out.bert.hidden_states:
+        if bert.config.norm_first:
+            state = layernorm.forward(state, p["bert"]["LayerNorm"], bert.config.layer_norm_eps)[0]
+        answers.append(_guesses(bert, question, mlm_head.forward(state, xp.asarray(question.masked, dtype=np.int64),
+                                                                 p["cls"]["predictions"], bert.config)[0], top))
+    return answers
+
+
+def attention(bert: Bert, question: Question, gates: Any = None) -> np.ndarray:
+    """``(L, A, T, T)``: how much each token (row) takes from each other (column). Rows add up to 1, or to 0."""
+    return np.stack([to_numpy(w)[0] for w in _forward(bert, question, gates)[0].bert.attentions])
+
+
+def scores(bert: Bert, question: Question, layer: int, head: int) -> Scores:
+    """The scores of one head before the softmax, and the queries and keys whose products they are."""
+    L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
+    if not (0 <= layer < L and 0 <= head < A):
+        raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
+    out, cache = _forward(bert, question)
+    inner = cache.bert.encoder.blocks[layer].attention
+    q, k = to_numpy(inner.q)[0, head], to_numpy(inner.k)[0, head]  # (T, D) each
+    return Scores(q, k, q @ k.T, to_numpy(out.bert.attentions[layer])[0, head])
+
+
+def importance(bert: Bert, question: Question, gates: Any = None) -> Importance:
+    """The gradient of the loss with respect to the gate of every head, in one backward pass. By default all gates are open.
+
+    Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 4.1.
+    """
+    targets = _targets(bert, question, gates)
+    if gates is None:
+        gates = np.ones((bert.config.num_hidden_layers, bert.config.num_attention_heads))
+    out, cache = _forward(bert, question, gates, labels=targets)
+    d = pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING)
+    words = bert.tokenizer.vocab.tokens
+    return Importance(to_numpy(d.head_mask), float(out.loss), [words[i] for i in targets])
+
+
+def attribution(bert: Bert, question: Question, position: int | None = None, word: str | None = None,
+                steps: int = 32) -> Attribution:
+    """Which tokens speak for ``word`` at the mask at ``position``: by default the best guess at the first mask.
+
+    ``gradient_input`` is the slope at the text itself. ``integrated`` is the mean slope on the straight line from a baseline,
+    where every word vector is that of [MASK], to the text, times the way: the integral as a sum over ``steps`` midpoints.
+    Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks".
+    """
+    needs_head(bert)
+    if not 1 <= steps <= 1024:
+        raise ValueError(f"steps must be from 1 to 1024, got {steps}")
+    position, target = _target(bert, question, position, word)
+    p, xp = bert.parameters, get_xp(bert.parameters.flat)
+    table = p["bert"]["embeddings"]["word_embeddings"]["weight"]
+    x = table[xp.asarray(question.ids)]  # (T, H)
+    hidden = np.where(question.added, question.ids, bert.tokenizer.vocab.mask_id)
+    base = table[xp.asarray(hidden)]
+    way = np.concatenate([[0.0], (np.arange(steps) + 0.5) / steps, [1.0]])  # the baseline, the midpoints, the text
+    T, V = len(question.ids), len(bert.tokenizer.vocab)
+    values, slopes = [], []
+    for start in range(0, len(way), chunk := max(1, BATCH_TOKENS // T)):
+        alpha = xp.asarray(way[start:start + chunk], dtype=x.dtype)
+        B = len(alpha)
+        vectors = base + alpha[:, None, None] * (x - base)  # (B, T, H)
+        places = xp.arange(B) * T + position
+        types = xp.asarray(np.tile(question.token_type_ids, (B, 1)))
+        out, cache = pretraining.forward(Inputs(vectors, types, None, places), p, bert.config)
+        probabilities = softmax.forward(out.logits[:, :V])[0]
+        dlogits = xp.zeros_like(out.logits)
+        dlogits[:, :V] = -probabilities  # ∂ln p(target)/∂logits = one-hot − p
+        dlogits[:, target] += 1
+        d = pretraining.backward(Output(logits=dlogits), cache, p, NOTHING)
+        values.append(to_numpy(xp.log(probabilities[:, target])))
+        slopes.append(to_numpy(d.embeddings))
+    value, slope = np.concatenate(values), np.concatenate(slopes)
+    x, base = to_numpy(x), to_numpy(base)
+    integrated = (slope[1:-1].mean(0) * (x - base)).sum(-1)
+    return Attribution(position, bert.tokenizer.vocab.tokens[target], (slope[-1] * x).sum(-1), integrated, float(value[-1]),
+                       float(value[0]), float(integrated.sum() - (value[-1] - value[0])))
+
+
+class Neighbours:
+    """The tokens of a text and their vectors at each layer, for ``nearest``.
+
+    ``vectors`` ``(L+1, N, H)`` are of length 1; ``places`` N of (number of the sentence, start, end, token).
+    """
+
+    def __init__(self, bert: Bert, sentences: Sequence[str], vectors: np.ndarray,
+                 places: list[tuple[int, int, int, str]]) -> None:
+        self.bert, self.sentences, self.vectors, self.places = bert, sentences, vectors, places
+
+    @classmethod
+    def of(cls, bert: Bert, sentences: Sequence[str], limit: int = 50_000,
+           progress: Callable[[int, int], None] | None = None) -> Neighbours:
+        """Read sentences until there are ``limit`` tokens, or fewer where their vectors would take more than 1 GiB."""
+        states, H = bert.config.num_hidden_layers + 1, bert.config.hidden_size
+        limit = min(limit, MEMORY // (states * H * 4))
+        sentences = list(dict.fromkeys(s for s in sentences if s.strip()))
+        if not sentences or limit < 1:
+            raise ValueError("there are no sentences to look for neighbours in: give a text, and a limit of at least 1 token")
+        places: list[tuple[int, int, int, str]] = []
+        parts: list[list[np.ndarray]] = []
+        for start in range(0, len(sentences), 64):
+            chunk = sentences[start:start + 64]
+            order = sorted(range(len(chunk)), key=lambda i: len(chunk[i]))  # alike lengths side by side
+            for several in (order[i:i + 16] for i in range(0, len(order), 16)):
+                texts = [chunk[i] for i in several]
+                out = bert(texts, hidden_states=True, truncate=True)
+                stacked = [to_numpy(h) for h in out.hidden_states]  # L+1 of (B, T, H)
+                for row, text in enumerate(texts):
+                    encoding = bert.tokenizer.encode(text, max_length=bert.max_length, truncate=True, special_tokens=True)
+                    inner = slice(1, len(encoding) - 1)
+                    places += [(start + several[row], *offset, token)
+                               for offset, token in zip(encoding.offsets[inner], encoding.tokens[inner])]
+                    parts.append([h[row, inner] for h in stacked])
+            if progress is not None:
+                progress(min(len(places), limit), limit)
+            if len(places) >= limit:
+                break
+        if not places:
+            raise ValueError("there are no tokens to look for neighbours in: the text has none that the model reads")
+        del places[limit:]
+        vectors = np.stack([np.concatenate(layer)[:limit] for layer in zip(*parts)]).astype(np.float32)
+        vectors /= np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-12)
+        return cls(bert, sentences, vectors, places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def nearest(self, question: Question, position: int, top: int = 5) -> list[list[Neighbour]]:
+        """For each of the L+1 hidden states the ``top`` tokens whose vectors point most nearly the same way, best first."""
+        if not 0 <= position < len(question.ids):
+            raise IndexError(f"there is no token {position}: the text has {len(question.ids)}, from 0 to {len(question.ids) - 1}")
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        states = _forward(self.bert, question)[0].bert.hidden_states
+        answers = []
+        for vectors, state in zip(self.vectors, states):
+            x = to_numpy(state)[0, position].astype(np.float32)
+            cosines = vectors @ (x / max(float(np.sqrt(x @ x)), 1e-12))  # (N,)
+            count = min(top, len(cosines))
+            best = np.argpartition(-cosines, count - 1)[:count]
+            best = best[np.argsort(-cosines[best], kind="stable")]
+            answers.append([Neighbour(float(cosines[i]), self.sentences[self.places[i][0]], *self.places[i][1:]) for i in best])
+        return answers
+
+
+def needs_head(bert: Bert) -> None:
+    """ValueError where the model has no masked-word head that was trained."""
+    if any(name.startswith("cls.predictions.") for name in bert.initialised):
+        raise ValueError("this model has no masked-word head, so it cannot guess words: it is an encoder. Attention and "
+                         "neighbours work; for guesses take a checkpoint with that head, or train one")
+
+
+def open_gates(bert: Bert, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """Gates ``(L, A)`` of 1, with 0 for the heads (layer, head) in ``off``."""
+    L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
+    gates = np.ones((L, A), dtype=np.float32)
+    for layer, head in off:
+        if not (0 <= layer < L and 0 <= head < A):
+            raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
+        gates[layer, head] = 0
+    return gates
+
+
+def _forward(bert: Bert, question: Question, gates: Any = None, labels: Sequence[int] | None = None) -> tuple[Output, Any]:
+    xp = get_xp(bert.parameters.flat)
+    ids, types, places = (xp.asarray(a, dtype=np.int64) for a in (question.ids[None], question.token_type_ids[None],
+                                                                 question.masked))
+    gates = None if gates is None else xp.asarray(gates, dtype=bert.parameters.flat.dtype)
+    labels = None if labels is None else xp.asarray(labels, dtype=np.int64)
+    return pretraining.forward(Inputs(ids, types, None, places, labels), bert.parameters, bert.config, head_mask=gates)
+
+
+def _guesses(bert: Bert, question: Question, logits: Array, top: int) -> list[Guess]:
+    words = bert.tokenizer.vocab.tokens
+    if not 1 <= top <= len(words):
+        raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
+    if not question.masked:
+        return []
+    rows = to_numpy(softmax.forward(logits[:, :len(words)])[0]).astype(np.float64)  # rows that are padding are no words
+    answers = []
+    for position, truth, p in zip(question.masked, question.truth, rows):
+        best = np.argpartition(-p, top - 1)[:top]
+        best = best[np.lexsort((best, -p[best]))]
+        entropy = -float((p * np.log(np.maximum(p, 1e-300))).sum())
+        known = truth is not None
+        answers.append(Guess(position, [(words[i], float(p[i])) for i in best], entropy, words[truth] if known else None,
+                             float(p[truth]) if known else None, int((p > p[truth]).sum()) + 1 if known else None))
+    return answers
+
+
+def _targets(bert: Bert, question: Question, gates: Any = None) -> list[int]:
+    """The truth of each mask, and the best guess where there is none."""
+    if not question.masked:
+        raise ValueError("nothing is hidden: hide a word first, or write [MASK] in the text")
+    index = bert.tokenizer.vocab.index
+    return [index[g.words[0][0]] if truth is None else truth
+            for g, truth in zip(guesses(bert, question, 1, gates), question.truth)]
+
+
+def _target(bert: Bert, question: Question, position: int | None, word: str | None) -> tuple[int, int]:
+    index = bert.tokenizer.vocab.index
+    best = {g.position: g.words[0][0] for g in guesses(bert, question, 1)}
+    if not best:
+        raise ValueError("nothing is hidden: hide a word first, or write [MASK] in the text")
+    position = question.masked[0] if position is None else position
+    if position not in best:
+        raise IndexError(f"token {position} is not hidden; hidden are {', '.join(map(str, question.masked))}")
+    word = best[position] if word is None else word
+    if word not in index:
+        raise ValueError(f"the vocabulary has no token {word!r}")
+    return position, index[word]
