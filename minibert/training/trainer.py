@@ -173,14 +173,14 @@ class Trainer:
 
     def _write_row(self, held_out: Metrics | None) -> None:
         steps = [m for m, _ in self._since]
-        pairs = sum(m.pairs for m in steps)
+        paired = [m for m in steps if m.pairs]  # the first steps read runs of text that have none
         row = Row(
             self.progress.step, self.progress.tokens, round(self.progress.seconds, 1),
             self._learning_rate(self.progress.step), float(self._since[-1][1]),
             sum(float(m.mlm_loss) for m in steps) / len(steps),
             sum(float(m.mlm_correct) for m in steps) / max(1, sum(m.masked for m in steps)),
-            sum(float(m.nsp_loss) for m in steps) / len(steps) if pairs else None,
-            sum(float(m.nsp_correct) for m in steps) / pairs if pairs else None)
+            sum(float(m.nsp_loss) for m in paired) / len(paired) if paired else None,
+            sum(float(m.nsp_correct) for m in paired) / sum(m.pairs for m in paired) if paired else None)
         if held_out is not None:
             row = row._replace(held_out_mlm_loss=float(held_out.mlm_loss), held_out_mlm_accuracy=held_out.mlm_accuracy)
             if held_out.pairs:

@@ -78,6 +78,14 @@ def test_the_first_steps_read_short_runs_of_text_and_the_others_pairs(train, tmp
         assert sum(b.pairs for b in batches) == 4
 
 
+def test_a_row_over_both_kinds_of_steps_means_the_pairs_over_those_that_have_some(train, tmp_path, monkeypatch):
+    """An untrained head's loss is near ln 2, however many steps without pairs share its row."""
+    monkeypatch.setattr("minibert.training.trainer.ROWS", 1)
+    assert train(tmp_path / "run", "--short-first", 0.75, "--eval-every", 12) == 0
+    (row,) = read_rows(tmp_path / "run" / "metrics.csv")
+    assert row.nsp_loss == pytest.approx(np.log(2), abs=0.25)
+
+
 def test_the_log_begins_with_what_decides_the_numbers(run, corpus):
     log = (run / "log.txt").read_text(encoding="utf-8")
     head = "\n".join(log.split("\n")[:2])
