@@ -22,7 +22,7 @@ def look(task: ModuleType, train: Data, dev: Data, features: Sequence[Feature], 
     seen = set(texts)
     both = sum(text in seen for text in dev_texts)
     lengths = [np.array([len(ids) for feature in part for ids in feature.ids]) for part in (features, dev_features)]
-    unknown = float(np.concatenate([ids for feature in features for ids in feature.ids] or [np.empty(0)]).__eq__(unk_id).mean())
+    unknown = float((np.concatenate([ids for feature in features for ids in feature.ids]) == unk_id).mean())
 
     def pair(name: str, values: Sequence[Any]) -> str:
         return f"  {name:<26}{values[0]:>11}  {values[1]:>11}"

@@ -67,7 +67,7 @@ def read(path: str | os.PathLike[str], header: bool | None = None, named: Collec
     path = Path(path)
     text = text_of(path)
     if is_json(path, text):
-        return _json(path, text)
+        return json_rows(path, text)
     cells, lines = _cells(path, text)
     if header is None:
         known = _KNOWN | {name.lower() for name in named if not name.isdigit()}
@@ -102,7 +102,7 @@ def _cells(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
     return [line.split("\t") for line, _ in numbered], [number for _, number in numbered]
 
 
-def _json(path: Path, text: str) -> Table:
+def json_rows(path: Path, text: str) -> Table:
     """An object a line; or one list of objects, or one object with such a list under ``data``."""
     rows, lines = [], []
     try:

@@ -56,20 +56,16 @@ def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
         assert dev_loss == pytest.approx(loss, rel=1e-12)  # nothing was dropped
         assert distance(g, results[0][2]) < 1e-12
         for a, b in zip(logits, results[0][3][1]):
-            n = min(a.shape[-1], b.shape[-1]) if kind == "span" else min(len(a), len(b))  # of tokens; the rest is padding
-            if kind in ("token", "span"):
-                a, b = (a[:3], b[:3]) if kind == "token" else (a[:, :3], b[:, :3])
-            assert n
+            if kind in ("token", "span"):  # behind the text is padding, of different lengths
+                a, b = (x[:3] if kind == "token" else x[:, :3] for x in (a, b))
             np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
 def test_batches_are_cut_evenly():
-    config = small_config()
     batches = micro_batches([Feature((np.arange(5, 5 + n),), (n,), np.array(0), i) for i, n in enumerate([16] * 5 + [4] * 4)], 64)
     assert sorted(place for batch in batches for place in batch.places) == list(range(9))
     assert len(batches) % 2 == 0
     assert max(batch.ids.size for batch in batches) <= 64
-    assert config
 
 
 @pytest.mark.parametrize("freeze", [0, 1, 3])

@@ -85,7 +85,7 @@ def _items(path: Path, text: str) -> list[tuple[dict, str, str]]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
-        table = rows._json(path, text)  # JSON Lines
+        table = rows.json_rows(path, text)  # JSON Lines
         return [(row, row.get("context"), table.where(i)) for i, row in enumerate(table.rows)]
     articles = whole.get("data", [whole]) if isinstance(whole, dict) else whole
     try:
