@@ -57,6 +57,11 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides)) if count else -1
     if len(shape) > 8 or count > storage.count or last >= storage.count:
         raise ValueError(f"a tensor of shape {tuple(shape)} does not fit into its storage of {storage.count:,} numbers")
+    reach = 0  # a step must lead beyond all that the smaller steps reach: else two elements would be one number
+    for stride, n in sorted((stride, n) for n, stride in zip(shape, strides) if count and n > 1):
+        if stride <= reach:
+            raise ValueError(f"the pickle in it is damaged: the elements of a tensor of shape {tuple(shape)} overlap")
+        reach += (n - 1) * stride
     return View(storage, offset, tuple(shape), tuple(strides))
 
 

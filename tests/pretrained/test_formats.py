@@ -203,6 +203,8 @@ def test_a_storage_that_is_a_view_of_another(torch_file):
     ({"shape": (10**9,), "strides": (0,)}, "does not fit into its storage"),
     ({"shape": (3, 3), "strides": (5, 1)}, "does not fit into its storage"),
     ({"offset": 11, "shape": (2,), "strides": (1,)}, "does not fit into its storage"),
+    ({"shape": (3, 4), "strides": (0, 1)}, "elements of a tensor of shape \\(3, 4\\) overlap"),
+    ({"shape": (3, 4), "strides": (3, 1)}, "overlap"),
     ({"offset": -1}, "no proper storage, shape or strides"),
     ({"shape": (2, 2), "strides": (1, -1)}, "no proper storage, shape or strides"),
     ({"shape": (2, 2), "strides": (1,)}, "no proper storage, shape or strides"),
