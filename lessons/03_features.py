@@ -413,7 +413,7 @@ wb.table(["limit", "T", "sentences cut", "tokens lost", "cost: padded", "cut to 
 # (Costs as a share of the most expensive cell: everything padded to the longest sentence of all.)
 
 # %%
-assert wb.QUICK or (n > LIMITS["mean"]).mean() > 0.25, "expected: at the mean, more than a quarter of the sentences lose their end"
+assert wb.QUICK or (n > LIMITS["mean"]).mean() > 0.25, "expected: at the mean, more than a quarter lose their end"
 assert (n > LIMITS["95 %"]).mean() <= 0.05, "by definition: at most 5 % do at the 95 % limit"
 assert wb.QUICK or LIMITS["95 %"] < 0.5 * LIMITS["longest"], "expected: a few sentences are far longer than all others"
 assert all(row[6] < row[5] <= row[4] for row in rows), "each way wastes less than the one before"
