@@ -20,8 +20,8 @@ from minibert.training.workers import share_out
 @exercise("(parts)", look="The equation")
 def combine(answer: Callable[..., Any]) -> None:
     """The loss and the gradient of a whole batch from those of its pieces. parts: a list of (loss, gradient, count), where loss
-    is the mean over the piece's count rows and gradient that mean's gradient, an array. The pieces differ in size, and some have a
-    count of 0 (loss 0). Returns (loss, gradient), those of the mean over all rows."""
+    is the mean over the piece's count rows and gradient that mean's gradient, an array. The pieces differ in size, and some have
+    a count of 0 (loss 0). Returns (loss, gradient), those of the mean over all rows."""
     rng = np.random.default_rng(151)
     x, labels = rng.standard_normal((9, 4)), rng.integers(0, 4, 9)
     labels[[0, 1]] = cross_entropy.IGNORE
@@ -65,8 +65,8 @@ def heaviest_load(answer: Callable[..., Any]) -> None:
 @exercise("(work, peak, bandwidth)", look="The roofline")
 def least_seconds(answer: Callable[..., Any]) -> None:
     """Work is a list of (operations, bytes), done one after the other. On a machine of so many operations a second (peak) and
-    bytes a second (bandwidth), each of them takes at least as long as its slower half. How many seconds does all of it take at least?
-    Example: least_seconds([(10, 2), (1, 8)], 10, 4) gives 3.0: one second of arithmetic, then two of memory."""
+    bytes a second (bandwidth), each of them takes at least as long as its slower half. How many seconds does all of it take at
+    least? Example: least_seconds([(10, 2), (1, 8)], 10, 4) gives 3.0: one second of arithmetic, then two of memory."""
     rng = np.random.default_rng(153)
     cases = [([(10, 2), (1, 8)], 10, 4), ([(5, 5)], 1, 2), ([], 3, 3)]
     cases += [([tuple(row) for row in rng.uniform(1, 100, (6, 2))], rng.uniform(1, 9), rng.uniform(1, 9)) for _ in range(5)]
@@ -121,8 +121,8 @@ class _Stack:
 def sparse_backward(answer: Callable[..., Any]) -> None:
     """The gradient dx of a long stack with few caches. blocks: a list of (forward, backward), where forward(x) returns (y, cache)
     and backward(dy, cache) returns dx. On the way forward keep only what goes into the blocks 0, every, 2·every, … On the way
-    back, run each stretch of ``every`` blocks forward again from there, and then backward. Never more than ``every`` caches may be
-    alive at once, and each forward may run at most twice. Returns dx."""
+    back, run each stretch of ``every`` blocks forward again from there, and then backward. Never more than ``every`` caches may
+    be alive at once, and each forward may run at most twice. Returns dx."""
     rng = np.random.default_rng(154)
     for count, every in ((6, 2), (7, 3), (5, 5), (4, 1)):
         stack, what = _Stack(count, rng), f"{count} blocks, every = {every}"
