@@ -35,7 +35,8 @@ rng = np.random.default_rng(6)
 # %% [markdown]
 # ## Toy numbers
 #
-# One token with H = 4 features. The mean μ is 3. The deviations are −2, −1, 0, 3. The variance σ² is the mean of their squares:
+# One token with H = 4 numbers. Each of the H numbers is also called a feature (not to be mixed up with lesson 3's arrays). The
+# mean μ is 3. The deviations are −2, −1, 0, 3. The variance σ² is the mean of their squares:
 # (4 + 1 + 0 + 9) / 4 = 3.5. Divide the deviations by σ, and the result x̂ has mean 0 and variance 1.
 
 # %%
