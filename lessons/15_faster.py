@@ -727,7 +727,7 @@ wb.table(["", "operations a byte", "thousand millions a second"], [[name, i, s /
 assert points["linear, H → I"][0] > 50 * points["add & norm"][0], "a product does far more with what it reads"
 
 # %%
-picture = wb.figure(14, 6, "Products are bound by arithmetic, everything else by memory")
+picture = wb.figure(14, 6, "A product does far more with each byte than anything else")
 left, right = picture.subplots(1, 2, width_ratios=[1.5, 1])
 intensity = np.logspace(-1.6, 2.2, 100)
 left.loglog(intensity, np.minimum(peak, intensity * bandwidth) / 1e9, color=wb.GREY)

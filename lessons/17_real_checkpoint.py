@@ -549,7 +549,7 @@ assert abs(widened[0] / number[0] - 1) < 2**-7, "seven bits: two to three digits
 # ## One knob to turn
 #
 # How many bits does a trained weight need? We keep this many after the leading one, round the rest away, and measure the loss. 23
-# is float32, 10 float16, 7 bfloat16. Expect hardly any change down to 4 or so, and ruin at 0.
+# is float32, 10 float16, 7 bfloat16. Expect hardly any change down to 4 or so, and a clear one at 0.
 
 # %%
 BITS = 4  # <- the knob
@@ -575,7 +575,7 @@ if not wb.QUICK:
 # ## One picture
 
 # %%
-picture = wb.figure(14, 6, "Wrong files load without a word; rounded ones hardly matter")
+picture = wb.figure(14, 6, "What loads without a word and is wrong costs far more than rounding")
 left, middle = picture.subplots(1, 2, width_ratios=[1.3, 1])
 bars = left.barh(list(measured)[::-1], [100 * r for _, r in list(measured.values())[::-1]],
                  color=[wb.ORANGE] * (len(measured) - 1) + [wb.BLUE])
