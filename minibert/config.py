@@ -22,6 +22,8 @@ PRESETS = MappingProxyType({
     "large": (24, 1024, 16),
 })
 
+MOST_LAYERS = 10_000
+
 
 @dataclass(frozen=True)
 class BertConfig:
@@ -55,6 +57,8 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"config: {name} must be a whole number of at least 1, got {value!r}")
+        if self.num_hidden_layers > MOST_LAYERS:  # a damaged file, and each layer has names to be listed
+            raise ValueError(f"config: num_hidden_layers must be at most {MOST_LAYERS:,}, got {self.num_hidden_layers:,}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < 1:

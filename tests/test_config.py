@@ -37,6 +37,7 @@ def test_an_unknown_preset_names_those_there_are():
     ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, got 0"),
     ({"hidden_size": 12.0}, "hidden_size must be a whole number of at least 1, got 12.0"),
     ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, got True"),
+    ({"num_hidden_layers": 10**9}, "num_hidden_layers must be at most 10,000, got 1,000,000,000"),
     ({"max_position_embeddings": "512"}, "max_position_embeddings must be a whole number of at least 1, got '512'"),
     ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob must be at least 0 and below 1, got 1.0"),
     ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be at least 0 and below 1, got -0.1"),
