@@ -30,7 +30,7 @@ def rates(answer: Callable[..., Any]) -> None:
         expect(got is not None and np.ndim(got) == 1, f"{what}: expected a list of numbers")
         expect(len(got) != examples // (batch_size * accumulate) * epochs or len(got) == total,
                f"{what}: {len(got)} steps; the last, smaller batch of an epoch is a step too: round up")
-        expect(len(got) == total, f"{what}: expected {total} steps, got {len(got)}; a step reads batch_size x accumulate examples")
+        expect(len(got) == total, f"{what}: expected {total} steps, got {len(got)}; each reads batch_size x accumulate")
         expect(got[0] > 0, f"{what}: the first rate is 0; steps count from 1")
         expect(got[-1] > 0, f"{what}: the last rate is 0: that step would be wasted")
         close(got, right, what, 1e-9)

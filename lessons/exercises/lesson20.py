@@ -62,9 +62,9 @@ def entities(answer: Callable[..., Any]) -> None:
 def best_span(answer: Callable[..., Any]) -> None:
     """(i, j) with the greatest ``start[i] + end[j]``, both (T,), where i ≤ j and the span has at most ``longest`` tokens."""
     rng = np.random.default_rng(8)
-    cases = [(np.array([0.0, 1, 5]), np.array([6.0, 2, 1.5]), 3, "it must not end before it begins"),
+    cases = [(np.array([0.0, 1, 5]), np.array([5.5, 2, 1]), 3, "it must not end before it begins"),
              (np.array([9.0, 0, 0, 1]), np.array([0.0, 0, 0, 9]), 2, "it must not be longer than allowed"),
-             (np.array([-3.0, -1]), np.array([-2.0, -4]), 2, "scores may all be negative")]
+             (np.array([-3.0, -1]), np.array([-2.5, -4]), 2, "scores may all be negative")]
     cases += [(rng.standard_normal(9), rng.standard_normal(9), int(n), "random scores") for n in (1, 2, 4, 9)]
     for start, end, longest, hint in cases:
         T = len(start)
@@ -97,7 +97,8 @@ def speaks(answer: Callable[..., Any]) -> None:
         expect(not bad, f"{what}: token {bad[:1]} is not in the window that you name")
         wrong = [t for t in range(tokens) if int(got[t]) != right[t]]
         expect(not wrong, f"{what}: token {wrong[:1]}: expected window {right[wrong[:1]]}, got "
-                          f"{[int(got[t]) for t in wrong[:1]]}; count the tokens before and after it in the window, and take the smaller number")
+                          f"{[int(got[t]) for t in wrong[:1]]}; count the "
+                          "tokens before and after it in the window, and take the smaller number")
 
 
 @exercise("(golds, guess)", look="Exact match and F1")
