@@ -194,7 +194,7 @@ class _Words:
             if self.queued.get(pair) != -negative:
                 continue
             del self.queued[pair]
-            if pair in self.pairs and self._score(pair) == -negative:
+            if self.pairs.get(pair, 0) >= self.min_frequency and self._score(pair) == -negative:
                 return left, right, -negative
             self._queue(pair)
         return None

@@ -68,6 +68,12 @@ def test_joins_equal_those_of_the_naive_trainer(score, words, min_frequency):
     assert vocab.tokens[len(vocab) - len(made) :] == tuple(made)
 
 
+def test_a_pair_that_became_too_rare_is_not_joined_though_its_score_stayed():
+    joins = []
+    learn(["acb acb bbcb"], 60, min_frequency=2, score="likelihood", on_merge=lambda step, *join: joins.append(join))
+    assert joins == [("a", "##c", 1 / 3), ("ac", "##b", 1 / 4)]  # (##c, ##b): 3/(3·4) at first, then 1/(1·4)
+
+
 @pytest.mark.parametrize("score", SCORES)
 def test_joins_on_real_text_equal_those_of_the_naive_trainer(score):
     words = "".join(char if char.isalpha() else " " for char in TEXT.lower()).split()
