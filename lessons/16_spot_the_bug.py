@@ -29,6 +29,7 @@ from minibert.layers.dropout import Key
 from minibert.model import bert, block, pretraining
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import adamw, engine
+from minibert.training.workers import Workers
 
 # %% [markdown]
 # ## The question
@@ -197,8 +198,9 @@ plans = {
 for seed in (1, 2):  # the right model twice more, from other first weights
     plans[f"0, seed {seed}"] = Plan(start=lambda config, seed, other=seed: pretraining.initial_parameters(config, other))
 steps = wb.choose(500, 3)
-trained = {number: train(plan, steps) for number, plan in plans.items()}
-used = {number: use(plan, trained[number][1]) for number, plan in plans.items()}
+with Workers(1):  # one thread: these matrices are too small to share
+    trained = {which: train(plan, steps) for which, plan in plans.items()}
+    used = {which: use(plan, trained[which][1]) for which, plan in plans.items()}
 assert all(np.isfinite(curve).all() for curve, _ in trained.values()), "no suspect gives itself away by a nan"
 
 # %% [markdown]
