@@ -21,6 +21,7 @@ commands:
   embed        a vector for each line of a file
   search       the lines of a file that are nearest in meaning to a query
   convert      a checkpoint from one format to another
+  demo         a page in the browser that looks inside a model, live
 """
 EXAMPLES = """\
 examples:
@@ -108,6 +109,10 @@ PREDICT = """\
 Let a fine-tuned model guess for every example of a file. The guesses go to standard output as
 tab-separated text; where the file has labels, the scores are shown.
 """
+DEMO = """\
+Open a page that shows what a model guesses, where it looks, what its guesses rest on, and how it
+learned. It runs on this machine, needs no network, and answers nobody else.
+"""
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
@@ -138,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
+    from minibert.demo import options as demo
     from minibert.finetuning import options as finetuning
     from minibert.training import options
 
@@ -211,6 +217,8 @@ def parser() -> argparse.ArgumentParser:
     other.add_argument("--to", choices=("safetensors", "npz"), default="safetensors", help="safetensors, which the usual tools "
                        "open, or a NumPy archive with TensorFlow's names (default: safetensors)")
     other.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
+
+    demo.add_arguments(add("demo", _demo, DEMO, demo.EXAMPLES))
     return top
 
 
@@ -342,6 +350,12 @@ def _convert(args: argparse.Namespace) -> int:
     for line in convert(args.source, args.destination, args.to, args.dtype):
         print(line)
     return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from minibert.demo import command
+
+    return command.run(args)
 
 
 def _each(texts: Sequence[str], what: str, answer: Any) -> int:

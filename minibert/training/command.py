@@ -31,7 +31,7 @@ from minibert.pretrained import folder
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, guesses, profile
+from minibert.training import checkpoint, guesses, probes, profile
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
@@ -131,6 +131,9 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
+    kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
+                         ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
+
     def save(progress: Progress) -> None:
         if engine.loss_scale is not None:
             progress = replace(progress, loss_scale=engine.loss_scale.state())
@@ -138,6 +141,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         folder.save(out, config, engine.parameters, tokenizer)
         if trainer.rows:
             _plot(out, trainer, text.report)
+        if not trainer.rows or trainer.evaluated:
+            kept.record(minibert.Bert(config, engine.parameters, tokenizer), progress.step)
 
     trainer = Trainer(engine, _stream(settings, text.train, tokenizer), _short_stream(settings, text.train, tokenizer),
                       evaluation, settings, state.progress, out / "metrics.csv", save, say)

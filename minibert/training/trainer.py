@@ -101,6 +101,11 @@ class Trainer:
         return done
 
     @property
+    def evaluated(self) -> bool:
+        """Whether the last step was followed by an evaluation."""
+        return bool(self.rows) and self.rows[-1].step == self.progress.step and self.rows[-1].held_out_mlm_loss is not None
+
+    @property
     def _eval_every(self) -> int:
         return self.settings.eval_every or max(1, -(-self.progress.total // EVALUATIONS))
 

@@ -2,11 +2,11 @@
 
 import signal
 
-from minibert.training import checkpoint
+from minibert.training import checkpoint, probes
 from minibert.training.trainer import Trainer
 
 FILES = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors", "training_state.safetensors", "metrics.csv",
-         "loss.png", "log.txt"}
+         "loss.png", "log.txt", "probes.jsonl"}
 FINISHED = FILES | {"guesses.txt"}
 
 
@@ -29,8 +29,19 @@ def assert_same_run(a, b):
     assert slabs(a) == slabs(b)
     for name in ("model.safetensors", "config.json", "vocab.txt", "guesses.txt"):
         assert (a / name).read_bytes() == (b / name).read_bytes(), name
+    assert_same_probes(a, b)
     ours, theirs = (checkpoint.load(folder).progress.__dict__ | {"seconds": None} for folder in (a, b))
     assert ours == theirs
+
+
+def assert_same_probes(a, b):
+    """The same sentences, asked at the same steps, with the same answers up to the rounding of float32."""
+    (head, records), (other_head, others) = (probes.read(folder) for folder in (a, b))
+    assert head == other_head
+    assert [record["step"] for record in records] == [record["step"] for record in others]
+    for ours, theirs in zip(records, others):
+        for one, two in zip(ours["probes"], theirs["probes"], strict=True):
+            assert abs(one["probability"] - two["probability"]) < 1e-4
 
 
 def act_after(monkeypatch, step, action):

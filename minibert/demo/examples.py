@@ -1,0 +1,74 @@
+"""Sentences to begin with. What the loaded model makes of each is measured, not claimed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from minibert import inside
+
+if TYPE_CHECKING:
+    from minibert.api import Bert
+
+
+class Example(NamedTuple):
+    """``truth`` is the word to hide: the first token that is it, or the ``nth``."""
+
+    text: str
+    truth: str
+    note: str  # what to look at
+    other: str | None = None  # the second of a minimal pair, with ``other_truth`` hidden
+    other_truth: str | None = None
+
+
+PYTHON = (  # for a model that has read Python's documentation
+    Example("they are not supported.", "are", "One word of the subject changes, and so does the verb.",
+            "it is not supported.", "is"),
+    Example("these types are used by the compiler.", "types", "Singular or plural? It depends on one word, the token before.",
+            "this module is used by the compiler.", "module"),
+    Example("return true if x is less than y.", "than", "A fixed phrase: the neighbours are enough."),
+    Example("this method must be called before the server is started.", "be", "Switch head 1.1 off: what is left?"),
+    Example("the function does not return a value.", "not", "Head 0.1 reads the next token, head 1.1 the one before."),
+    Example("a list of strings is returned.", "list", "Many words fit. Compare the entropy with that of the others."),
+    Example("return none if the file is not found.", "none", "The truth is second: true and none fit the sentence alike."),
+    Example("the keys of the dictionary are strings.", "are", "Wrong: the verb belongs to keys, but dictionary stands nearer."),
+    Example("either a string or a list.", "or", "Wrong: either is three tokens away, and no head looks that far."),
+    Example("a list is mutable, but a tuple is not.", "not", "Wrong: it knows how such sentences end, not what a tuple is."),
+    Example("the capital of france is paris.", "paris", "Wrong: it has read about Python, and nothing about France."),
+)
+ENGLISH = (
+    Example("the keys to the cabinet are on the table.", "are", "The verb belongs to keys, but cabinet stands nearer.",
+            "the key to the cabinets is on the table.", "is"),
+    Example("the capital of france is paris.", "paris", "A fact, or a phrase that it has often read?"),
+    Example("the doctor said that she was late.", "she", "Which pronoun comes first, and who wrote the text it learned from?",
+            "the nurse said that he was late.", "he"),
+    Example("a robin is a bird.", "bird", "Try 'a robin is not a bird.': does the guess change?"),
+    Example("she opened the door with a key.", "key", "Which words does the guess rest on? See the attribution."),
+    Example("two plus two is four.", "four", "It counts words, not numbers."),
+)
+
+
+def examples(bert: Bert) -> list[dict]:
+    """Each as ``{text, hide, note, right}``, pairs with a second ``{text, hide}``; ``right``: the truth is the best guess.
+
+    ``right`` is None for a model that has no masked-word head. Sentences whose hidden word is no single token are left out.
+    """
+    some = ENGLISH + PYTHON[:6] if "paris" in bert.tokenizer.vocab else PYTHON
+    found = []
+    for example in some:
+        sides = [(example.text, example.truth)] + ([(example.other, example.other_truth)] if example.other else [])
+        hidden = [_place(bert, text, word) for text, word in sides]
+        if None in hidden:
+            continue
+        try:
+            right = all(inside.guesses(bert, inside.ask(bert, text, hide=[at]), 1)[0].rank == 1
+                        for (text, _), at in zip(sides, hidden))
+        except ValueError:
+            right = None
+        one, *two = [{"text": text, "hide": [at]} for (text, _), at in zip(sides, hidden)]
+        found.append({**one, "note": example.note, "right": right, "second": two[0] if two else None})
+    return found
+
+
+def _place(bert: Bert, text: str, word: str) -> int | None:
+    tokens = inside.ask(bert, text).tokens
+    return next((t for t, token in enumerate(tokens) if token.lower() == word), None)

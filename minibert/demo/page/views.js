@@ -1,0 +1,224 @@
+// The views. Each is ``async (page, into)``: it asks, then puts its figures into the element.
+
+import { ask } from "./ask.js";
+import { arcs, balance, guessBars, guessTable, html, layerGrid, matrix, multiples, percent, picture, shape, signed, text, walkable, box, fit } from "./draw.js";
+import { saving } from "./save.js";
+
+export function figure(title, svg, { python = null, wide = false, beside = false, after = [], before = [] } = {}) {
+  return html("figure", { class: wide ? "wide" : null }, html("figcaption", {}, html("h2", {}, title), svg ? saving(svg, title) : null), before,
+    html("div", { class: beside ? "beside" : null }, svg ? html("div", { class: "picture", tabindex: svg.classList.contains("natural") ? 0 : null }, svg) : null,
+      html("div", {}, after)),
+    python ? html("details", { class: "python" }, html("summary", {}, "The same in three lines of Python"), html("pre", {}, python.join("\n"))) : null);
+}
+
+const pick = (label, options, value, change) => html("label", { class: "pick" }, label,
+  html("select", { onchange: (event) => change(event.target.value) }, options.map(([key, name]) => html("option", { value: key, selected: String(key) === String(value) }, name))));
+
+const nats = (x) => `${x.toFixed(2)} nats`;
+const quoted = (tokens) => tokens.filter((t) => !t.added).map((t) => t.token).join(" ").replaceAll(" ##", "");
+const nothing = "Nothing is hidden yet: click a word above to hide it behind [MASK], or type [MASK].";
+
+function hiddenOf(page, sentence = page.active) {
+  return sentence.guesses?.guesses ?? [];
+}
+
+function whichMask(page, again) {
+  const found = hiddenOf(page);
+  page.mask = Math.min(page.mask, Math.max(0, found.length - 1));
+  return found.length > 1 ? pick("Mask", found.map((g, i) => [i, `token ${g.position}${g.truth === null ? "" : `: ${g.truth}`}`]), page.mask,
+    (value) => { page.mask = +value; again(); }) : null;
+}
+
+export async function guesses(page, into) {
+  const figures = page.sentences.flatMap((sentence, s) => {
+    const answer = sentence.guesses, side = page.sentences.length > 1 ? `${"AB"[s]}: ` : "";
+    if (!answer) return [];
+    if (!answer.guesses.length) return [figure(`${side}${quoted(sentence.tokens) || "an empty text"}`, null, { after: html("p", {}, nothing) })];
+    return answer.guesses.map((g, i) => {
+      const title = `${side}What stands at token ${g.position}? ${fit(shownText(sentence, g.position), 20, 900)}`, svg = guessBars(g, title);
+      const known = g.truth === null ? "" : html("span", {}, "Hidden there: ", html("strong", {}, g.truth), ", rank ", html("strong", {}, g.rank.toLocaleString("en")),
+        ", probability ", html("strong", {}, percent(g.probability)), ".");
+      const last = i === answer.guesses.length - 1;
+      return figure(title, svg, { python: answer.python, beside: true, after: [guessTable(g),
+        html("p", {}, "Entropy ", html("strong", {}, nats(g.entropy)), `: as unsure as among ${Math.exp(g.entropy).toFixed(1)} equally likely words. `, known),
+        last && answer.loss !== null ? html("p", {}, "Loss, the mean surprise at the hidden words: ", html("strong", {}, nats(answer.loss)), ".") : null,
+        last && answer.follows !== null ? html("p", {}, "The second text follows the first: ", html("strong", {}, percent(answer.follows)), ".") : null] });
+    });
+  });
+  into.replaceChildren(html("div", { class: "grid" }, figures));
+}
+
+const shownText = (sentence, at) => sentence.tokens.filter((t) => !t.added).map((t) => (t.position === at ? "▁▁▁" : sentence.hide.includes(t.position) ? "[MASK]" : t.token))
+  .join(" ").replaceAll(" ##", "");
+
+export async function layers(page, into) {
+  if (!hiddenOf(page).length) return into.replaceChildren(figure("What would each layer say?", null, { after: html("p", {}, nothing) }));
+  const answer = await ask("view", "/api/layers", { ...page.active.body, top: 5 });
+  const draw = () => {
+    const title = `What would each layer say? ${fit(shownText(page.active, hiddenOf(page)[page.mask]?.position), 20, 760)}`;
+    into.replaceChildren(figure(title, layerGrid(answer.layers, page.mask, title), { wide: true, python: answer.python, before: whichMask(page, draw),
+      after: html("p", {}, "The same head reads each layer's hidden state. It was trained on the last one only: the rows above are hints, not measurements.") }));
+  };
+  whichMask(page, draw);
+  draw();
+}
+
+export async function attention(page, into) {
+  const answer = await ask("view", "/api/attention", { ...page.active.body, off: page.off });
+  attentionFigures(page, into, answer, async (layer, head, query) => ask("scores", "/api/scores", { ...page.active.body, layer, head, position: query }));
+}
+
+// Also what a file shows that was exported; there nobody can be asked for scores.
+export function attentionFigures(page, into, answer, askScores = null) {
+  const look = page.look ??= { layer: 0, head: 0, query: null, form: "arcs", frame: true };
+  const L = answer.weights.length, A = answer.weights[0].length;
+  look.layer = Math.min(look.layer, L - 1);
+  look.head = Math.min(look.head, A - 1);
+  const overview = html("div"), large = html("div"), through = html("div"), split = html("div");
+  const shown = () => answer.tokens.map((_, t) => t).filter((t) => look.frame || !answer.added[t]);
+  const cut = (w) => { const kept = shown(); return kept.map((q) => kept.map((k) => w[q][k])); };
+  const refocus = (element, draw) => {
+    const before = element.contains(document.activeElement) ? document.activeElement : null, { row, column } = before?.dataset ?? {};
+    draw();
+    if (row !== undefined) element.querySelector(`[data-row="${row}"][data-column="${column}"]`)?.focus();
+  };
+
+  function drawAll() {
+    const kept = shown(), names = kept.map((t) => answer.tokens[t]);
+    if (look.query !== null && !kept.includes(look.query)) look.query = null;
+    const chosen = look.query === null ? null : kept.indexOf(look.query), choose = (i) => { look.query = look.query === kept[i] ? null : kept[i]; drawAll(); };
+    const again = (name, value) => { look[name] = value; drawAll(); };
+    refocus(overview, () => {
+      const title = `Where all ${L * A} heads look`;
+      overview.replaceChildren(figure(title, multiples(answer.weights.map((heads) => heads.map(cut)), [look.layer, look.head],
+        (layer, head) => { Object.assign(look, { layer, head }); drawAll(); }, title), { python: answer.python,
+        before: html("div", { class: "bar" }, html("button", { type: "button", "aria-pressed": String(!look.frame), onclick: () => again("frame", !look.frame) }, "Hide [CLS] and [SEP]")),
+        after: html("p", {}, "Each square is a head: rows look, columns are seen; the darker, the more. Choose one.") }));
+    });
+    refocus(large, () => {
+      const title = `Layer ${look.layer}, head ${look.head}: ${look.query === null ? "who looks at whom" : `where “${answer.tokens[look.query]}” looks`}`;
+      const weights = cut(answer.weights[look.layer][look.head]), options = { title, chosen, choose, say: page.say };
+      const svg = !names.length ? null : look.form === "arcs" ? arcs(names, weights, options) : matrix(names, names, weights, options);
+      large.replaceChildren(figure(title, svg, { before: html("div", { class: "bar" },
+        ["arcs", "matrix"].map((form) => html("button", { type: "button", "aria-pressed": String(look.form === form), onclick: () => again("form", form) }, form === "arcs" ? "Arcs" : "Matrix")),
+        pick("Follow", [["", "all tokens"], ...kept.map((t) => [t, `${t}: ${answer.tokens[t]}`])], look.query ?? "", (value) => again("query", value === "" ? null : +value))),
+      after: html("p", {}, look.frame ? "Each row adds up to 1. Point at it for the numbers; choose a token to follow it."
+        : "[CLS] and [SEP] are left out of the picture, not of the model: rows no longer add up to 1.") }));
+    });
+    through.replaceChildren();
+    if (look.query !== null) {
+      const rows = answer.weights.flatMap((heads, layer) => L * A <= 16 ? heads.map((w, head) => [`layer ${layer} head ${head}`, w[look.query]])
+        : [[`layer ${layer}, mean`, answer.tokens.map((_, k) => heads.reduce((sum, w) => sum + w[look.query][k], 0) / A)]]);
+      const title = `“${answer.tokens[look.query]}” through the layers`;
+      through.replaceChildren(figure(title, matrix(rows.map(([name]) => name), names, rows.map(([, row]) => kept.map((k) => row[k])),
+        { title, say: page.say, word: "gives" }), { after: html("p", {}, "What this token takes from each other, layer by layer.") }));
+    }
+    split.replaceChildren();
+    if (look.query !== null && askScores) {
+      const asked = `${look.layer} ${look.head} ${look.query}`;
+      askScores(look.layer, look.head, look.query).then((scores) => {
+        if (asked !== `${look.layer} ${look.head} ${look.query}`) return;
+        const title = `Before the softmax: why “${answer.tokens[look.query]}” looks there (layer ${look.layer}, head ${look.head})`;
+        const rows = kept.map((k) => `${answer.tokens[k]} ${signed(scores.score[k], 1)}`), D = scores.products[0].length;
+        const svg = matrix(rows, [...Array(D).keys()].map(String), kept.map((k) => scores.products[k]),
+          { title, say: page.say, word: "in dimension", diverging: true, size: Math.max(11, Math.min(24, 980 / D)) });
+        svg.classList.add("natural");
+        split.replaceChildren(figure(title, svg, { wide: true, python: scores.python,
+          after: html("p", {}, `Each score is a sum of ${D} products, query × key, already divided by √${D}: blue pulls the gaze there, orange pushes it away. `
+            + "The softmax turns the sums, written beside the tokens, into weights.") }));
+      }).catch((error) => page.fail(error));
+    }
+  }
+  drawAll();
+  into.replaceChildren(html("div", { class: "grid" }, overview, large, through), split);
+}
+
+export async function heads(page, into) {
+  const body = page.active.body;
+  const [open, now, slopes] = await Promise.all([ask("open", "/api/guesses", { ...body, off: [] }), ask("now", "/api/guesses", { ...body, off: page.off }),
+    hiddenOf(page).length ? ask("slopes", "/api/importance", { ...body, off: [] }) : null]);
+  if (!slopes) return into.replaceChildren(figure("Which heads does the guess need?", null, { after: html("p", {}, nothing) }));
+  const is = (layer, head) => page.off.some(([l, a]) => l === layer && a === head);
+  const flip = (layer, head) => {
+    page.off = is(layer, head) ? page.off.filter(([l, a]) => l !== layer || a !== head) : [...page.off, [layer, head]];
+    page.refresh();
+  };
+  const L = slopes.gradient.length, A = slopes.gradient[0].length, most = Math.max(1e-9, ...slopes.gradient.flat().map(Math.abs)), size = Math.max(46, Math.min(120, 640 / A));
+  const title = "How much each head matters: the gradient of its gate", show = page.reveal;
+  const cells = slopes.gradient.flatMap((row, layer) => row.map((value, head) => {
+    const x = 76 + head * (size + 6), y = 30 + layer * (size * 0.7 + 6), off = is(layer, head), height = size * 0.7;
+    return shape("g", { role: "button", "aria-pressed": String(off), "aria-label": `layer ${layer} head ${head}: ${off ? "off" : "on"}${show ? `, gradient ${value.toFixed(3)}` : ""}`,
+      "data-row": layer, "data-column": head, tabindex: layer || head ? -1 : 0, onclick: () => flip(layer, head),
+      onpointerenter: () => page.say(`layer ${layer}, head ${head}${show ? `: gradient ${signed(value, 3)}` : ""}${off ? ", switched off" : ""}`), onpointerleave: () => page.say("") },
+    box(x, y, size, height, "wash", 1, { rx: 8 }), show ? box(x, y, size, height, value < 0 ? "blue" : "orange", 0.75 * Math.abs(value) / most, { rx: 8 }) : null,
+    shape("rect", { class: "ring", x, y, width: size, height, rx: 8, style: `fill:none;stroke:var(--${off ? "ink" : "line"})`, "stroke-width": off ? 4 : 1 }),
+    off ? shape("path", { d: `M${x + 8} ${y + 8} L${x + size - 8} ${y + height - 8} M${x + size - 8} ${y + 8} L${x + 8} ${y + height - 8}`, style: "stroke:var(--ink)", "stroke-width": 3,
+      "stroke-opacity": 0.55 }) : null,
+    text(x + size / 2, y + height / 2 + 6, show ? signed(value) : `${layer}.${head}`, { size: Math.min(20, size / 3.3), anchor: "middle", weight: 600 }));
+  }));
+  const names = [...[...Array(A).keys()].map((a) => text(76 + a * (size + 6) + size / 2, 20, size < 70 ? a : `head ${a}`, { size: 15, anchor: "middle", colour: "soft" })),
+    ...[...Array(L).keys()].map((l) => text(66, 30 + l * (size * 0.7 + 6) + size * 0.35 + 5, `layer ${l}`, { size: 15, anchor: "end", colour: "soft" }))];
+  const svg = walkable(picture(76 + A * (size + 6), 30 + L * (size * 0.7 + 6), title, names, cells)), again = () => page.refresh();
+  const forecast = -page.off.reduce((sum, [l, a]) => sum + slopes.gradient[l][a], 0), change = now.loss !== null && open.loss !== null ? now.loss - open.loss : null;
+  const g = now.guesses[Math.min(page.mask, now.guesses.length - 1)], was = open.guesses.find((o) => o.position === g.position);
+  const after = `With ${page.off.length ? `${page.off.length} of ${L * A} heads off` : "all heads on"}: token ${g.position}`;
+  const board = figure(title, svg, { python: slopes.python, before: html("div", { class: "bar" },
+    html("button", { type: "button", "aria-pressed": String(show), onclick: () => { page.reveal = !show; again(); } }, "Show the gradient"),
+    html("button", { type: "button", onclick: () => { page.off = []; again(); } }, "All on"),
+    html("button", { type: "button", onclick: () => { page.off = slopes.gradient.flatMap((row, l) => row.map((_, a) => [l, a])); again(); } }, "All off")),
+  after: html("p", {}, "Bet first, then click a head to switch it off. ", show ? "Blue: turning the head down raises the loss, it helps; orange: it hurts. "
+    : "", `The loss is about ${slopes.targets.map((t) => `“${t}”`).join(", ")}.`) });
+  const result = figure(after, guessBars(g, after), { python: now.python, before: whichMask(page, again), after: [guessTable(g),
+    html("p", { id: "change" }, ...(change === null ? ["Loss: the hidden word is not known, so there is none."]
+      : ["Loss: ", html("strong", {}, nats(open.loss)), " with all heads, ", html("strong", {}, nats(now.loss)), " now: ", html("strong", {}, `${signed(change)} nats`), ". ",
+        page.off.length ? `The gradient's forecast, a straight line from here: ${signed(forecast)}.` : ""])),
+    html("p", {}, "The best guess was ", html("strong", {}, was.words[0].word), ` (${percent(was.words[0].probability)}).`)] });
+  into.replaceChildren(html("div", { class: "grid" }, board, result));
+}
+
+export async function attribution(page, into) {
+  if (!hiddenOf(page).length) return into.replaceChildren(figure("Which words does the guess rest on?", null, { after: html("p", {}, nothing) }));
+  const again = () => page.refresh(), masks = whichMask(page, () => { page.word = null; again(); }), g = hiddenOf(page)[page.mask];
+  const options = [...new Set([...g.words.map(({ word }) => word), ...(g.truth === null ? [] : [g.truth])])];
+  if (!options.includes(page.word)) page.word = null;
+  const answer = await ask("view", "/api/attribution", { ...page.active.body, position: g.position, word: page.word, steps: page.steps });
+  const title = `What speaks for “${answer.word}” at token ${answer.position}?`;
+  const svg = balance(answer.tokens, [{ name: "integrated gradients", values: answer.integrated, opacity: 0.95 }, { name: "gradient × input", values: answer.gradient_input, opacity: 0.4 }],
+    title, "nats");
+  const slider = html("input", { type: "range", min: 0, max: 5, step: 1, value: Math.log2(page.steps / 4), "aria-label": "Steps of the integral",
+    onchange: (event) => { page.steps = 4 * 2 ** event.target.value; again(); } });
+  into.replaceChildren(figure(title, svg, { wide: true, python: answer.python, before: html("div", { class: "bar" }, masks,
+    pick("Word", options.map((word) => [word, word]), answer.word, (value) => { page.word = value; again(); }),
+    html("label", { class: "pick" }, `Steps of the integral: ${answer.steps}`, slider)), after: [
+    html("p", {}, "Blue speaks for the word, orange against it. ln p is ", html("strong", {}, answer.value.toFixed(3)), " for this text and ",
+      html("strong", {}, answer.baseline.toFixed(3)), " where every word is hidden: a difference of ", html("strong", {}, signed(answer.value - answer.baseline, 3)), "."),
+    html("p", {}, "The bars of the integrated gradients add up to it, but for ", html("strong", { id: "completeness" }, Math.abs(answer.error).toExponential(1)),
+      " nats: the completeness error. More steps make it smaller. Gradient × input promises no such thing.")] }));
+}
+
+export async function neighbours(page, into) {
+  const t = page.active.tokens, at = Math.min(page.near ?? page.active.hide[0] ?? 1, t.length - 1);
+  const answer = await ask("view", "/api/neighbours", { ...page.active.body, position: Math.max(0, at), top: 5 });
+  if (answer.reading) {
+    const { done, all } = answer.reading;
+    into.replaceChildren(figure("Neighbours: reading the text", null, { after: html("p", { role: "status" }, all ? `${done.toLocaleString("en")} of at most ${all.toLocaleString("en")} tokens …`
+      : "opening the text …") }));
+    setTimeout(() => page.tab === "neighbours" && page.refresh(), 700);
+    return;
+  }
+  const title = `Where else is “${answer.token}” meant this way? The nearest tokens, layer by layer`, half = 46, line = 27, left = 128;
+  let y = 4;
+  const rows = answer.layers.map(({ name, neighbours: near }) => {
+    const top = y;
+    y += near.length * line + 14;
+    return shape("g", {}, text(left - 12, top + 21, name, { size: 16, anchor: "end", colour: "soft" }), near.map((n, i) => {
+      const before = n.text.slice(Math.max(0, n.start - half), n.start), after = n.text.slice(n.end, n.end + half), base = top + 21 + i * line;
+      return shape("g", {}, text(left, base, n.score.toFixed(2), { size: 15, colour: "soft" }), text(left + 470, base, before, { size: 16, anchor: "end", colour: "soft" }),
+        text(left + 476, base, n.text.slice(n.start, n.end), { size: 17, weight: 700, colour: "blue" }),
+        text(left + 484 + 10.2 * (n.end - n.start), base, after, { size: 16, colour: "soft" }));
+    }), shape("line", { x1: 0, x2: 1060, y1: y - 7, y2: y - 7, style: "stroke:var(--line)" }));
+  });
+  into.replaceChildren(figure(title, picture(1060, y, title, rows), { wide: true, python: answer.python, before: html("div", { class: "bar" },
+    pick("Token", t.map((token, i) => [i, `${i}: ${page.active.hide.includes(i) ? "[MASK]" : token.token}`]), answer.position, (value) => { page.near = +value; page.refresh(); })),
+  after: html("p", {}, `Cosine, then the context, from ${answer.source}: ${answer.count.toLocaleString("en")} tokens.`) }));
+}

@@ -1,0 +1,260 @@
+"""What the endpoints answer. Each is a call of ``minibert.inside`` and carries the lines of Python that compute the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minibert import inside
+from minibert.api import bundled
+from minibert.demo import examples
+
+if TYPE_CHECKING:
+    from minibert.api import Bert
+
+TEXTS_LIMIT = 64  # numbers of top guesses or neighbours that one answer holds at most
+
+
+class Request(NamedTuple):
+    """The body of a request, checked. Everything but ``text`` may be left out."""
+
+    text: str
+    pair: str | None = None
+    hide: tuple[int, ...] = ()
+    off: tuple[tuple[int, int], ...] = ()
+    top: int = 10
+    layer: int = 0
+    head: int = 0
+    position: int | None = None
+    word: str | None = None
+    steps: int = 32
+
+    @classmethod
+    def of(cls, body: Any) -> Request:
+        """TypeError or ValueError for anything but an object with these fields and types."""
+        if not isinstance(body, dict):
+            raise TypeError(f'the body must be a JSON object such as {{"text": "a sentence"}}, got {type(body).__name__}')
+        if unknown := sorted(set(body) - set(cls._fields)):
+            raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(cls._fields)}")
+        given = {name: value for name, value in body.items() if value is not None}
+        if not isinstance(given.get("text"), str):
+            raise TypeError('"text" must be a string')
+        for name in ("pair", "word"):
+            if not isinstance(given.get(name, ""), str):
+                raise TypeError(f'"{name}" must be a string or null, got {_short(given[name])}')
+        for name in ("top", "layer", "head", "position", "steps"):
+            if not _whole(given.get(name, 0)):
+                raise TypeError(f'"{name}" must be a whole number, got {_short(given[name])}')
+        if not 1 <= given.get("top", 1) <= TEXTS_LIMIT:
+            raise ValueError(f'"top" must be from 1 to {TEXTS_LIMIT}, got {given["top"]}')
+        if not 1 <= given.get("steps", 1) <= 256:
+            raise ValueError(f'"steps" must be from 1 to 256, got {given["steps"]}')
+        hide, off = given.get("hide", []), given.get("off", [])
+        if not isinstance(hide, list) or not all(map(_whole, hide)):
+            raise TypeError(f'"hide" must be a list of token positions, got {_short(hide)}')
+        if not isinstance(off, list) or not all(isinstance(h, list) and len(h) == 2 and all(map(_whole, h)) for h in off):
+            raise TypeError(f'"off" must be a list of [layer, head], got {_short(off)}')
+        return cls(**{**given, "hide": tuple(dict.fromkeys(hide)), "off": tuple(map(tuple, off))})
+
+
+class Views:
+    """A model, and the text in which neighbours are looked for, behind functions from a request to what becomes JSON."""
+
+    def __init__(self, bert: Bert, name: str, sentences: Callable[[], tuple[str, Sequence[str]]]) -> None:
+        self.bert, self.name, self._sentences = bert, name, sentences
+        self._model = "" if bert.folder is None or Path(bert.folder) == bundled() else repr(str(bert.folder))
+        self._index: inside.Neighbours | None = None
+        self._index_name = ""
+        self._reading: dict[str, Any] | None = None
+        self._lock = threading.Lock()
+        self._examples = examples.examples(bert)
+
+    def model(self) -> dict:
+        """What there is to know before the first question."""
+        c = self.bert.config
+        try:
+            inside.needs_head(self.bert)
+            without = None
+        except ValueError as error:
+            without = str(error)
+        return {"name": self.name, "layers": c.num_hidden_layers, "heads": c.num_attention_heads, "hidden_size": c.hidden_size,
+                "head_size": c.hidden_size // c.num_attention_heads, "vocabulary": len(self.bert.tokenizer.vocab),
+                "parameters": len(self.bert.parameters), "max_length": self.bert.max_length,
+                "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
+                "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}
+
+    def tokens(self, r: Request) -> dict:
+        q = self._ask(r)
+        known = self.bert.tokenizer.vocab
+        ids = inside.ask(self.bert, r.text, r.pair).ids if r.hide else q.ids
+        rows = [{"token": token, "id": int(i), "segment": int(kind), "position": t, "start": start, "end": end,
+                 "unknown": int(i) == known.unk_id, "continues": token.startswith("##"), "added": added}
+                for t, (token, i, kind, (start, end), added)
+                in enumerate(zip(q.tokens, ids, q.token_type_ids, q.offsets, q.added))]
+        return {"tokens": rows, "cut": q.cut, "masked": q.masked,
+                "python": self._python(r, "[*zip(question.tokens, question.ids, question.token_type_ids)]")}
+
+    def guesses(self, r: Request) -> dict:
+        q, gates = self._ask(r), self._gates(r)
+        answers = inside.guesses(self.bert, q, r.top, gates)
+        return {"guesses": [_guess(g) for g in answers], "loss": inside.mean_surprise(answers),
+                "follows": inside.follows(self.bert, q, gates),
+                "python": self._python(r, f"inside.guesses(bert, question, top={r.top}{_gates(r)})")}
+
+    def layers(self, r: Request) -> dict:
+        L = self.bert.config.num_hidden_layers
+        names = ["embeddings", *(f"layer {i}" for i in range(L))]
+        return {"layers": [{"name": name, "guesses": [_guess(g) for g in answers]}
+                           for name, answers in zip(names, inside.layers(self.bert, self._ask(r), r.top))],
+                "python": self._python(r, f"inside.layers(bert, question, top={r.top})")}
+
+    def attention(self, r: Request) -> dict:
+        q = self._ask(r)
+        weights = inside.attention(self.bert, q, self._gates(r))
+        return {"tokens": _shown(q), "added": q.added, "weights": _rounded(weights, 4),
+                "python": self._python(r, f"inside.attention(bert, question{_gates(r)})")}
+
+    def scores(self, r: Request) -> dict:
+        """``position`` is the query."""
+        q = self._ask(r)
+        found = inside.scores(self.bert, q, r.layer, r.head)
+        at = 0 if r.position is None else r.position
+        if not 0 <= at < len(q.ids):
+            raise IndexError(f"there is no token {at}: the text has {len(q.ids)}, from 0 to {len(q.ids) - 1}")
+        return {"tokens": _shown(q), "query": at, "products": _rounded(found.query[at] * found.key, 5),
+                "score": _rounded(found.score[at], 5), "weights": _rounded(found.weights[at], 5),
+                "python": self._python(r, f"inside.scores(bert, question, layer={r.layer}, head={r.head})")}
+
+    def importance(self, r: Request) -> dict:
+        found = inside.importance(self.bert, self._ask(r), self._gates(r))
+        return {"gradient": _rounded(found.gradient, 6), "loss": found.loss, "targets": found.targets,
+                "python": self._python(r, f"inside.importance(bert, question{_gates(r)})")}
+
+    def attribution(self, r: Request) -> dict:
+        q = self._ask(r)
+        found = inside.attribution(self.bert, q, r.position, r.word, r.steps)
+        asked = ("" if r.position is None else f", position={r.position}") + ("" if r.word is None else f", word={r.word!r}")
+        return {"tokens": _shown(q), "position": found.position, "word": found.word, "value": found.value,
+                "baseline": found.baseline, "error": found.error, "gradient_input": _rounded(found.gradient_input, 5),
+                "integrated": _rounded(found.integrated, 5), "steps": r.steps,
+                "python": self._python(r, f"inside.attribution(bert, question{asked}, steps={r.steps})")}
+
+    def neighbours(self, r: Request) -> dict:
+        """Begins to read the text when it is asked first; until that is done the answer says how far it is."""
+        q, at = self._ask(r), 1 if r.position is None else r.position
+        with self._lock:
+            if self._index is None:
+                if self._reading is None:
+                    self._reading = {"done": 0, "all": 0, "error": None}
+                    threading.Thread(target=self._read, daemon=True).start()
+                elif error := self._reading["error"]:
+                    self._reading = None  # whoever asks again tries again
+                    raise ValueError(error)
+                return {"reading": dict(self._reading)}
+        found = self._index.nearest(q, at, r.top)
+        names = ["embeddings", *(f"layer {i}" for i in range(self.bert.config.num_hidden_layers))]
+        return {"token": _shown(q)[at], "position": at, "count": len(self._index), "source": self._index_name,
+                "layers": [{"name": name, "neighbours": [n._asdict() for n in near]} for name, near in zip(names, found)],
+                "python": self._python(r, f"inside.Neighbours.of(bert, sentences).nearest(question, {at}, top={r.top})")}
+
+    def _read(self) -> None:
+        try:
+            name, sentences = self._sentences()
+            index = inside.Neighbours.of(self.bert, sentences,
+                                         progress=lambda done, whole: self._reading.update(done=done, all=whole))
+            with self._lock:
+                self._index, self._index_name = index, name
+        except (OSError, ValueError, MemoryError) as error:
+            self._reading["error"] = f"the text to look for neighbours in cannot be read: {error}"
+
+    def _python(self, r: Request, call: str) -> list[str]:
+        """The lines that compute the answer, and before them the import."""
+        pair = "" if r.pair is None else f", pair={r.pair!r}"
+        hide = f", hide={list(r.hide)}" if r.hide else ""
+        return ["import minibert; from minibert import inside", f"bert = minibert.load({self._model})",
+                f"question = inside.ask(bert, {r.text!r}{pair}{hide})", call]
+
+    def _ask(self, r: Request) -> inside.Question:
+        return inside.ask(self.bert, r.text, r.pair, r.hide)
+
+    def _gates(self, r: Request) -> np.ndarray | None:
+        return inside.open_gates(self.bert, r.off) if r.off else None
+
+
+class Endpoint(NamedTuple):
+    name: str
+    does: str
+    example: dict
+
+
+_SENTENCE = {"text": "they are not supported.", "hide": [2]}
+ENDPOINTS = (
+    Endpoint("tokens", "the WordPieces with their ids, segments and places in the text", {"text": "Unaffable exceptions!"}),
+    Endpoint("guesses", "the likeliest words for each [MASK], entropy, rank of the truth, loss", {**_SENTENCE, "top": 5}),
+    Endpoint("layers", "what the same head reads from every hidden state", _SENTENCE),
+    Endpoint("attention", "the weights of all layers and heads: L × A × T × T", _SENTENCE),
+    Endpoint("scores", "one row of one head before the softmax, split per dimension", {**_SENTENCE, "layer": 1, "position": 2}),
+    Endpoint("importance", "the gradient of the loss with respect to the gate of each head", {**_SENTENCE, "off": [[0, 0]]}),
+    Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}),
+    Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
+)
+
+
+def _gates(self, r: Request) -> np.ndarray | None:
+        return inside.open_gates(self.bert, r.off) if r.off else None
+
+
+class Endpoint(NamedTuple):
+    name: str
+    does: str
+    example: dict
+
+
+_SENTENCE = {"text": "they are not supported.", "hide": [2]}
+ENDPOINTS = (
+    Endpoint("tokens", "the WordPieces with their ids, segments and places in the text", {"text": "Unaffable exceptions!"}),
+    Endpoint("guesses", "the likeliest words for each [MASK], entropy, rank of the truth, loss", {**_SENTENCE, "top": 5}),
+    Endpoint("layers", "what the same head reads from every hidden state", _SENTENCE),
+    Endpoint("attention", "the weights of all layers and heads: L × A × T × T", _SENTENCE),
+    Endpoint("scores", "one row of one head before the softmax, split per dimension", {**_SENTENCE, "layer": 1, "position": 2}),
+    Endpoint("importance", "the gradient of the loss with respect to the gate of each head", {**_SENTENCE, "off": [[0, 0]]}),
+    Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}),
+    Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
+)
+
+
+def _lines(r: Request, call: str) -> list[str]:
+    """The three lines, with another for the imports."""
+    pair = "" if r.pair is None else f", pair={r.pair!r}"
+    hide = f", hide={list(r.hide)}" if r.hide else ""
+    return ["import minibert; from minibert import inside", f"bert = minibert.load({{model}})",  # noqa: F541
+            f"question = inside.ask(bert, {r.text!r}{pair}{hide})", call]
+
+
+def _gates(r: Request) -> str:
+    return f", gates=inside.open_gates(bert, off={[list(h) for h in r.off]})" if r.off else ""
+
+
+def _guess(g: inside.Guess) -> dict:
+    return {**g._asdict(), "words": [{"word": word, "probability": p} for word, p in g.words]}
+
+
+def _shown(q: inside.Question) -> list[str]:
+    return ["[MASK]" if t in q.masked else token for t, token in enumerate(q.tokens)]
+
+
+def _rounded(x: np.ndarray, digits: int) -> list:
+    return np.round(x.astype(np.float64), digits).tolist()
+
+
+def _whole(x: object) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool) and abs(x) < 1 << 31
+
+
+def _short(x: object) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else f"{text[:57]}…"

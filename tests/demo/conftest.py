@@ -1,0 +1,85 @@
+"""A server that runs for the tests: the bundled model, at a free port of this machine."""
+
+import http.client
+import json
+import os
+import threading
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+import uvicorn
+
+import minibert
+from minibert.demo import server
+from minibert.demo.views import Views
+
+SENTENCES = ["These are not supported.", "They were not supported.", "Return the list of names.",
+             "If the file is not found, raise."]
+
+
+class Running:
+    """An application behind a port. ``post`` and ``get`` return (status, JSON)."""
+
+    def __init__(self, app) -> None:
+        self.socket = server.bound("127.0.0.1", 0)
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
+        self.thread.start()
+
+    def ask(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        content = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        connection.request(method, path, content, headers or {})
+        answer = connection.getresponse()
+        data = answer.read()
+        self.headers = answer.headers
+        connection.close()
+        kind = answer.headers.get("content-type", "")
+        return answer.status, json.loads(data) if kind.startswith("application/json") else data
+
+    def post(self, name, **body):
+        return self.ask("POST", f"/api/{name}", body)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def bert():
+    return minibert.load()
+
+
+@pytest.fixture
+def serve():
+    """``serve(views, …)``: an application that runs until the test ends."""
+    running = []
+
+    def start(views, **options):
+        running.append(Running(server.application(views, **options)))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def demo(bert):
+    one = Running(server.application(Views(bert, "the bundled model", lambda: ("a few sentences", SENTENCES))))
+    yield one
+    one.stop()
+
+
+def chromium() -> str | None:
+    """The browser: ``MINIBERT_CHROMIUM``, or the system's own."""
+    import shutil
+
+    if path := os.environ.get("MINIBERT_CHROMIUM"):
+        return path
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

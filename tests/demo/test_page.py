@@ -1,0 +1,300 @@
+"""The page in a real Chromium, used as a person would. ``MINIBERT_CHROMIUM`` names another browser than the system's."""
+
+import re
+import time
+
+import pytest
+
+from minibert.demo import export
+from minibert.demo.views import Views
+from tests.demo.conftest import chromium
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install -e '.[browser]'")
+expect = sync_api.expect
+
+SIZES = {"lecture hall": (1280, 720), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine; install it, or name one by MINIBERT_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser, demo):
+    """``open_page(size, scheme)``: a page that may ask nobody but the server, and must not complain."""
+    opened, wrong = [], []
+
+    def open_(size="lecture hall", scheme="light", url=None, reduced=None):
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True,
+                                      has_touch=size == "phone")
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)
+        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        allowed = (url or demo.url, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(allowed) else wrong.append(f"asked {request.url}"))
+        page.goto(url or demo.url)
+        opened.append(context)
+        return page
+
+    yield open_
+    for context in opened:
+        context.close()
+    assert not wrong, wrong
+
+
+def ready(page):
+    page.wait_for_selector("body[data-ready]")
+    return page
+
+
+def ask(page, text, hide=()):
+    """Type a sentence and hide words by clicking them."""
+    field = page.get_by_role("textbox", name="Sentence", exact=True)
+    field.fill(text)
+    for word in hide:
+        page.locator("#sentences .token", has_text=re.compile(f"^{re.escape(word)}$")).first.click()
+    return field
+
+
+def best(page, nth=0):
+    return page.locator("#view figure").nth(nth).locator(".hidden-table th").first
+
+
+def test_typing_shows_tokens_and_clicking_hides_them(open_page):
+    page = ready(open_page())
+    page.get_by_role("button", name="Unmask all").click()
+    field = ask(page, "they are unaffable 🐍", ["are"])
+    expect(page.locator(".token.masked")).to_have_text("[MASK]are")
+    expect(page.locator(".token.continues").first).to_contain_text("##")
+    expect(page.locator(".token.unknown")).to_have_text("[UNK]")
+    expect(page.locator("#view figcaption h2")).to_contain_text("they")
+    field.press("End")
+    field.press_sequentially(" at all")
+    expect(page.locator(".token.masked")).to_have_count(1)
+    field.fill("now they are here")
+    expect(page.locator(".token.masked")).to_have_count(0)
+    page.get_by_role("button", name="Ids, segments, positions").click()
+    expect(page.locator(".token small").first).to_contain_text("id ")
+
+
+def test_hidden_words_stay_hidden_while_the_text_around_them_changes(open_page):
+    page = ready(open_page())
+    page.get_by_role("button", name="Unmask all").click()
+    field = ask(page, "they are not supported.", ["not"])
+    expect(page.locator(".token.masked")).to_have_text("[MASK]not")
+    field.press("Home")
+    field.press_sequentially("now ")
+    expect(page.locator(".token.masked")).to_have_text("[MASK]not")
+    expect(page.locator(".token.masked")).to_have_attribute("data-position", "4")
+
+
+def test_dragging_hides_several_and_the_keyboard_does_it_too(open_page):
+    page = ready(open_page())
+    page.get_by_role("button", name="Unmask all").click()
+    ask(page, "they are not supported.")
+    expect(page.locator(".token")).to_have_text(["[CLS]", "they", "are", "not", "supported", ".", "[SEP]"])
+    places = [page.locator(f'.token[data-position="{i}"]').bounding_box() for i in (1, 3)]
+    page.mouse.move(places[0]["x"] + 5, places[0]["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(places[1]["x"] + 5, places[1]["y"] + 10, steps=12)
+    page.mouse.up()
+    expect(page.locator(".token.masked")).to_have_count(3)
+    expect(page.locator("#view figure")).to_have_count(3)
+    page.locator('.token[data-position="1"]').focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page.locator(".token.masked")).to_have_text("[MASK]not")
+
+
+def test_guesses_and_a_minimal_pair(open_page):
+    page = ready(open_page())
+    page.locator("#examples").select_option(label="they are not supported. / it is not supported.")
+    expect(page.locator("#view figure")).to_have_count(2)
+    expect(best(page, 0)).to_have_text("are")
+    expect(best(page, 1)).to_have_text("is")
+    expect(page.locator("#view figure").first).to_contain_text(re.compile(r"Entropy 1\.\d\d nats.*rank 1, probability"))
+    page.get_by_role("button", name="Compare two sentences").click()
+    expect(page.locator("#view figure")).to_have_count(1)
+    page.locator("#view summary").click()
+    expect(page.locator("#view pre")).to_contain_text("inside.guesses(bert, question")
+
+
+def test_a_second_text_has_its_own_segment(open_page):
+    page = ready(open_page())
+    page.get_by_role("button", name="Second text").click()
+    page.get_by_role("textbox", name="Sentence: second text").fill("it is empty.")
+    expect(page.locator(".token.second")).to_have_count(5)
+    expect(page.locator("#view")).to_contain_text("The second text follows the first")
+
+
+def test_layers(open_page):
+    page = ready(open_page())
+    ask(page, "they are not supported.", ["are"])
+    page.get_by_role("tab", name="Layers").click()
+    expect(page.locator("#view svg")).to_contain_text("embeddings")
+    expect(page.locator("#view svg")).to_contain_text("rank 1, 5")
+
+
+def test_attention_overview_arcs_matrix_and_scores(open_page):
+    page = ready(open_page())
+    ask(page, "they are not supported.")
+    page.get_by_role("tab", name="Attention").click()
+    page.get_by_role("button", name="layer 1, head 1", exact=True).click()
+    expect(page.locator("#view")).to_contain_text("Layer 1, head 1: who looks at whom")
+    page.get_by_label("Follow").select_option(label="3: not")
+    expect(page.locator("#view")).to_contain_text("“not” through the layers")
+    expect(page.locator("#view")).to_contain_text("Each score is a sum of 64 products")
+    page.get_by_role("button", name="Matrix").click()
+    cells = page.locator("#view figure", has_text="Layer 1, head 1").locator('rect[style*="crosshair"]').first
+    box = cells.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 2.5 / 7, box["y"] + box["height"] * 3.5 / 7)
+    expect(page.locator("#readout")).to_have_text(re.compile(r"^not looks at are: 0\.\d{3}$"))
+    page.get_by_role("button", name="Hide [CLS] and [SEP]").click()
+    expect(page.locator("#view figure", has_text="Layer 1, head 1").first).not_to_contain_text("[CLS]not")
+    page.get_by_role("button", name="layer 1, head 1", exact=True).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator("#view")).to_contain_text("Layer 0, head 1")
+
+
+def test_switching_a_head_off_changes_the_guess_and_the_loss(open_page):
+    page = ready(open_page())
+    page.locator("#examples").select_option(label="return true if x is less than y.")
+    page.get_by_role("tab", name="Heads").click()
+    expect(page.locator("#change")).to_contain_text("+0.00 nats")
+    page.get_by_role("button", name=re.compile("^layer 1 head 1: on, gradient")).click()
+    expect(page.locator("#view")).to_contain_text("1 of 4 heads off")
+    expect(page.locator("#change")).to_contain_text(re.compile(r"now: \+[3-9]\.\d\d nats"))
+    page.get_by_role("button", name="All on").click()
+    expect(page.locator("#change")).to_contain_text("+0.00 nats")
+
+
+def test_attribution_is_complete_and_more_steps_make_it_more_so(open_page):
+    page = ready(open_page())
+    page.get_by_role("tab", name="Attribution").click()
+    error = page.locator("#completeness")
+    before = float(error.inner_text())
+    slider = page.get_by_role("slider", name="Steps of the integral")
+    slider.focus()
+    slider.press("End")
+    expect(page.locator("#view")).to_contain_text("Steps of the integral: 128")
+    assert float(error.inner_text()) < before < 0.01
+
+
+def test_neighbours(open_page):
+    page = ready(open_page())
+    ask(page, "they are not supported.")
+    page.get_by_role("tab", name="Neighbours").click()
+    page.locator("#view select").select_option(label="4: supported")
+    expect(page.locator("#view")).to_contain_text("from a few sentences")
+    expect(page.locator("#view svg")).to_contain_text("These are not ")
+
+
+def test_pictures_are_saved(open_page, tmp_path):
+    page = ready(open_page(scheme="dark"))
+    for tab, kind in (("Guesses", "SVG"), ("Attention", "PNG")):
+        page.get_by_role("tab", name=tab).click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=re.compile(f"^Save as {kind}")).first.click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        content = path.read_bytes()
+        if kind == "SVG":
+            assert b"var(" not in content
+            assert b"less" in content
+            from xml.etree import ElementTree
+
+            ElementTree.fromstring(content)
+        else:
+            assert content.startswith(b"\x89PNG")
+            assert len(content) > 5000
+
+
+def test_html_in_the_text_is_text(open_page):
+    page = ready(open_page())
+    ask(page, "<img src=x onerror=document.title='gone'> [MASK]")
+    expect(page.locator("#view figcaption h2")).to_contain_text("<")
+    for tab in ("Layers", "Attention", "Heads", "Attribution"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("#view figure").first).to_be_visible()
+    assert page.locator("main img").count() == 0
+    assert page.title() == "minibert: look inside a BERT"
+
+
+@pytest.mark.parametrize("text", ["", "[MASK]", "the list " * 200])
+def test_empty_long_and_only_masks(open_page, text):
+    page = ready(open_page())
+    ask(page, text)
+    for tab in ("Layers", "Attention", "Heads", "Attribution", "Guesses"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("#view figure").first).to_be_visible()
+    if len(text) > 100:
+        expect(page.locator(".sentence .why")).to_contain_text("are left out")
+
+
+def test_an_older_answer_never_replaces_a_newer_one(open_page, demo):
+    page = ready(open_page())
+
+    def slow(route):
+        if "older" in (route.request.post_data or ""):
+            time.sleep(0.4)
+        route.continue_()
+
+    page.route("**/api/*", slow)
+    field = page.get_by_role("textbox", name="Sentence", exact=True)
+    field.fill("the older [MASK]")
+    field.fill("the newer [MASK]")
+    expect(page.locator("#view figcaption h2")).to_contain_text("newer")
+    page.wait_for_timeout(1000)
+    expect(page.locator("#view figcaption h2")).to_contain_text("newer")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_view_fits_both_screens(open_page, size, scheme, tmp_path):
+    page = ready(open_page(size, scheme))
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        expect(page.locator("#view figure").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{tab.inner_text()} is wider than the screen"
+        page.screenshot(path=tmp_path / f"{tab.inner_text()}.png")
+    names = page.evaluate("[...document.querySelectorAll('button, input, select, [role=button]')]"
+                          ".filter(e => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length")
+    assert names == 0, "everything that can be pressed has a name"
+
+
+def test_an_exported_file_opens_alone(bert, open_page, tmp_path):
+    path = tmp_path / "attention.html"
+    export.page(bert, ["they [MASK] not supported.", "a </script><b>bold"]).save(path)
+    page = open_page(url=path.as_uri())
+    expect(page.locator("#view")).to_contain_text("Where all 4 heads look")
+    expect(best(page)).to_have_text("are")
+    page.get_by_label("Text").select_option(index=1)
+    page.get_by_role("button", name="layer 1, head 0", exact=True).click()
+    expect(page.locator("#view")).to_contain_text("Layer 1, head 0")
+    assert page.locator("main b").count() == 0
+
+
+def test_a_model_without_a_head_explains_itself(browser, serve):
+    from minibert.api import Bert
+    from tests import tiny_model
+
+    running = serve(Views(Bert(*tiny_model.make(), initialised=["cls.predictions.bias"]), "an encoder", lambda: ("", ["a"])))
+    page = browser.new_page()
+    page.goto(running.url)
+    ready(page)
+    expect(page.locator("#view")).to_contain_text("Where all 6 heads look")
+    page.get_by_role("tab", name="Guesses").click()
+    expect(page.locator("#view")).to_contain_text("this model has no masked-word head")
+    page.close()

@@ -1,0 +1,253 @@
+"""What the server answers and what it refuses, over real connections."""
+
+import concurrent.futures
+import errno
+import json
+import math
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from minibert import inside
+from minibert.api import Bert
+from minibert.demo import server
+from minibert.demo.views import ENDPOINTS, Views
+from tests import tiny_model
+
+SENTENCE = {"text": "they are not supported.", "hide": [2]}
+
+
+def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
+    lines = {}
+    for name, extra in (("guesses", {"off": [[0, 1]], "top": 4}), ("layers", {"top": 3}), ("attention", {}), ("importance", {}),
+                        ("attribution", {"steps": 8}), ("scores", {"layer": 1, "head": 1, "position": 2}), ("tokens", {})):
+        status, answer = demo.post(name, **SENTENCE, **extra)
+        assert status == 200
+        scope = {}
+        *first, last = answer["python"]
+        exec("\n".join(first), scope)
+        lines[name] = answer, eval(last, scope)
+    answer, found = lines["guesses"]
+    assert [w["word"] for w in answer["guesses"][0]["words"]] == [w for w, _ in found[0].words]
+    assert answer["guesses"][0]["entropy"] == pytest.approx(found[0].entropy)
+    answer, found = lines["layers"]
+    assert [layer["guesses"][0]["rank"] for layer in answer["layers"]] == [layer[0].rank for layer in found]
+    answer, found = lines["attention"]
+    np.testing.assert_allclose(answer["weights"], found, atol=1e-4)
+    answer, found = lines["importance"]
+    np.testing.assert_allclose(answer["gradient"], found.gradient, atol=1e-5)
+    answer, found = lines["attribution"]
+    np.testing.assert_allclose(answer["integrated"], found.integrated, atol=1e-4)
+    assert answer["error"] == pytest.approx(found.error, abs=1e-6)
+    answer, found = lines["scores"]
+    np.testing.assert_allclose(np.sum(answer["products"], -1), found.score[2], atol=1e-3)
+    answer, found = lines["tokens"]
+    assert [t["token"] for t in answer["tokens"]] == [token for token, _, _ in found]
+
+
+def test_the_lines_name_the_model_that_answers(bert, tmp_path):
+    bert.save(tmp_path / "my model")
+    import minibert
+
+    views = Views(minibert.load(tmp_path / "my model"), "mine", lambda: ("", []))
+    from minibert.demo.views import Request
+
+    lines = views.guesses(Request("a 'quoted' \"text\"", "and a pair"))["python"]
+    scope = {}
+    exec("\n".join(lines), scope)
+    assert scope["bert"].folder == tmp_path / "my model"
+    assert scope["question"].token_type_ids.any()
+
+
+def test_the_page_and_its_documentation(demo):
+    status, page = demo.ask("GET", "/")
+    assert status == 200
+    assert b"<title>minibert" in page
+    assert "default-src 'none'" in demo.headers["content-security-policy"]
+    assert demo.ask("GET", "/page/app.js")[0] == 200
+    status, api = demo.ask("GET", "/api")
+    for endpoint in api["endpoints"]:
+        if endpoint["example"] and not endpoint["path"].endswith("neighbours"):
+            status, answer = demo.ask("POST", endpoint["path"], endpoint["example"])
+            assert status == 200, answer
+    assert {e["path"] for e in api["endpoints"]} >= {f"/api/{e.name}" for e in ENDPOINTS}
+    assert demo.ask("GET", "/api/watch")[0] == 404
+    assert demo.ask("GET", "/page/../server.py")[0] == 404
+    assert demo.ask("GET", "/page/%2e%2e/server.py")[0] == 404
+
+
+def test_examples_are_labelled_by_what_the_model_does(demo, bert):
+    _, model = demo.ask("GET", "/api/model")
+    labels = [example["right"] for example in model["examples"]]
+    assert labels.count(True) >= 4
+    assert labels.count(False) >= 3
+    for example in model["examples"]:
+        best = inside.guesses(bert, inside.ask(bert, example["text"], hide=example["hide"]), 1)[0]
+        assert (best.rank == 1) or not example["right"]
+
+
+def test_neighbours_are_read_in_the_background_and_then_found(demo):
+    for _ in range(200):
+        status, answer = demo.post("neighbours", **SENTENCE, position=4, top=2)
+        assert status == 200
+        if "reading" not in answer:
+            break
+        threading.Event().wait(0.05)
+    assert answer["source"] == "a few sentences"
+    assert [layer["neighbours"][0]["token"] for layer in answer["layers"]] == ["supported"] * 3
+
+
+def test_a_text_for_neighbours_that_cannot_be_read_is_said_and_tried_again(bert, serve):
+    tries = []
+
+    def sentences():
+        tries.append(1)
+        raise ValueError("stories.txt is not UTF-8")
+
+    running = serve(Views(bert, "", sentences))
+    for count in (1, 2):
+        running.post("neighbours", text="a list")
+        while (answer := running.post("neighbours", text="a list"))[0] == 200:
+            threading.Event().wait(0.01)
+        assert answer == (400, {"error": "the text to look for neighbours in cannot be read: stories.txt is not UTF-8"})
+        assert len(tries) == count
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "192.168.1.7",
+                                  "[::2]"])
+def test_other_names_for_this_machine_are_refused(demo, host):
+    status, answer = demo.ask("POST", "/api/tokens", {"text": "a"}, {"Host": host})
+    assert (status, "open the address that it printed" in answer["error"]) == (403, True)
+    assert demo.ask("GET", "/", headers={"Host": host})[0] == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:{other}",
+                                    "http://localhost:{port}"])
+def test_pages_from_elsewhere_are_refused(demo, origin):
+    origin = origin.format(port=demo.port, other=demo.port + 1)
+    status, answer = demo.ask("POST", "/api/tokens", {"text": "a"}, {"Origin": origin})
+    assert (status, "are not answered" in answer["error"]) == (403, True)
+    assert demo.ask("POST", "/api/tokens", {"text": "a"}, {"Origin": f"http://127.0.0.1:{demo.port}"})[0] == 200
+
+
+def test_listening_to_others_lets_numbers_in_but_not_names(bert, serve):
+    running = serve(Views(bert, "", lambda: ("", [])), loopback=False)
+    assert running.ask("POST", "/api/tokens", {"text": "a"}, {"Host": "192.168.1.7:8737"})[0] == 200
+    assert running.ask("POST", "/api/tokens", {"text": "a"}, {"Host": "evil.example"})[0] == 403
+
+
+def test_large_bodies_are_refused_with_and_without_a_length(demo):
+    big = json.dumps({"text": "a" * 70_000}).encode()
+    assert demo.ask("POST", "/api/guesses", big)[0] == 413
+    connection = socket.create_connection(("127.0.0.1", demo.port), timeout=20)
+    head = f"POST /api/guesses HTTP/1.1\r\nHost: 127.0.0.1:{demo.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head.encode())
+    for _ in range(3):
+        connection.sendall(b"7000\r\n" + b"a" * 0x7000 + b"\r\n")
+    connection.sendall(b"0\r\n\r\n")
+    assert b" 413 " in connection.recv(200)
+    connection.close()
+    just = {"text": "the list " * 7000}
+    status, answer = demo.post("tokens", **just)
+    assert (status, answer["cut"]) == (200, 14_000 - 62)
+
+
+@pytest.mark.parametrize(("body", "says"), [
+    (b"", "not JSON"), (b"{", "not JSON"), (b"\xff\xfe", "not JSON"), (b"[" * 30_000, "not JSON"), (b"[]", "a JSON object"),
+    (b"{}", '"text" must be a string'), ({"text": 3}, '"text" must be a string'),
+    ({"text": "a", "pair": []}, '"pair" must be a string'),
+    ({"text": "a", "hide": [True]}, '"hide" must be a list'), ({"text": "a", "hide": [99]}, "there is no token 99"),
+    ({"text": "a", "hide": [0]}, "cannot be hidden"), ({"text": "a", "hide": [10**40]}, '"hide" must be a list'),
+    ({"text": "a", "off": [[9, 9]], "hide": [1]}, "there is no head 9.9"), ({"text": "a", "off": [1]}, '"off" must be'),
+    ({"text": "a", "top": 0}, '"top" must be from 1 to 64'), ({"text": "a", "top": 1.5}, '"top" must be a whole number'),
+    ({"text": "a", "nonsense": 1}, "unknown field 'nonsense'")])
+def test_what_makes_no_sense_is_explained(demo, body, says):
+    status, answer = demo.ask("POST", "/api/guesses", body)
+    assert (status, says in answer["error"]) == (400, True), answer
+
+
+def test_views_without_a_mask_say_so(demo):
+    for name in ("importance", "attribution"):
+        assert demo.post(name, text="they are")[1]["error"].startswith("nothing is hidden")
+    assert demo.post("guesses", text="they are")[1]["guesses"] == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "[MASK]", "[MASK] " * 200, "<script>alert(1)</script>", "\x00\x07\u202e",
+                                  "🐍 e\u0301 \ud800", "列表", "a" * 60_000, "\n\n", "[CLS] [SEP] [PAD]"])
+def test_any_text_is_answered(demo, text):
+    for name in ("tokens", "guesses", "layers", "attention", "scores"):
+        status, answer = demo.post(name, text=text)
+        assert status == 200, (name, answer)
+    everything = json.dumps(demo.post("attention", text=text)[1])
+    assert "NaN" not in everything
+
+
+def test_a_pair_has_segments_and_a_verdict(demo):
+    _, answer = demo.post("tokens", text="a list.", pair="it is empty.")
+    assert [t["segment"] for t in answer["tokens"]] == [0] * 5 + [1] * 5
+    assert 0 < demo.post("guesses", text="a list.", pair="it is empty.")[1]["follows"] < 1
+
+
+def test_unknown_and_split_words_are_told(demo):
+    _, answer = demo.post("tokens", text="unaffable 🐍")
+    assert [t["continues"] for t in answer["tokens"]][1:4] == [False, True, True]
+    assert answer["tokens"][-2]["unknown"]
+
+
+def test_a_thousand_requests_at_once_are_all_answered(demo):
+    def one(i):
+        status, answer = demo.post("guesses", text=f"the {i} [MASK] statement", top=1)
+        return status == 200 and len(answer["guesses"]) == 1
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        assert all(pool.map(one, range(1000)))
+
+
+def test_whoever_hangs_up_is_not_waited_for(demo):
+    body = json.dumps({**SENTENCE, "steps": 128}).encode()
+    head = f"POST /api/attribution HTTP/1.1\r\nHost: 127.0.0.1:{demo.port}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for cut in (len(head) - 3, len(head), len(head) + 5, len(head) + len(body)):
+        for _ in range(10):
+            connection = socket.create_connection(("127.0.0.1", demo.port))
+            connection.sendall((head + body)[:cut])
+            connection.close()
+    assert demo.post("guesses", **SENTENCE)[0] == 200
+
+
+def test_a_model_without_a_masked_word_head_shows_what_it_can(serve):
+    config, parameters, tokenizer = tiny_model.make()
+    encoder = Bert(config, parameters, tokenizer, initialised=["cls.predictions.bias", "cls.seq_relationship.weight"])
+    running = serve(Views(encoder, "an encoder", lambda: ("", ["the exception"])))
+    _, model = running.ask("GET", "/api/model")
+    assert "no masked-word head" in model["why_no_guesses"]
+    assert all(example["right"] is None for example in model["examples"])
+    for name in ("tokens", "attention", "scores", "neighbours"):
+        assert running.post(name, text="the exception")[0] == 200
+    for name in ("guesses", "layers", "importance", "attribution"):
+        status, answer = running.post(name, text="the [MASK]")
+        assert (status, "no masked-word head" in answer["error"]) == (400, True)
+
+
+def test_a_port_in_use_is_passed_over():
+    first = server.bound("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    second = server.bound("127.0.0.1", port)
+    assert port < second.getsockname()[1] < port + server.PORTS
+    for one in (first, second):
+        one.close()
+    with pytest.raises(OSError, match="cannot be listened on") as error:
+        server.bound("192.0.2.1", 8737)
+    assert error.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_answers_do_not_mix_when_many_ask_at_once(demo):
+    def loss(words):
+        return demo.post("guesses", text=words, hide=[2])[1]["loss"]
+
+    texts = ["they are not supported.", "it is not supported.", "the list of names.", "return true if x."]
+    alone = {text: loss(text) for text in texts}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for text, found in zip(texts * 40, pool.map(loss, texts * 40)):
+            assert math.isclose(found, alone[text], rel_tol=1e-4)
