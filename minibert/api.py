@@ -158,6 +158,15 @@ class Bert:
         recipe = self.pooling(pooling, normalise, max_length)
         return sentence_vectors.embed(self, texts, recipe, threads, progress).vectors
 
+    def show_attention(self, text: str, pair: str | None = None) -> Any:
+        """A page of what every head looks at in a text, or a pair: a notebook shows it, ``.save(FILE)`` writes it.
+
+        It is one HTML text of its own and needs no network. Where there are [MASK]s, their guesses are shown as well.
+        """
+        from minibert.demo import export
+
+        return export.page(self, [text if pair is None else (text, pair)])
+
     def pooling(self, kind: str | None = None, normalise: bool | None = None,
                 max_length: int | None = None) -> sentence_vectors.Pooling:
         """How ``embed`` makes vectors: what the model's folder says, and what is given here instead of it."""

@@ -286,6 +286,50 @@ def test_an_exported_file_opens_alone(bert, open_page, tmp_path):
     assert page.locator("main b").count() == 0
 
 
+def test_a_run_is_watched_and_replayed(browser, bert, serve):
+    import base64
+
+    import numpy as np
+
+    from minibert.training.trainer import Row
+
+    weights = np.full((2, 2, 5, 5), 51, np.uint8)
+    probe = {"text": "they are here.", "tokens": ["[CLS]", "they", "are", "here", "[SEP]"], "position": 2, "truth": "are"}
+    from minibert.demo.watch import _decoded
+
+    def evaluation(step, p):
+        return {"step": step, "probes": [_decoded({"guesses": [["are", p], ["is", 0.1]], "probability": p, "shape": weights.shape,
+                                                  "attention": base64.b64encode(weights.tobytes()).decode()})]}
+
+    shown = {"name": "a-run", "message": None, "unigram_loss": 6.3, "ln_vocabulary": 8.7, "probes": [probe],
+             "rows": [Row(2, 9, 1.0, 1e-3, 1.0, 7.0, 0.1, None, None, 7.1)._asdict()],
+             "evaluations": [evaluation(0, 0.01), evaluation(2, 0.2)]}
+    page = browser.new_page()
+    page.goto(serve(Views(bert, "a run", lambda: ("", [])), watch=lambda: shown).url)
+    ready(page)
+    page.get_by_role("tab", name="Watch it learn").click()
+    expect(page.locator("#when")).to_have_text("after step 2")
+    expect(page.locator("#view")).to_contain_text("guessing by frequency 6.30")
+    expect(page.locator("#view")).to_contain_text("probability 20.0 %")
+    slider = page.get_by_role("slider", name="Evaluation")
+    slider.focus()
+    slider.press("Home")
+    expect(page.locator("#view")).to_contain_text("probability 1.0 %")
+    slider.press("End")
+    expect(page.locator("#when")).to_have_text("after step 2")
+    shown["rows"].append(Row(4, 18, 2.0, 1e-3, 1.0, 6.0, 0.1, None, None, 6.1)._asdict())
+    shown["evaluations"].append(evaluation(4, 0.6))
+    expect(page.locator("#when")).to_have_text("after step 4")
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator("#when")).to_have_text("after step 0")
+    expect(page.locator("#when")).to_have_text("after step 4")
+    shown["message"] = "The folder is gone."
+    shown["rows"] = []
+    expect(page.locator("#view")).to_contain_text("The folder is gone.")
+    expect(page.locator("#when")).to_have_text("after step 4")
+    page.close()
+
+
 def test_a_model_without_a_head_explains_itself(browser, serve):
     from minibert.api import Bert
     from tests import tiny_model
