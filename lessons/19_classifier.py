@@ -707,7 +707,7 @@ left.axhline(100 / C, color=wb.GREY, linestyle=":", linewidth=1.5)
 left.text((len(SIZES) - 1) / 4, 100 / C - 1, "guessing", va="top", color=wb.GREY, fontsize=13)
 left.set(xticks=range(len(SIZES)), xticklabels=[str(n) for n in SIZES], xlabel="labelled sentences", ylabel="dev accuracy (%)",
          ylim=(10, 100), title=f"One dot for each of {SEEDS} seeds")
-left.legend(frameon=False, loc="lower right")
+left.legend(frameon=False, loc=(0.6, 0.2))
 right_axes.imshow(matrix, cmap="Blues", vmin=0, vmax=DEV)
 for (i, j), n in np.ndenumerate(matrix):
     right_axes.text(j, i, str(n), ha="center", va="center", color="white" if n > DEV / 2 else "black")

@@ -578,6 +578,9 @@ else:
         assert real_f1[1] > f1s[True][:, 1].mean() + 0.2, "in new patterns far above a model that never read"
 
 # %% [markdown]
+# Compare the two with the spread of the seeds before you say which is better. Made-up names in plain patterns do not ask for
+# what a large model knows; the topics of lesson 19 do.
+#
 # ## One knob to turn
 #
 # `FEW`, in the cell that ends in `# <- the knob`: how many tagged sentences there are, up to 300. Expect more to help both
