@@ -11,7 +11,7 @@ import time
 import pytest
 
 from minibert import files, pretrained
-from minibert.training import checkpoint, trainer
+from minibert.training import checkpoint, probes, trainer
 from minibert.training.trainer import read_rows
 from tests.training.runs import FILES, FINISHED, act_after, assert_same_run, interrupt_after, names, slabs, step_of
 
@@ -71,6 +71,9 @@ def test_metrics_of_a_resumed_run_have_every_row_once(train, resume, uninterrupt
     assert [row._replace(seconds=0) for row in rows] == [row._replace(seconds=0) for row in expected]
     seconds = [row.seconds for row in rows]
     assert seconds == sorted(seconds)
+    assert_same_run(run, uninterrupted())
+    asked = [[record["step"] for record in probes.read(folder)[1]] for folder in (run, uninterrupted())]
+    assert asked[0] == asked[1]
 
 
 def test_steps_between_two_rows_are_not_lost_by_an_interruption(train, resume, tmp_path, monkeypatch):
