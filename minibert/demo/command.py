@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import minibert
 from minibert.api import bundled
+from minibert.training.workers import Workers, keep_freed_memory
 
 if TYPE_CHECKING:
     from minibert.api import Bert
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the demo needs the package {error.name}: pip install 'minibert[demo]', or in a checkout "
                            "pip install -r requirements.txt") from None
+    keep_freed_memory()
     watch = None
     if args.watch:
         from minibert.demo.watch import Run
@@ -59,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.no_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    server.serve(server.application(views, watch=watch and watch.report, loopback=loopback), socket, ready=open_browser)
+    app = server.application(views, watch=watch and watch.report, loopback=loopback)
+    with Workers():  # one thread of BLAS a request: several that wait for each other are slow on a machine with other work
+        server.serve(app, socket, ready=open_browser)
     return 0
 
 

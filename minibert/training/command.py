@@ -137,12 +137,17 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     def save(progress: Progress) -> None:
         if engine.loss_scale is not None:
             progress = replace(progress, loss_scale=engine.loss_scale.state())
+        if trainer.evaluated:  # before the state: no evaluation that it knows of is missing after a kill
+            record()
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
         folder.save(out, config, engine.parameters, tokenizer)
         if trainer.rows:
             _plot(out, trainer, text.report)
-        if not trainer.rows or trainer.evaluated:
-            kept.record(minibert.Bert(config, engine.parameters, tokenizer), progress.step)
+        else:
+            record()
+
+    def record() -> None:
+        kept.record(minibert.Bert(config, engine.parameters, tokenizer), trainer.progress.step)
 
     trainer = Trainer(engine, _stream(settings, text.train, tokenizer), _short_stream(settings, text.train, tokenizer),
                       evaluation, settings, state.progress, out / "metrics.csv", save, say)
