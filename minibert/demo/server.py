@@ -178,7 +178,7 @@ def bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     last = port if port == 0 else min(port + PORTS - 1, 65535)
     for number in range(port, last + 1):
-        server = socket.socket(family, socket.SOCK_STREAM)
+        server = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's delay on: 40 ms
         if os.name == "posix":  # elsewhere this option would share a port that is in use
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -9,6 +9,7 @@ export class Sentence {
     this.page = page;
     this.tokens = [];
     this.hide = [];
+    this.read = { text: "", pair: null };
     this.guesses = null;
     const label = number ? "Second sentence to compare" : "Sentence";
     this.text = html("input", { type: "text", "aria-label": label, placeholder: "Type a sentence; write [MASK], or click a word to hide it",
@@ -22,8 +23,9 @@ export class Sentence {
     this.draggable();
   }
 
+  // What every view asks about: the text whose tokens are shown, which positions belong to, not what is being typed.
   get body() {
-    return { text: this.text.value, pair: this.pair.hidden ? null : this.pair.value, hide: this.hide };
+    return { ...this.read, hide: this.hide };
   }
 
   async set(text, hide, pair = null) {
@@ -35,15 +37,17 @@ export class Sentence {
 
   // After a change of the text the hidden tokens stay hidden, as far as they stand before or behind the change.
   async typed(hide = null) {
+    const read = { text: this.text.value, pair: this.pair.hidden ? null : this.pair.value };
     let answer;
     try {
-      answer = await ask(`tokens ${this.number}`, "/api/tokens", { ...this.body, hide: [] });
+      answer = await ask(`tokens ${this.number}`, "/api/tokens", read);
     } catch (error) {
       if (!(error instanceof Stale)) this.page.fail(error);
       return;
     }
     this.hide = (hide ?? moved(this.hide, this.tokens, answer.tokens)).filter((t) => answer.tokens[t] && !answer.tokens[t].added);
     this.tokens = answer.tokens;
+    this.read = read;
     this.cut.hidden = !answer.cut;
     this.cut.textContent = answer.cut ? `The model reads ${answer.tokens.length} tokens at a time; ${answer.cut} more at the end are left out.` : "";
     this.draw();
