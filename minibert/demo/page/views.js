@@ -214,8 +214,8 @@ export async function neighbours(page, into) {
     return shape("g", {}, text(left - 12, top + 21, name, { size: 16, anchor: "end", colour: "soft" }), near.map((n, i) => {
       const before = n.text.slice(Math.max(0, n.start - half), n.start), after = n.text.slice(n.end, n.end + half), base = top + 21 + i * line;
       return shape("g", {}, text(left, base, n.score.toFixed(2), { size: 15, colour: "soft" }), text(left + 470, base, before, { size: 16, anchor: "end", colour: "soft" }),
-        text(left + 476, base, n.text.slice(n.start, n.end), { size: 17, weight: 700, colour: "blue" }),
-        text(left + 484 + 10.2 * (n.end - n.start), base, after, { size: 16, colour: "soft" }));
+        shape("text", { x: left + 472, y: base, "font-size": 16, "xml:space": "preserve" },
+          shape("tspan", { "font-weight": 700, style: "fill:var(--blue)" }, n.text.slice(n.start, n.end)), shape("tspan", { style: "fill:var(--soft)" }, after)));
     }), shape("line", { x1: 0, x2: 1060, y1: y - 7, y2: y - 7, style: "stroke:var(--line)" }));
   });
   into.replaceChildren(figure(title, picture(1060, y, title, rows), { wide: true, python: answer.python, before: html("div", { class: "bar" },
