@@ -27,7 +27,6 @@ from minibert.model import pretraining
 from minibert.training.workers import keep_freed_memory
 
 COMPETITORS = ("transformers", "transformers sorted", "transformers sorted+keep", "minibert")
-KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0"}
 BATCH = 32  # sentences of transformers
 COUNTS = {"tiny": 4000, "mini": 2000, "base": 200}  # sentences: about as long a turn
 
@@ -105,7 +104,7 @@ def measure(name: str, text: Path | None, threads: int, rounds: int) -> dict[str
     more = ["--text", str(text)] if text else []
     names = [c for c in COMPETITORS if sys.platform == "linux" or not c.endswith("+keep")]
     rivals = {c: common.Rival("benchmarks.inference", name, *more, "--threads", str(threads), "--serve", c.removesuffix("+keep"),
-                              environment=KEEP if c.endswith("+keep") else None) for c in names}
+                              environment=common.KEEP if c.endswith("+keep") else None) for c in names}
     seconds = common.alternate(rivals, rounds, warmup=1)
     lengths = [len(row) for row in rows_of(model(name), sentences(text, COUNTS.get(name, 500)))]
     return {"model": name, "sentences": len(lengths), "tokens": {"mean": float(np.mean(lengths)), "longest": max(lengths)},

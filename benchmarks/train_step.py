@@ -146,13 +146,12 @@ def _flops(case: Case, size: int = MICRO_BATCH) -> int:
 
 
 COMPETITORS = ("transformers", "transformers+keep", "tuned", "tuned+keep", "minibert", "floor")
-KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0"}  # what keep_freed_memory sets
 
 
 def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = COMPETITORS) -> dict[str, Any]:
     """Seconds of every turn of each competitor, peak bytes of each, and the operations of the floor."""
     rivals = {c: common.Rival("benchmarks.train_step", name, "--threads", str(threads), "--serve", c.removesuffix("+keep"),
-                              environment=KEEP if c.endswith("+keep") else None) for c in competitors}
+                              environment=common.KEEP if c.endswith("+keep") else None) for c in competitors}
     seconds = common.alternate(rivals, rounds)
     return {"case": name, **CASES[name]._asdict(), "flops": _flops(CASES[name]), "seconds": seconds,
             "peak_memory": {c: rival.close() for c, rival in rivals.items()}}

@@ -204,37 +204,6 @@ ENDPOINTS = (
 )
 
 
-def _gates(self, r: Request) -> np.ndarray | None:
-        return inside.open_gates(self.bert, r.off) if r.off else None
-
-
-class Endpoint(NamedTuple):
-    name: str
-    does: str
-    example: dict
-
-
-_SENTENCE = {"text": "they are not supported.", "hide": [2]}
-ENDPOINTS = (
-    Endpoint("tokens", "the WordPieces with their ids, segments and places in the text", {"text": "Unaffable exceptions!"}),
-    Endpoint("guesses", "the likeliest words for each [MASK], entropy, rank of the truth, loss", {**_SENTENCE, "top": 5}),
-    Endpoint("layers", "what the same head reads from every hidden state", _SENTENCE),
-    Endpoint("attention", "the weights of all layers and heads: L × A × T × T", _SENTENCE),
-    Endpoint("scores", "one row of one head before the softmax, split per dimension", {**_SENTENCE, "layer": 1, "position": 2}),
-    Endpoint("importance", "the gradient of the loss with respect to the gate of each head", {**_SENTENCE, "off": [[0, 0]]}),
-    Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}),
-    Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
-)
-
-
-def _lines(r: Request, call: str) -> list[str]:
-    """The three lines, with another for the imports."""
-    pair = "" if r.pair is None else f", pair={r.pair!r}"
-    hide = f", hide={list(r.hide)}" if r.hide else ""
-    return ["import minibert; from minibert import inside", f"bert = minibert.load({{model}})",  # noqa: F541
-            f"question = inside.ask(bert, {r.text!r}{pair}{hide})", call]
-
-
 def _gates(r: Request) -> str:
     return f", gates=inside.open_gates(bert, off={[list(h) for h in r.off]})" if r.off else ""
 
