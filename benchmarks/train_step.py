@@ -6,7 +6,7 @@ alone, at the very shapes, on all threads. Floor over step is the share of the r
 of a competitor's process.
 
 minibert's commands ask glibc to keep freed memory. PyTorch gains from that too, so that it is measured both ways: as it comes,
-and ``+keep`` with the same two settings.
+and ``+keep`` with the same settings.
 
     python -m benchmarks.train_step                       # all configurations
     python -m benchmarks.train_step tiny mini --rounds 15
@@ -26,7 +26,7 @@ from minibert.data.batches import Batch
 from minibert.data.examples import IGNORE
 from minibert.model import pretraining
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.training.workers import Workers, keep_freed_memory, micro_batch_tokens
 
 
 class Case(NamedTuple):
@@ -45,7 +45,6 @@ CASES = {
     "large-16": Case("large", 30_522, 16),
 }
 DEFAULT = ("tiny", "mini", "mini-8k", "base")
-MICRO_BATCH = 512  # tokens
 
 
 def configuration(case: Case) -> BertConfig:
@@ -63,8 +62,13 @@ def data(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     return ids, np.zeros_like(ids), positions, rng.integers(5, case.vocabulary, positions.size)
 
 
+def size_for(case: Case, workers: int) -> int:
+    """Tokens of a micro-batch, as ``minibert train`` chooses them."""
+    return micro_batch_tokens(configuration(case).hidden_size, case.batch * case.tokens, workers)
+
+
 def micro_batches(case: Case, ids: np.ndarray, types: np.ndarray, positions: np.ndarray, labels: np.ndarray,
-                  size: int = MICRO_BATCH) -> list[Batch]:
+                  size: int) -> list[Batch]:
     """The same tokens as ``size`` tokens at a time."""
     rows, per_row = max(1, size // case.tokens), len(positions) // case.batch
     return [Batch(ids[i:i + rows], types[i:i + rows], None,
@@ -73,11 +77,11 @@ def micro_batches(case: Case, ids: np.ndarray, types: np.ndarray, positions: np.
             for i in range(0, case.batch, rows)]
 
 
-def minibert_step(case: Case, workers: Workers, size: int = MICRO_BATCH, lr: float = 1e-4,
+def minibert_step(case: Case, workers: Workers, size: int | None = None, lr: float = 1e-4,
                   config: BertConfig | None = None) -> Callable[[], Any]:
     config = config or configuration(case)
     engine = Engine(config, pretraining.initial_parameters(config), workers)
-    batches = micro_batches(case, *data(case), size)
+    batches = micro_batches(case, *data(case), size or size_for(case, workers.count))
     return lambda: engine.train(batches, lr)
 
 
@@ -95,8 +99,8 @@ class Product(NamedTuple):
         return 2 * self.m * self.k * self.n * self.batch * self.times
 
 
-def products(case: Case, size: int = MICRO_BATCH) -> list[Product]:
-    """The matrix products of one full micro-batch, forward and backward: each forward product has two backward ones."""
+def products(case: Case, size: int) -> list[Product]:
+    """The matrix products of a micro-batch of ``size`` tokens: each of the forward pass has two in the backward pass."""
     c, T = configuration(case), case.tokens
     B = max(1, min(size // T, case.batch))
     N, M, H, I, L, A = B * T, B * round(0.15 * T), c.hidden_size, c.intermediate_size, c.num_hidden_layers, c.num_attention_heads
@@ -111,9 +115,10 @@ def products(case: Case, size: int = MICRO_BATCH) -> list[Product]:
             *linear(M, H, case.vocabulary, 1)]
 
 
-def floor(case: Case, workers: Workers, size: int = MICRO_BATCH) -> Callable[[], Any]:
+def floor(case: Case, workers: Workers, size: int | None = None) -> Callable[[], Any]:
     """The products of a whole step and nothing else, shared out over the threads."""
     rng = np.random.default_rng(0)
+    size = size or size_for(case, workers.count)
     table = products(case, size)
     count = _micro_batches(case, size)
 
@@ -141,7 +146,7 @@ def _micro_batches(case: Case, size: int) -> int:
     return -(-case.batch // max(1, min(size // case.tokens, case.batch)))
 
 
-def _flops(case: Case, size: int = MICRO_BATCH) -> int:
+def _flops(case: Case, size: int) -> int:
     return _micro_batches(case, size) * sum(p.flops for p in products(case, size))
 
 
@@ -153,8 +158,9 @@ def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = C
     rivals = {c: common.Rival("benchmarks.train_step", name, "--threads", str(threads), "--serve", c.removesuffix("+keep"),
                               environment=common.KEEP if c.endswith("+keep") else None) for c in competitors}
     seconds = common.alternate(rivals, rounds)
-    return {"case": name, **CASES[name]._asdict(), "flops": _flops(CASES[name]), "seconds": seconds,
-            "peak_memory": {c: rival.close() for c, rival in rivals.items()}}
+    size = size_for(CASES[name], threads)
+    return {"case": name, **CASES[name]._asdict(), "flops": _flops(CASES[name], size), "micro_batch_tokens": size,
+            "seconds": seconds, "peak_memory": {c: rival.close() for c, rival in rivals.items()}}
 
 
 def serve(name: str, competitor: str, threads: int) -> None:
@@ -176,8 +182,9 @@ def serve(name: str, competitor: str, threads: int) -> None:
 def report(result: dict[str, Any]) -> None:
     """A table of one configuration."""
     seconds, own = result["seconds"], result["seconds"]["minibert"]
+    speed = result["flops"] / common.median(seconds["floor"])
     print(f"\n{result['case']}: {result['preset']}, vocabulary {result['vocabulary']:,}, {result['batch']}×{result['tokens']} "
-          f"tokens; the floor runs at {result['flops'] / common.median(seconds['floor']) / 1e9:.0f} GF/s\n")
+          f"tokens, {result['micro_batch_tokens']:,} a micro-batch; the floor runs at {speed / 1e9:.0f} GF/s\n")
     common.table(["", "ms a step", "÷ minibert", "of roofline", "GiB at peak"],
                  [[c, 1e3 * common.median(seconds[c]), common.ratio(seconds[c], own),
                    f"{common.ratio(seconds['floor'], seconds[c]):.0%}", result["peak_memory"][c] / 2**30] for c in seconds])

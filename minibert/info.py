@@ -12,6 +12,7 @@ from minibert.memory import Part
 from minibert.pretrained import families, formats
 from minibert.pretrained.folder import match
 from minibert.sentence_vectors import Pooling
+from minibert.training.workers import micro_batch_tokens
 
 WIDTH = 78
 
@@ -135,12 +136,13 @@ def _parameters(c: BertConfig) -> str:
 
 
 def _memory(c: BertConfig, batch: int, length: int, workers: int) -> str:
+    at_once = micro_batch_tokens(c.hidden_size, batch * length, workers)
     texts = f"{batch:,} {'text' if batch == 1 else 'texts'} of {length:,} tokens"
     cores = "one core" if workers == 1 else f"{workers} cores"
     sections = {
         "To use the model": memory.inference(c, batch, length),
         "To train it on a GPU, the whole batch at once": memory.training(c, batch, length),
-        f"To train it on the CPU with {cores}": memory.training_on_cores(c, batch, length, workers),
+        f"To train it on the CPU with {cores}": memory.training_on_cores(c, batch, length, workers, at_once),
     }
     lines = [f"Memory for {texts}, in float32 (1 GB = 10⁹ bytes)", "─" * WIDTH]
     for title, parts in sections.items():

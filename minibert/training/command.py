@@ -38,12 +38,21 @@ from minibert.training.engine import Engine
 from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
 from minibert.training.precision import LossScale, dtype_of
 from minibert.training.trainer import Trainer
-from minibert.training.workers import Workers, available_cores, describe_blas, keep_freed_memory, that_fit, total_memory
+from minibert.training.workers import (
+    Workers,
+    available_cores,
+    describe_blas,
+    keep_freed_memory,
+    micro_batch_tokens,
+    that_fit,
+    total_memory,
+)
 
 Say = Callable[[str], None]
 
 GUESSES = "guesses.txt"  # the last file that a run writes
 PROFILED_STEPS = 20
+DEVICE_TOKENS = 8192  # of a micro-batch on a GPU, unless the settings say otherwise
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
@@ -82,6 +91,7 @@ def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
     with _workers(args, settings) as workers:
+        settings = _with_micro_batches(settings, workers.count, xp)
         _head(say, settings, workers, device)
         text = _read(settings, say)
         config = config_of(settings, len(text.tokenizer.vocab))
@@ -197,6 +207,7 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
     with _workers(args, settings) as workers:
+        settings = _with_micro_batches(settings, workers.count, xp)
         _head(print, settings, workers, device)
         text = _read(settings, print)
         config = config_of(settings, len(text.tokenizer.vocab))
@@ -227,6 +238,7 @@ def _profile(args: argparse.Namespace, settings: Settings) -> int:
         raise ValueError("--profile reads the clock around every layer, and a GPU works on behind it: give --device cpu")
     count = settings.steps or PROFILED_STEPS
     with _workers(args, settings) as workers:
+        settings = _with_micro_batches(settings, workers.count, xp)
         _head(print, settings, workers, device)
         text = _read(settings, print)
         config = config_of(settings, len(text.tokenizer.vocab))
@@ -272,9 +284,18 @@ def _workers(args: argparse.Namespace, settings: Settings) -> Workers:
 
     def need(count: int) -> int:
         return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count,
-                                                     settings.micro_batch_tokens))
+                                                     _with_micro_batches(settings, count).micro_batch_tokens))
 
     return Workers(args.threads, args.workers or that_fit(threads, need, total_memory()))
+
+
+def _with_micro_batches(settings: Settings, workers: int, xp: Any = np) -> Settings:
+    """The settings, with a number of tokens for each micro-batch where none was asked for. A run keeps it when it is resumed."""
+    if settings.micro_batch_tokens is not None:
+        return settings
+    width = config_of(settings, settings.vocab_size).hidden_size
+    step = settings.batch_size * settings.max_length * settings.accumulate
+    return replace(settings, micro_batch_tokens=micro_batch_tokens(width, step, workers) if xp is np else DEVICE_TOKENS)
 
 
 def config_of(settings: Settings, vocabulary: int) -> BertConfig:

@@ -149,3 +149,11 @@ def test_the_memory_of_this_machine_is_known_or_not_told():
 def test_no_threads_and_no_workers_are_refused(arguments):
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Workers(*arguments)
+
+
+def test_a_narrow_model_works_on_more_tokens_at_a_time_where_every_worker_has_them():
+    assert module.micro_batch_tokens(128, 32 * 128, 2) == 2048  # a quarter of a million numbers
+    assert module.micro_batch_tokens(256, 32 * 128, 2) == 1024
+    assert module.micro_batch_tokens(768, 32 * 128, 2) == 512  # wide: what fits into a cache
+    assert module.micro_batch_tokens(128, 1024, 2) == 512  # a small step: its half
+    assert module.micro_batch_tokens(128, 1024, 8) == 512  # never less
