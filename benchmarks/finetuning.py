@@ -190,9 +190,10 @@ def main(argv: list[str] | None = None) -> None:
         [side, 1e3 * common.median(seconds[side]) / TURN, *(f"{losses[min(i, len(losses) - 1)]:.5f}" for i in (0, 19, len(a))),
          f"{results[side]['scores'][metric]:.4f}", peaks[side] / 1e9] for side, losses in zip(SIDES, (a, b))])
     print(f"\nminibert is {ratio:.2f} times as fast; the first 20 losses differ by at most {apart:.1e}")
+    named = replace(course.settings, model=Path(args.model).name, train=Path(args.train).name, dev=Path(args.dev).name)
     path = common.write(f"finetuning-{args.task}", where, {
         "ratio": ratio, "first_20_losses_differ_by": apart, "seconds_a_turn": seconds, "steps_a_turn": TURN,
-        "steps": course.steps, "settings": vars(replace(course.settings)), **results}, args.json)
+        "steps": course.steps, "settings": vars(named), **results}, args.json)
     print(path)
 
 

@@ -132,6 +132,7 @@ class Normalizer:
         if lower_case if strip_accents is None else strip_accents:
             self.steps.append(drop_accents)
         self.steps.append(space_punctuation)
+        self._lower_case = lower_case
         self._lengths = _Memory(self._length)
 
     def __call__(self, text: str) -> str:
@@ -147,7 +148,8 @@ class Normalizer:
         case and the cut at signs, which one search does twice as fast as five steps.
         """
         if text.isascii() and text.isprintable():
-            return _ASCII_WORD.findall(text.lower() if str.lower in self.steps else text)
+            text = text.lower() if self._lower_case else text
+            return [text] if text.isalnum() else _ASCII_WORD.findall(text)
         return self(text).split()
 
     def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:

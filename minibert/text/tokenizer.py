@@ -103,10 +103,13 @@ class Tokenizer:
 
     def _look_up(self, word: str) -> tuple[int, ...]:
         index = self.vocab.index
-        return tuple(index[piece] for piece in wordpiece.split(word, index, self._longest))
+        return tuple(map(index.__getitem__, wordpiece.split(word, index, self._longest)))
 
     def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
-        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
+        words = self.normalizer.words(raw)
+        if words == [raw]:  # nothing to normalise: one cache is enough
+            return self._look_up(raw)
+        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
 
     def _normalize_and_trace(self, raw: str) -> tuple[tuple[int, int, int], ...]:
         """(id, start, end) of each token of one raw word."""

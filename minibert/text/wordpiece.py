@@ -22,6 +22,8 @@ def split(word: str, vocabulary: Container[str], longest: int = MAX_CHARACTERS) 
     """
     if len(word) > MAX_CHARACTERS:
         return [UNKNOWN]
+    if word in vocabulary:
+        return [word]
     pieces = []
     start = 0
     while start < len(word):
