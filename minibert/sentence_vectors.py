@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy
-from minibert.training.workers import Workers
+from minibert.training.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
     from minibert.api import Bert
 
 POOLINGS = ("mean", "cls", "max")
-BATCH_TOKENS = 512  # of one batch on the CPU: what stays in a core's cache
 BATCH_TOKENS_GPU = 32768
 
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
@@ -151,9 +150,11 @@ def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threa
     lengths = np.array([len(row) for row in rows], np.int64)
     flat = bert.parameters.flat
     xp = get_xp(flat)
-    batches = _batches(lengths, BATCH_TOKENS if xp is np else BATCH_TOKENS_GPU)
+    total = int(lengths.sum())
+    tokens = micro_batch_tokens(H, total, threads or available_cores()) if xp is np else BATCH_TOKENS_GPU
+    batches = _batches(lengths, tokens)
     vectors = np.empty((len(rows), H), flat.dtype)
-    done, total, lock = 0, int(lengths.sum()), threading.Lock()
+    done, lock = 0, threading.Lock()
 
     def work(batch: np.ndarray) -> None:
         nonlocal done

@@ -35,7 +35,7 @@ def test_the_company_of_a_text_and_the_threads_do_not_matter(bert, monkeypatch):
     texts = [" ".join(["the"] * n) for n in range(1, 20)] * 5
     expected = bert.embed(texts, threads=1)
     for tokens, threads in ((8, 2), (64, 3), (100_000, 1)):
-        monkeypatch.setattr(sentence_vectors, "BATCH_TOKENS", tokens)
+        monkeypatch.setattr(sentence_vectors, "micro_batch_tokens", lambda *_, n=tokens: n)
         np.testing.assert_allclose(bert.embed(texts, threads=threads), expected, atol=2e-6)
     assert bert.embed([]).shape == (0, 12)
 
