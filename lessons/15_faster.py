@@ -519,8 +519,8 @@ assert set(waited) <= {"flatnonzero"}, "no float, no int, no if: nothing but the
 #
 # - **Where arrays live.** A GPU has a memory of its own. Parameters go there once (`minibert.backend.choose`, `Parameters.to`),
 #   batches as they come, and losses come back when somebody prints them.
-# - **The size of a micro-batch.** A core works best on what fits its cache, 512 tokens, or more where the model is narrow. A GPU has
-#   thousands of arithmetic units and needs many thousands of tokens at a time: `--micro-batch-tokens`.
+# - **The size of a micro-batch.** A core works best on what fits its cache, 512 tokens, or more where the model is narrow. A GPU
+#   has thousands of arithmetic units and needs many thousands of tokens at a time: `--micro-batch-tokens`.
 # - **Waiting.** The program only queues work for the device and goes on. Every look at a value stops it until the queue is empty.
 #   That is why we counted them. The one that is left, `flatnonzero` in the lookup's backward, is gone on a GPU: a kernel of our
 #   own takes its place.

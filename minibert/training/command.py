@@ -193,7 +193,13 @@ def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
         f"{_against(last.held_out_mlm_loss, unigram)} guessing by frequency and {_against(last.held_out_mlm_loss, ln_v)} "
         f"blind guessing; {last.held_out_mlm_accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
-        f'  python -m minibert fill-mask --model {out} "the [MASK] of the list is returned."')
+        f'  python -m minibert fill-mask --model {out} "{_example(table)}"')
+
+
+def _example(table: str) -> str:
+    """A sentence of the table to try: one that any shell takes as it is between double quotes."""
+    lines = (line.strip() for line in table.splitlines() if "[MASK]" in line)
+    return next((line for line in lines if not set(line) & set('"$`\\!%')), "[MASK]")
 
 
 def _against(loss: float, floor: float) -> str:

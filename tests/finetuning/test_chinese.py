@@ -1,4 +1,4 @@
-"""Chinese from end to end: poems become a vocabulary and a model, which guesses a character and then learns to tell reviews apart."""
+"""Chinese from end to end: poems become a vocabulary and a model, which guesses characters and then learns to judge reviews."""
 
 import csv
 import json
@@ -24,7 +24,11 @@ def test_from_poems_to_reviews(shared_data, tmp_path, capsys):
     assert sum(len(token) == 1 and normalize.is_cjk(token) for token in bert.tokenizer.vocab.tokens) > 1000
     assert bert.tokenizer.tokenize("春眠不覺曉，") == [*"春眠不覺曉", "，"]
 
-    capsys.readouterr()
+    table, said = (run / "guesses.txt").read_text(encoding="utf-8"), capsys.readouterr().out
+    assert table.count("<-") == 10
+    asked = said.rsplit('"', 2)[1]  # the line that the run proposes to try
+    assert asked in table
+    assert "[MASK]" in asked
     assert cli.main(["fill-mask", "--model", str(run), "春眠不覺[MASK]，處處聞啼鳥。"]) == 0
     guess = bert.fill_mask("春眠不覺[MASK]，處處聞啼鳥。", top=1)[0][0]
     assert unicodedata.name(guess[0]).startswith(("CJK", "IDEOGRAPHIC", "FULLWIDTH"))
