@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     for note in bert.notes:
         print(f"note: {note}", file=sys.stderr)
     name = "the model that comes with minibert" if folder is None else Path(folder).resolve().name
+    if folder is not None and folder == args.watch:
+        name += ", as it was when the demo started"
     views = Views(bert, name, lambda: held_out(bert, args.text))
     socket = server.bound(args.host, args.port)
     port = socket.getsockname()[1]

@@ -172,12 +172,12 @@ def test_switching_a_head_off_changes_the_guess_and_the_loss(open_page):
     page = ready(open_page())
     page.locator("#examples").select_option(label="return true if x is less than y.")
     page.get_by_role("tab", name="Heads").click()
-    expect(page.locator("#change")).to_contain_text("+0.00 nats")
+    expect(page.locator("#change")).to_contain_text("now: no change")
     page.get_by_role("button", name=re.compile("^layer 1 head 1: on, gradient")).click()
     expect(page.locator("#view")).to_contain_text("1 of 4 heads off")
     expect(page.locator("#change")).to_contain_text(re.compile(r"now: \+[3-9]\.\d\d nats"))
     page.get_by_role("button", name="All on").click()
-    expect(page.locator("#change")).to_contain_text("+0.00 nats")
+    expect(page.locator("#change")).to_contain_text("now: no change")
 
 
 def test_attribution_is_complete_and_more_steps_make_it_more_so(open_page):
@@ -224,7 +224,7 @@ def test_pictures_are_saved(open_page, tmp_path):
 def test_html_in_the_text_is_text(open_page):
     page = ready(open_page())
     ask(page, "<img src=x onerror=document.title='gone'> [MASK]")
-    expect(page.locator("#view figcaption h2")).to_contain_text("<")
+    expect(page.locator("#view figcaption h2")).to_contain_text("gone ' > ▁▁▁")
     for tab in ("Layers", "Attention", "Heads", "Attribution"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#view figure").first).to_be_visible()
@@ -241,6 +241,48 @@ def test_empty_long_and_only_masks(open_page, text):
         expect(page.locator("#view figure").first).to_be_visible()
     if len(text) > 100:
         expect(page.locator(".sentence .why")).to_contain_text("are left out")
+
+
+def test_a_view_waits_for_the_guesses_of_a_word_just_hidden(open_page):
+    page = ready(open_page())
+    page.get_by_role("button", name="Unmask all").click()
+    ask(page, "they are not supported.")
+    expect(page.locator("#view")).to_contain_text("Nothing is hidden yet")
+
+    def slow(route):
+        time.sleep(0.4)
+        route.continue_()
+
+    page.route("**/api/guesses", slow)
+    page.locator('.token[data-position="2"]').click()
+    page.get_by_role("tab", name="Layers").click()
+    seen = page.evaluate("new Promise(done => { const texts = [], view = document.getElementById('view');"
+                         "new MutationObserver(() => { texts.push(view.innerText);"
+                         "if (view.querySelector('svg')) done(texts.join()); }).observe(view, {childList: true}); })")
+    assert "Nothing is hidden" not in seen
+
+
+def test_what_was_said_of_an_example_goes_when_the_sentence_changes(open_page):
+    page = ready(open_page())
+    select = page.locator("#examples")
+    select.select_option(label="either a string or a list.")
+    expect(page.locator("#note")).to_contain_text("no head looks that far")
+    ask(page, "they are not supported.")
+    expect(page.locator("#note")).to_have_text("")
+    select.select_option(label="either a string or a list.")
+    expect(page.locator("#note")).to_contain_text("no head looks that far")
+
+
+def test_a_scrolled_picture_stays_where_it_is_when_a_token_is_chosen(open_page):
+    page = ready(open_page("phone"))
+    ask(page, "this method must be called before the server is started.")
+    page.get_by_role("tab", name="Attention").click()
+    picture = page.locator("#view figure", has_text="who looks at whom").locator(".picture")
+    expect(picture).to_be_visible()
+    picture.evaluate("e => { e.scrollLeft = 250; }")
+    page.get_by_role("button", name="query server", exact=True).click()
+    expect(page.locator("#view")).to_contain_text("where “server” looks")
+    assert page.locator("#view figure", has_text="where “server” looks").first.locator(".picture").evaluate("e => e.scrollLeft") > 200
 
 
 def test_an_older_answer_never_replaces_a_newer_one(open_page, demo):

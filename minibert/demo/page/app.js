@@ -31,7 +31,12 @@ const page = {
   async changed(sentence) {
     page.near = null;
     try {
-      if (!page.model.why_no_guesses) sentence.guesses = await ask(`guesses ${sentence.number}`, "/api/guesses", { ...sentence.body, top: 8 });
+      if (!page.model.why_no_guesses) {
+        const asking = sentence.asking = ask(`guesses ${sentence.number}`, "/api/guesses", { ...sentence.body, top: 8 });
+        try {
+          sentence.guesses = await asking;
+        } finally { if (sentence.asking === asking) sentence.asking = null; }
+      }
       if (page.tab === "guesses" || sentence === page.active) await page.refresh();
     } catch (error) { page.fail(error); }
   },
@@ -42,6 +47,7 @@ const page = {
     page.say("");
     try {
       if (needs && page.model.why_no_guesses) throw new Error(page.model.why_no_guesses);
+      if (needs && page.sentences.some((sentence) => sentence.asking)) return;  // its answer will draw
       await (page.tab === "watch" ? watch : views[page.tab])(page, drawn);
       if (turn !== page.turn) return;
       const focus = keyOf(document.activeElement), open = [...view.querySelectorAll("details")].map((d) => d.open);
@@ -119,6 +125,9 @@ async function example({ text, hide, note, right, second }) {
 }
 
 function switches() {
+  by("sentences").addEventListener("input", () => {  // what was said of an example is not said of another sentence
+    by("note").textContent = by("examples").value = "";
+  });
   by("compare").addEventListener("click", () => compare(page.sentences.length < 2));
   by("pair").addEventListener("click", () => {
     const { pair } = page.active;
@@ -141,7 +150,7 @@ function switches() {
     by("theme").textContent = `Theme: ${name}`;
     page.refresh();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.refresh());
+  for (const query of ["(prefers-color-scheme: dark)", "(max-width: 699px)"]) matchMedia(query).addEventListener("change", () => page.refresh());
 }
 
 async function documentation() {
@@ -157,8 +166,8 @@ async function begin() {
     page.model = await ask("model", "/api/model");
   } catch (error) { return page.fail(error); }
   const m = page.model, plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-  by("model").textContent = `${m.name}: ${plural(m.layers, "layer")}, ${plural(m.heads, "head")} each, hidden size ${m.hidden_size}, ${m.vocabulary.toLocaleString("en")} tokens, `
-    + `${m.parameters.toLocaleString("en")} parameters, ${m.device}`;
+  by("model").textContent = `${m.name}: ${plural(m.layers, "layer")} of ${plural(m.heads, "head")}, hidden size ${m.hidden_size}, ${m.vocabulary.toLocaleString("en")} tokens, `
+    + `${m.parameters.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 })} parameters, ${m.device}`;
   page.sentences.push(page.active = new Sentence(0, page));
   page.active.element.classList.add("active");
   by("sentences").append(page.active.element);
@@ -168,8 +177,8 @@ async function begin() {
   documentation().catch(page.fail);
   page.reveal = true;
   await show(m.why_no_guesses ? "attention" : "guesses");
-  const first = m.examples.find((e) => e.right && !e.second) ?? m.examples[0];
-  await (first ? example({ ...first, note: "Click a word to hide it, or drag across several; type to change the sentence." })
+  const first = m.examples.find((e) => e.right && !e.second) ?? m.examples.find((e) => !e.second);
+  await (first ? example({ ...first, right: null, note: "Click a word to hide it, or drag across several; type to change the sentence." })
     : page.active.set("the sentence is read as tokens.", []));
   document.body.dataset.ready = "yes";
 }

@@ -19,38 +19,54 @@ function fill(element, attributes, children) {
   return element;
 }
 
-export const percent = (p) => (p >= 0.9995 ? "100 %" : p >= 0.1 ? `${(100 * p).toFixed(0)} %` : `${(100 * p).toFixed(p < 0.001 ? 2 : 1)} %`);
-export const signed = (x, digits = 2) => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(digits);
+export const percent = (p) => (p >= 0.1 ? `${(100 * p).toFixed(0)} %` : p >= 0.01 ? `${(100 * p).toFixed(1)} %` : p >= 0.0001 ? `${(100 * p).toFixed(2)} %` : "< 0.01 %");
+export const number = (x, digits = 2) => (+x.toFixed(digits) < 0 ? "−" : "") + Math.abs(x).toFixed(digits);
+export const signed = (x, digits = 2) => (+x.toFixed(digits) > 0 ? "+" : "") + number(x, digits);
 
 export function picture(width, height, title, ...children) {
-  return shape("svg", {
+  return shrinking(0.7, shape("svg", {
     viewBox: `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`, width: Math.ceil(width), height: Math.ceil(height), role: "group",
-    "aria-label": title }, shape("title", {}, title), ...children);
+    "aria-label": title }, shape("title", {}, title), ...children));
+}
+
+// How far a picture may shrink to fit; where there is less room still it scrolls, so that its words stay legible.
+export function shrinking(least, svg) {
+  svg.style.minWidth = `${Math.floor(least * svg.getAttribute("width"))}px`;
+  return svg;
 }
 
 export function text(x, y, words, { size = 16, anchor = "start", colour = "ink", weight = 400, turn = 0 } = {}) {
   return shape("text", {
-    x, y, "font-size": size, "text-anchor": anchor, "font-weight": weight, "xml:space": "preserve",
-    transform: turn ? `rotate(${turn} ${x} ${y})` : null, style: `fill:var(--${colour})` }, String(words));
+    x, y, "font-size": size, "text-anchor": anchor, "font-weight": weight,
+    transform: turn ? `rotate(${turn} ${x} ${y})` : null, style: `fill:var(--${colour});white-space:pre` }, String(words));
 }
 
 export function box(x, y, width, height, colour, opacity = 1, more = {}) {
   return shape("rect", { x, y, width: Math.max(0, width), height, style: `fill:var(--${colour})`, "fill-opacity": opacity, ...more });
 }
 
-const narrow = () => innerWidth < 700;
+export const narrow = () => innerWidth < 700;
 
-export const fit = (word, size, room) => {
-  const most = Math.max(2, Math.floor(room / (0.56 * size)));
-  return word.length <= most ? word : `${word.slice(0, most - 1)}…`;
+const pen = document.createElement("canvas").getContext("2d");
+export const widthOf = (words, size, weight = 600) => {
+  pen.font = `${weight} ${size}px ${getComputedStyle(document.documentElement).fontFamily}`;
+  return pen.measureText(words).width;
 };
+
+// The beginning of a word that there is room for.
+export function fit(word, size, room, weight = 600) {
+  if (widthOf(word, size, weight) <= room) return word;
+  const letters = [...word];
+  while (letters.length > 1 && widthOf(`${letters.join("")}…`, size, weight) > room) letters.pop();
+  return `${letters.join("")}…`;
+}
 
 // One bar a word; the hidden word is marked where it is among them.
 export function guessBars(guess, title) {
   const rows = guess.words, step = 38, [left, room] = narrow() ? [130, 130] : [190, 330];
   const drawn = rows.map(({ word, probability }, i) => {
     const y = i * step + 4, right = guess.truth === word;
-    return shape("g", {}, text(left - 12, y + 24, fit(word, 21, left), { size: 21, anchor: "end", weight: right ? 700 : 450 }),
+    return shape("g", {}, text(left - 12, y + 24, fit(word, 21, left - 14), { size: 21, anchor: "end", weight: right ? 700 : 450 }),
       box(left, y + 3, room, 28, "wash", 1, { rx: 4 }), box(left, y + 3, room * probability, 28, right ? "orange" : "blue", 1, { rx: 4 }),
       text(left + room + 12, y + 24, percent(probability) + (right ? " ◂" : ""), { size: 19, weight: right ? 700 : 400 }));
   });
@@ -64,19 +80,19 @@ export function guessTable(guess) {  // for readers of the screen
 
 // What each layer says: a row a layer, a cell a word, the darker the likelier.
 export function layerGrid(layers, mask, title) {
-  const left = 118, cell = 138, step = 44, most = layers[0].guesses[mask].words.length, truth = layers[0].guesses[mask].truth;
+  const [left, cell, most] = narrow() ? [116, 122, 2] : [118, 158, layers[0].guesses[mask].words.length], step = 44, truth = layers[0].guesses[mask].truth;
   const rows = layers.map(({ name, guesses }, i) => {
     const y = 34 + i * step, guess = guesses[mask];
     return shape("g", {}, text(left - 12, y + 26, name, { size: 17, anchor: "end", colour: "soft" }),
-      guess.words.map(({ word, probability }, j) => shape("g", {}, box(left + j * cell, y, cell - 6, step - 6, "wash", 1, { rx: 6 }),
-        box(left + j * cell, y, cell - 6, step - 6, word === truth ? "orange" : "blue", 0.12 + 0.5 * probability, { rx: 6 }),
-        text(left + j * cell + 8, y + 25, fit(word, 17, cell - 62), { size: 17, weight: word === truth ? 700 : 500 }),
+      guess.words.slice(0, most).map(({ word, probability }, j) => shape("g", {}, box(left + j * cell, y, cell - 6, step - 6, "wash", 1, { rx: 6 }),
+        box(left + j * cell, y, cell - 6, step - 6, word === truth ? "orange" : "blue", 0.1 + 0.4 * probability, { rx: 6 }),
+        text(left + j * cell + 8, y + 25, fit(word, 17, cell - 70), { size: 17, weight: word === truth ? 700 : 500 }),
         text(left + (j + 1) * cell - 14, y + 25, percent(probability), { size: 14, anchor: "end" }))),
-      truth === null ? null : text(left + most * cell + 10, y + 25, `rank ${guess.rank}, ${percent(guess.probability)}`, { size: 16 }));
+      truth === null ? null : text(left + most * cell + 10, y + 25, `rank ${guess.rank.toLocaleString("en")}, ${percent(guess.probability)}`, { size: 16 }));
   });
   const head = [text(left, 20, "likeliest first", { size: 14, colour: "soft" })];
-  if (truth !== null) head.push(text(left + most * cell + 10, 20, fit(`“${truth}”`, 15, 150), { size: 15, colour: "orange", weight: 700 }));
-  return picture(left + most * cell + (truth === null ? 10 : 160), 40 + layers.length * step, title, head, rows);
+  if (truth !== null) head.push(text(left + most * cell + 10, 20, fit(`“${truth}”`, 15, 170), { size: 15, colour: "orange", weight: 700 }));
+  return picture(left + most * cell + (truth === null ? 10 : 200), 40 + layers.length * step, title, head, rows);
 }
 
 function colour(name) {
@@ -113,7 +129,7 @@ export function multiples(weights, chosen, choose, title) {
   const names = [...Array(A).keys()].filter((a) => a % every === 0).map((a) => text(left + a * (size + gap) + size / 2, 20, size < 70 ? a : `head ${a}`,
     { size: 15, anchor: "middle", colour: "soft" })).concat([...Array(L).keys()].map((l) => text(left - 10, top + l * (size + gap) + size / 2 + 5, `layer ${l}`,
     { size: 15, anchor: "end", colour: "soft" })));
-  return walkable(picture(left + A * (size + gap), top + L * (size + gap), title, names, cells));
+  return walkable(shrinking(0.45, picture(left + A * (size + gap), top + L * (size + gap), title, names, cells)));
 }
 
 // Arrow keys walk over the buttons of a picture, Enter and Space press them.
@@ -138,35 +154,35 @@ export function walkable(svg) {
 }
 
 // Weights (rows × columns) with names. ``say(sentence)`` hears what is under the pointer, ``choose(row)`` a click on a row.
-export function matrix(rows, columns, weights, { title, say = () => {}, choose = null, chosen = null, word = "looks at", size = 0, diverging = false }) {
-  const R = rows.length, C = columns.length, most = Math.max(...[...rows, ...columns].map((token) => Math.min(token.length, 14)), 3);
-  const cell = size || Math.max(11, Math.min(46, 620 / C, 560 / R)), font = Math.max(9, Math.min(17, cell * 0.62));
-  const left = 16 + most * font * 0.6, top = 12 + most * font * 0.5, scale = diverging ? Math.max(1e-9, ...weights.flat().map(Math.abs)) : 1;
+export function matrix(rows, columns, weights, { title, say = () => {}, choose = null, chosen = null, word = "looks at", size = 0, high = 0, diverging = false }) {
+  const R = rows.length, C = columns.length, cell = size || Math.max(11, Math.min(46, 620 / C, 560 / R)), row = high || cell;
+  const font = Math.max(9, Math.min(17, row * 0.62)), upright = Math.min(font, Math.max(9, cell * 0.62)), longest = (names, size, most) => Math.min(most, Math.max(...names.map((name) => widthOf(name, size))));
+  const left = 24 + longest(rows, font, 170), top = 16 + 0.75 * longest(columns, upright, 130), scale = diverging ? Math.max(1e-9, ...weights.flat().map(Math.abs)) : 1;
   const every = Math.ceil(9 / cell), labels = [];
   rows.forEach((token, i) => {
     labels.push(shape("g", { role: choose ? "button" : null, tabindex: choose ? (i === (chosen ?? 0) ? 0 : -1) : null, "data-row": i, "data-column": 0,
       "aria-label": choose ? `query ${token}` : null, "aria-pressed": choose ? String(i === chosen) : null, onclick: choose ? () => choose(i) : () => {} },
-    shape("rect", { class: "ring", x: 1, y: top + i * cell + 1, width: left - 8, height: cell - 2, rx: 4, style: `fill:var(--${i === chosen ? "orange-wash" : "card"})` }),
-    text(left - 12, top + (i + 0.5) * cell + font * 0.35, fit(token, font, left), { size: font, anchor: "end", weight: i === chosen ? 700 : 400 })));
+    shape("rect", { class: "ring", x: 1, y: top + i * row + 1, width: left - 8, height: row - 2, rx: 4, style: `fill:var(--${i === chosen ? "orange-wash" : "card"})` }),
+    text(left - 12, top + (i + 0.5) * row + font * 0.35, fit(token, font, 170), { size: font, anchor: "end", weight: i === chosen ? 700 : 400 })));
   });
   columns.forEach((token, j) => j % every === 0 && labels.push(
-    text(left + (j + 0.6) * cell, top - 7, fit(token, font, 130), { size: font, turn: token.length > 3 || cell < 24 ? -48 : 0 })));
+    text(left + (j + 0.6) * cell, top - 7, fit(token, upright, 130), { size: upright, turn: -48 })));
   let cells;
   if (R * C > 2500 && !diverging) {
-    cells = shape("image", { x: left, y: top, width: C * cell, height: R * cell, href: pixels(weights), preserveAspectRatio: "none",
+    cells = shape("image", { x: left, y: top, width: C * cell, height: R * row, href: pixels(weights), preserveAspectRatio: "none",
       style: "image-rendering:pixelated" });
   } else {
-    cells = weights.flatMap((row, i) => row.map((w, j) => box(left + j * cell, top + i * cell, cell - 1, cell - 1, w < 0 ? "orange" : "blue",
+    cells = weights.flatMap((some, i) => some.map((w, j) => box(left + j * cell, top + i * row, cell - 1, row - 1, w < 0 ? "orange" : "blue",
       diverging ? Math.abs(w) / scale : Math.sqrt(Math.max(0, w)))));
   }
-  const mark = shape("rect", { width: cell - 1, height: cell - 1, visibility: "hidden", style: "fill:none;stroke:var(--orange)", "stroke-width": 3 });
-  const area = shape("rect", { x: left, y: top, width: C * cell, height: R * cell, "fill-opacity": 0, style: "cursor:crosshair",
+  const mark = shape("rect", { width: cell - 1, height: row - 1, visibility: "hidden", style: "fill:none;stroke:var(--orange)", "stroke-width": 3 });
+  const area = shape("rect", { x: left, y: top, width: C * cell, height: R * row, "fill-opacity": 0, style: "cursor:crosshair",
     onpointermove: (event) => {
       const place = area.getBoundingClientRect();
       const j = Math.min(C - 1, Math.floor(((event.clientX - place.left) / place.width) * C));
       const i = Math.min(R - 1, Math.floor(((event.clientY - place.top) / place.height) * R));
       if (i < 0 || j < 0) return;
-      fill(mark, { x: left + j * cell, y: top + i * cell, visibility: "visible" }, []);
+      fill(mark, { x: left + j * cell, y: top + i * row, visibility: "visible" }, []);
       say(`${rows[i]} ${word} ${columns[j]}: ${weights[i][j].toFixed(3)}`);
     },
     onpointerleave: () => { mark.setAttribute("visibility", "hidden"); say(""); },
@@ -174,14 +190,14 @@ export function matrix(rows, columns, weights, { title, say = () => {}, choose =
       const place = area.getBoundingClientRect();
       if (choose) choose(Math.min(R - 1, Math.floor(((event.clientY - place.top) / place.height) * R)));
     } });
-  const extra = Math.max(0, ...columns.slice(-3).map((token) => Math.min(token.length, 14) * font * 0.45));
-  return walkable(picture(left + C * cell + extra + 8, top + R * cell + 8, title, labels,
-    shape("g", {}, shape("rect", { x: left, y: top, width: C * cell, height: R * cell, style: "fill:var(--wash)" }), cells), area, mark));
+  const extra = 0.7 * longest(columns.slice(-3), upright, 130);
+  return walkable(picture(left + C * cell + extra + 8, top + R * row + 8, title, labels,
+    shape("g", {}, shape("rect", { x: left, y: top, width: C * cell, height: R * row, style: "fill:var(--wash)" }), cells), area, mark));
 }
 
 // The tokens twice, one row below the other; a line for each weight. Those of the chosen query stand out.
 export function arcs(tokens, weights, { title, say = () => {}, choose = () => {}, chosen = null }) {
-  const size = tokens.length > 24 ? 14 : 18, widths = tokens.map((token) => Math.max(30, Math.min(token.length, 16) * size * 0.6 + 14));
+  const size = tokens.length > 24 ? 16 : 18, widths = tokens.map((token) => Math.max(30, Math.min(160, widthOf(token, size)) + 16));
   const starts = widths.reduce((sum, width) => [...sum, sum.at(-1) + width + 6], [62]), height = 330, up = 54, down = height - 44;
   const centre = (i) => starts[i] + widths[i] / 2;
   const lines = weights.flatMap((row, q) => row.map((w, k) => ({ q, k, w }))).filter(({ q, w }) => w > (q === chosen ? 0.005 : 0.03))
@@ -193,13 +209,12 @@ export function arcs(tokens, weights, { title, say = () => {}, choose = () => {}
     shape("g", { role: "button", tabindex: i === (chosen ?? 0) ? 0 : -1, "data-row": 0, "data-column": i, "aria-label": `query ${token}`,
       "aria-pressed": String(i === chosen), onclick: () => choose(i), onpointerenter: () => say(strongest(tokens, weights[i], token)), onpointerleave: () => say("") },
     shape("rect", { class: "ring", x: starts[i], y: 18, width: widths[i], height: 34, rx: 7, style: `fill:var(--${i === chosen ? "orange-wash" : "wash"})` }),
-    text(centre(i), 41, fit(token, size, widths[i]), { size, anchor: "middle", weight: i === chosen ? 700 : 500 })),
+    text(centre(i), 41, fit(token, size, 160), { size, anchor: "middle", weight: i === chosen ? 650 : 500 })),
     shape("g", {}, box(starts[i], down + 2, widths[i], 34, "blue", chosen === null ? 0.06 : 0.06 + 0.6 * weights[chosen][i], { rx: 7 }),
-      text(centre(i), down + 25, fit(token, size, widths[i]), { size, anchor: "middle", weight: 500 }))]);
+      text(centre(i), down + 25, fit(token, size, 160), { size, anchor: "middle", weight: 500 }))]);
   const svg = picture(starts.at(-1) + 6, height, title, text(4, 40, "looks", { size: 15, colour: "soft" }), text(4, down + 24, "is seen", { size: 15, colour: "soft" }),
     lines, words);
-  svg.classList.add("natural");
-  return walkable(svg);
+  return walkable(shrinking(0.75, svg));
 }
 
 const strongest = (tokens, row, token) => {
@@ -210,7 +225,7 @@ const strongest = (tokens, row, token) => {
 // Bars to both sides of zero, several series a row.
 export function balance(names, series, title, unit) {
   const most = Math.max(1e-9, ...series.flatMap((s) => s.values.map(Math.abs))), [left, half] = narrow() ? [104, 84] : [170, 210], step = series.length > 1 ? 44 : 34;
-  const drawn = names.map((name, i) => shape("g", {}, text(left - 12, 54 + i * step + step / 2, fit(name, 19, left), { size: 19, anchor: "end" }),
+  const drawn = names.map((name, i) => shape("g", {}, text(left - 12, 44 + i * step + step / 2, fit(name, 19, left - 14), { size: 19, anchor: "end" }),
     series.map((s, j) => {
       const v = s.values[i], height = (step - 10) / series.length, y = 42 + i * step + j * height;
       return shape("g", {}, box(v < 0 ? left + half - (half * -v) / most : left + half, y, (half * Math.abs(v)) / most, height - 2, v < 0 ? "orange" : "blue",
@@ -225,7 +240,8 @@ export function balance(names, series, title, unit) {
 
 // Lines over steps. ``series``: {name, colour, points: [[x, y]…], dots}; ``floors``: {name, y}.
 export function curves(series, floors, at, title, { x: xName, y: yName }) {
-  const all = series.flatMap((s) => s.points), width = 900, height = 360, left = 62, bottom = 44, right = 215, top = 14;
+  const all = series.flatMap((s) => s.points), small = narrow(), [width, height, right] = small ? [420, 400, 14] : [900, 360, 215], left = 62, bottom = 44;
+  const names = [...series.filter((s) => s.points.length), ...floors.map((f) => ({ name: `${f.name} ${f.y.toFixed(2)}`, colour: "ink", dashed: true }))], top = small ? 22 * names.length + 14 : 14;
   if (!all.length) return picture(width, 60, title, text(20, 36, "nothing has been measured yet", { colour: "soft" }));
   const xs = all.map((p) => p[0]), ys = [...all.map((p) => p[1]), ...floors.map((f) => f.y)];
   const [x1, y0, y1] = [Math.max(...xs, at ?? 0), Math.floor(Math.min(...ys)), Math.ceil(Math.max(...ys))];
@@ -233,15 +249,18 @@ export function curves(series, floors, at, title, { x: xName, y: yName }) {
   const grid = [...Array(y1 - y0 + 1).keys()].map((i) => shape("g", {}, shape("line", { x1: left, x2: width - right, y1: Y(y0 + i), y2: Y(y0 + i), style: "stroke:var(--line)" }),
     text(left - 8, Y(y0 + i) + 5, y0 + i, { size: 14, anchor: "end", colour: "soft" })));
   for (let i = 0; i <= 4; i++) grid.push(text(X((x1 * i) / 4), height - 22, Math.round((x1 * i) / 4).toLocaleString("en"), { size: 14, anchor: "middle", colour: "soft" }));
-  const ends = series.filter((s) => s.points.length).map((s) => ({ s, y: Y(s.points.at(-1)[1]) + 5 })).sort((a, b) => a.y - b.y);
+  const ends = small ? [] : [...series.filter((s) => s.points.length).map((s) => ({ name: s.name, colour: s.colour, weight: 650, y: Y(s.points.at(-1)[1]) + 5 })),
+    ...floors.map((f) => ({ name: `${f.name} ${f.y.toFixed(2)}`, colour: "ink", weight: 400, y: Y(f.y) + 5 }))].sort((a, b) => a.y - b.y);
   ends.forEach((end, i) => { if (i) end.y = Math.max(end.y, ends[i - 1].y + 20); });
   const lines = series.map((s) => shape("g", {}, shape("polyline", { points: s.points.map(([a, b]) => `${X(a).toFixed(1)},${Y(b).toFixed(1)}`).join(" "),
     style: `fill:none;stroke:var(--${s.colour})`, "stroke-width": s.dots ? 4 : 2, "stroke-opacity": s.dots ? 1 : 0.55 }),
-  s.dots ? s.points.map(([a, b]) => shape("circle", { cx: X(a), cy: Y(b), r: 5, style: `fill:var(--${s.colour})` })) : [],
-  ends.filter((end) => end.s === s).map(({ y }) => text(width - right + 10, y, s.name, { size: 15, colour: s.colour, weight: 650 }))));
-  const levels = floors.map((f) => shape("g", {}, shape("line", { x1: left, x2: width - right, y1: Y(f.y), y2: Y(f.y), "stroke-dasharray": "7 6", "stroke-width": 2,
-    style: "stroke:var(--ink)" }), text(width - right + 10, Y(f.y) + 5, `${f.name} ${f.y.toFixed(2)}`, { size: 14 })));
+  s.dots ? s.points.map(([a, b]) => shape("circle", { cx: X(a), cy: Y(b), r: 5, style: `fill:var(--${s.colour})` })) : []));
+  const labels = ends.map(({ name, y, ...look }) => text(width - right + 10, y, name, { size: 15, ...look }));
+  const levels = floors.map((f) => shape("line", { x1: left, x2: width - right, y1: Y(f.y), y2: Y(f.y), "stroke-dasharray": "7 6", "stroke-width": 2,
+    style: "stroke:var(--ink)" }));
+  const legend = !small ? [] : names.map(({ name, colour: paint, dashed }, i) => shape("g", {}, shape("line", { x1: left, x2: left + 34, y1: 12 + 22 * i, y2: 12 + 22 * i,
+    "stroke-width": dashed ? 2 : 4, "stroke-dasharray": dashed ? "7 6" : null, style: `stroke:var(--${paint})` }), text(left + 44, 17 + 22 * i, name, { size: 15 })));
   const now = at === null ? null : shape("line", { x1: X(at), x2: X(at), y1: top, y2: height - bottom, "stroke-width": 3, style: "stroke:var(--orange)" });
-  return picture(width, height, title, grid, levels, lines, now, text((width - right + left) / 2, height - 2, xName, { size: 14, anchor: "middle", colour: "soft" }),
+  return picture(width, height, title, legend, grid, levels, lines, labels, now, text((width - right + left) / 2, height - 2, xName, { size: 14, anchor: "middle", colour: "soft" }),
     text(16, height / 2, yName, { size: 14, anchor: "middle", colour: "soft", turn: -90 }));
 }

@@ -1,12 +1,12 @@
 // The views. Each is ``async (page, into)``: it asks, then puts its figures into the element.
 
 import { ask } from "./ask.js";
-import { arcs, balance, guessBars, guessTable, html, layerGrid, matrix, multiples, percent, picture, shape, signed, text, walkable, box, fit } from "./draw.js";
+import { arcs, balance, box, fit, guessBars, guessTable, html, layerGrid, matrix, multiples, narrow, number, percent, picture, shape, signed, text, walkable, widthOf } from "./draw.js";
 import { saving } from "./save.js";
 
 export function figure(title, svg, { python = null, wide = false, beside = false, after = [], before = [] } = {}) {
   return html("figure", { class: wide ? "wide" : null }, html("figcaption", {}, html("h2", {}, title), svg ? saving(svg, title) : null), before,
-    html("div", { class: beside ? "beside" : null }, svg ? html("div", { class: "picture", tabindex: svg.classList.contains("natural") ? 0 : null }, svg) : null,
+    html("div", { class: beside ? "beside" : null }, svg ? html("div", { class: "picture" }, svg) : null,
       html("div", {}, after)),
     python ? html("details", { class: "python" }, html("summary", {}, "The same in three lines of Python"), html("pre", {}, python.join("\n"))) : null);
 }
@@ -15,7 +15,8 @@ const pick = (label, options, value, change) => html("label", { class: "pick" },
   html("select", { onchange: (event) => change(event.target.value) }, options.map(([key, name]) => html("option", { value: key, selected: String(key) === String(value) }, name))));
 
 const nats = (x) => `${x.toFixed(2)} nats`;
-const quoted = (tokens) => tokens.filter((t) => !t.added).map((t) => t.token).join(" ").replaceAll(" ##", "");
+export const joined = (words) => words.join(" ").replaceAll(" ##", "").replace(/ (?=[.,;:!?)]( |$))/g, "");
+const quoted = (tokens) => joined(tokens.filter((t) => !t.added).map((t) => t.token));
 const nothing = "Nothing is hidden yet: click a word above to hide it behind [MASK], or type [MASK].";
 
 function hiddenOf(page, sentence = page.active) {
@@ -35,7 +36,7 @@ export async function guesses(page, into) {
     if (!answer) return [];
     if (!answer.guesses.length) return [figure(`${side}${quoted(sentence.tokens) || "an empty text"}`, null, { after: html("p", {}, nothing) })];
     return answer.guesses.map((g, i) => {
-      const title = `${side}What stands at token ${g.position}? ${fit(shownText(sentence, g.position), 20, 900)}`, svg = guessBars(g, title);
+      const title = `${side}What stands at token ${g.position}? ${shownText(sentence, g.position)}`, svg = guessBars(g, title);
       const known = g.truth === null ? "" : html("span", {}, "Hidden there: ", html("strong", {}, g.truth), ", rank ", html("strong", {}, g.rank.toLocaleString("en")),
         ", probability ", html("strong", {}, percent(g.probability)), ".");
       const last = i === answer.guesses.length - 1;
@@ -48,14 +49,18 @@ export async function guesses(page, into) {
   into.replaceChildren(html("div", { class: "grid" }, figures));
 }
 
-const shownText = (sentence, at) => sentence.tokens.filter((t) => !t.added).map((t) => (t.position === at ? "▁▁▁" : sentence.hide.includes(t.position) ? "[MASK]" : t.token))
-  .join(" ").replaceAll(" ##", "");
+// The words around a hidden one.
+function shownText(sentence, at, around = 9) {
+  const words = sentence.tokens.filter((t) => !t.added), middle = words.findIndex((t) => t.position === at), from = Math.max(0, middle - around), to = middle + around + 1;
+  const some = words.slice(from, to).map((t) => (t.position === at ? "▁▁▁" : sentence.hide.includes(t.position) ? "[MASK]" : t.token));
+  return `${from > 0 ? "… " : ""}${joined(some)}${to < words.length ? " …" : ""}`;
+}
 
 export async function layers(page, into) {
   if (!hiddenOf(page).length) return into.replaceChildren(figure("What would each layer say?", null, { after: html("p", {}, nothing) }));
   const answer = await ask("view", "/api/layers", { ...page.active.body, top: 5 });
   const draw = () => {
-    const title = `What would each layer say? ${fit(shownText(page.active, hiddenOf(page)[page.mask]?.position), 20, 760)}`;
+    const title = `What would each layer say? ${shownText(page.active, hiddenOf(page)[page.mask]?.position)}`;
     into.replaceChildren(figure(title, layerGrid(answer.layers, page.mask, title), { wide: true, python: answer.python, before: whichMask(page, draw),
       after: html("p", {}, "The same head reads each layer's hidden state. It was trained on the last one only: the rows above are hints, not measurements.") }));
   };
@@ -74,12 +79,14 @@ export function attentionFigures(page, into, answer, askScores = null) {
   const L = answer.weights.length, A = answer.weights[0].length;
   look.layer = Math.min(look.layer, L - 1);
   look.head = Math.min(look.head, A - 1);
-  const overview = html("div"), large = html("div"), through = html("div"), split = html("div");
+  const overview = html("div"), large = html("div"), through = html("div", { class: "wide" }), split = html("div");
   const shown = () => answer.tokens.map((_, t) => t).filter((t) => look.frame || !answer.added[t]);
   const cut = (w) => { const kept = shown(); return kept.map((q) => kept.map((k) => w[q][k])); };
-  const refocus = (element, draw) => {
+  const refocus = (element, draw) => {  // what is drawn anew keeps its focus and where it was scrolled to
     const before = element.contains(document.activeElement) ? document.activeElement : null, { row, column } = before?.dataset ?? {};
+    const scrolled = element.querySelector(".picture")?.scrollLeft ?? 0;
     draw();
+    if (scrolled && element.querySelector(".picture")) element.querySelector(".picture").scrollLeft = scrolled;
     if (row !== undefined) element.querySelector(`[data-row="${row}"][data-column="${column}"]`)?.focus();
   };
 
@@ -119,10 +126,9 @@ export function attentionFigures(page, into, answer, askScores = null) {
       askScores(look.layer, look.head, look.query).then((scores) => {
         if (asked !== `${look.layer} ${look.head} ${look.query}`) return;
         const title = `Before the softmax: why “${answer.tokens[look.query]}” looks there (layer ${look.layer}, head ${look.head})`;
-        const rows = kept.map((k) => `${answer.tokens[k]} ${signed(scores.score[k], 1)}`), D = scores.products[0].length;
+        const rows = kept.map((k) => `${fit(answer.tokens[k], 13, 110)} ${signed(scores.score[k], 1)}`), D = scores.products[0].length;
         const svg = matrix(rows, [...Array(D).keys()].map(String), kept.map((k) => scores.products[k]),
-          { title, say: page.say, word: "in dimension", diverging: true, size: Math.max(11, Math.min(24, 980 / D)) });
-        svg.classList.add("natural");
+          { title, say: page.say, word: "in dimension", diverging: true, size: Math.max(13, Math.min(24, 980 / D)), high: 22 });
         split.replaceChildren(figure(title, svg, { wide: true, python: scores.python,
           after: html("p", {}, `Each score is a sum of ${D} products, query × key, already divided by √${D}: blue pulls the gaze there, orange pushes it away. `
             + "The softmax turns the sums, written beside the tokens, into weights.") }));
@@ -130,7 +136,7 @@ export function attentionFigures(page, into, answer, askScores = null) {
     }
   }
   drawAll();
-  into.replaceChildren(html("div", { class: "grid" }, overview, large, through), split);
+  into.replaceChildren(html("div", { class: L * A > 16 ? "grid" : "grid right" }, overview, large, through), split);
 }
 
 export async function heads(page, into) {
@@ -150,11 +156,11 @@ export async function heads(page, into) {
     return shape("g", { role: "button", "aria-pressed": String(off), "aria-label": `layer ${layer} head ${head}: ${off ? "off" : "on"}${show ? `, gradient ${value.toFixed(3)}` : ""}`,
       "data-row": layer, "data-column": head, tabindex: layer || head ? -1 : 0, onclick: () => flip(layer, head),
       onpointerenter: () => page.say(`layer ${layer}, head ${head}${show ? `: gradient ${signed(value, 3)}` : ""}${off ? ", switched off" : ""}`), onpointerleave: () => page.say("") },
-    box(x, y, size, height, "wash", 1, { rx: 8 }), show ? box(x, y, size, height, value < 0 ? "blue" : "orange", 0.75 * Math.abs(value) / most, { rx: 8 }) : null,
+    box(x, y, size, height, "wash", 1, { rx: 8 }), show ? box(x, y, size, height, value < 0 ? "blue" : "orange", 0.55 * Math.abs(value) / most, { rx: 8 }) : null,
     shape("rect", { class: "ring", x, y, width: size, height, rx: 8, style: `fill:none;stroke:var(--${off ? "ink" : "line"})`, "stroke-width": off ? 4 : 1 }),
     off ? shape("path", { d: `M${x + 8} ${y + 8} L${x + size - 8} ${y + height - 8} M${x + size - 8} ${y + 8} L${x + 8} ${y + height - 8}`, style: "stroke:var(--ink)", "stroke-width": 3,
       "stroke-opacity": 0.55 }) : null,
-    text(x + size / 2, y + height / 2 + 6, show ? signed(value) : `${layer}.${head}`, { size: Math.min(20, size / 3.3), anchor: "middle", weight: 600 }));
+    text(x + size / 2, y + height / 2 + 6, show ? signed(value) : `${layer}.${head}`, { size: Math.min(20, size / 3.6), anchor: "middle", weight: 600 }));
   }));
   const names = [...[...Array(A).keys()].map((a) => text(76 + a * (size + 6) + size / 2, 20, size < 70 ? a : `head ${a}`, { size: 15, anchor: "middle", colour: "soft" })),
     ...[...Array(L).keys()].map((l) => text(66, 30 + l * (size * 0.7 + 6) + size * 0.35 + 5, `layer ${l}`, { size: 15, anchor: "end", colour: "soft" }))];
@@ -170,10 +176,10 @@ export async function heads(page, into) {
     : "", `The loss is about ${slopes.targets.map((t) => `“${t}”`).join(", ")}.`) });
   const result = figure(after, guessBars(g, after), { python: now.python, before: whichMask(page, again), after: [guessTable(g),
     html("p", { id: "change" }, ...(change === null ? ["Loss: the hidden word is not known, so there is none."]
-      : ["Loss: ", html("strong", {}, nats(open.loss)), " with all heads, ", html("strong", {}, nats(now.loss)), " now: ", html("strong", {}, `${signed(change)} nats`), ". ",
+      : ["Loss: ", html("strong", {}, nats(open.loss)), " with all heads, ", html("strong", {}, nats(now.loss)), " now: ", html("strong", {}, Math.abs(change) < 0.005 ? "no change" : `${signed(change)} nats`), ". ",
         page.off.length ? `The gradient's forecast, a straight line from here: ${signed(forecast)}.` : ""])),
     html("p", {}, "The best guess was ", html("strong", {}, was.words[0].word), ` (${percent(was.words[0].probability)}).`)] });
-  into.replaceChildren(html("div", { class: "grid" }, board, result));
+  into.replaceChildren(html("div", { class: L * A > 16 ? "grid left" : "grid" }, board, result));
 }
 
 export async function attribution(page, into) {
@@ -187,11 +193,11 @@ export async function attribution(page, into) {
     title, "nats");
   const slider = html("input", { type: "range", min: 0, max: 5, step: 1, value: Math.log2(page.steps / 4), "aria-label": "Steps of the integral",
     onchange: (event) => { page.steps = 4 * 2 ** event.target.value; again(); } });
-  into.replaceChildren(figure(title, svg, { wide: true, python: answer.python, before: html("div", { class: "bar" }, masks,
+  into.replaceChildren(figure(title, svg, { wide: true, beside: true, python: answer.python, before: html("div", { class: "bar" }, masks,
     pick("Word", options.map((word) => [word, word]), answer.word, (value) => { page.word = value; again(); }),
     html("label", { class: "pick" }, `Steps of the integral: ${answer.steps}`, slider)), after: [
-    html("p", {}, "Blue speaks for the word, orange against it. ln p is ", html("strong", {}, answer.value.toFixed(3)), " for this text and ",
-      html("strong", {}, answer.baseline.toFixed(3)), " where every word is hidden: a difference of ", html("strong", {}, signed(answer.value - answer.baseline, 3)), "."),
+    html("p", {}, "Blue speaks for the word, orange against it. ln p is ", html("strong", {}, number(answer.value, 3)), " for this text and ",
+      html("strong", {}, number(answer.baseline, 3)), " where every word is hidden: a difference of ", html("strong", {}, signed(answer.value - answer.baseline, 3)), "."),
     html("p", {}, "The bars of the integrated gradients add up to it, but for ", html("strong", { id: "completeness" }, Math.abs(answer.error).toExponential(1)),
       " nats: the completeness error. More steps make it smaller. Gradient × input promises no such thing.")] }));
 }
@@ -206,19 +212,22 @@ export async function neighbours(page, into) {
     setTimeout(() => page.tab === "neighbours" && page.refresh(), 700);
     return;
   }
-  const title = `Where else is “${answer.token}” meant this way? The nearest tokens, layer by layer`, half = 46, line = 27, left = 128;
+  const title = `Where else is “${answer.token}” meant this way? The nearest tokens, layer by layer`, line = 27;
+  const small = narrow(), [left, middle, width] = small ? [0, 172, 420] : [128, 560, 1160], size = small ? 15 : 16;
   let y = 4;
   const rows = answer.layers.map(({ name, neighbours: near }) => {
-    const top = y;
-    y += near.length * line + 14;
-    return shape("g", {}, text(left - 12, top + 21, name, { size: 16, anchor: "end", colour: "soft" }), near.map((n, i) => {
-      const before = n.text.slice(Math.max(0, n.start - half), n.start), after = n.text.slice(n.end, n.end + half), base = top + 21 + i * line;
-      return shape("g", {}, text(left, base, n.score.toFixed(2), { size: 15, colour: "soft" }), text(left + 470, base, before, { size: 16, anchor: "end", colour: "soft" }),
-        shape("text", { x: left + 472, y: base, "font-size": 16, "xml:space": "preserve" },
-          shape("tspan", { "font-weight": 700, style: "fill:var(--blue)" }, n.text.slice(n.start, n.end)), shape("tspan", { style: "fill:var(--soft)" }, after)));
-    }), shape("line", { x1: 0, x2: 1060, y1: y - 7, y2: y - 7, style: "stroke:var(--line)" }));
+    const top = small ? y + line : y;
+    y = top + near.length * line + 14;
+    return shape("g", {}, text(small ? 0 : left - 12, small ? top - 6 : top + 21, name, { size: 16, anchor: small ? "start" : "end", colour: "soft", weight: small ? 650 : 400 }), near.map((n, i) => {
+      const word = n.text.slice(n.start, n.end), base = top + 21 + i * line, backwards = (s) => [...s].reverse().join("");
+      const before = backwards(fit(backwards(n.text.slice(Math.max(0, n.start - 99), n.start)), size, middle - left - 42, 400));
+      const after = fit(n.text.slice(n.end, n.end + 99), size, width - middle - widthOf(word, size, 700), 400);
+      return shape("g", {}, text(left, base, n.score.toFixed(2), { size: 15, colour: "soft" }), text(middle, base, before, { size, anchor: "end", colour: "soft" }),
+        shape("text", { x: middle, y: base, "font-size": size, style: "white-space:pre" },
+          shape("tspan", { "font-weight": 700, style: "fill:var(--blue)" }, word), shape("tspan", { style: "fill:var(--soft)" }, after)));
+    }), shape("line", { x1: 0, x2: width, y1: y - 7, y2: y - 7, style: "stroke:var(--line)" }));
   });
-  into.replaceChildren(figure(title, picture(1060, y, title, rows), { wide: true, python: answer.python, before: html("div", { class: "bar" },
+  into.replaceChildren(figure(title, picture(width, y, title, rows), { wide: true, python: answer.python, before: html("div", { class: "bar" },
     pick("Token", t.map((token, i) => [i, `${i}: ${page.active.hide.includes(i) ? "[MASK]" : token.token}`]), answer.position, (value) => { page.near = +value; page.refresh(); })),
   after: html("p", {}, `Cosine, then the context, from ${answer.source}: ${answer.count.toLocaleString("en")} tokens.`) }));
 }

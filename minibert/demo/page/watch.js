@@ -2,7 +2,7 @@
 
 import { ask, Stale } from "./ask.js";
 import { curves, guessBars, html, multiples } from "./draw.js";
-import { figure } from "./views.js";
+import { figure, joined } from "./views.js";
 
 let last = null, timer = null, playing = null;
 
@@ -35,21 +35,22 @@ export async function watch(page, into) {
     page.refresh();
   } }, playing ? "Stop" : "Play");
   const when = evaluation ? `after step ${evaluation.step.toLocaleString("en")}` : "no evaluation yet";
-  const figures = [figure(title, svg, { wide: true, before: html("div", { class: "bar" }, play, slider, html("span", { id: "when" }, when)), after: [
+  const figures = [figure(title, svg, { before: html("div", { class: "bar" }, play, slider, html("span", { id: "when" }, when)), after: [
     html("p", {}, "Below the lower dashed line the model uses the context; at it, it knows only which words are common."),
     answer.message ? html("p", { class: "why", role: "status" }, answer.message) : null] })];
   if (evaluation?.probes?.length) {
     look.probe = Math.min(look.probe, answer.probes.length - 1);
     const probe = answer.probes[look.probe], found = evaluation.probes[look.probe];
     const words = found.guesses.map(([word, probability]) => ({ word, probability }));
-    const name = `“${probe.text}” ${when}`, picker = html("label", { class: "pick" }, "Sentence", html("select", { onchange: (event) => { look.probe = +event.target.value; page.refresh(); } },
+    const gap = joined(probe.tokens.slice(1, -1).map((token, t) => (t + 1 === probe.position ? "▁▁▁" : token)));
+    const name = `“${gap}” ${when}`, picker = html("label", { class: "pick" }, "Sentence", html("select", { onchange: (event) => { look.probe = +event.target.value; page.refresh(); } },
       answer.probes.map((p, i) => html("option", { value: i, selected: i === look.probe }, p.text))));
     figures.push(figure(name, guessBars({ words, truth: probe.truth, position: probe.position }, name), { before: picker, after: html("p", {}, "Hidden: ", html("strong", {}, probe.truth),
       ", probability ", html("strong", {}, `${(100 * found.probability).toFixed(1)} %`), ".") }));
     const heads = `Where the heads look ${when}`;
     figures.push(figure(heads, multiples(found.attention, null, () => {}, heads), { after: html("p", {}, probe.tokens.join(" ")) }));
   }
-  into.replaceChildren(html("div", { class: "grid" }, figures));
+  into.replaceChildren(html("div", { class: "grid left" }, figures));
   timer = setTimeout(() => page.tab === "watch" && !playing && page.refresh(), 2000);
 }
 
