@@ -54,8 +54,10 @@ def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
     for one in texts:
         text, pair = (one, None) if isinstance(one, str) else one
         request = Request.of({"text": text, "pair": pair, "top": 5})
-        answers = {"text": text if pair is None else f"{text} / {pair}", "attention": _brief(views.attention(request))}
-        if inside.ask(bert, text, pair).masked and not views.model()["why_no_guesses"]:
+        question = inside.ask(bert, text, pair)
+        answers = {"text": text if pair is None else f"{text} / {pair}", "attention": _brief(views.attention(request)),
+                   "cut": question.cut}
+        if question.masked and not views.model()["why_no_guesses"]:
             answers |= {"guesses": views.guesses(request), "layers": views.layers(request)}
         shown.append(answers)
     c = bert.config
@@ -63,7 +65,8 @@ def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
     data = json.dumps({"title": title, "texts": shown}, separators=(",", ":")).replace("<", "\\u003c")
     script = "".join(_EXPORT.sub("", _IMPORT.sub("", (PAGE / name).read_text(encoding="utf-8"))) for name in MODULES)
     style = (PAGE / "style.css").read_text(encoding="utf-8")
-    return Page(_TEMPLATE.replace("{style}", style).replace("{data}", data).replace("{script}", script))
+    parts = {"style": style, "data": data, "script": script}
+    return Page(re.sub(r"\{(style|data|script)\}", lambda place: parts[place[1]], _TEMPLATE))  # at once: a text may say {script}
 
 
 def _brief(attention: dict) -> dict:

@@ -239,6 +239,7 @@ def test_empty_long_and_only_masks(open_page, text):
     for tab in ("Layers", "Attention", "Heads", "Attribution", "Guesses"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#view figure").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{tab} is wider than the screen"
     if len(text) > 100:
         expect(page.locator(".sentence .why")).to_contain_text("are left out")
 
@@ -319,7 +320,7 @@ def test_every_view_fits_both_screens(open_page, size, scheme, tmp_path):
 
 def test_an_exported_file_opens_alone(bert, open_page, tmp_path):
     path = tmp_path / "attention.html"
-    export.page(bert, ["they [MASK] not supported.", "a </script><b>bold"]).save(path)
+    export.page(bert, ["they [MASK] not supported.", "a </script><b>bold {script} {data}"]).save(path)
     page = open_page(url=path.as_uri())
     expect(page.locator("#view")).to_contain_text("Where all 4 heads look")
     expect(best(page)).to_have_text("are")
@@ -327,6 +328,26 @@ def test_an_exported_file_opens_alone(bert, open_page, tmp_path):
     page.get_by_role("button", name="layer 1, head 0", exact=True).click()
     expect(page.locator("#view")).to_contain_text("Layer 1, head 0")
     assert page.locator("main b").count() == 0
+
+
+def test_a_text_that_is_too_long_says_so_in_an_exported_file_and_fits(bert, open_page, tmp_path):
+    path = tmp_path / "long.html"
+    export.page(bert, ["word " * 100 + "[MASK]", "a list."]).save(path)
+    page = open_page("phone", url=path.as_uri())
+    expect(page.locator("#view .why")).to_contain_text("39 more at the end are left out")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_several_pictures_in_one_notebook_do_not_disturb_each_other(bert, open_page, tmp_path):
+    path = tmp_path / "notebook.html"
+    shown = [bert.show_attention(text)._repr_html_() for text in ("they are not supported.", "it [MASK] not supported.")]
+    path.write_text("<!doctype html><meta charset=utf-8>" + "".join(shown), encoding="utf-8")
+    page = open_page(url=path.as_uri())
+    first, second = page.frame_locator("iframe").nth(0), page.frame_locator("iframe").nth(1)
+    expect(second.locator(".hidden-table th").first).to_have_text("is")
+    first.get_by_role("button", name="layer 1, head 1", exact=True).click()
+    expect(first.locator("#view")).to_contain_text("Layer 1, head 1")
+    expect(second.locator("#view")).to_contain_text("Layer 0, head 0")
 
 
 def test_a_run_is_watched_and_replayed(browser, bert, serve):

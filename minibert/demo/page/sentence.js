@@ -2,6 +2,7 @@
 
 import { ask, Stale } from "./ask.js";
 import { html } from "./draw.js";
+import { tooLong } from "./views.js";
 
 export class Sentence {
   constructor(number, page) {
@@ -49,7 +50,7 @@ export class Sentence {
     this.tokens = answer.tokens;
     this.read = read;
     this.cut.hidden = !answer.cut;
-    this.cut.textContent = answer.cut ? `The model reads ${answer.tokens.length} tokens at a time; ${answer.cut} more at the end are left out.` : "";
+    this.cut.textContent = answer.cut ? tooLong(answer.tokens.length, answer.cut) : "";
     this.draw();
     await this.page.changed(this);
   }
