@@ -164,6 +164,8 @@ def test_attention_overview_arcs_matrix_and_scores(open_page):
     expect(page.locator("#view figure", has_text="Layer 1, head 1").first).not_to_contain_text("[CLS]not")
     page.get_by_role("button", name="layer 1, head 1", exact=True).focus()
     page.keyboard.press("ArrowUp")
+    strokes = page.locator("#view svg .ring").evaluate_all("some => some.slice(0, 4).map(ring => getComputedStyle(ring).stroke)")
+    assert strokes.count(strokes[1]) == 1, "where the focus is can be seen"
     page.keyboard.press("Enter")
     expect(page.locator("#view")).to_contain_text("Layer 0, head 1")
 

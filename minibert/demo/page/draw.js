@@ -19,7 +19,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-export const percent = (p) => (p >= 0.1 ? `${(100 * p).toFixed(0)} %` : p >= 0.01 ? `${(100 * p).toFixed(1)} %` : p >= 0.0001 ? `${(100 * p).toFixed(2)} %` : "< 0.01 %");
+export const percent = (p) => (p >= 0.1 ? `${(100 * p).toFixed(0)} %` : p >= 0.01 ? `${(100 * p).toFixed(1)} %` : p >= 0.0001 ? `${(100 * p).toFixed(2)} %` : "<\u00a00.01\u00a0%");
 export const number = (x, digits = 2) => (+x.toFixed(digits) < 0 ? "−" : "") + Math.abs(x).toFixed(digits);
 export const signed = (x, digits = 2) => (+x.toFixed(digits) > 0 ? "+" : "") + number(x, digits);
 
@@ -80,7 +80,7 @@ export function guessTable(guess) {  // for readers of the screen
 
 // What each layer says: a row a layer, a cell a word, the darker the likelier.
 export function layerGrid(layers, mask, title) {
-  const [left, cell, most] = narrow() ? [116, 122, 2] : [118, 158, layers[0].guesses[mask].words.length], step = 44, truth = layers[0].guesses[mask].truth;
+  const small = narrow(), [left, cell, most] = small ? [116, 134, 2] : [118, 158, layers[0].guesses[mask].words.length], step = 44, truth = layers[0].guesses[mask].truth;
   const rows = layers.map(({ name, guesses }, i) => {
     const y = 34 + i * step, guess = guesses[mask];
     return shape("g", {}, text(left - 12, y + 26, name, { size: 17, anchor: "end", colour: "soft" }),
@@ -88,11 +88,11 @@ export function layerGrid(layers, mask, title) {
         box(left + j * cell, y, cell - 6, step - 6, word === truth ? "orange" : "blue", 0.1 + 0.4 * probability, { rx: 6 }),
         text(left + j * cell + 8, y + 25, fit(word, 17, cell - 70), { size: 17, weight: word === truth ? 700 : 500 }),
         text(left + (j + 1) * cell - 14, y + 25, percent(probability), { size: 14, anchor: "end" }))),
-      truth === null ? null : text(left + most * cell + 10, y + 25, `rank ${guess.rank.toLocaleString("en")}, ${percent(guess.probability)}`, { size: 16 }));
+      truth === null ? null : text(left + most * cell + 10, y + 25, `rank ${guess.rank.toLocaleString("en")}${small ? "" : `, ${percent(guess.probability)}`}`, { size: 16 }));
   });
   const head = [text(left, 20, "likeliest first", { size: 14, colour: "soft" })];
-  if (truth !== null) head.push(text(left + most * cell + 10, 20, fit(`“${truth}”`, 15, 170), { size: 15, colour: "orange", weight: 700 }));
-  return picture(left + most * cell + (truth === null ? 10 : 200), 40 + layers.length * step, title, head, rows);
+  if (truth !== null) head.push(text(left + most * cell + 10, 20, fit(`“${truth}”`, 15, small ? 100 : 170), { size: 15, colour: "orange", weight: 700 }));
+  return picture(left + most * cell + (truth === null ? 10 : small ? 115 : 200), 40 + layers.length * step, title, head, rows);
 }
 
 function colour(name) {
@@ -156,9 +156,9 @@ export function walkable(svg) {
 // Weights (rows × columns) with names. ``say(sentence)`` hears what is under the pointer, ``choose(row)`` a click on a row.
 export function matrix(rows, columns, weights, { title, say = () => {}, choose = null, chosen = null, word = "looks at", size = 0, high = 0, diverging = false }) {
   const R = rows.length, C = columns.length, cell = size || Math.max(11, Math.min(46, 620 / C, 560 / R)), row = high || cell;
-  const font = Math.max(9, Math.min(17, row * 0.62)), upright = Math.min(font, Math.max(9, cell * 0.62)), longest = (names, size, most) => Math.min(most, Math.max(...names.map((name) => widthOf(name, size))));
+  const font = Math.max(9, Math.min(17, row * 0.62)), upright = Math.min(17, Math.max(12, cell * 0.62)), longest = (names, size, most) => Math.min(most, Math.max(...names.map((name) => widthOf(name, size))));
   const left = 24 + longest(rows, font, 170), top = 16 + 0.75 * longest(columns, upright, 130), scale = diverging ? Math.max(1e-9, ...weights.flat().map(Math.abs)) : 1;
-  const every = Math.ceil(9 / cell), labels = [];
+  const every = Math.ceil(1.1 * upright / cell), labels = [];
   rows.forEach((token, i) => {
     labels.push(shape("g", { role: choose ? "button" : null, tabindex: choose ? (i === (chosen ?? 0) ? 0 : -1) : null, "data-row": i, "data-column": 0,
       "aria-label": choose ? `query ${token}` : null, "aria-pressed": choose ? String(i === chosen) : null, onclick: choose ? () => choose(i) : () => {} },
@@ -214,7 +214,7 @@ export function arcs(tokens, weights, { title, say = () => {}, choose = () => {}
       text(centre(i), down + 25, fit(token, size, 160), { size, anchor: "middle", weight: 500 }))]);
   const svg = picture(starts.at(-1) + 6, height, title, text(4, 40, "looks", { size: 15, colour: "soft" }), text(4, down + 24, "is seen", { size: 15, colour: "soft" }),
     lines, words);
-  return walkable(shrinking(0.75, svg));
+  return walkable(shrinking(0.7, svg));
 }
 
 const strongest = (tokens, row, token) => {
@@ -240,7 +240,7 @@ export function balance(names, series, title, unit) {
 
 // Lines over steps. ``series``: {name, colour, points: [[x, y]…], dots}; ``floors``: {name, y}.
 export function curves(series, floors, at, title, { x: xName, y: yName }) {
-  const all = series.flatMap((s) => s.points), small = narrow(), [width, height, right] = small ? [420, 400, 14] : [900, 360, 215], left = 62, bottom = 44;
+  const all = series.flatMap((s) => s.points), small = narrow(), [width, height, right] = small ? [420, 400, 14] : [900, 360, 240], left = 62, bottom = 44;
   const names = [...series.filter((s) => s.points.length), ...floors.map((f) => ({ name: `${f.name} ${f.y.toFixed(2)}`, colour: "ink", dashed: true }))], top = small ? 22 * names.length + 14 : 14;
   if (!all.length) return picture(width, 60, title, text(20, 36, "nothing has been measured yet", { colour: "soft" }));
   const xs = all.map((p) => p[0]), ys = [...all.map((p) => p[1]), ...floors.map((f) => f.y)];

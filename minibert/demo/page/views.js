@@ -42,7 +42,7 @@ export async function guesses(page, into) {
         ", probability ", html("strong", {}, percent(g.probability)), ".");
       const last = i === answer.guesses.length - 1;
       return figure(title, svg, { python: answer.python, beside: true, after: [guessTable(g),
-        html("p", {}, "Entropy ", html("strong", {}, nats(g.entropy)), `: as unsure as among ${Math.exp(g.entropy).toFixed(1)} equally likely words. `, known),
+        html("p", {}, "Entropy ", html("strong", {}, nats(g.entropy)), `: as unsure as among ${Math.exp(g.entropy).toLocaleString("en", { maximumSignificantDigits: 3 })} equally likely words. `, known),
         last && answer.loss !== null ? html("p", {}, "Loss, the mean surprise at the hidden words: ", html("strong", {}, nats(answer.loss)), ".") : null,
         last && answer.follows !== null ? html("p", {}, "The second text follows the first: ", html("strong", {}, percent(answer.follows)), ".") : null] });
     });
