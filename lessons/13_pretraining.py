@@ -219,7 +219,7 @@ def make_stream(length, next_sentence=False):
 # The library's `Trainer` is the same loop, with a log, evaluation and interruption around it. The same, to the last bit:
 
 # %%
-settings = Settings(steps=12, learning_rate=4e-3, warmup=1 / 12, short_first=0, next_sentence=False)
+settings = Settings(steps=12, learning_rate=4e-3, warmup=1 / 12, short_first=0, next_sentence=False, micro_batch_tokens=512)
 with Workers() as workers, tempfile.TemporaryDirectory() as folder:
     ours = Engine(config, pretraining.initial_parameters(config), workers)
     train(ours, make_stream(64), 12)

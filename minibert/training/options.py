@@ -34,7 +34,7 @@ class Settings:
     batch_size: int = 16
     short_first: float = 0.2
     accumulate: int = 1
-    micro_batch_tokens: int | None = None
+    micro_batch_tokens: int | None = None  # None: chosen by the command when a run begins
     next_sentence: bool = True
     whole_word: bool = False
     static_masks: bool = False
