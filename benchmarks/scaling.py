@@ -85,7 +85,7 @@ def plot(results: list[dict[str, Any]], folder: Path) -> Path:
     FigureCanvasAgg(figure)
     figure.suptitle("How a training step grows", fontsize=17, fontweight="bold")
     columns = min(3, len(results))
-    panels = figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat
+    panels = list(figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat)
     for axes, result in zip(panels, results):
         values, seconds = result["values"], [1e3 * s for s in result["seconds"]]
         sign = -1 if result["quantity"] == "threads" else 1
@@ -101,7 +101,7 @@ def plot(results: list[dict[str, Any]], folder: Path) -> Path:
             axes.set_title(f"time ~ {result['quantity']}^{exponent(values, result['seconds']):.2f}", fontsize=14)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=11)
-    for axes in list(panels)[len(results):]:
+    for axes in panels[len(results):]:
         axes.remove()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "scaling.png")

@@ -132,7 +132,6 @@ class Normalizer:
         if lower_case if strip_accents is None else strip_accents:
             self.steps.append(drop_accents)
         self.steps.append(space_punctuation)
-        self._lower_case = lower_case
         self._lengths = _Memory(self._length)
 
     def __call__(self, text: str) -> str:
@@ -148,7 +147,7 @@ class Normalizer:
         case and the cut at signs, which one search does twice as fast as five steps.
         """
         if text.isascii() and text.isprintable():
-            text = text.lower() if self._lower_case else text
+            text = text.lower() if str.lower in self.steps else text
             return [text] if text.isalnum() else _ASCII_WORD.findall(text)
         return self(text).split()
 

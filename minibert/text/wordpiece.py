@@ -22,7 +22,7 @@ def split(word: str, vocabulary: Container[str], longest: int = MAX_CHARACTERS) 
     """
     if len(word) > MAX_CHARACTERS:
         return [UNKNOWN]
-    if word in vocabulary:
+    if word in vocabulary:  # as most are; the search below would find the same
         return [word]
     pieces = []
     start = 0

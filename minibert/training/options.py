@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(task, "short_first", f"share of the steps, the first ones, on short runs of text ({SHORT_LENGTH} tokens, no pairs): the "
          "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
     _add(task, "accumulate", "batches whose gradients are summed for one step", type=int, metavar="N")
-    _add(task, "micro_batch_tokens", "tokens that a core or GPU works on at a time: for speed; a GPU wants tens of thousands",
+    _add(task, "micro_batch_tokens", "tokens that a core or GPU works on at a time: for speed; large GPUs want many",
          type=int, metavar="N", default_text="512 or more on a core, by width and batch; 8,192 on a GPU")
     _add_negative(task, "next_sentence", "masked words only, on packed sentences instead of pairs")
     _add(task, "whole_word", "mask whole words instead of single pieces", action="store_true")

@@ -58,7 +58,8 @@ class Trainer:
     """``run()`` trains until the last step, or until somebody interrupts it.
 
     The first ``settings.short_first`` of the steps read ``short``, the others ``stream``, each from its beginning.
-    ``save(progress)`` is called at every evaluation and when the run is interrupted, ``say(line)`` at every evaluation.
+    ``settings.micro_batch_tokens`` is a number, not None. ``save(progress)`` is called at every evaluation and when the run is
+    interrupted, ``say(line)`` at every evaluation.
     """
 
     def __init__(self, engine: Engine, stream: Stream, short: Stream, held_out: Sequence[Batch], settings: Settings,

@@ -15,7 +15,8 @@ def poems(folder):
     return "\n\n".join("\n".join(poem["paragraphs"]) for poem in found) + "\n"
 
 
-def test_from_poems_to_reviews(shared_data, tmp_path, capsys):
+def test_from_poems_to_reviews(shared_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minibert.training.command.keep_freed_memory", lambda: None)  # it would outlast the test
     text, run, tuned = tmp_path / "poems.txt", tmp_path / "poet", tmp_path / "critic"
     text.write_text(poems(shared_data), encoding="utf-8")
     sizes = "--layers 2 --hidden 32 --heads 2 --vocab-size 3000 --max-length 32 --short-first 0".split()

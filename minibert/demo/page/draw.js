@@ -48,8 +48,10 @@ export function box(x, y, width, height, colour, opacity = 1, more = {}) {
 export const narrow = () => innerWidth < 700;
 
 const pen = document.createElement("canvas").getContext("2d");
+let family = null;  // of the page's font, asked once
 export const widthOf = (words, size, weight = 600) => {
-  pen.font = `${weight} ${size}px ${getComputedStyle(document.documentElement).fontFamily}`;
+  family ??= getComputedStyle(document.documentElement).fontFamily;
+  pen.font = `${weight} ${size}px ${family}`;
   return pen.measureText(words).width;
 };
 
