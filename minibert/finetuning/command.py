@@ -26,7 +26,7 @@ from minibert import backend
 from minibert.data.randomness import ORDER, generator
 from minibert.files import write_atomically
 from minibert.finetuning import loop, report, saved
-from minibert.finetuning.engine import Engine, predict
+from minibert.finetuning.engine import Engine, predict, tokens_at_a_time
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
@@ -147,12 +147,12 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     features, cut = task.encode(train.examples, model.tokenizer, labels, model.settings)
     dev_features, dev_cut = task.encode(dev.examples, model.tokenizer, labels, model.settings)
     rate = settings.learning_rate or (3e-4 if model.config.hidden_size <= SMALL else 5e-5)
-    settings = replace(model.settings, learning_rate=rate)
+    settings = replace(model.settings, learning_rate=rate, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
     if first:
         say(f"\n{name_of(task)}: {train.path} and {dev.path}\n" + look(
             task, train, dev, features, dev_features, (cut, dev_cut), settings.max_length, model.tokenizer.vocab.unk_id))
     pad = model.tokenizer.vocab.pad_id
-    dev_batches = micro_batches(dev_features, settings.micro_batch_tokens, pad_id=pad)
+    dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=pad)
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
     engine = Engine(model.config, task.KIND, model.parameters.to(xp), workers, constants, settings.clip or None, seed,
                     weights=class_weights(settings.class_weights, features, labels), freeze=settings.freeze,
@@ -245,7 +245,7 @@ def run_predict(args: argparse.Namespace) -> int:
     note = f"{len(data.examples):,} examples; columns " + ", ".join(f"{role}: {name}" for role, name in data.columns.items())
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
     with Workers(args.threads) as workers:
-        batches = micro_batches(features, pad_id=model.tokenizer.vocab.pad_id)
+        batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
         _, logits = predict(model.parameters, model.config, task.KIND, batches, workers)
     guesses = task.guess(logits, features, data.examples, model.labels, model.settings)
     text = report.predictions(task, data.examples, guesses)

@@ -52,7 +52,7 @@ class Settings:
     patience: int | None = None
     seed: int = 0
     seeds: int = 1
-    micro_batch_tokens: int = 512
+    micro_batch_tokens: int | None = None  # None: chosen by the device
 
     def __post_init__(self) -> None:
         def need(name: str, right: bool, what: str) -> None:
@@ -61,9 +61,9 @@ class Settings:
 
         if self.task not in TASKS:
             raise ValueError(f"the task must be one of {', '.join(TASKS)}, got {self.task!r}")
-        for name in ("batch_size", "accumulate", "stride", "max_query", "max_answer", "seeds", "micro_batch_tokens"):
+        for name in ("batch_size", "accumulate", "stride", "max_query", "max_answer", "seeds"):
             need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("eval_every", "patience"):
+        for name in ("eval_every", "patience", "micro_batch_tokens"):
             need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
         need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
         need("epochs", 0 < self.epochs < float("inf"), "a finite number above 0")
@@ -147,7 +147,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(course, "seed", "everything random follows from it", type=int, metavar="N")
     _add(course, "seeds", "train so many times, each with the next seed: mean and spread", type=int, metavar="N")
     _add(course, "from_scratch", "fresh weights in the sizes of the model: what is its pre-training worth?", action="store_true")
-    _add(course, "micro_batch_tokens", "tokens that a core works on at a time: for speed", type=int, metavar="N")
+    _add(course, "micro_batch_tokens", "tokens that a core or GPU works on at a time in a step: for speed", type=int, metavar="N",
+         default_text="512, on a GPU 8,192")
 
     answers = parser.add_argument_group("qa")
     _add(answers, "stride", "tokens from the start of one window to the next", type=int, metavar="N")

@@ -39,6 +39,7 @@ from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, giv
 from minibert.training.precision import LossScale, dtype_of
 from minibert.training.trainer import Trainer
 from minibert.training.workers import (
+    DEVICE_TOKENS,
     Workers,
     available_cores,
     describe_blas,
@@ -52,7 +53,6 @@ Say = Callable[[str], None]
 
 GUESSES = "guesses.txt"  # the last file that a run writes
 PROFILED_STEPS = 20
-DEVICE_TOKENS = 8192  # of a micro-batch on a GPU, unless the settings say otherwise
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 

@@ -58,6 +58,9 @@ def that_fit(threads: int, need: Callable[[int], int], memory: int | None) -> in
     return next((n for n in range(threads, 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
 
 
+DEVICE_TOKENS = 8192  # of a micro-batch on a GPU, unless the settings say otherwise
+
+
 def micro_batch_tokens(hidden: int, step_tokens: int, workers: int) -> int:
     """Tokens of a micro-batch on the CPU: 512, and more where the model is narrow and a step has enough for every worker.
 
