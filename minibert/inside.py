@@ -21,6 +21,7 @@ from minibert.layers import layernorm, softmax
 from minibert.model import mlm_head, pretraining
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
+from minibert.training.workers import Workers
 
 if TYPE_CHECKING:
     from minibert.api import Bert
@@ -231,47 +232,51 @@ def attribution(bert: Bert, question: Question, position: int | None = None, wor
 class Neighbours:
     """The tokens of a text and their vectors at each layer, for ``nearest``.
 
-    ``vectors`` ``(L+1, N, H)`` are of length 1; ``places`` N of (number of the sentence, start, end, token).
+    ``vectors`` ``(L+1, N, H)``: float32, or int8 where that would take more than 1 GiB: then each is in steps of a 127th of its
+    largest element, and cosines are right to 0.01. ``lengths`` ``(L+1, N)``: their lengths as they are kept. ``places``: N of
+    (number of the sentence, start, end, token).
     """
 
-    def __init__(self, bert: Bert, sentences: Sequence[str], vectors: np.ndarray,
+    def __init__(self, bert: Bert, sentences: Sequence[str], vectors: np.ndarray, lengths: np.ndarray,
                  places: list[tuple[int, int, int, str]]) -> None:
-        self.bert, self.sentences, self.vectors, self.places = bert, sentences, vectors, places
+        self.bert, self.sentences, self.vectors, self.lengths, self.places = bert, sentences, vectors, lengths, places
 
     @classmethod
     def of(cls, bert: Bert, sentences: Sequence[str], limit: int = 50_000,
            progress: Callable[[int, int], None] | None = None) -> Neighbours:
-        """Read sentences until there are ``limit`` tokens, or fewer where their vectors would take more than 1 GiB."""
+        """Read sentences until there are ``limit`` tokens, or fewer where even int8 vectors would take more than 1 GiB."""
         states, H = bert.config.num_hidden_layers + 1, bert.config.hidden_size
-        limit = min(limit, MEMORY // (states * H * 4))
+        limit = min(limit, MEMORY // (states * H))
         sentences = list(dict.fromkeys(s for s in sentences if s.strip()))
         if not sentences or limit < 1:
             raise ValueError("there are no sentences to look for neighbours in: give a text, and a limit of at least 1 token")
         places: list[tuple[int, int, int, str]] = []
-        parts: list[list[np.ndarray]] = []
+        vectors = np.empty((states, limit, H), np.float32 if states * limit * H * 4 <= MEMORY else np.int8)
+        lengths = np.empty((states, limit), np.float32)
         for start in range(0, len(sentences), 64):
             chunk = sentences[start:start + 64]
             order = sorted(range(len(chunk)), key=lambda i: len(chunk[i]))  # alike lengths side by side
             for several in (order[i:i + 16] for i in range(0, len(order), 16)):
                 texts = [chunk[i] for i in several]
                 out = bert(texts, hidden_states=True, truncate=True)
-                stacked = [to_numpy(h) for h in out.hidden_states]  # L+1 of (B, T, H)
+                stacked = np.stack([to_numpy(h) for h in out.hidden_states])  # (L+1, B, T, H)
                 for row, text in enumerate(texts):
                     encoding = bert.tokenizer.encode(text, max_length=bert.max_length, truncate=True, special_tokens=True)
                     inner = slice(1, len(encoding) - 1)
+                    here = slice(len(places), min(len(places) + len(encoding) - 2, limit))
                     places += [(start + several[row], *offset, token)
-                               for offset, token in zip(encoding.offsets[inner], encoding.tokens[inner])]
-                    parts.append([h[row, inner] for h in stacked])
+                               for offset, token in zip(encoding.offsets[inner], encoding.tokens[inner])][:here.stop - here.start]
+                    x = stacked[:, row, inner][:, :here.stop - here.start]
+                    if vectors.dtype == np.int8:
+                        x = np.rint(x * (127 / np.maximum(np.abs(x).max(-1, keepdims=True), 1e-12)))
+                    vectors[:, here], lengths[:, here] = x, np.sqrt((x * x).sum(-1))
             if progress is not None:
-                progress(min(len(places), limit), limit)
-            if len(places) >= limit:
+                progress(len(places), limit)
+            if len(places) == limit:
                 break
         if not places:
             raise ValueError("there are no tokens to look for neighbours in: the text has none that the model reads")
-        del places[limit:]
-        vectors = np.stack([np.concatenate(layer)[:limit] for layer in zip(*parts)]).astype(np.float32)
-        vectors /= np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-12)
-        return cls(bert, sentences, vectors, places)
+        return cls(bert, sentences, vectors[:, :len(places)], lengths[:, :len(places)], places)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -282,16 +287,25 @@ class Neighbours:
             raise IndexError(f"there is no token {position}: the text has {len(question.ids)}, from 0 to {len(question.ids) - 1}")
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
-        states = _forward(self.bert, question)[0].bert.hidden_states
-        answers = []
-        for vectors, state in zip(self.vectors, states):
-            x = to_numpy(state)[0, position].astype(np.float32)
-            cosines = vectors @ (x / max(float(np.sqrt(x @ x)), 1e-12))  # (N,)
+        states = [to_numpy(h)[0, position].astype(np.float32) for h in _forward(self.bert, question)[0].bert.hidden_states]
+
+        def best(vectors: np.ndarray, lengths: np.ndarray, x: np.ndarray) -> list[Neighbour]:
+            cosines = _products(vectors, x) / np.maximum(lengths * np.sqrt(x @ x), 1e-12)  # (N,)
             count = min(top, len(cosines))
             best = np.argpartition(-cosines, count - 1)[:count]
             best = best[np.argsort(-cosines[best], kind="stable")]
-            answers.append([Neighbour(float(cosines[i]), self.sentences[self.places[i][0]], *self.places[i][1:]) for i in best])
-        return answers
+            return [Neighbour(float(cosines[i]), self.sentences[self.places[i][0]], *self.places[i][1:]) for i in best]
+
+        with Workers() as workers:
+            return workers.map(best, self.vectors, self.lengths, states)
+
+
+def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 1024) -> np.ndarray:
+    """``vectors @ x``, (N, H) by (H,), in float32; a few rows at a time, so that what int8 becomes stays in the cache."""
+    out = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), rows):
+        np.matmul(vectors[start:start + rows].astype(np.float32, copy=False), x, out=out[start:start + rows])
+    return out
 
 
 def needs_head(bert: Bert) -> None:

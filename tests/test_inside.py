@@ -185,6 +185,20 @@ def test_neighbours_are_the_nearest_and_say_where_they_stand(bert):
     assert len(inside.Neighbours.of(bert, sentences, limit=4)) == 4
 
 
+def test_neighbours_of_a_wide_model_take_a_quarter_of_the_memory_and_are_nearly_the_same(bert, monkeypatch):
+    sentences = ["these are not supported.", "return the list of names.", "they were not supported."]
+    question = inside.ask(bert, "they are not supported.")
+    exact = inside.Neighbours.of(bert, sentences)
+    monkeypatch.setattr(inside, "MEMORY", exact.vectors.nbytes - 1)
+    coarse = inside.Neighbours.of(bert, sentences, limit=len(exact))
+    assert coarse.vectors.nbytes * 4 == exact.vectors.nbytes
+    for wanted, got in zip(exact.nearest(question, 2, top=len(exact)), coarse.nearest(question, 2, top=len(exact))):
+        scores = {(n.text, n.start): n.score for n in got}
+        assert [scores[n.text, n.start] for n in wanted] == pytest.approx([n.score for n in wanted], abs=0.01)
+    monkeypatch.setattr(inside, "MEMORY", exact.vectors.nbytes // 4 - 1)
+    assert len(inside.Neighbours.of(bert, sentences)) == len(exact) - 1
+
+
 def test_bad_questions_say_what_is_wrong(bert, question, small):
     with pytest.raises(IndexError, match="there is no token 9; the text has 7 tokens, from 0 to 6"):
         inside.ask(bert, TEXT, hide=[9])
