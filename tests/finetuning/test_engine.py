@@ -86,7 +86,10 @@ def test_what_is_frozen_stays_and_the_rest_learns_as_before(kind, freeze):
         frozen.apply(1e-3)
     for slot in frozen.parameters.layout.slots.values():
         same = np.array_equal(frozen.parameters.flat[slot.start:slot.stop], before[slot.start:slot.stop])
-        assert same is (depth(slot.name, config) <= freeze), slot.name
+        if depth(slot.name, config) <= freeze:
+            assert same, slot.name
+        elif not slot.name.endswith("key.bias"):  # its gradient is zero but for rounding: it may stay
+            assert not same, slot.name
 
 
 def test_lower_layers_take_smaller_steps():
