@@ -32,9 +32,11 @@ def available_cores() -> int:
 
 
 def describe_blas() -> str:
-    """The BLAS that NumPy runs on, in a few words."""
+    """The BLAS that NumPy runs on, and the processor that its kernels are for, in a few words."""
     found = ThreadpoolController().select(user_api="blas").info()
-    return ", ".join(sorted({f"{b['internal_api']} {b['version'] or ''}".strip() for b in found})) or "no controllable BLAS"
+    names = {f"{b['internal_api']} {b['version'] or ''}".strip() + (f" for {b['architecture']}" if b.get("architecture") else "")
+             for b in found}
+    return ", ".join(sorted(names)) or "no controllable BLAS"
 
 
 def total_memory() -> int | None:
