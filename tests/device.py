@@ -136,9 +136,11 @@ def _operator(name: str) -> Callable:
 
 
 def _narrow(result: Any, *operands: Any) -> Any:
-    """CuPy computes bfloat16 with itself and with Python's numbers in bfloat16; NumPy, which borrows the type, widens."""
-    names = {o.dtype.name for o in operands if isinstance(o, DeviceArray)}
-    return result.astype(operands[0].dtype) if names == {"bfloat16"} and result.dtype == np.float32 else result
+    """CuPy computes bfloat16 with itself and with Python's whole numbers in bfloat16, with a Python float in float32, and has no
+    product of stacks of it. NumPy, which borrows the type, widens."""
+    arrays = [o for o in operands if isinstance(o, DeviceArray)]
+    alone = {o.dtype.name for o in arrays} == {"bfloat16"} and not any(type(o) is float for o in operands)
+    return result.astype(arrays[0].dtype) if alone and result.dtype == np.float32 else result
 
 
 def _reflected(name: str) -> Callable:
@@ -160,9 +162,15 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "
     setattr(DeviceArray, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(DeviceArray, f"__r{_name}__", _reflected(f"__{_name}__"))
     setattr(DeviceArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
-for _name in ("matmul", "eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"):
+def _matmul(self: DeviceArray, other: DeviceArray) -> Any:
+    if "bfloat16" in (self.dtype.name, other.dtype.name) and max(self.ndim, other.ndim) > 2:
+        raise TypeError("data type 'E' not understood")  # CuPy's own words
+    return _in(_narrow(self._host @ _out(other), self, other))
+
+
+DeviceArray.__matmul__ = _matmul
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"):
     setattr(DeviceArray, f"__{_name}__", _operator(f"__{_name}__"))
-DeviceArray.__rmatmul__ = _reflected("__matmul__")
 
 
 class Namespace:
@@ -213,6 +221,8 @@ def _function(function: Callable, name: str) -> Callable:
         else:
             args = tuple(_out(a) for a in args)
         result = function(*args, **{key: _out(value) for key, value in kwargs.items()})
+        if name in ("where", "clip") and getattr(result, "dtype", None) is not None and result.dtype.name == "bfloat16":
+            result = result.astype(np.float32)  # CuPy has no bfloat16 loop for these
         return result if name in ("item", "tolist") else _in(result)
 
     return call

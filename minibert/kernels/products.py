@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import Array, get_xp
+from minibert.layers import products as readable
 
 TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 68, 77, -1
@@ -21,7 +22,10 @@ _tf32 = False
 
 
 def allow_tf32(xp: Any, allow: bool) -> None:
-    """Whether float32 products may round their factors to TF32, 10 bits behind the point: for the whole process, ``@`` too."""
+    """Whether float32 products may round their factors to TF32, 10 bits behind the point: for the whole process.
+
+    ``@`` of two matrices follows, ``@`` of stacks of them does not.
+    """
     global _tf32
     _tf32 = allow
     if getattr(xp, "__name__", "") == "cupy":  # its other switch, CUPY_TF32, is read once and then no more
@@ -35,7 +39,7 @@ def matmul(a: Array, b: Array) -> Array:
     Where the rows of b are heads side by side, so are those of the result: its axes can be put back in order without a copy.
     """
     if a.ndim != 4 or a.dtype != b.dtype or a.shape[:2] != b.shape[:2]:
-        return a @ b
+        return readable.matmul.__wrapped__(a, b)
     xp = get_xp(a)
     batch, heads, n, k = a.shape
     m = b.shape[-1]

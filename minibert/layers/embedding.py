@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minibert.backend import Array, get_xp
+from minibert.backend import Array, get_xp, widen
 from minibert.kernels import twin
 from minibert.parameters import Tree
 
@@ -43,4 +43,4 @@ def add_rows(table: Array, ids: Array, rows: Array) -> None:
     order = ids.argsort(kind="stable")
     ids = ids[order]
     first = xp.flatnonzero(xp.concatenate([ids[:1] >= 0, ids[1:] != ids[:-1]]))  # where each new id begins
-    table[ids[first]] += xp.add.reduceat(rows[order], first, axis=0)
+    table[ids[first]] += xp.add.reduceat(widen(rows)[order], first, axis=0)

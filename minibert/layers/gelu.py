@@ -33,7 +33,7 @@ class Cache(NamedTuple):
 def forward(x: Array, form: str = "gelu") -> tuple[Array, Cache]:
     """x ``(...)`` -> y ``(...)``; ``form`` as in the configuration's ``hidden_act``."""
     cdf = normal.cdf(x) if form == "gelu" else 0.5 * (1 + get_xp(x).tanh(C * (x + 0.044715 * (x * x * x))))
-    return x * cdf, Cache(x, cdf, form)
+    return (x * cdf).astype(x.dtype, copy=False), Cache(x, cdf, form)
 
 
 def backward(dy: Array, cache: Cache) -> Array:
@@ -43,4 +43,4 @@ def backward(dy: Array, cache: Cache) -> Array:
     dx *= x
     dx += cdf
     dx *= dy
-    return dx
+    return dx.astype(x.dtype, copy=False)

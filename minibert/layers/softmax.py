@@ -54,5 +54,6 @@ def additive_mask(mask: Array, dtype: object) -> Array:
     """
     if mask.ndim not in (2, 3):
         raise ValueError(f"attention mask: expected shape (B, T) or (B, T, T), got {mask.shape}")
-    hidden = (mask == 0).astype(dtype) * MASKED
+    hidden = (mask == 0).astype(dtype)
+    hidden *= MASKED
     return hidden[:, None, None, :] if mask.ndim == 2 else hidden[:, None, :, :]

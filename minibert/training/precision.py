@@ -7,7 +7,8 @@
     bfloat16    weights are copied to it for every step, activations are of it; sums inside kernels and products are float32
     float16     as bfloat16; more digits, less range: small gradients would round to zero, so the loss is scaled up beforehand
 
-Gradients of parameters are summed in float32. Source: Micikevicius et al. 2018, "Mixed Precision Training".
+Gradients of parameters are summed in float32; what a micro-batch adds to them has been rounded to the type of its activations.
+Source: Micikevicius et al. 2018, "Mixed Precision Training".
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 from minibert.backend import Array
 from minibert.training.options import PRECISIONS
 
+AMPERE = 80  # compute capability of the first GPUs whose products know tf32 and bfloat16
+
 
 def dtype_of(precision: str, xp: Any) -> np.dtype:
     """The type of activations. ValueError for one that does not exist or that the device of ``xp`` cannot compute with."""
@@ -26,6 +29,9 @@ def dtype_of(precision: str, xp: Any) -> np.dtype:
         raise ValueError(f"--precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision != "float32" and xp is np:
         raise ValueError(f"--precision {precision} is for an NVIDIA GPU, and this run is on the CPU; use --precision float32")
+    if precision in ("tf32", "bfloat16") and hasattr(xp, "cuda") and int(xp.cuda.Device().compute_capability) < AMPERE:
+        raise ValueError(f"--precision {precision} needs a GPU of compute capability 8.0 (Ampere) or later, and this one has "
+                         f"{int(xp.cuda.Device().compute_capability) / 10}; use float16, or float32")
     if precision == "bfloat16":
         try:
             from ml_dtypes import bfloat16

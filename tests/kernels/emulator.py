@@ -141,6 +141,8 @@ def gemm_strided_batched_ex(handle: int, transa: int, transb: int, m: int, n: in
 class Blas:
     """As ``cupy.cuda.Device``."""
 
+    compute_capability = "90"
+
     handle = 4711
     cublas_handle = handle
     attributes = {"MultiProcessorCount": PROCESSORS}  # noqa: RUF012

@@ -1,5 +1,7 @@
 """The whole model and its training with kernels in place of readable pairs, beside NumPy without them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -89,12 +91,26 @@ def test_losses_in_other_precisions(xp, precision, bound):
     assert {slab.flat.dtype for slab in (engine.parameters, engine.m, engine.v, *engine.gradients)} == {np.dtype(np.float32)}
 
 
-def test_readable_and_fused_agree_on_the_device(xp):
-    config = small_config()
-    ours, _ = losses(xp, 2, config, 1)
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("float16", 2e-2), ("bfloat16", 1e-1)])
+def test_readable_and_fused_agree_on_the_device(xp, precision, bound, activation):
+    if precision == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    config = small_config(hidden_act=activation)
+    ours, _ = losses(xp, 2, config, 1, precision=precision)
     with kernels.without():
-        theirs, _ = losses(xp, 2, config, 1)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+        theirs, _ = losses(xp, 2, config, 1, precision=precision)
+    np.testing.assert_allclose(ours, theirs, rtol=bound)
+
+
+def test_readable_layers_keep_half_precision(xp):
+    """A Python float makes float32 of bfloat16 in CuPy: from there on the whole model would compute in float32."""
+    pytest.importorskip("ml_dtypes")
+    config = small_config()
+    narrow = random_parameters(config, dtype=np.float32).to(xp).astype(dtype_of("bfloat16", xp)).tree
+    with kernels.without():
+        output, _ = pretraining.forward(moved(xp, random_inputs(config)), narrow, config, key=KEY)
+    assert {h.dtype.name for h in (*output.bert.hidden_states, *output.bert.attentions, output.logits)} == {"bfloat16"}
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
@@ -143,3 +159,11 @@ def test_less_than_float32_is_for_a_gpu(precision):
         dtype_of(precision, np)
     with pytest.raises(ValueError, match="--precision must be one of float32, tf32, bfloat16, float16, got 'half'"):
         dtype_of("half", np)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_an_older_gpu_is_told_what_it_can_do(precision):
+    turing = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: SimpleNamespace(compute_capability="75")))
+    with pytest.raises(ValueError, match=f"{precision} needs a GPU of compute capability 8.0 .* this one has 7.5; use float16"):
+        dtype_of(precision, turing)
+    assert dtype_of("float16", turing) == np.float16
