@@ -22,8 +22,12 @@ WARP = 32
 
 
 def source(name: str) -> str:
-    """The text of ``NAME.cu``, after what all share."""
-    return "\n".join(Path(__file__).with_name(file).read_text("utf-8") for file in ("common.cuh", f"{name}.cu"))
+    """The text of ``NAME.cu``, after what all share; in ASCII, since CuPy writes it to a file in the encoding of the system.
+
+    Only comments have other letters.
+    """
+    text = "\n".join(Path(__file__).with_name(file).read_text("utf-8") for file in ("common.cuh", f"{name}.cu"))
+    return text.encode("ascii", "ignore").decode()
 
 
 @cache

@@ -1,12 +1,13 @@
 """Every kernel beside its readable pair: on a GPU where there is one, and everywhere compiled for the CPU by the emulator."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minibert import kernels
-from minibert.kernels import TWINS
+from minibert.kernels import TWINS, cuda
 from minibert.layers import dropout, embedding, layernorm, products
 from minibert.layers.dropout import Key, draw
 from minibert.parameters import NOTHING
@@ -15,6 +16,13 @@ from tests import device
 from tests.kernels import emulator
 from tests.kernels.cases import CASES, KEY
 from tests.model.examples import distance
+
+
+def test_sources_are_ascii():
+    """CuPy writes a source to a file in the encoding of the system, which on Windows has no Greek letters."""
+    sources = [path.stem for path in Path(cuda.__file__).parent.glob("*.cu")]
+    assert len(sources) == 8
+    assert all(cuda.source(name).isascii() for name in sources)
 
 
 def there(xp, value, dtype=np.float32):
