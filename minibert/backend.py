@@ -86,7 +86,8 @@ def _find_gpu() -> tuple[Any, str]:
     try:
         if cupy.cuda.runtime.getDeviceCount() < 1:
             return None, "CuPy sees no CUDA device"
-        cupy.zeros(1).sum()  # a driver too old for the libraries shows only here
+        one = cupy.ones((1, 1))
+        (one @ one).sum()  # a driver that is too old, and a missing cuBLAS or compiler, show only here
     except Exception as error:
         return None, f"CuPy cannot use a CUDA device ({_first_line(error)})"
     return cupy, ""

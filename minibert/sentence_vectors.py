@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert.backend import Array, get_xp, to_numpy
+from minibert.backend import Array, get_xp, to_numpy, widen
 from minibert.training.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -104,17 +104,18 @@ def read_json(path: Path, kind: type) -> Any:
 
 def pool(h: Array, mask: Array, pooling: Pooling) -> Array:
     """Last hidden state ``(B, T, H)`` and mask ``(B, T)``, 1 for tokens, -> vectors ``(B, H)``."""
-    xp = get_xp(h)
+    xp, dtype = get_xp(h), h.dtype
+    h = widen(h)
     real = mask.astype(h.dtype)[:, :, None]  # (B, T, 1)
     if pooling.kind == "mean":
         v = (h * real).sum(1) / real.sum(1)
     elif pooling.kind == "max":
-        v = xp.where(real > 0, h, -xp.inf).astype(h.dtype, copy=False).max(1)
+        v = xp.where(real > 0, h, -xp.inf).max(1)
     else:
         v = h[:, 0]
     if pooling.normalise:
         v = v / xp.maximum((v * v).sum(-1, keepdims=True) ** 0.5, 1e-12)
-    return v.astype(h.dtype, copy=False)
+    return v.astype(dtype, copy=False)
 
 
 class Vectors(NamedTuple):

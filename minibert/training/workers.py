@@ -121,7 +121,7 @@ class Workers:
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         """``[function(*a) for a in zip(*arguments)]``, the calls spread over the workers. The first error is raised."""
-        if self._pool is None:
+        if self._pool is None or len(arguments[0]) == 1:  # one call, a device's for example, stays in its thread
             return [function(*a) for a in zip(*arguments)]
         return list(self._pool.map(function, *arguments))
 
