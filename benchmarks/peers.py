@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,19 @@ def tuned_step(config: BertConfig, ids: np.ndarray, types: np.ndarray, positions
     model = Tuned(config)
     x = [torch.from_numpy(a) for a in (ids, types, positions, labels)]
     return steps(model, lambda: model(x[0], x[1], None, x[2], x[3]), lr, fused=True)
+
+
+def floor(products: Sequence[Any]) -> Callable[[], None]:
+    """Products of ``train_step.products`` and nothing else."""
+    operands = [(torch.randn(*stack, p.m, p.k), torch.randn(*stack, p.k, p.n), torch.empty(*stack, p.m, p.n), p.times)
+                for p in products for stack in [[p.batch] if p.batch > 1 else []]]
+
+    def step() -> None:
+        for a, b, out, times in operands:
+            for _ in range(times):
+                torch.matmul(a, b, out=out)
+
+    return step
 
 
 def transformers_model(config: BertConfig, kind: str = "BertForMaskedLM") -> Any:

@@ -1,9 +1,10 @@
 """One training step, side by side: minibert, transformers' ``BertForMaskedLM``, and PyTorch tuned by hand.
 
 The same tokens, the same configuration with dropout 0.1, the same number of threads. Every competitor lives in a process of its
-own, as it would run alone; within one run they take turns. The last one is the *floor*: the matrix products of minibert's step
-alone, at the very shapes, on all threads. Floor over step is the share of the roofline that the step reaches. Peak memory is that
-of a competitor's process.
+own, as it would run alone; within one run they take turns. *floor* is the matrix products of minibert's step alone, at the very
+shapes, on all threads. Floor over step is the share of the roofline that the step reaches. *PyTorch's floor* is as many products
+made by PyTorch, a whole batch at a time as its step makes them: how much of a difference is the BLAS, and how much what is around
+it? Peak memory is that of a competitor's process.
 
 minibert's commands ask glibc to keep freed memory. PyTorch gains from that too, so that it is measured both ways: as it comes,
 and ``+keep`` with the same settings.
@@ -150,7 +151,7 @@ def _flops(case: Case, size: int) -> int:
     return _micro_batches(case, size) * sum(p.flops for p in products(case, size))
 
 
-COMPETITORS = ("transformers", "transformers+keep", "tuned", "tuned+keep", "minibert", "floor")
+COMPETITORS = ("transformers", "transformers+keep", "tuned", "tuned+keep", "PyTorch's floor", "minibert", "floor")
 
 
 def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = COMPETITORS) -> dict[str, Any]:
@@ -176,6 +177,8 @@ def serve(name: str, competitor: str, threads: int) -> None:
         from benchmarks import peers
 
         torch.set_num_threads(threads)
+        if competitor == "PyTorch's floor":
+            return common.serve(peers.floor(products(case, case.batch * case.tokens)))
         common.serve(getattr(peers, f"{competitor}_step")(configuration(case), *data(case)))
 
 
