@@ -289,7 +289,7 @@ class Neighbours:
             raise ValueError(f"top must be at least 1, got {top}")
         states = [to_numpy(h)[0, position].astype(np.float32) for h in _forward(self.bert, question)[0].bert.hidden_states]
 
-        def best(vectors: np.ndarray, lengths: np.ndarray, x: np.ndarray) -> list[Neighbour]:
+        def of_layer(vectors: np.ndarray, lengths: np.ndarray, x: np.ndarray) -> list[Neighbour]:
             cosines = _products(vectors, x) / np.maximum(lengths * np.sqrt(x @ x), 1e-12)  # (N,)
             count = min(top, len(cosines))
             best = np.argpartition(-cosines, count - 1)[:count]
@@ -297,10 +297,10 @@ class Neighbours:
             return [Neighbour(float(cosines[i]), self.sentences[self.places[i][0]], *self.places[i][1:]) for i in best]
 
         with Workers() as workers:
-            return workers.map(best, self.vectors, self.lengths, states)
+            return workers.map(of_layer, self.vectors, self.lengths, states)
 
 
-def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 1024) -> np.ndarray:
+def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 2048) -> np.ndarray:
     """``vectors @ x``, (N, H) by (H,), in float32; a few rows at a time, so that what int8 becomes stays in the cache."""
     out = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), rows):
