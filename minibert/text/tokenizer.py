@@ -106,10 +106,11 @@ class Tokenizer:
         return tuple(map(index.__getitem__, wordpiece.split(word, index, self._longest)))
 
     def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
-        words = self.normalizer.words(raw)
-        if words == [raw]:  # nothing to normalise: one cache is enough
-            return self._look_up(raw)
-        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
+        if raw.isascii() and raw.isalnum():  # most new words are nothing but a word, and most of these stand in the vocabulary
+            word = raw.lower() if self.lower_case else raw
+            number = self.vocab.index.get(word)
+            return self._look_up(word) if number is None or len(word) > wordpiece.MAX_CHARACTERS else (number,)
+        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
 
     def _normalize_and_trace(self, raw: str) -> tuple[tuple[int, int, int], ...]:
         """(id, start, end) of each token of one raw word."""
