@@ -290,6 +290,7 @@ def test_what_was_said_of_an_example_goes_when_the_sentence_changes(open_page):
 def test_a_scrolled_picture_stays_where_it_is_when_a_token_is_chosen(open_page):
     page = ready(open_page("phone"))
     ask(page, "this method must be called before the server is started.")
+    expect(page.locator("#view")).to_contain_text("Nothing is hidden yet")  # the answer has come: nothing is drawn anew behind us
     page.get_by_role("tab", name="Attention").click()
     picture = page.locator("#view figure", has_text="who looks at whom").locator(".picture")
     expect(picture).to_be_visible()
