@@ -52,16 +52,18 @@ def open_page(browser, demo):
 
 
 def ready(page):
-    page.wait_for_selector("body[data-ready]")
+    """The page, when it has drawn everything that it asked for."""
+    page.wait_for_selector("body[data-ready][data-asking='0']")
     return page
 
 
 def ask(page, text, hide=()):
-    """Type a sentence and hide words by clicking them."""
+    """Type a sentence and hide words by clicking them; back when all is drawn."""
     field = page.get_by_role("textbox", name="Sentence", exact=True)
     field.fill(text)
     for word in hide:
-        page.locator("#sentences .token", has_text=re.compile(f"^{re.escape(word)}$")).first.click()
+        ready(page).locator("#sentences .token", has_text=re.compile(f"^{re.escape(word)}$")).first.click()
+    ready(page)
     return field
 
 
@@ -199,7 +201,7 @@ def test_switching_a_head_off_changes_the_guess_and_the_loss(open_page):
 def test_attribution_is_complete_and_more_steps_make_it_more_so(open_page):
     page = ready(open_page())
     page.get_by_role("tab", name="Attribution").click()
-    error = page.locator("#completeness")
+    error = ready(page).locator("#completeness")
     before = float(error.inner_text())
     slider = page.get_by_role("slider", name="Steps of the integral")
     slider.focus()
@@ -290,7 +292,6 @@ def test_what_was_said_of_an_example_goes_when_the_sentence_changes(open_page):
 def test_a_scrolled_picture_stays_where_it_is_when_a_token_is_chosen(open_page):
     page = ready(open_page("phone"))
     ask(page, "this method must be called before the server is started.")
-    expect(page.locator("#view")).to_contain_text("Nothing is hidden yet")  # the answer has come: nothing is drawn anew behind us
     page.get_by_role("tab", name="Attention").click()
     picture = page.locator("#view figure", has_text="who looks at whom").locator(".picture")
     expect(picture).to_be_visible()
