@@ -56,6 +56,11 @@ def widen(x: Array) -> Array:
     return x.astype(np.result_type(x.dtype, np.float32), copy=False)
 
 
+def compute_capability(xp: Any) -> int | None:
+    """Of the current GPU: 75 for Turing, 80 for Ampere, 90 for Hopper. None where ``xp`` has no GPU."""
+    return int(xp.cuda.Device().compute_capability) if hasattr(xp, "cuda") else None
+
+
 def choose(device: Literal["auto", "cpu", "gpu"] = "auto") -> tuple[Any, str]:
     """The array module for a device, and one line that says what was chosen.
 

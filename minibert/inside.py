@@ -262,11 +262,11 @@ class Neighbours:
                 stacked = np.stack([to_numpy(h) for h in out.hidden_states])  # (L+1, B, T, H)
                 for row, text in enumerate(texts):
                     encoding = bert.tokenizer.encode(text, max_length=bert.max_length, truncate=True, special_tokens=True)
-                    inner = slice(1, len(encoding) - 1)
-                    here = slice(len(places), min(len(places) + len(encoding) - 2, limit))
+                    inner = slice(1, 1 + min(len(encoding) - 2, limit - len(places)))
+                    here = slice(len(places), len(places) + inner.stop - 1)
                     places += [(start + several[row], *offset, token)
-                               for offset, token in zip(encoding.offsets[inner], encoding.tokens[inner])][:here.stop - here.start]
-                    x = stacked[:, row, inner][:, :here.stop - here.start]
+                               for offset, token in zip(encoding.offsets[inner], encoding.tokens[inner])]
+                    x = stacked[:, row, inner]
                     if vectors.dtype == np.int8:
                         x = np.rint(x * (127 / np.maximum(np.abs(x).max(-1, keepdims=True), 1e-12)))
                     vectors[:, here], lengths[:, here] = x, np.sqrt((x * x).sum(-1))

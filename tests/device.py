@@ -162,6 +162,8 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "
     setattr(DeviceArray, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(DeviceArray, f"__r{_name}__", _reflected(f"__{_name}__"))
     setattr(DeviceArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+
+
 def _matmul(self: DeviceArray, other: DeviceArray) -> Any:
     if "bfloat16" in (self.dtype.name, other.dtype.name) and max(self.ndim, other.ndim) > 2:
         raise TypeError("data type 'E' not understood")  # CuPy's own words
@@ -221,7 +223,7 @@ def _function(function: Callable, name: str) -> Callable:
         else:
             args = tuple(_out(a) for a in args)
         result = function(*args, **{key: _out(value) for key, value in kwargs.items()})
-        if name in ("where", "clip") and getattr(result, "dtype", None) is not None and result.dtype.name == "bfloat16":
+        if name in ("where", "clip") and isinstance(result, np.ndarray) and result.dtype.name == "bfloat16":
             result = result.astype(np.float32)  # CuPy has no bfloat16 loop for these
         return result if name in ("item", "tolist") else _in(result)
 

@@ -55,5 +55,5 @@ def additive_mask(mask: Array, dtype: object) -> Array:
     if mask.ndim not in (2, 3):
         raise ValueError(f"attention mask: expected shape (B, T) or (B, T, T), got {mask.shape}")
     hidden = (mask == 0).astype(dtype)
-    hidden *= MASKED
+    hidden *= MASKED  # in place: a Python float would make float32 of bfloat16 on a device
     return hidden[:, None, None, :] if mask.ndim == 2 else hidden[:, None, :, :]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.backend import Array
+from minibert.backend import Array, compute_capability
 from minibert.training.options import PRECISIONS
 
 AMPERE = 80  # compute capability of the first GPUs whose products know tf32 and bfloat16
@@ -29,9 +29,10 @@ def dtype_of(precision: str, xp: Any) -> np.dtype:
         raise ValueError(f"--precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision != "float32" and xp is np:
         raise ValueError(f"--precision {precision} is for an NVIDIA GPU, and this run is on the CPU; use --precision float32")
-    if precision in ("tf32", "bfloat16") and hasattr(xp, "cuda") and int(xp.cuda.Device().compute_capability) < AMPERE:
+    capability = compute_capability(xp)
+    if precision in ("tf32", "bfloat16") and capability is not None and capability < AMPERE:
         raise ValueError(f"--precision {precision} needs a GPU of compute capability 8.0 (Ampere) or later, and this one has "
-                         f"{int(xp.cuda.Device().compute_capability) / 10}; use float16, or float32")
+                         f"{capability / 10}; use float16, or float32")
     if precision == "bfloat16":
         try:
             from ml_dtypes import bfloat16

@@ -142,7 +142,6 @@ class Blas:
     """As ``cupy.cuda.Device``."""
 
     compute_capability = "90"
-
     handle = 4711
     cublas_handle = handle
     attributes = {"MultiProcessorCount": PROCESSORS}  # noqa: RUF012
