@@ -25,14 +25,14 @@ import numpy as np
 from minibert import backend
 from minibert.data.randomness import ORDER, generator
 from minibert.files import write_atomically
-from minibert.finetuning import loop, report, saved
+from minibert.finetuning import loop, report, rows, saved
 from minibert.finetuning.engine import Engine, predict, tokens_at_a_time
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
 from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
 from minibert.finetuning.saved import Model
-from minibert.finetuning.tasks import TASKS, name_of
+from minibert.finetuning.tasks import TASKS, common, name_of
 from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.training.adamw import AdamW
@@ -90,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
 def _read(settings: Settings) -> Material:
     """Both files; without ``--dev`` a tenth of the training examples, drawn always alike, is kept aside."""
     task = TASKS[settings.task]
-    train = task.read(settings.train, settings)
+    train = common.with_labels(task, task.read(settings.train, settings))
     fingerprint = hashlib.sha256(train.path.read_bytes())
     if settings.dev is not None:
-        dev = task.read(settings.dev, _with_columns(settings, train))
+        dev = common.with_labels(task, task.read(settings.dev, _with_columns(settings, train)))
         fingerprint.update(dev.path.read_bytes())
     else:
         order = generator(0, ORDER).permutation(len(train.examples))
@@ -240,7 +240,9 @@ def run_predict(args: argparse.Namespace) -> int:
     model = saved.load(args.model, xp, task=args.task)
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
-    data, labelled = _read_for(model, args.file, given)
+    data = _read_for(model, args.file, given)
+    for note in data.notes:
+        print(f"note: {note}", file=sys.stderr)
     features, cut = task.encode(data.examples, model.tokenizer, model.labels, model.settings)
     note = f"{len(data.examples):,} examples; columns " + ", ".join(f"{role}: {name}" for role, name in data.columns.items())
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
@@ -253,8 +255,8 @@ def run_predict(args: argparse.Namespace) -> int:
         write_atomically(args.out, text)
     else:
         sys.stdout.write(text)
-    if labelled:
-        scores = task.score(data.examples, guesses, model.labels)
+    if known := [pair for pair in zip(data.examples, guesses) if getattr(pair[0], task.LABEL) is not None]:
+        scores = task.score(*zip(*known), model.labels)
         print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), file=sys.stderr)
     else:
         counts = Counter(str(guess.label) for guess in guesses) if name_of(task) in ("classify", "choice") else {}
@@ -262,9 +264,11 @@ def run_predict(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, bool]:
-    """The examples of a file and whether it has labels: with the columns of the training data, or as much of them as is there."""
+def _read_for(model: Model, file: str, given: dict[str, Any]) -> Data:
+    """The examples of a file: with the columns of the training data, or as much of them as is there."""
     settings = replace(model.settings, **given)
+    if "header" not in given and rows.is_json_file(file):
+        settings = replace(settings, header=None)  # that of the training data
     tries = [(settings, True)]
     if "label" not in given:
         tries.append((replace(settings, label=None), False))
@@ -280,7 +284,7 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, boo
         if model.settings.pair and "pair" not in data.columns:
             raise ValueError(f"{file}: this model reads pairs of texts, but no second text was found; "
                              "name its column with --pair")
-        return data, labelled
+        return data
     raise errors[-1]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -89,17 +90,64 @@ def _ranks(x: Sequence[float]) -> np.ndarray:
 # --- entities ----------------------------------------------------------------------------------------------------------
 
 
-def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """(type, first word, last word) of every entity in a sentence tagged with B-, I-, O (and E-, S- where they occur).
+class Scheme(NamedTuple):
+    """How tags spell entities. ``letters``: what the first letter of a tag says, in those of BIOES."""
 
-    An entity that begins with I-, or changes its type on the way, counts as a new one: the rules of ``conlleval``, which
-    seqeval follows.
+    name: str
+    letters: Mapping[str, str]
+    whole: bool = False  # does an entity count only where all of it is there: B, any number of I, E; or S?
+
+    def split(self, tag: str) -> tuple[str, str]:
+        """A tag as its letter, in BIOES, and the type of its entity: ``_`` where it has none."""
+        return self.letters[tag[0]], "" if tag == "O" else tag[2:] or "_"
+
+
+SCHEMES = tuple(Scheme(name, MappingProxyType(dict(zip(name + "O", letters)))) for name, letters in (
+    ("BIO", "BIOO"), ("BIOES", "BIOESO"), ("BILOU", "BIEOSO"), ("BMES", "BIESO"), ("BMEW", "BIESO")))
+BIOES = SCHEMES[1]  # BIO too
+
+
+def scheme(tags: Iterable[str]) -> Scheme | None:
+    """The scheme of a set of tags, None where they are no entities: parts of speech, say.
+
+    A tag is ``O``, or a letter and a type with ``-`` or ``_`` between them; or all are letters alone, B among them. Where
+    entities of one word and the ends of longer ones are marked, a part of one is no entity: seqeval's strict mode, in which alone
+    it knows BILOU. Else the rules are those of ``conlleval``, seqeval's default.
     """
+    tags = set(tags)
+    letters = {tag[:1] for tag in tags}
+    typed = all(tag == "O" or re.match("[A-Z][-_].", tag) for tag in tags)
+    if not typed and not (tags == letters and "B" in tags and len(tags - {"O"}) > 1):
+        return None
+    found = next((scheme for scheme in SCHEMES if letters <= set(scheme.letters)), None)
+    return found and found._replace(whole={*"BES"} <= {found.letters[letter] for letter in letters})
+
+
+def entities(tags: Sequence[str], scheme: Scheme = BIOES) -> list[tuple[str, int, int]]:
+    """(type, first word, last word) of every entity in a sentence."""
+    return (_whole_entities if scheme.whole else _entities)([scheme.split(tag) for tag in tags])
+
+
+def _whole_entities(tags: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+    start, type_before = -1, ""  # of the entity that is open, -1: none is
+    for i, (letter, kind) in enumerate(tags):
+        if letter in "BSO" or kind != type_before:
+            start = i if letter in "BS" else -1
+        if letter in "ES" and start >= 0:
+            found.append((kind, start, i))
+            start = -1
+        type_before = kind
+    return found
+
+
+def _entities(tags: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]:
+    """One that begins with I-, or changes its type on the way, counts as a new one: the rules of ``conlleval``, which seqeval
+    follows."""
     found: list[tuple[str, int, int]] = []
     start: int | None = None
     before, type_before = "O", ""
-    for i, tag in enumerate([*tags, "O"]):
-        prefix, _, kind = tag.partition("-") if tag != "O" else ("O", "", "")
+    for i, (prefix, kind) in enumerate([*tags, ("O", "")]):
         other = kind != type_before
         if start is not None and before != "O" and (before in "ES" or prefix in "BSO" or other):
             found.append((type_before, start, i - 1))
@@ -110,11 +158,12 @@ def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     return found
 
 
-def entity_scores(gold: Iterable[Sequence[str]], guess: Iterable[Sequence[str]]) -> tuple[ClassScore, list[ClassScore]]:
+def entity_scores(gold: Iterable[Sequence[str]], guess: Iterable[Sequence[str]],
+                  scheme: Scheme = BIOES) -> tuple[ClassScore, list[ClassScore]]:
     """The scores of all entities together (micro), and of every type. Right is one with the same type, start and end."""
     right, guessed, there = Counter(), Counter(), Counter()
     for a, b in zip(gold, guess):
-        a, b = set(entities(a)), set(entities(b))
+        a, b = set(entities(a, scheme)), set(entities(b, scheme))
         for count, spans in ((right, a & b), (guessed, b), (there, a)):
             count.update(kind for kind, _, _ in spans)
     types = [ClassScore(kind, *_prf(right[kind], guessed[kind], there[kind]), there[kind]) for kind in sorted(guessed | there)]

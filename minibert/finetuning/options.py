@@ -74,12 +74,17 @@ class Settings:
         need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
         need("layer_decay", 0 < self.layer_decay <= 1, "above 0, and at most 1 (which switches it off)")
         need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        if self.pair is not None and self.task == "tag":
+            raise ValueError("--pair: the task tag reads one text, no second one")
+        if self.header is not None and self.task == "qa":
+            raise ValueError("--header and --no-header: the task qa reads JSON, which has no header line")
         if self.class_weights is not None and self.task not in ("classify", "tag"):
             raise ValueError(f"--class-weights: the task {self.task} has no classes")
 
 
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
+QA = ("stride", "max_query", "max_answer", "null_threshold")  # what no other task uses
 SMALL = 256  # hidden size up to which the learning rate is that of small models
 _SWITCHED = {"bias_correction": "--no-bias-correction", "header": "--no-header"}
 
@@ -110,14 +115,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     _add(data, "model", "folder of a run or of a BERT checkpoint", metavar="DIR",
          default_text="the model that comes with minibert")
-    _add(data, "train", "examples to learn from: TSV, CSV, JSON Lines; tag: also CoNLL; qa: SQuAD's JSON", metavar="FILE",
-         default_text="none")
+    _add(data, "train", "examples to learn from: TSV, CSV, JSON Lines; tag: also CoNLL, CoNLL-U; qa: SQuAD's JSON",
+         metavar="FILE", default_text="none")
     _add(data, "dev", "examples to measure on", metavar="FILE", default_text="a tenth of the training examples")
-    _add(data, "text", "column of the text: its name, or its number from 1", metavar="COLUMN", default_text="guessed and shown")
-    _add(data, "pair", "column of the second text", metavar="COLUMN", default_text="guessed and shown")
-    _add(data, "label", "column of the label", metavar="COLUMN", default_text="guessed and shown")
+    _add(data, "text", "column or field of the text (tag: of the words; qa: of the context): its name, or in a table its number "
+         "from 1", metavar="COLUMN", default_text="guessed and shown")
+    _add(data, "pair", "column of the second text (qa: of the question; choice: of what every choice begins with)",
+         metavar="COLUMN", default_text="guessed and shown")
+    _add(data, "label", "column of the label (qa: of the answers)", metavar="COLUMN", default_text="guessed and shown")
     data.add_argument("--header", action="store_true", default=argparse.SUPPRESS, help="the first line names the columns "
-                      "(default: if it holds a usual name)")
+                      "(default: as the whole file shows)")
     data.add_argument("--no-header", dest="header", action="store_false", default=argparse.SUPPRESS, help="it does not")
     _add(data, "max_length", "longest input, in tokens", type=int, metavar="T",
          default_text="128, qa: 384; or what the model reads")
@@ -186,7 +193,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError(f"name a task: minibert finetune {{{','.join(TASKS)}}} --train FILE")
     if "train" not in given:
         raise ValueError("--train FILE is missing: the examples to learn from")
-    return Settings(**given)
+    settings = Settings(**given)
+    if of_qa := [f"--{name.replace('_', '-')}" for name in QA if name in given and settings.task != "qa"]:
+        raise ValueError(f"{', '.join(of_qa)}: only the task qa has windows and answers; {settings.task} does without")
+    return settings
 
 
 def given_options(args: argparse.Namespace) -> list[str]:

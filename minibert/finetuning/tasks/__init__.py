@@ -8,6 +8,7 @@
     encode          examples -> features for the model        guess           logits -> a guess for each example
     score           examples and guesses -> figures           COLUMNS, row    what is written down for each example
     describe        what is special about the data            details         tables for the report
+    LABEL           the field of an example that is guessed
 """
 
 from __future__ import annotations

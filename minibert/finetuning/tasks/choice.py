@@ -23,11 +23,13 @@ ARCHITECTURE = "BertForMultipleChoice"
 METRIC = "accuracy"
 MAX_LENGTH = 128
 COLUMNS = ("text", "label", "guess", "confidence", "choices")
+LABEL = "label"
 TEXTS = ("sent1", "startphrase", "context", "text", "premise", "question", "sentence", "article")
 STARTS = ("sent2", "start")  # what every choice begins with
 LABELS = (*rows.LABELS, "answer", "answerkey")
+ABSENT = (None, "-1", "-100")  # the labels that say that there is none
 LISTS = ("choices", "endings", "options")
-NUMBERED = re.compile(r"^(ending|choice|option|answer)s?[_ -]?(\d+|[a-h])$", re.IGNORECASE)
+NUMBERED = re.compile(r"^(ending|choice|option|answer|sol|solution)s?[_ -]?(\d+|[a-h])$", re.IGNORECASE)
 
 
 class Example(NamedTuple):
@@ -46,46 +48,85 @@ class Guess(NamedTuple):
     confidence: float
 
 
-def read(path: Any, settings: Any, labelled: bool = True) -> Data:
+def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
     """Rows with a text, choices (columns such as ``ending0``, ``ending1``, … or a list ``choices``) and the right one's number.
 
-    The number counts from 0; a letter (A, B, …) or the text of the right choice will do as well. ``sent2``, where there is such
-    a column, is put before every choice (SWAG). ValueError where examples have different numbers of choices.
+    The number counts from 0, or from 1 where the whole file shows it; a letter (A, B, …), what a choice is called in the file, or
+    its text will do as well. ``sent2``, where there is such a column, or the one that is named as the second text, is put before
+    every choice (SWAG). In a file without a header the choices are the columns that are neither text nor label. ValueError where
+    examples have different numbers of choices.
+
+    ``labelled``: must there be a label? None: it may be missing. False: none is looked for.
     """
-    table = rows.read(path, settings.header, [name for name in (settings.text, settings.label) if name] + list(TEXTS))
-    text = rows.column(table, "text", settings.text) if settings.text else rows.known(table, TEXTS)
-    label = rows.column(table, "label", settings.label) if settings.label else rows.known(table, LABELS)
+    asked = [name for name in (settings.text, settings.pair, settings.label) if name]
+    table = rows.read(path, settings.header, [*asked, *TEXTS])
+    columns = rows.named_columns(table, text=settings.text, pair=settings.pair, label=settings.label)
+    for role, names in (("text", TEXTS), ("pair", STARTS), ("label", LABELS)):
+        wanted = role not in columns and (role != "label" or labelled is not False)
+        if wanted and (name := rows.known(table, names, columns.values())):
+            columns[role] = name
     whole = rows.known(table, LISTS)
-    numbered = sorted((name for name in table.columns if NUMBERED.match(name)), key=lambda name: (len(name), name))
-    if text is None or (labelled and label is None) or not (whole or len(numbered) > 1):
+    numbered = [name for name in table.columns if name not in columns.values() and (NUMBERED.match(name) or not table.header)]
+    if "text" not in columns or (labelled and "label" not in columns) or not (whole or len(numbered) > 1):
         raise ValueError(f"{table.path}: expected a text ({', '.join(TEXTS[:4])}, …), choices (ending0, ending1, … or a list "
-                         f"{LISTS[0]!r}) and a label, found columns {', '.join(table.columns)}")
-    start = rows.known(table, STARTS)
-    examples: list[Example] = []
-    for i, row in enumerate(table.rows):
-        choices = row.get(whole) if whole else [rows.cell(table, i, name, "choice") for name in numbered]
-        if not isinstance(choices, list) or not all(isinstance(choice, str) and choice.strip() for choice in choices):
-            raise ValueError(f"{table.where(i)}: {whole} must be a list of texts, none of them empty")
-        if len(choices) < 2 or (examples and len(choices) != len(examples[0].choices)):
+                         f"{LISTS[0]!r}) and a label, found columns {', '.join(table.columns)}; name the first and the last with "
+                         "--text and --label")
+    if not whole:
+        numbered.sort(key=lambda name: (len(name), name))
+    choices, called = zip(*(_choices(table, i, whole, numbered) for i in range(len(table.rows))))
+    for i, each in enumerate(choices):
+        if len(each) < 2 or len(each) != len(choices[0]):
             raise ValueError(f"{table.where(i)}: every example must have the same number of choices, at least 2; the first one "
-                             f"has {len(examples[0].choices) if examples else len(choices)}, this one {len(choices)}")
-        number = _number(rows.cell(table, i, label, "label").strip(), choices, table.where(i)) if label else None
-        before = str(row.get(start) or "") + " " if start else ""
-        choices = [before + choice for choice in choices]
-        examples.append(Example(rows.cell(table, i, text, "text"), choices, number, table.where(i)))
-    columns = {"text": text, "start": start, "choices": whole or ", ".join(numbered), "label": label}
-    return Data(table.path, examples, {role: name for role, name in columns.items() if name})
+                             f"has {len(choices[0])}, this one {len(each)}")
+    found, notes = rows.labels(table, columns.get("label"), numeric=True)
+    numbers = [int(label) for label in found if label and label.isdecimal()]
+    first = _first(numbers, len(choices[0]), numbered)
+    if first or (numbers and 0 not in numbers):
+        notes.append(f"the label of the first choice is taken to be {first}")
+    examples = []
+    for i, label in enumerate(found):
+        number = None if label in ABSENT else _number(label, choices[i], called[i], first, table.where(i))
+        before = str(table.rows[i].get(columns["pair"]) or "") + " " if "pair" in columns else ""
+        examples.append(Example(rows.cell(table, i, columns["text"], "text"), [before + choice for choice in choices[i]], number,
+                                table.where(i)))
+    columns = {role: columns.get(role, whole or ", ".join(numbered)) for role in ("text", "pair", "choices", "label")
+               if role == "choices" or role in columns}
+    return Data(table.path, examples, columns, [*table.notes, *notes])
 
 
-def _number(label: str, choices: Sequence[str], where: str) -> int:
-    if label.isdigit() and int(label) < len(choices):
-        return int(label)
-    if len(label) == 1 and 0 <= ord(label.upper()) - ord("A") < len(choices):
-        return ord(label.upper()) - ord("A")
+def _first(numbers: Sequence[int], choices: int, numbered: Sequence[str]) -> int:
+    """0 or 1: from where on labels count the choices. As they show, by a 0 or by one for the last; else as the columns do."""
+    if 0 in numbers or choices in numbers or not numbered:
+        return int(0 not in numbers and choices in numbers)
+    return int(numbered[0].endswith("1") and bool(numbers))
+
+
+def _choices(table: rows.Table, i: int, whole: str | None, numbered: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The choices of row i, and what they are called there: nothing, but for ``{"label": ["A", …], "text": ["…", …]}``."""
+    found, called = [rows.cell(table, i, name, "choice") for name in numbered], []
+    if whole:
+        found = table.rows[i].get(whole)
+        if isinstance(found, list) and found and all(isinstance(choice, dict) for choice in found):
+            found = {key: [choice.get(key) for choice in found] for key in ("label", "text")}
+        if isinstance(found, dict):
+            found, called = found.get("text"), list(map(str, found.get("label") or []))
+    if not isinstance(found, list) or not all(isinstance(choice, str) and choice.strip() for choice in found):
+        raise ValueError(f"{table.where(i)}: {whole} must be a list of texts, none of them empty")
+    return found, called
+
+
+def _number(label: str, choices: Sequence[str], called: Sequence[str], first: int, where: str) -> int:
+    letter = ord(label.upper()) - ord("A") if len(label) == 1 else -1
+    if label in called:
+        return called.index(label)
+    if label.isdecimal() and 0 <= int(label) - first < len(choices):
+        return int(label) - first
+    if 0 <= letter < len(choices):
+        return letter
     if label in choices:
         return choices.index(label)
-    raise ValueError(f"{where}: the label must be the number of the right choice, from 0 to {len(choices) - 1}, a letter "
-                     f"from A on or the choice itself, got {label!r}")
+    raise ValueError(f"{where}: the label must be the number of the right choice, from {first} to {len(choices) - 1 + first}, "
+                     f"a letter from A on or the choice itself, got {label!r}")
 
 
 def labels(examples: Sequence[Example]) -> list[str]:

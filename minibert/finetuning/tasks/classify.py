@@ -22,6 +22,7 @@ ARCHITECTURE = "BertForSequenceClassification"
 METRIC = "accuracy"
 MAX_LENGTH = 128  # the flag's default in run_classifier.py
 COLUMNS = ("text", "pair", "label", "guess", "confidence")
+LABEL = "label"
 
 
 class Example(NamedTuple):
@@ -40,15 +41,15 @@ class Guess(NamedTuple):
     confidence: float
 
 
-def read(path: Any, settings: Any, labelled: bool = True) -> Data:
-    """The examples of a TSV, CSV or JSON file. ValueError for an empty text or label, and for columns that are not there."""
+def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
+    """The examples of a TSV, CSV or JSON file. ValueError for an empty text, and for columns that are not there."""
     table = rows.read(path, settings.header, [name for name in (settings.text, settings.pair, settings.label) if name])
     columns = rows.guess_columns(table, settings.text, settings.pair, settings.label, numeric=False, labelled=labelled)
-    pair, label = columns.get("pair"), columns.get("label")
+    pair = columns.get("pair")
+    found, notes = rows.labels(table, columns.get("label"))
     return Data(table.path, [Example(rows.cell(table, i, columns["text"], "text"),
                                      rows.cell(table, i, pair, "second text") if pair else None,
-                                     rows.cell(table, i, label, "label").strip() if label else None,
-                                     table.where(i)) for i in range(len(table.rows))], columns)
+                                     label, table.where(i)) for i, label in enumerate(found)], columns, [*table.notes, *notes])
 
 
 def labels(examples: Sequence[Example]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,19 @@ class Data(NamedTuple):
     examples: list[Any]
     columns: dict[str, str]  # what it is -> the column's name
     notes: Sequence[str] = ()
+
+
+def with_labels(task: ModuleType, data: Data) -> Data:
+    """The examples that can be learned from or measured on, with a note on how many others there were. ValueError for none."""
+    known = [example for example in data.examples if getattr(example, task.LABEL) is not None]
+    if not known:
+        raise ValueError("; ".join([f"{data.path}: none of the {len(data.examples):,} examples has a label", *data.notes]))
+    if len(known) == len(data.examples):
+        return data
+    first = next(example.where for example in data.examples if getattr(example, task.LABEL) is None)
+    return data._replace(examples=known, notes=[
+        *data.notes, f"{len(data.examples) - len(known):,} of {len(data.examples):,} examples have no label and are left out "
+                     f"(the first: {first.removeprefix(f'{data.path}, ')})"])
 
 
 def sequence(tokenizer: Tokenizer, text: str, pair: str | None, max_length: int) -> tuple[np.ndarray, int, bool]:

@@ -9,7 +9,6 @@ Source: reference ``run_squad.py``; Devlin et al. 2018, sections 4.2 and 4.3; Ra
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import metrics, rows
+from minibert.finetuning import metrics, squad
 from minibert.finetuning.features import Feature
+from minibert.finetuning.squad import Example
 from minibert.finetuning.tasks import common
 from minibert.finetuning.tasks.common import Data
+from minibert.layers.cross_entropy import IGNORE
 from minibert.text import Tokenizer
 
 KIND = "span"
@@ -28,17 +29,8 @@ ARCHITECTURE = "BertForQuestionAnswering"
 METRIC = "f1"
 MAX_LENGTH = 384  # max_seq_length of run_squad.py
 COLUMNS = ("id", "question", "label", "guess", "confidence", "no_answer_margin")
+LABEL = "answers"
 N_BEST = 20  # starts, and ends, of a window that are tried
-
-
-class Example(NamedTuple):
-    """A question, the text to look in, and all answers that count as right: none where the text has no answer."""
-
-    id: str
-    question: str
-    context: str
-    answers: list[tuple[str, int]] | None  # text, and the character at which it starts, -1 for nowhere; None: not known
-    where: str
 
 
 class Guess(NamedTuple):
@@ -58,79 +50,16 @@ class Window(NamedTuple):
     best: np.ndarray  # bool: is this the window where the token has the most text around it?
 
 
-def read(path: Any, settings: Any, labelled: bool = True) -> Data:
-    """SQuAD's JSON, version 1 or 2; or a list or JSON Lines of objects with ``question``, ``context`` and ``answers``.
+def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
+    """SQuAD's JSON, version 1 or 2, or its questions as a list or JSON Lines: see ``squad.py``.
 
-    An answer that does not stand where ``answer_start`` says is looked for, and taken where it stands nearest. One that the text
-    does not have at all counts as right in the scores, but cannot be learned from; ValueError where that is so of all answers of
-    a question, and for an empty question or text.
+    Settings name the fields where they are called otherwise: ``pair`` the question, ``text`` the context, ``label`` the answers.
+    ``labelled``: must there be answers? None: they may be missing. False: they are not looked for.
     """
-    path = Path(path)
-    read = [_example(*item, labelled) for item in _items(path, rows.text_of(path))]
-    if not read:
-        raise ValueError(f"{path} holds no questions; expected SQuAD's JSON: data, paragraphs, qas")
-    examples = [example for example, _ in read]
-    moved = sum(example.answers != given for example, given in read)
-    notes = []
-    if moved:
-        notes.append(f"{moved:,} with an answer that does not stand where answer_start says; it was looked for elsewhere")
-    repeated = len(examples) - len({example.id for example in examples})
-    if repeated:
-        notes.append(f"{repeated:,} with the id of another question; each counts here, in an official script only the last does")
-    return Data(path, examples, {"question": "question", "text": "context", "label": "answers"}, notes)
-
-
-def _items(path: Path, text: str) -> list[tuple[dict, str, str]]:
-    """(the question's object, its context, what messages call it)."""
-    try:
-        whole = json.loads(text)
-    except json.JSONDecodeError:
-        table = rows.json_rows(path, text)  # JSON Lines
-        return [(row, row.get("context"), table.where(i)) for i, row in enumerate(table.rows)]
-    articles = whole.get("data", [whole]) if isinstance(whole, dict) else whole
-    try:
-        if articles and "paragraphs" in articles[0]:
-            return [(qa, paragraph["context"], f"{path}, question {qa.get('id', n)!r}")
-                    for article in articles for paragraph in article["paragraphs"] for n, qa in enumerate(paragraph["qas"])]
-        return [(qa, qa["context"], f"{path}, question {qa.get('id', n)!r}") for n, qa in enumerate(articles, start=1)]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is not laid out like SQuAD ({type(error).__name__}: {error}); expected "
-            '{"data": [{"paragraphs": [{"context": …, "qas": [{"id": …, "question": …, "answers": …}]}]}]}') from None
-
-
-def _example(qa: dict, context: Any, where: str, labelled: bool) -> tuple[Example, Any]:
-    """The example, and its answers as they were given."""
-    question = qa.get("question")
-    for name, value in (("question", question), ("context", context)):
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{where}: the {name} is empty or missing")
-    given = qa.get("answers")
-    if isinstance(given, dict):  # one object with two lists
-        given = [{"text": text, "answer_start": start} for text, start in zip(given["text"], given["answer_start"])]
-    if given is None:
-        if labelled and not qa.get("is_impossible"):
-            raise ValueError(f"{where}: there are no answers; expected a list, an empty one for a question without an answer")
-        given = [] if qa.get("is_impossible") else None
-    try:
-        answers = None if given is None else [(a["text"], int(a["answer_start"])) for a in given]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: an answer must have text and answer_start ({type(error).__name__}: {error})") from None
-    placed = None if answers is None else [(text, _place(text, start, context, where)) for text, start in answers]
-    if placed and all(start < 0 for _, start in placed):
-        text, start = answers[0]
-        raise ValueError(f"{where}: the answer {text!r} does not occur in the context, which has "
-                         f"{context[max(0, start):max(0, start) + len(text)]!r} at answer_start = {start}")
-    return Example(str(qa.get("id", where)), question, context, placed, where), answers
-
-
-def _place(text: str, start: int, context: str, where: str) -> int:
-    """Where an answer stands: at ``start``, or the nearest place that has it; -1 where the text does not have it."""
-    if not text.strip():
-        raise ValueError(f"{where}: an answer is empty; a question without an answer has an empty list of answers")
-    if start >= 0 and context.startswith(text, start):
-        return start
-    return min((i for i in range(len(context)) if context.startswith(text, i)), key=lambda i: abs(i - start), default=-1)
+    names = squad.Names(settings.pair or "question", settings.text or "context", settings.label or "answers")
+    examples, notes = squad.read(Path(path), names, labelled)
+    roles = {"text": names.context, "pair": names.question} | ({} if labelled is False else {"label": names.answers})
+    return Data(Path(path), examples, roles, notes)
 
 
 def labels(examples: Sequence[Example]) -> list[str]:
@@ -152,10 +81,11 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
         if not ids:
             raise ValueError(f"{example.where}: nothing is left of the context {example.context!r} that the tokenizer can read")
         answer = _answer_tokens(example, spans)
+        nothing = IGNORE if example.answers is None or squad.nowhere(example) else 0  # what a window without the answer has
         windows = _windows(len(ids), settings.max_length - len(head) - 1, settings.stride)
         best = _most_context(windows, len(ids))
         for w, (start, stop) in enumerate(windows):
-            labels_ = (0, 0)
+            labels_ = nothing, nothing
             if answer is not None and start <= answer[0] and answer[1] < stop:
                 labels_ = answer[0] - start + len(head), answer[1] - start + len(head)
             sequence = np.array([*head, *ids[start:stop], tokenizer.vocab.sep_id])

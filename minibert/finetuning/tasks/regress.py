@@ -22,6 +22,7 @@ ARCHITECTURE = "BertForSequenceClassification"
 METRIC = "pearson"
 MAX_LENGTH = 128
 COLUMNS = ("text", "pair", "label", "guess", "difference")
+LABEL = "label"
 
 
 class Example(NamedTuple):
@@ -39,15 +40,16 @@ class Guess(NamedTuple):
     label: float
 
 
-def read(path: Any, settings: Any, labelled: bool = True) -> Data:
+def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
     """As in ``classify``; labels must be finite numbers."""
     table = rows.read(path, settings.header, [name for name in (settings.text, settings.pair, settings.label) if name])
     columns = rows.guess_columns(table, settings.text, settings.pair, settings.label, numeric=True, labelled=labelled)
-    pair, label = columns.get("pair"), columns.get("label")
+    pair = columns.get("pair")
+    found, notes = rows.labels(table, columns.get("label"), numeric=True)
     return Data(table.path, [Example(rows.cell(table, i, columns["text"], "text"),
                                      rows.cell(table, i, pair, "second text") if pair else None,
-                                     _number(rows.cell(table, i, label, "label"), table.where(i)) if label else None,
-                                     table.where(i)) for i in range(len(table.rows))], columns)
+                                     None if label is None else _number(label, table.where(i)),
+                                     table.where(i)) for i, label in enumerate(found)], columns, [*table.notes, *notes])
 
 
 def labels(examples: Sequence[Example]) -> list[str]:

@@ -6,14 +6,18 @@ guess. Source: Devlin et al. 2018, section 5.3.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import metrics, rows
+from minibert.finetuning import conll, metrics, rows
 from minibert.finetuning.features import Feature
 from minibert.finetuning.tasks import common
 from minibert.finetuning.tasks.common import Data
@@ -25,14 +29,16 @@ ARCHITECTURE = "BertForTokenClassification"
 METRIC = "f1"
 MAX_LENGTH = 128
 COLUMNS = ("sentence", "word", "label", "guess", "confidence")
-WORDS, TAGS = ("words", "tokens"), ("ner", "tags", "labels", "ner_tags", "pos", "pos_tags")  # fields of JSON Lines
+LABEL = "tags"
+
+Read = tuple[dict[str, str], list[list[str]], list[list[str]], list[str], Sequence[str]]  # columns, words, tags, where, notes
 
 
 class Example(NamedTuple):
-    """The words of a sentence, and their tags where they are known."""
+    """The words of a sentence, and their tags where they are known: of all, of some (the others have None), or of none."""
 
     words: list[str]
-    tags: list[str] | None
+    tags: list[str | None] | None
     where: str
 
 
@@ -43,61 +49,94 @@ class Guess(NamedTuple):
     confidences: list[float]
 
 
-def read(path: Any, settings: Any, labelled: bool = True) -> Data:
-    """The sentences of a CoNLL file (a word and its tag on each line, a blank line after each sentence) or of JSON Lines.
+def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
+    """The sentences of a file with a word on each line (see ``conll.py``); or of one with an example on each line, whose fields
+    are lists of words and tags: JSON Lines, or a table with blanks between them (MSRA).
 
-    Of more than two columns the first and the last are taken. Without ``labelled`` a single column of words will do.
+    The word and tag columns may be named or numbered. A tag that says that there is none is None: that word is not learned and
+    not scored. ``labelled``: must there be tags? None: they may be missing. False: they are not looked for.
     """
     path = Path(path)
     text = rows.text_of(path)
-    return _json(path, settings, labelled) if rows.is_json(path, text) else _conll(path, text, labelled)
+    one_a_line = rows.is_json(path, text) or path.suffix.lower() == ".csv" or _holds_lists(text)
+    columns, words, tags, where, notes = (_lists if one_a_line else _lines)(path, text, settings, labelled)
+    absent: set[str] = set()
+    if "label" in columns and columns["label"] in conll.UNSPECIFIED:
+        absent = {"_"}
+    elif "label" in columns and columns["label"] not in conll.UNIVERSAL:
+        absent, said = rows.absences(chain.from_iterable(tags))
+        notes = [*notes, *said]
+    known = ([None if tag in absent else tag for tag in t] for t in tags)
+    return Data(path, [Example(w, t if any(tag is not None for tag in t) else None, place)
+                       for w, t, place in zip(words, known, where)], columns, notes)
 
 
-def _conll(path: Path, text: str, labelled: bool) -> Data:
-    examples, words, tags = [], [], []
-    width = start = first = 0
-    for number, line in enumerate([*text.split("\n"), ""], start=1):
-        if not line.strip() or line.startswith("-DOCSTART-"):
-            if words:
-                examples.append(Example(words, tags if width > 1 else None, f"{path}, line {start}"))
-                words, tags = [], []
-            continue
-        cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
-        width, first = width or len(cells), first or number
-        if len(cells) != width or not all(cells):
-            raise ValueError(f"{path}, line {number}: expected {width} columns as in line {first}, found "
-                             f"{sum(map(bool, cells))}: {line.strip()!r}; a blank line ends a sentence")
-        start = start if words else number
-        words.append(cells[0])
-        tags.append(cells[-1])
-    if not examples:
-        raise ValueError(f"{path} has no sentences; expected a word and its tag on each line, "
-                         "and a blank line after each sentence")
-    if labelled and width < 2:
-        raise ValueError(f"{path} has words but no tags: expected two columns, a word and its tag, on each line")
-    return Data(path, examples, {"word": "1", "label": str(width)} if width > 1 else {"word": "1"})
+def _lines(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
+    """What ``conll`` reads."""
+    found = conll.read(path, text, settings.header, [name for name in (settings.text, settings.label) if name])
+    named = rows.named_columns(found.table, text=settings.text, label=settings.label)
+    word, label = named.get("text", found.word), named.get("label", found.label if labelled is not False else None)
+    label = None if label == word else label
+    if labelled and label is None:
+        raise ValueError(f"{path} has words but no tags: expected two columns, a word and its tag, on each line, with a tab or a "
+                         f"blank between them; found {', '.join(found.table.columns)}, of which {word} is the word")
+    at = [found.table.columns.index(name) for name in (word, label) if name]
+    words, *tags = ([[cells[i] for _, cells in sentence] for sentence in found.sentences] for i in at)
+    for sentence, line in zip(words, found.sentences):
+        if "" in sentence:
+            raise ValueError(f"{path}, line {line[sentence.index('')][0]}: the word (column {word}) is empty")
+    where = [f"{path}, line {sentence[0][0]}" for sentence in found.sentences]
+    return ({"word": word} | ({"label": label} if label else {}), words, tags[0] if tags else [[]] * len(words), where,
+            found.table.notes)
 
 
-def _json(path: Path, settings: Any, labelled: bool) -> Data:
-    table = rows.read(path)
-    words = rows.column(table, "words", settings.text) if settings.text else rows.known(table, WORDS)
-    tags = rows.column(table, "tags", settings.label) if settings.label else rows.known(table, TAGS)
-    if words is None or (labelled and tags is None):
-        raise ValueError(f"{path}: expected fields {' or '.join(WORDS)} and {' or '.join(TAGS)}, found "
+def _lists(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
+    """A list of words and one of tags in each row."""
+    table = rows.read(path, settings.header, [name for name in (settings.text, settings.label) if name])
+    named = rows.named_columns(table, text=settings.text, label=settings.label)
+    word = named.get("text") or rows.known(table, (*conll.WORDS, *rows.TEXTS), named.values())
+    label = named.get("label") or (rows.known(table, (*conll.TAGS, *rows.LABELS)) if labelled is not False else None)
+    if not table.header:
+        word, label = word or table.columns[0], label or (table.columns[-1] if labelled is not False else None)
+    label = None if label == word else label
+    if word is None or (labelled and label is None):
+        raise ValueError(f"{path}: expected fields {' or '.join(conll.WORDS[1:4:2])} and {' or '.join(conll.TAGS[:4])}, found "
                          f"{', '.join(table.columns)}; name them with --text and --label")
-    examples = []
-    for i, row in enumerate(table.rows):
-        lists = [row.get(name) for name in (words, tags) if name]
-        if not all(isinstance(values, list) and values for values in lists) or len({len(values) for values in lists}) > 1:
-            raise ValueError(f"{table.where(i)}: {words} and {tags} must be two lists of the same length, with one word at least")
-        found = [str(tag) for tag in lists[1]] if tags else None
-        examples.append(Example([str(word) for word in lists[0]], found, table.where(i)))
-    return Data(path, examples, {"word": words, **({"label": tags} if tags else {})})
+    words, tags = ([_items(row.get(name)) for row in table.rows] if name else [[]] * len(table.rows) for name in (word, label))
+    for i, (w, t) in enumerate(zip(words, tags)):
+        if not w or "" in w or (label and len(t) != len(w)):
+            what = f"{word} and {label} must be two lists of the same length" if label else f"{word} must be a list"
+            raise ValueError(f"{table.where(i)}: {what}, with one word at least; found {len(w)} words"
+                             + f" and {len(t)} labels" * bool(label))
+    if label and max(map(len, words)) == 1 < len(words):
+        raise ValueError(f"{path}: every example is one word; expected a sentence in each row, its words and its tags separated "
+                         "by blanks; or (not in a .csv) a word and its tag on each line, and a blank line after each sentence")
+    where = [table.where(i) for i in range(len(words))]
+    return {"word": word} | ({"label": label} if label else {}), words, tags, where, table.notes
+
+
+def _items(value: Any) -> list[str]:
+    """A list as JSON or Python writes it, or with blanks (or what PaddlePaddle's MSRA has, 0x02) between its items."""
+    if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
+        with suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value.strip())
+    if isinstance(value, str):
+        return re.split("[ \x02]+", value.strip())
+    scalars = isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value)
+    return ["" if item is None else str(item) for item in value] if scalars else []
+
+
+def _holds_lists(text: str) -> bool:
+    """Have most lines two cells that are lists of the same length?"""
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    counts = [[len(_items(cell)) for cell in line.split("\t")] for line in lines if "\t" in line]
+    lists = sum(any(n > 1 and n in many[i + 1:] for i, n in enumerate(many)) for many in counts)
+    return 2 * lists > len(lines)
 
 
 def labels(examples: Sequence[Example]) -> list[str]:
     """The tags of the training data, sorted. ValueError where there is only one."""
-    names = sorted({tag for example in examples for tag in example.tags})
+    names = sorted({tag for example in examples for tag in example.tags} - {None})
     if len(names) < 2:
         raise ValueError(f"all words of the training data have the tag {names[0]!r}: there is nothing to tell apart")
     return names
@@ -143,22 +182,26 @@ def guess(logits: Sequence[np.ndarray], features: Sequence[Feature], examples: S
 
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:
-    """F1, precision and recall of whole entities where the tags are B-, I-, O; else macro F1 of the words. Their accuracy."""
-    gold, found = _flat(examples, guesses)
-    if not _has_entities(labels):
-        return {"f1": metrics.f1_macro(metrics.confusion(gold, found, labels)), "accuracy": metrics.accuracy(gold, found)}
-    whole, _ = metrics.entity_scores([e.tags for e in examples], [g.tags for g in guesses])
-    return {"f1": whole.f1, "precision": whole.precision, "recall": whole.recall, "accuracy": metrics.accuracy(gold, found)}
+    """F1, precision and recall of whole entities where the tags are of such a scheme; else macro F1 of the words. Their accuracy.
+
+    Of the words that have a tag: without the others, as is usual with -100.
+    """
+    gold, found = _known(examples, guesses)
+    accuracy = metrics.accuracy(list(chain.from_iterable(gold)), list(chain.from_iterable(found)))
+    if scheme := metrics.scheme(labels):
+        whole, _ = metrics.entity_scores(gold, found, scheme)
+        return {"f1": whole.f1, "precision": whole.precision, "recall": whole.recall, "accuracy": accuracy}
+    return {"f1": metrics.f1_macro(_confusion(gold, found, labels)), "accuracy": accuracy}
 
 
 def row(example: Example, guess: Guess) -> tuple[tuple, bool | None]:
     """What is written down: the sentence, and the words whose guess is not ``O`` or not right, with both tags."""
-    right = None if example.tags is None else example.tags == guess.tags
     gold = example.tags or [None] * len(example.words)
     shown = [i for i, tag in enumerate(guess.tags) if tag != "O" or gold[i] not in (None, "O")]
-    wrong = [i for i, tag in enumerate(guess.tags) if right is None or gold[i] != tag]
+    wrong = [i for i, tag in enumerate(guess.tags) if gold[i] != tag and (gold[i] is not None or example.tags is None)]
+    right = None if example.tags is None else not wrong
     surest = max((guess.confidences[i] for i in wrong), default=1.0)  # of the mistakes
-    label = None if right is None else " ".join(gold[i] for i in shown)
+    label = None if right is None else " ".join(gold[i] or "_" for i in shown)
     return (" ".join(example.words), " ".join(example.words[i] for i in shown), label, " ".join(guess.tags[i] for i in shown),
             surest), right
 
@@ -170,28 +213,36 @@ def texts(example: Example) -> str:
 
 def describe(examples: Sequence[Example]) -> list[str]:
     """How often each tag is, and how many entities there are."""
-    lines = common.balance(tag for example in examples for tag in example.tags)
-    counts = Counter(kind for example in examples for kind, _, _ in metrics.entities(example.tags))
-    if not _has_entities({tag for example in examples for tag in example.tags}):
-        return lines
-    return [*lines, f"{counts.total():,} entities: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common(12))]
+    gold, _ = _known(examples)
+    lines = common.balance(chain.from_iterable(gold))
+    if unknown := sum(len(example.words) for example in examples) - sum(map(len, gold)):
+        lines.append(f"{unknown:,} words have no label: they are neither learned nor scored")
+    if not (scheme := metrics.scheme(chain.from_iterable(gold))):
+        return [*lines, "the tags are no scheme of entities: F1 is the mean of those of all tags"]
+    counts = Counter(kind for tags in gold for kind, _, _ in metrics.entities(tags, scheme))
+    return [*lines, f"{counts.total():,} entities: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common(12)),
+            f"the scheme is {scheme.name}: F1 is that of entities, as in seqeval" + "'s strict mode" * scheme.whole]
 
 
 def details(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> list[str]:
     """The scores of every type of entity, or of every tag."""
-    if _has_entities(labels):
-        return common.class_table(metrics.entity_scores([e.tags for e in examples], [g.tags for g in guesses])[1])
-    return common.class_table(metrics.per_class(metrics.confusion(*_flat(examples, guesses), labels), labels))
+    gold, found = _known(examples, guesses)
+    if scheme := metrics.scheme(labels):
+        return common.class_table(metrics.entity_scores(gold, found, scheme)[1])
+    return common.class_table(metrics.per_class(_confusion(gold, found, labels), labels))
 
 
 def picture(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> tuple[np.ndarray, Sequence[str]]:
     """The confusion matrix (C, C) of the words, and what its rows and columns are called."""
-    return metrics.confusion(*_flat(examples, guesses), labels), labels
+    return _confusion(*_known(examples, guesses), labels), labels
 
 
-def _flat(examples: Sequence[Example], guesses: Sequence[Guess]) -> tuple[list[str], list[str]]:
-    return [tag for e in examples for tag in e.tags], [tag for g in guesses for tag in g.tags]
+def _known(examples: Sequence[Example], guesses: Sequence[Guess] = ()) -> tuple[list[list[str]], list[list[str]]]:
+    """The tags of each sentence, and those guessed, of the words that have one."""
+    kept = [[i for i, tag in enumerate(example.tags) if tag is not None] for example in examples]
+    return ([[example.tags[i] for i in places] for example, places in zip(examples, kept)],
+            [[guess.tags[i] for i in places] for guess, places in zip(guesses, kept)])
 
 
-def _has_entities(tags: Iterable[str]) -> bool:
-    return all(tag == "O" or tag[:2] in ("B-", "I-", "E-", "S-") for tag in tags)
+def _confusion(gold: list[list[str]], found: list[list[str]], labels: Sequence[str]) -> np.ndarray:
+    return metrics.confusion(list(chain.from_iterable(gold)), list(chain.from_iterable(found)), labels)
