@@ -12,6 +12,7 @@ A blank line or ``-DOCSTART-`` ends a sentence. Lines that begin with ``#`` are 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
@@ -72,16 +73,18 @@ def _sentences(path: Path, text: str) -> tuple[list[list[Line]], list[str]]:
     if not plain:
         raise ValueError(f"{path} has no sentences; expected a word and its tag on each line, "
                          "and a blank line after each sentence")
-    (first, cells), tabs = plain[0], "\t" in text
-    width, last = len(cells), {cells[-1] for _, cells in plain}
+    widths = Counter(len(cells) - _empty(cells) for _, cells in plain)
+    width = max(widths, key=lambda n: (widths[n], n))
+    first = next(number for number, cells in plain if len(cells) - _empty(cells) == width)
+    last, tabs = {cells[width - 1] for _, cells in plain if len(cells) >= width} | {"#"}, "\t" in text
     sentences: list[list[Line]] = [[]]
     comments = []
     for number, line, cells in lines:
         if not cells or line.startswith("-DOCSTART-"):
             sentences.append([])
             continue
-        while len(cells) > width and not cells[-1]:
-            cells.pop()
+        if len(cells) > width >= len(cells) - _empty(cells):
+            cells = cells[:width]
         if line.startswith("#") and (len(cells) != width or (tabs and "\t" not in line) or
                                      (cells[0] == "#" and not sentences[-1] and cells[-1] not in last)):
             comments.append(line)
@@ -91,6 +94,11 @@ def _sentences(path: Path, text: str) -> tuple[list[list[Line]], list[str]]:
                              f"{sum(map(bool, cells))}: {line.strip()!r}; a blank line ends a sentence")
         sentences[-1].append((number, cells))
     return list(filter(None, sentences)), comments
+
+
+def _empty(cells: list[str]) -> int:
+    """How many cells are empty at the end."""
+    return next((i for i, cell in enumerate(reversed(cells)) if cell), 0)
 
 
 def _cells(line: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minibert.files import decode_utf8
 from minibert.finetuning import separated
-from minibert.finetuning.separated import is_number
+from minibert.finetuning.separated import all_numbers
 
 Row = dict[str, Any]
 
@@ -26,10 +26,12 @@ PAIRS = (("sentence1", "sentence2"), ("text_a", "text_b"), ("question1", "questi
          ("premise", "hypothesis"), ("#1 string", "#2 string"), ("text", "text_pair"), ("text1", "text2"))
 TEXTS = ("text", "sentence", "text_a", "sentence1", "review", "content", "comment", "title", "question", "premise", "query",
          "utterance", "tweet")
-_KNOWN = {*LABELS, *TEXTS, *(name for pair in PAIRS for name in pair), "id", "idx", "index", "guid"} - {"y"}  # y: also "yes"
+IDS = ("id", "idx", "index", "guid")
+_KNOWN = {*LABELS, *TEXTS, *(name for pair in PAIRS for name in pair), *IDS} - {"y"}  # y: also "yes"
 
 NOTHING = ("", "-100", "nan")  # as a label, in lower case: there is none
 _SIGNS = ("-", "_", "?")  # as a label: there is none, unless other labels are signs too, or most are this one
+MARKS = (*NOTHING, *_SIGNS)
 
 
 class Table(NamedTuple):
@@ -91,7 +93,7 @@ def read(path: str | os.PathLike[str], header: bool | None = None, named: Collec
     if header is None:
         header = not asked.isdisjoint(cell.strip().lower() for cell in cells[0])
         if not header:
-            header, doubt = separated.names_columns(cells, _KNOWN, (*NOTHING, *_SIGNS))
+            header, doubt = separated.names_columns(cells, _KNOWN, MARKS)
             notes += [doubt] if doubt else []
     columns = names_of(path, lines[0], cells[0], header)
     for row, line in zip(cells, lines):
@@ -120,7 +122,7 @@ def json_rows(path: Path, text: str, header: bool | None = None) -> Table:
     rows, lines, unit = [], [], "line"
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
@@ -133,6 +135,8 @@ def json_rows(path: Path, text: str, header: bool | None = None) -> Table:
                     rows.append(json.loads(line))
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from None
+                except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+                    raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from None
                 lines.append(number)
     for row, line in zip(rows, lines):
         if not isinstance(row, dict):
@@ -212,7 +216,7 @@ def absences(values: Iterable[str], numeric: bool = False) -> tuple[set[str], li
 
     doubtful = [value for value in (*_SIGNS, *(["-1"] if count_up and not numeric else [])) if value in counts]
     found = always.union(filter(absent, doubtful))
-    return found, [f"the label {value!r} is taken to say that there is none" for value in sorted(found - {""})] + [
+    return found, [f"a label {value!r} is taken to say that there is none" for value in sorted(found - {""})] + [
         f"the label {value!r} is taken for a class; if it says that there is none, take its lines out"
         for value in doubtful if value not in found]
 
@@ -229,8 +233,8 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
     ``labelled``: must there be a label? None: it may be missing. False: none is looked for.
 
     By names that are usual, and else by what the columns hold: the label is what repeats itself most (or, for ``numeric`` labels,
-    what is a number), the text what is longest. Where columns have names and several could be the label, that is not guessed. A
-    second text is only guessed where the names say so.
+    what is a number), the text what is longest. Where more than two columns have names and several could be the label, that is
+    not guessed. A second text is only guessed where the names say so.
     """
     found = named_columns(table, text=text, pair=pair, label=label)
     if "label" not in found and labelled is not False and (name := known(table, LABELS, found.values())):
@@ -255,7 +259,8 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
         if len(table.columns) == 1 and table.unit == "line":
             raise ValueError(f"{table.path}: no separator was found in it, so that each line is one text without a label; "
                              "expected a text, a tab and a label on each line (in a .csv: a comma, semicolon, tab or |)")
-        raise ValueError(f"{table.path}: which column is the label? There are {', '.join(table.columns)}; name it with --label")
+        raise ValueError(f"{table.path}: which column is the label? There are {', '.join(table.columns)}; name it with --label"
+                         + "; or --no-header, if the first line is an example" * (table.header and table.unit == "line"))
     return found
 
 
@@ -266,8 +271,9 @@ def _label_by_content(table: Table, values: dict[str, list[str]], numeric: bool)
     """
     fitting = [name for name, column in values.items()
                if 10 * column.count("") <= len(column) and len({*column} - {""}) > 1
-               and (not numeric or all(map(is_number, filter(None, column))))]
-    if not table.header:
+               and (not numeric or all_numbers(column, MARKS))]
+    if not table.header or len(table.columns) == 2:
         return min(fitting, key=lambda name: (len(set(values[name])), sum(map(len, values[name]))), default=None)
-    recurring = [name for name in fitting if numeric or 2 * len(set(values[name])) <= len(values[name])]
+    recurring = [name for name in fitting if name.lower() not in IDS
+                 and (numeric or 2 * len(set(values[name])) <= len(values[name]))]
     return recurring[0] if len(recurring) == 1 else None

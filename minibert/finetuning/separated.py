@@ -52,9 +52,10 @@ def _comma_separated(path: Path, text: str) -> Cells:
     tried = []
     for separator in SEPARATORS:
         tried.append(_spreadsheet(path, text, separator))
-        if tried[-1].even:
+        if tried[-1].even and not any(cell.startswith(" ") for row in tried[-1].rows for cell in row[1:]):  # no punctuation
             return tried[-1]
-    return next((cells for cells in tried if len(cells.rows[0]) > 1), tried[0])
+    even = [cells for cells in tried if cells.even]
+    return next((cells for cells in even or tried if len(cells.rows[0]) > 1), tried[0])
 
 
 def _tab_separated(path: Path, text: str, names: Collection[str]) -> Cells:
@@ -91,18 +92,28 @@ def _spreadsheet(path: Path, text: str, separator: str, strict: bool = True) -> 
     if strict and line - start > 1 and text.split("\n", start - 1)[-1].count('"') % 2:
         raise ValueError(f"{path}, line {start}: a quote (\") begins a cell that never ends; close it, or write \"\" for a quote "
                          "that is part of the text")
-    return _trimmed(Cells(rows, lines, separator))
+    cells = _trimmed(Cells(rows, lines, separator))
+    return _decimal_points(cells) if separator == ";" and cells.even else cells
+
+
+def _decimal_points(cells: Cells) -> Cells:
+    """With a point in the numbers of columns that have nothing but numbers, some of them with a comma."""
+    columns = [[cell.strip() for cell in column] for column in zip(*cells.rows[1:])]
+    pattern = re.compile(r"[-+]?\d+(,\d+)?|")
+    numbers = {i for i, column in enumerate(columns) if all(map(pattern.fullmatch, column))}
+    return cells._replace(rows=[[cell.replace(",", ".") if i in numbers and pattern.fullmatch(cell.strip()) else cell
+                                 for i, cell in enumerate(row)] for row in cells.rows])
 
 
 def _trimmed(cells: Cells) -> Cells:
-    """Without empty cells behind the last column. Where every row but the first has one cell more, its first one is its name."""
+    """Without empty cells behind the last column that has any; and with a name for the first, where R numbered the rows."""
     width = len(cells.rows[0])
-    if len(cells.rows) > 1 and all(len(row) == width + 1 and row[-1].strip() for row in cells.rows[1:]):  # as R writes it
-        return cells._replace(rows=[["", *cells.rows[0]], *cells.rows[1:]])
-    for row in cells.rows:
-        while len(row) > width and not row[-1].strip():
-            row.pop()
-    return cells
+    if width > 1 and all(row[0].strip('"') == str(i) and len(row) == width + 1 for i, row in enumerate(cells.rows[1:], start=1)):
+        return cells._replace(rows=[["", *cells.rows[0]], *cells.rows[1:]]) if len(cells.rows) > 2 else cells
+    if cells.even:
+        return cells
+    widest = max(i for row in cells.rows for i, cell in enumerate(row, start=1) if cell.strip())
+    return cells._replace(rows=[row if any(map(str.strip, row[widest:])) else row[:widest] for row in cells.rows])
 
 
 def _all_quoted(rows: Sequence[Sequence[str]]) -> bool:
@@ -121,11 +132,13 @@ def names_columns(rows: Sequence[Sequence[str]], names: Collection[str], mark: C
     what would be a class that occurs nowhere else. ``mark``: what stands for a missing value, which tells nothing.
     """
     first = [cell.strip() for cell in rows[0]]
+    if first == [str(i) for i in range(len(first))]:  # as pandas writes columns without names
+        return len(first) > 1 and not all_numbers(rows[-1], mark), None
     if len(first) == 1 or len(rows) == 1:
         return any(cell.lower() in names for cell in first) and rows[0] not in rows[1:], None
     columns = [[cell.strip() for cell in column] for column in zip(*rows[1:])]
     named = [cell for cell, column in zip(first, columns) if cell.lower() in names]
-    numbers = [cell for cell, column in zip(first, columns) if all(map(is_number, column)) and cell not in mark]
+    numbers = [cell for cell, column in zip(first, columns) if cell not in mark and all_numbers(column, mark)]
     if len(rows) > 2 and any(not is_number(cell) for cell in numbers):
         return True, None
     if any(map(is_number, numbers)):
@@ -140,9 +153,15 @@ def names_columns(rows: Sequence[Sequence[str]], names: Collection[str], mark: C
     classes = (cell for cell, counts in recurring if 2 <= len(counts) <= counts.total() / 2 and cell not in mark)
     if once := next(classes, None):
         header = all(len(cell.split()) <= 3 for cell in first)
-        taken, other = ("names the columns", "--no-header") if header else ("is an example", "--header")
-        return header, f"the first line {taken}, though {once!r} stands nowhere else in its column; if that is wrong: {other}"
+        taken, other = ("names the columns, for", "--no-header") if header else ("is an example, though", "--header")
+        return header, f"the first line {taken} {once!r} stands nowhere else in its column; if that is wrong: {other}"
     return False, None
+
+
+def all_numbers(column: Sequence[str], mark: Collection[str]) -> bool:
+    """Does a column hold numbers, and but for marks of missing values nothing else?"""
+    present = [cell for cell in column if cell.lower() not in mark]
+    return bool(present) and all(map(is_number, present))
 
 
 def is_number(text: str) -> bool:

@@ -80,7 +80,7 @@ def _questions(path: Path, names: Names) -> Iterator[tuple[dict, Any, str]]:
     text = rows.text_of(path)
     try:
         nodes = [(json.loads(text), None)]
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         if not rows.is_json(path, text):
             raise ValueError(f"{path} is not JSON; expected SQuAD's, or an object with {', '.join(names)} on each line") from None
         table = rows.json_rows(path, text)  # JSON Lines
@@ -126,8 +126,8 @@ def _example(qa: dict, context: Any, where: str, names: Names, labelled: bool | 
         return Example(str(qa.get("id", where)), question, context, [], where), {"impossible"} if given else set()
     if given is None:
         if labelled:
-            raise ValueError(f"{where}: there are no {names.answers}; expected a list, an empty one for a question without an "
-                             "answer")
+            raise ValueError(f"{where}: there are no answers, it has no {names.answers!r} but {', '.join(map(str, qa))}; "
+                             "expected a list, an empty one for a question without an answer")
         return Example(str(qa.get("id", where)), question, context, None, where), set()
     placed = [_place(text, start, context) for text, start in given if text.strip()]
     kinds = {kind for _, _, kind in placed} | ({"empty"} if len(placed) < len(given) else set())
@@ -146,7 +146,7 @@ def _given(qa: dict, name: str, where: str) -> list[tuple[str, int | None]] | No
         given = [given] if isinstance(given, (dict, str)) else given
         given = [{"text": answer} if isinstance(answer, str) else answer for answer in given]
         answers = [(a["text"], None if a.get("answer_start") is None else int(a["answer_start"])) for a in given]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"{where}: an answer must have text and answer_start ({type(error).__name__}: {error})") from None
     if odd := next((text for text, _ in answers if not isinstance(text, str)), None):
         raise ValueError(f"{where}: the text of an answer must be a string, found {type(odd).__name__}")

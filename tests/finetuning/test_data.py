@@ -7,6 +7,7 @@ import pytest
 
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS, qa, tag
+from minibert.layers.cross_entropy import IGNORE
 from tests import tiny_model
 
 
@@ -60,7 +61,7 @@ def test_numbers_are_recognised_as_labels_of_a_regression(read):
     ("classify", "text\tother\na\tb\n", "a.tsv", {}, "which column is the label.*--label"),
     ("classify", '{"text": "a", "label": 1}\n{"text": ', "a.jsonl", {}, "line 2: not valid JSON"),
     ("classify", '{"text": "a", "label": 1}\n[1]\n', "a.jsonl", {}, "line 2: expected a JSON object"),
-    ("classify", '{"text": "a", "label": 1}\n{"text": ["b"], "label": 0}\n', "a.jsonl", {}, "line 2: the text.*found a JSON list"),
+    ("classify", '{"text": "a", "label": 1}\n{"text": ["b"], "label": 0}\n', "a.jsonl", {}, "line 2: the text.*a JSON list"),
     ("regress", "text\tscore\na\tgreat\n", "a.tsv", {}, "line 2: the label 'great' is not a number.*classify"),
     ("regress", "text\tscore\na\tinf\n", "a.tsv", {}, "not a number"),
     ("tag", "a\tO\nb\n\n", "a.conll", {}, r"line 2: expected 2 columns as in line 1, found 1: 'b'"),
@@ -186,16 +187,126 @@ def test_answers_that_stand_elsewhere_are_found_and_said(read):
     assert "1 with the id of another question" in data.notes[1]
 
 
+def asked(context="red  and red or\nblue", **changes):
+    return {"id": "1", "question": "who?", "context": context, **changes}
+
+
+def answer(text, start=None):
+    return {"text": text} | ({} if start is None else {"answer_start": start})
+
+
+@pytest.mark.parametrize(("changes", "answers", "note"), [
+    ({"answers": [answer("red", 9), answer("blue", 16)]}, [("red", 9), ("blue", 16)], None),
+    ({"answers": [answer("red", "9")]}, [("red", 9)], None),
+    ({"answers": [answer("red", 7)]}, [("red", 9)], "does not stand where answer_start says"),
+    ({"answers": [answer("red")]}, [("red", 0)], "without answer_start"),
+    ({"answers": [{"text": "blue", "answer_start": None}]}, [("blue", 16)], "without answer_start"),
+    ({"answers": ["blue"]}, [("blue", 16)], "without answer_start"),
+    ({"answers": "blue"}, [("blue", 16)], "without answer_start"),
+    ({"answers": {"text": ["red", "blue"], "answer_start": [0]}}, [("red", 0), ("blue", 16)], "without answer_start"),
+    ({"answers": {"text": [], "answer_start": []}}, [], None),
+    ({"answers": [answer("red and", 0)]}, [("red  and", 0)], "differs from the text in white space only"),
+    ({"answers": [answer("or blue ", 13)]}, [("or\nblue", 13)], "differs from the text in white space only"),
+    ({"answers": [answer("red or", 0), answer("green", 3)]}, [("red or", 9), ("green", -1)], "cannot be learned from"),
+    ({"answers": [answer("", -1)]}, [], "empty answer"),
+    ({"answers": [answer("red", 0)], "is_impossible": True}, [], "answers beside is_impossible"),
+    ({"answers": [answer("red", 0)], "is_impossible": "true"}, [], "answers beside is_impossible"),
+    ({"answers": [answer("red", 0)], "is_impossible": "False"}, [("red", 0)], None),
+    ({"answers": [answer("red", 0)], "is_impossible": False}, [("red", 0)], None),
+    ({"is_impossible": True}, [], None),
+])
+def test_answers_as_they_come(changes, answers, note, read):
+    data = read("qa", json.dumps([asked(**changes)]), "a.json")
+    assert data.examples[0].answers == answers
+    assert any(note in said and "(the first: question '1')" in said for said in data.notes) if note else not data.notes
+
+
+def test_one_odd_answer_is_shown_and_not_learned(read):
+    """In the reference such a question is left out of training, with a warning; its official scores count it."""
+    data = read("qa", json.dumps([asked(answers=[answer("blue", 16)]), asked(answers=[answer("green", 0)], id="2"),
+                                  asked(answers=[], id="3")]), "a.json")
+    assert [example.answers for example in data.examples] == [[("blue", 16)], [("green", -1)], []]
+    assert data.notes == ["1 with an answer that does not stand in the text: it counts as right, but cannot be learned from "
+                          "(the first: question '2')"]
+    _, _, tokenizer = tiny_model.make()
+    features, _ = qa.encode(data.examples, tokenizer, qa.labels(data.examples), Settings(task="qa", max_length=64))
+    assert [feature.labels.tolist() for feature in features][1:] == [[IGNORE, IGNORE], [0, 0]]
+    assert features[0].labels.min() > 0
+    right, wrong = (qa.Guess(text, 1.0, 0.0, text) for text in ("green", "red"))
+    assert qa.row(data.examples[1], right)[1] is True
+    assert qa.score(data.examples[1:2], [wrong], ["answer"])["exact"] == 0
+    with pytest.raises(ValueError, match="question '2': the answer 'green' does not occur in the context 'red  and red or"):
+        read("qa", json.dumps([asked(answers=[answer("green", 0)], id="2")]), "a.json")
+
+
+RED = {"context": "red", "qas": [{"question": "q", "answers": [answer("red", 0)]}]}
+OTHER = {"pair": "q", "text": "passage", "label": "gold"}
+
+
+@pytest.mark.parametrize(("content", "name", "settings"), [
+    ({"data": [{"paragraphs": [RED]}]}, "a.json", {}), (RED, "a.jsonl", {}), ([RED], "a.json", {}),
+    ([{"q": "q", "passage": "red", "gold": "red"}], "a.json", OTHER),
+    ({"q": "q", "passage": "red", "gold": ["red"]}, "a.jsonl", OTHER),
+    ([{"passage": "red", "qas": [{"q": "q", "gold": "red"}]}], "a.json", OTHER),
+])
+def test_questions_in_every_layout_and_under_other_names(content, name, settings, read):
+    content = json.dumps(content)
+    data = read("qa", content, name, **settings)
+    assert [(e.question, e.context, e.answers) for e in data.examples] == [("q", "red", [("red", 0)])]
+    names = {"pair": "question", "text": "context", "label": "answers"} | settings
+    assert data.columns == names
+    for role in ("text", "pair", "label"):
+        with pytest.raises(ValueError, match="has no 'nothing' but "):
+            read("qa", content, name, **{**settings, role: "nothing"})
+
+
+CHOICES = {"option1": "x", "option2": "y"}
+
+
+NAMED = [{"label": "1", "text": "x"}, {"label": "2", "text": "y"}]
+
+
+@pytest.mark.parametrize(("line", "labels", "settings", "right", "first"), [
+    ({"sentence": "s", **CHOICES}, ["1", "2", "1"], {}, [0, 1, 0], 1),  # WinoGrande
+    ({"sentence": "s", **CHOICES}, ["1", "1"], {}, [0, 0], 1),
+    ({"text": "s", "choices": ["x", "y"]}, ["1", "1"], {}, [1, 1], 0),
+    ({"goal": "s", "sol1": "x", "sol2": "y"}, [0, 1], {}, [0, 1], None),  # PIQA
+    ({"question": "s", "choices": {"label": ["1", "2"], "text": ["x", "y"]}}, ["1", "1"], {}, [0, 0], None),  # ARC
+    ({"question": "s", "choices": NAMED}, ["1", "2"], {}, [0, 1], None),
+    ({"article": "s", "question": "", "options": ["x", "y"]}, ["B"], {"pair": "question", "text": "article"}, [1], None),  # RACE
+    ({"ctx": "s", "endings": ["x", "y"]}, ["", "0", None, -1], {}, [None, 0, None, None], None),  # HellaSwag
+])
+def test_choices_of_the_usual_data_sets(line, labels, settings, right, first, read):
+    data = read("choice", "\n".join(json.dumps(line | {"label": label}) for label in labels), "a.jsonl", **settings)
+    assert [example.label for example in data.examples] == right
+    assert [choice.strip() for choice in data.examples[0].choices] == ["x", "y"]
+    assert data.examples[0].text == "s"
+    assert data.notes == ([] if first is None else [f"the label of the first choice is taken to be {first}"])
+
+
+def test_choices_in_a_table_without_a_header(read):
+    data = read("choice", "s\tx\ty\t0\nt\tx\ty\t1\n", text="1", label="4")
+    assert [(e.text, e.choices, e.label) for e in data.examples] == [("s", ["x", "y"], 0), ("t", ["x", "y"], 1)]
+    assert data.columns == {"text": "1", "choices": "2, 3", "label": "4"}
+    with pytest.raises(ValueError, match=r"expected a text.*--text and --label"):
+        read("choice", "s\tx\ty\t0\nt\tx\ty\t1\n")
+
+
 def test_choices_by_number_letter_and_text(read):
     rows = [{"question": "q", "choices": ["x", "y"], "answer": answer} for answer in (1, "B", "y")]
     data = read("choice", "\n".join(map(json.dumps, rows)), "a.jsonl")
     assert [example.label for example in data.examples] == [1, 1, 1]
     swag = read("choice", json.dumps({"sent1": "a", "sent2": "He", "ending0": "b", "ending1": "c", "label": 0}), "b.json")
     assert swag.examples[0].choices == ["He b", "He c"]
+    assert swag.columns == {"text": "sent1", "pair": "sent2", "choices": "ending0, ending1", "label": "label"}
+    race = {"article": "a", "question": "Who?", "options": ["b", "c"], "answer": "A"}
+    asked = read("choice", json.dumps(race), "c.json", text="article", pair="question")
+    assert asked.examples[0].choices == ["Who? b", "Who? c"]
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"learning_rate": -1}, {"dropout": 1.0}, {"layer_decay": 0}, {"task": "fly"},
-                                     {"batch_size": 0}, {"warmup": 1.0}, {"task": "qa", "class_weights": "balanced"}])
+                                     {"batch_size": 0}, {"warmup": 1.0}, {"task": "qa", "class_weights": "balanced"},
+                                     {"task": "tag", "pair": "2"}, {"task": "qa", "header": False}])
 def test_settings_that_cannot_be(options):
     with pytest.raises(ValueError, match=r"--|the task"):
         Settings(**options)

@@ -33,6 +33,25 @@ def test_entities():
     assert [score.label for score in types] == ["a", "b"]
 
 
+@pytest.mark.parametrize(("tags", "found"), [
+    ("B-a I-a L-a O U-b", [("a", 0, 2), ("b", 4, 4)]), ("B-a M-a E-a O S-b", [("a", 0, 2), ("b", 4, 4)]),
+    ("B-a M-a E-a O W-b", [("a", 0, 2), ("b", 4, 4)]), ("B_a I_a O B_b O", [("a", 0, 1), ("b", 3, 3)]),
+    ("B M E S S B E", [("_", 0, 2), ("_", 3, 3), ("_", 4, 4), ("_", 5, 6)]), ("B I O B O", [("_", 0, 1), ("_", 3, 3)]),
+    ("U-a U-a B-a L-a O", [("a", 0, 0), ("a", 1, 1), ("a", 2, 3)]),
+    ("B-x-y I-x-y E-x-y S-x-y O", [("x-y", 0, 2), ("x-y", 3, 3)]),
+])
+def test_schemes_of_entities(tags, found):
+    scheme = metrics.scheme(tags.split())
+    assert metrics.entities(tags.split(), scheme) == found
+    assert metrics.entity_scores([tags.split()], [tags.split()], scheme)[0].support == len(found)
+
+
+@pytest.mark.parametrize("tags", ["B-a O", "B-a I-a O", "I-a L-a", "L-a", "I-a", "B-a L-b", "B-a I-b L-a", "B-a U-a L-a", "B-a"])
+def test_a_part_of_an_entity_is_none_where_ends_are_marked(tags):
+    scheme = metrics.scheme("B-a I-a L-a U-a B-b I-b L-b O".split())
+    assert [span for span in metrics.entities(tags.split(), scheme) if span[1] < span[2]] == []
+
+
 @pytest.mark.parametrize(("gold", "guess", "exact", "f1"), [
     ("the Eiffel Tower!", "Eiffel tower", 1, 1), ("a b", "b", 1, 1), ("red blue", "blue green", 0, 0.5),
     ("", "", 1, 1), ("", "x", 0, 0)])

@@ -59,6 +59,38 @@ def test_entities():
             assert metrics.entities(row) == get_entities(row)
 
 
+@pytest.mark.parametrize(("name", "tags", "reference"), [
+    ("BIOES", "B-x I-x E-x S-x B-y I-y E-y S-y O", "BIESO"), ("BILOU", "B-x I-x L-x U-x B-y I-y L-y U-y O", None),
+    ("BMES", "B-x M-x E-x S-x B-y M-y E-y S-y O", "BIESO"), ("BMES", "B M E S", "BIES"), ("BMEW", "B M E W O", "BIESO")])
+def test_entities_whose_ends_are_marked(name, tags, reference):
+    """seqeval's strict mode, with tags in any order; schemes that it does not know in the letters of IOBES."""
+    schemes = importlib.import_module("seqeval.scheme")
+    tags = tags.split()
+    scheme = metrics.scheme(tags)
+    assert scheme.name == name
+
+    def spelled(rows):
+        letters = dict(zip(dict.fromkeys(tag[0] for tag in tags), reference or "")) or {tag[0]: tag[0] for tag in tags}
+        return [["O" if tag == "O" else f"{letters[tag[0]]}-{tag[2:] or '_'}" for tag in row] for row in rows]
+
+    rng = np.random.default_rng(0)
+    gold = [rng.choice(tags, rng.integers(1, 12)).tolist() for _ in range(300)]
+    guess = [[tag if rng.random() < 0.8 else str(rng.choice(tags)) for tag in row] for row in gold]
+    whole, types = metrics.entity_scores(gold, guess, scheme)
+    strict = {"mode": "strict", "scheme": schemes.IOBES if reference else schemes.BILOU}
+    rows = spelled(gold), spelled(guess)
+    assert 0 < whole.f1 < 1
+    assert whole.f1 == pytest.approx(seqeval.f1_score(*rows, **strict))
+    assert whole.precision == pytest.approx(seqeval.precision_score(*rows, **strict))
+    assert whole.recall == pytest.approx(seqeval.recall_score(*rows, **strict))
+    report = seqeval.classification_report(*rows, output_dict=True, **strict)
+    for score in types:
+        assert (score.f1, score.support) == pytest.approx((report[score.label]["f1-score"], report[score.label]["support"]))
+    for row, spelt in zip(gold, rows[0]):
+        found = schemes.Entities([spelt], strict["scheme"]).entities[0]
+        assert metrics.entities(row, scheme) == [(entity.tag, entity.start, entity.end - 1) for entity in found]
+
+
 # The definitions of SQuAD's evaluate-v2.0.py and of cmrc2018_evaluate.py, written down once more, step by step as those scripts
 # go.
 

@@ -24,7 +24,7 @@ METRIC = "accuracy"
 MAX_LENGTH = 128
 COLUMNS = ("text", "label", "guess", "confidence", "choices")
 LABEL = "label"
-TEXTS = ("sent1", "startphrase", "context", "text", "premise", "question", "sentence", "article")
+TEXTS = ("sent1", "startphrase", "context", "text", "premise", "question", "sentence", "article", "ctx", "goal")
 STARTS = ("sent2", "start")  # what every choice begins with
 LABELS = (*rows.LABELS, "answer", "answerkey")
 ABSENT = (None, "-1", "-100")  # the labels that say that there is none
@@ -79,7 +79,7 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
             raise ValueError(f"{table.where(i)}: every example must have the same number of choices, at least 2; the first one "
                              f"has {len(choices[0])}, this one {len(each)}")
     found, notes = rows.labels(table, columns.get("label"), numeric=True)
-    numbers = [int(label) for label in found if label and label.isdecimal()]
+    numbers = [int(label) for label, names in zip(found, called) if label and label.isdecimal() and label not in names]
     first = _first(numbers, len(choices[0]), numbered)
     if first or (numbers and 0 not in numbers):
         notes.append(f"the label of the first choice is taken to be {first}")

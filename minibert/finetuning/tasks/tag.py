@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +92,8 @@ def _lines(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
 
 def _lists(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
     """A list of words and one of tags in each row."""
-    table = rows.read(path, settings.header, [name for name in (settings.text, settings.label) if name])
+    asked = [name for name in (settings.text, settings.label) if name]
+    table = rows.read(path, settings.header, [*asked, *conll.WORDS, *conll.TAGS])
     named = rows.named_columns(table, text=settings.text, label=settings.label)
     word = named.get("text") or rows.known(table, (*conll.WORDS, *rows.TEXTS), named.values())
     label = named.get("label") or (rows.known(table, (*conll.TAGS, *rows.LABELS)) if labelled is not False else None)
@@ -108,11 +109,25 @@ def _lists(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
             what = f"{word} and {label} must be two lists of the same length" if label else f"{word} must be a list"
             raise ValueError(f"{table.where(i)}: {what}, with one word at least; found {len(w)} words"
                              + f" and {len(t)} labels" * bool(label))
-    if label and max(map(len, words)) == 1 < len(words):
-        raise ValueError(f"{path}: every example is one word; expected a sentence in each row, its words and its tags separated "
-                         "by blanks; or (not in a .csv) a word and its tag on each line, and a blank line after each sentence")
-    where = [table.where(i) for i in range(len(words))]
+    starts = list(range(len(words)))
+    if not rows.is_json(path, text) and max(map(len, words)) == 1 < len(words):
+        starts = _sentence_starts(table)
+        words, tags = ([[item for part in lists[a:b] for item in part] for a, b in pairwise([*starts, len(lists)])]
+                       for lists in (words, tags))
+    where = [table.where(i) for i in starts]
     return {"word": word} | ({"label": label} if label else {}), words, tags, where, table.notes
+
+
+def _sentence_starts(table: rows.Table) -> list[int]:
+    """Where sentences begin in a table with a word in each row: behind a blank line, or where their number is another one."""
+    number = rows.known(table, ("sentence_id", "sentence #", "sent_id", "sentence"))
+    numbers = list(accumulate((row[number].strip() if number else "" for row in table.rows), lambda before, now: now or before))
+    starts = [i for i, line in enumerate(table.lines)
+              if i == 0 or line > table.lines[i - 1] + 1 or numbers[i] != numbers[i - 1]]
+    if len(starts) == 1:
+        raise ValueError(f"{table.path}: every row is one word, and nothing says where sentences end; expected a blank line "
+                         "after each of them, or a column sentence_id; or rows with all words of a sentence, separated by blanks")
+    return starts
 
 
 def _items(value: Any) -> list[str]:
