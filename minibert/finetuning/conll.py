@@ -114,16 +114,17 @@ def _names_columns(sentences: list[list[Line]], named: Collection[str]) -> bool:
     asked = {name.lower() for name in named if not name.isdigit()}
     if not asked.isdisjoint(cell.lower() for cell in cells):
         return True
-    below = [line for sentence in sentences for _, line in sentence][1:]
-    return any(cell.lower() in WORDS for cell in cells) and not any(cell in column for cell, column in zip(cells[1:], [
-        *zip(*below)][1:]))
+    if not any(cell.lower() in WORDS for cell in cells):
+        return False
+    below = zip(*[line for sentence in sentences for _, line in sentence][1:])
+    return not any(cell in column for cell, column in zip(cells, below) if cell.lower() not in WORDS)
 
 
 def _numbering(sentences: list[list[Line]]) -> int | None:
     """The column that counts the words of every sentence, with the words behind it: before it is what all words of one share."""
     for i in range(len(sentences[0][0][1]) - 1):
         cells, behind = ([[cells[j] for _, cells in sentence] for sentence in sentences] for j in (i, i + 1))
-        if _rises(cells) and not _rises(behind):
+        if _rises(cells) and not _rises(behind) and (max(map(len, cells)) > 1 or len(sentences[0][0][1]) == len(UNIVERSAL)):
             return i
         if not _rises(cells) and any(len(set(sentence)) > 1 for sentence in cells):
             return None
@@ -134,11 +135,11 @@ def _rises(cells: list[list[str]]) -> bool:
     """Are these numbers that rise within every sentence? ``1-2`` and ``8.1`` stand between them."""
     whole = [[int(cell) for cell in sentence if cell.isdecimal()] for sentence in cells]
     return (all(re.fullmatch(r"\d+([-.]\d+)?", cell) for sentence in cells for cell in sentence)
-            and max(map(len, whole)) > 1 and all(a < b for sentence in whole for a, b in pairwise(sentence)))
+            and all(a < b for sentence in whole for a, b in pairwise(sentence)))
 
 
 def _label(sentences: list[list[Line]], columns: list[str], number: int | None) -> str | None:
     """The last column; in GermEval's layout the one before it, which has the names that stand within no other."""
-    nested = number == 0 and len(columns) == 4 and all("O" in {cells[i] for sentence in sentences for _, cells in sentence}
-                                                       for i in (2, 3))
+    nested = number == 0 and len(columns) == 4 and all(
+        any(cells[i] == "O" for sentence in sentences for _, cells in sentence) for i in (2, 3))
     return columns[2] if nested else columns[-1] if len(columns) > 1 else None

@@ -92,6 +92,14 @@ def test_the_treebank_by_hand(shared_data):
     assert [list(zip(e.words, e.tags)) for e in examples] == expected
 
 
+def test_words_without_tags_are_enough_to_guess_from(read):
+    for content in ("text_a\n海 钓 比\n好\n", "海\n钓\n比\n\n好\n", "海 O\n钓 O\n比 O\n\n好 O\n"):
+        data = read(content, "a.tsv", labelled=False)
+        assert [(e.words, e.tags) for e in data.examples] == [(["海", "钓", "比"], None), (["好"], None)]
+    assert read("1\tHi\t_\tINTJ\tUH\t_\t0\troot\t_\t_\n", "a.conllu").examples[0].words == ["Hi"]
+    assert read("1\tO\n", labelled=None).examples[0].words == ["1"]
+
+
 def test_a_hash_may_be_a_word(read):
     data = read("# doc 1\n# text = EU # 1\nEU B-ORG\n# O\n\n# doc 2\n#eu HT\n# O\n\n# #\n")
     assert found(data) == [("EU #", "B-ORG O"), ("#eu #", "HT O"), ("#", "#")]

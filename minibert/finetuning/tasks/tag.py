@@ -133,7 +133,7 @@ def _sentence_starts(table: rows.Table) -> list[int]:
 def _items(value: Any) -> list[str]:
     """A list as JSON or Python writes it, or with blanks (or what PaddlePaddle's MSRA has, 0x02) between its items."""
     if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
-        with suppress(ValueError, SyntaxError):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value = ast.literal_eval(value.strip())
     if isinstance(value, str):
         return re.split("[ \x02]+", value.strip())
@@ -142,8 +142,11 @@ def _items(value: Any) -> list[str]:
 
 
 def _holds_lists(text: str) -> bool:
-    """Have most lines two cells that are lists of the same length?"""
+    """Have most lines two cells that are lists of the same length? Or has it a single column of lists, by its name?"""
     lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    if "\t" not in text:
+        named = lines[:1] and lines[0].strip().lower() in (*conll.WORDS, *rows.TEXTS)
+        return bool(named) and any(" " in line.strip() for line in lines[1:])
     counts = [[len(_items(cell)) for cell in line.split("\t")] for line in lines if "\t" in line]
     lists = sum(any(n > 1 and n in many[i + 1:] for i, n in enumerate(many)) for many in counts)
     return 2 * lists > len(lines)
