@@ -12,7 +12,7 @@ A blank line or ``-DOCSTART-`` ends a sentence. Lines that begin with ``#`` are 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +77,10 @@ def _sentences(path: Path, text: str) -> tuple[list[list[Line]], list[str]]:
     width = max(widths, key=lambda n: (widths[n], n))
     first = next(number for number, cells in plain if len(cells) - _empty(cells) == width)
     last, tabs = {cells[width - 1] for _, cells in plain if len(cells) >= width} | {"#"}, "\t" in text
+    behind = defaultdict(set)  # what begins with # -> what ends such lines
+    for _, line, cells in lines:
+        if line.startswith("#"):
+            behind[cells[0]].add(cells[-1])
     sentences: list[list[Line]] = [[]]
     comments = []
     for number, line, cells in lines:
@@ -85,10 +89,11 @@ def _sentences(path: Path, text: str) -> tuple[list[list[Line]], list[str]]:
             continue
         if len(cells) > width >= len(cells) - _empty(cells):
             cells = cells[:width]
-        if line.startswith("#") and (len(cells) != width or (tabs and "\t" not in line) or
-                                     (cells[0] == "#" and not sentences[-1] and cells[-1] not in last)):
-            comments.append(line)
-            continue
+        if line.startswith("#"):
+            heads = not sentences[-1] and cells[-1] not in last and (cells[0] == "#" or len(behind[cells[0]]) > 1)
+            if heads or len(cells) != width or (tabs and "\t" not in line):
+                comments.append(line)
+                continue
         if len(cells) != width or not cells[-1]:
             raise ValueError(f"{path}, line {number}: expected {width} columns as in line {first}, found "
                              f"{sum(map(bool, cells))}: {line.strip()!r}; a blank line ends a sentence")

@@ -189,9 +189,20 @@ def labels(table: Table, name: str | None, numeric: bool = False) -> tuple[list[
     """The label of every row, None where it has none; and what is to be said about that."""
     if name is None:
         return [None] * len(table.rows), []
-    values = [_text(row.get(name)).strip() for row in table.rows]
+    values = [_text(row.get(name)).strip() if numeric else _one_label(table, i, name) for i, row in enumerate(table.rows)]
     absent, notes = absences(values, numeric)
     return [None if value in absent else value for value in values], notes
+
+
+def _one_label(table: Table, i: int, name: str) -> str:
+    """What stands in the label column of row i, "" for nothing: one label, or a list of one."""
+    value = table.rows[i].get(name)
+    if isinstance(value, list) and len(value) < 2:
+        value = value[0] if value else None
+    if isinstance(value, (list, dict)):
+        raise ValueError(f"{table.where(i)}: the label (column {name}) must be one, found {_text(value)[:60]}; for texts with "
+                         "several labels: minibert finetune classify --multi-label")
+    return _text(value).strip()
 
 
 def absences(values: Iterable[str], numeric: bool = False) -> tuple[set[str], list[str]]:

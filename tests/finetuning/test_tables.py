@@ -173,6 +173,13 @@ def test_examples_without_a_label_are_left_out_and_counted(read):
     assert [example.label for example in numbers.examples] == [1.5, -1, -100]
 
 
+def test_a_list_of_one_label_is_that_label(read):
+    content = '{"text": "a", "label": ["x"]}\n{"text": "b", "label": []}\n'
+    assert [example.label for example in read(content, "a.jsonl").examples] == ["x", None]
+    with pytest.raises(ValueError, match=r'line 3: the label \(column label\) must be one, found \["x", "y"\].*--multi-label'):
+        read(content + '{"text": "c", "label": ["x", "y"]}\n', "a.jsonl")
+
+
 def test_an_item_of_a_list_is_no_line(read):
     with pytest.raises(ValueError, match=r"a\.json, example 2: the text"):
         read('[\n\n  {"text": "a", "label": 1},\n  {"text": "", "label": 2}]', "a.json")

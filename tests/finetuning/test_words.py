@@ -105,6 +105,8 @@ def test_a_hash_may_be_a_word(read):
     assert found(data) == [("EU #", "B-ORG O"), ("#eu #", "HT O"), ("#", "#")]
     assert data.notes == ["3 lines that begin with # are taken for comments"]
     assert found(read("#eu\tHT\n#\tO\nx\tO\n")) == [("#eu # x", "HT O O")]
+    assert found(read("#id 1\nEU B-x\n\n#id 2\nx O\n\n#eu HT\n\n#eu HT\n")) == [
+        ("EU", "B-x"), ("x", "O"), ("#eu", "HT"), ("#eu", "HT")]
 
 
 def test_strange_words_are_words(read):

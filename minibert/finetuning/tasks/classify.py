@@ -46,10 +46,11 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
     table = rows.read(path, settings.header, [name for name in (settings.text, settings.pair, settings.label) if name])
     columns = rows.guess_columns(table, settings.text, settings.pair, settings.label, numeric=False, labelled=labelled)
     pair = columns.get("pair")
+    both = [(rows.cell(table, i, columns["text"], "text"), rows.cell(table, i, pair, "second text") if pair else None)
+            for i in range(len(table.rows))]
     found, notes = rows.labels(table, columns.get("label"))
-    return Data(table.path, [Example(rows.cell(table, i, columns["text"], "text"),
-                                     rows.cell(table, i, pair, "second text") if pair else None,
-                                     label, table.where(i)) for i, label in enumerate(found)], columns, [*table.notes, *notes])
+    return Data(table.path, [Example(*both[i], label, table.where(i)) for i, label in enumerate(found)], columns,
+                [*table.notes, *notes])
 
 
 def labels(examples: Sequence[Example]) -> list[str]:
