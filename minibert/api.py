@@ -17,7 +17,8 @@ from minibert.config import BertConfig
 from minibert.layers import softmax
 from minibert.model import bert, encoder, mlm_head
 from minibert.parameters import NOTHING, Parameters
-from minibert.text import Encoding, Tokenizer
+from minibert.text import Encoding, Reading, Tokenizer
+from minibert.text.reading import as_words
 
 Text = str | tuple[str, str]
 Guesses = list[tuple[str, float]]
@@ -88,16 +89,19 @@ class Bert:
         return min(self.tokenizer.max_length, self.config.max_position_embeddings)
 
     def __call__(self, texts: Text | Sequence[Text], *, hidden_states: bool = False, attentions: bool = False,
-                 head_mask: Any = None, max_length: int | None = None, truncate: bool = False, batch_size: int = 32) -> Output:
+                 head_mask: Any = None, max_length: int | None = None, truncate: bool = False, batch_size: int = 32,
+                 literal: bool = False) -> Output:
         """Texts -> Output. ``texts``: a string, a (string, string) pair, or a list of these.
 
         ``hidden_states``, ``attentions``: return these as well. ``head_mask`` (L, A) or (L, B, A): 1 keeps a head, 0 switches it
         off. ``batch_size``: how many texts are computed at a time, which bounds the memory; it does not change the result.
 
         A text of more than ``max_length`` tokens (default: what the model can read) is a ValueError, unless ``truncate`` is true:
-        then its end is cut off.
+        then its end is cut off. ``literal``: special tokens that are written in a text, such as [SEP], are words and not those
+        tokens. An ``UnknownText`` warning where most of the texts is unknown to the vocabulary.
         """
-        encodings = [self._encode(text, max_length, truncate, place) for place, text in _listed(texts)]
+        encodings = [self._encode(text, max_length, truncate, place, literal) for place, text in _listed(texts)]
+        Reading.of(self.tokenizer.vocab, [], [encoding.ids for encoding in encodings]).warn()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if head_mask is not None:
@@ -116,11 +120,15 @@ class Bert:
         return Output(last, pooled, rest[:count] if hidden_states else None, rest[count:] if attentions else None, mask,
                       [encoding.tokens for encoding in encodings])
 
-    def fill_mask(self, text: str, top: int = 5, *, pair: str | None = None, truncate: bool = False) -> Guesses | list[Guesses]:
+    def fill_mask(self, text: str, top: int = 5, *, pair: str | None = None, truncate: bool = False,
+                  literal: bool = False) -> Guesses | list[Guesses]:
         """The ``top`` likeliest words for a [MASK], each with its probability: ``[("this", 0.31), …]``.
 
         Several [MASK]: a list of such lists, one for each, in order (each is guessed without knowing the others). ``pair``: a
-        second text that follows the first. ValueError where there is no [MASK], or the text is too long and ``truncate`` false.
+        second text that follows the first. ``literal``: other special tokens that are written in the text are words.
+
+        ValueError where there is no [MASK], or the text is too long and ``truncate`` false; an ``UnknownText`` warning where
+        most of the text is unknown to the vocabulary.
         """
         words = self.tokenizer.vocab.tokens
         if not 1 <= top <= len(words):
@@ -128,11 +136,15 @@ class Bert:
         if lacking := sorted(name for name in self.initialised if name.startswith("cls.predictions.")):
             raise ValueError(f"{self.folder} has no masked-word head ({', '.join(lacking)}): without it no word can be guessed. "
                              "It holds an encoder; take a checkpoint with a head for that, or train one")
+        if literal:
+            vocab = self.tokenizer.vocab
+            text, pair = (part if part is None else as_words(vocab, part, vocab.mask_id) for part in (text, pair))
         encoding = self._encode(text if pair is None else (text, pair), None, truncate)
         places = masks(encoding, self.tokenizer)
         if not places:
             raise ValueError(f'there is no [MASK] in {text!r}: write [MASK] where a word is to be guessed, '
                              'as in "the [MASK] statement raises an exception."')
+        Reading.of(self.tokenizer.vocab, [], [encoding.ids]).warn()
         out, _ = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)
         logits, _ = mlm_head.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
@@ -143,20 +155,27 @@ class Bert:
 
     def embed(self, texts: str | Sequence[str], pooling: Literal["mean", "cls", "max"] | None = None,
               normalise: bool | None = None, *, max_length: int | None = None, threads: int | None = None,
-              progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+              progress: Callable[[int, int], None] | None = None, literal: bool = False) -> np.ndarray:
         """One vector for each text: ``(N, H)``, or ``(H,)`` for a single string. See ``sentence_vectors``.
 
         ``pooling``, ``normalise``, ``max_length``: by default what the model's folder says, else the mean over the tokens, as it
         is, of as many tokens as the model can read. What is longer loses its end. ``threads``: cores to compute on (default:
-        all). ``progress(done, all)`` hears numbers of tokens.
+        all). ``progress(done, all)`` hears numbers of tokens. ``literal``: special tokens that are written in a text are words.
+        An ``UnknownText`` warning where most of the texts is unknown to the vocabulary.
         """
         for i, text in enumerate([texts] if isinstance(texts, str) else texts):
             if not isinstance(text, str):
                 raise TypeError(f"texts[{i}] must be a string, got {text!r}")
-        if isinstance(texts, str):
-            return self.embed([texts], pooling, normalise, max_length=max_length, threads=threads, progress=progress)[0]
-        recipe = self.pooling(pooling, normalise, max_length)
-        return sentence_vectors.embed(self, texts, recipe, threads, progress).vectors
+        recipe = self.pooling(pooling, normalise, max_length, literal)
+        found = sentence_vectors.embed(self, [texts] if isinstance(texts, str) else texts, recipe, threads, progress)
+        found.reading.warn()
+        return found.vectors[0] if isinstance(texts, str) else found.vectors
+
+    def reading(self, texts: str | Sequence[str], literal: bool = False) -> Reading:
+        """How much of texts the model can read: their tokens, how many of them are unknown, the special tokens written there."""
+        texts = [texts] if isinstance(texts, str) else texts
+        ids = [self.tokenizer.ids(text, special_tokens=not literal) for text in texts]
+        return Reading.of(self.tokenizer.vocab, texts, ids, literal)
 
     def show_attention(self, text: str, pair: str | None = None) -> Any:
         """A page of what every head looks at in a text, or a pair: a notebook shows it, ``.save(FILE)`` writes it.
@@ -167,8 +186,8 @@ class Bert:
 
         return export.page(self, [text if pair is None else (text, pair)])
 
-    def pooling(self, kind: str | None = None, normalise: bool | None = None,
-                max_length: int | None = None) -> sentence_vectors.Pooling:
+    def pooling(self, kind: str | None = None, normalise: bool | None = None, max_length: int | None = None,
+                literal: bool = False) -> sentence_vectors.Pooling:
         """How ``embed`` makes vectors: what the model's folder says, and what is given here instead of it."""
         try:
             recipe = sentence_vectors.Pooling.of(self.folder)
@@ -176,7 +195,7 @@ class Bert:
             if kind is None:
                 raise
             recipe = sentence_vectors.Pooling()
-        given = {"kind": kind, "normalise": normalise, "max_length": max_length}
+        given = {"kind": kind, "normalise": normalise, "max_length": max_length, "literal": literal}
         return recipe._replace(**{key: value for key, value in given.items() if value is not None})
 
     def encode(self, ids: Array, attention_mask: Array | None) -> Array:
@@ -190,13 +209,13 @@ class Bert:
         """
         pretrained.save(folder, self.config, self.parameters, self.tokenizer, dtype, without=self.initialised)
 
-    def _encode(self, text: Text, max_length: int | None, truncate: bool, place: str = "") -> Encoding:
+    def _encode(self, text: Text, max_length: int | None, truncate: bool, place: str = "", literal: bool = False) -> Encoding:
         if max_length is not None and max_length > self.config.max_position_embeddings:
             raise ValueError(f"max_length is {max_length}, but the model has {self.config.max_position_embeddings} positions")
         first, second = (text, None) if isinstance(text, str) else text
         try:
             return self.tokenizer.encode(first, second, max_length=self.max_length if max_length is None else max_length,
-                                         truncate=truncate)
+                                         truncate=truncate, special_tokens=not literal)
         except ValueError as error:
             raise ValueError(f"{place}{error}") from None
 

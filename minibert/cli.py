@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -113,6 +114,7 @@ DEMO = """\
 Open a page that shows what a model guesses, where it looks, what its guesses rest on, and how it
 learned. It runs on this machine, needs no network, and answers nobody else.
 """
+LITERAL_HELP = "special tokens that are written in a text, such as [SEP], are words and not those tokens"
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
@@ -171,6 +173,8 @@ def parser() -> argparse.ArgumentParser:
     fill.add_argument("--model", metavar="DIR", help=MODEL_HELP)
     fill.add_argument("--top", type=int, default=5, metavar="N", help="how many guesses to show (default: 5)")
     fill.add_argument("--truncate", action="store_true", help="cut off the end of a text that is too long, do not refuse it")
+    fill.add_argument("--literal", action="store_true", help="special tokens that are written in a text, but [MASK], "
+                      "are words and not those tokens")
     fill.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
     tokens = add("tokenize", _tokenize, TOKENIZE, TOKENIZE_EXAMPLES)
@@ -180,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
     tokens.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
     tokens.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
+    tokens.add_argument("--literal", action="store_true", help=LITERAL_HELP)
     tokens.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
     tokens.add_argument("--offsets", action="store_true", help="show where in the text each token stands")
 
@@ -208,6 +213,7 @@ def parser() -> argparse.ArgumentParser:
                              "(default: what the folder says, else not)")
         sub.add_argument("--max-length", type=int, metavar="T", help="tokens of a line that are read (default: what the folder "
                          "says, else what the model can read)")
+        sub.add_argument("--literal", action="store_true", help=LITERAL_HELP)
         sub.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
         sub.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
@@ -243,6 +249,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _fill_mask(args: argparse.Namespace) -> int:
     import minibert
     from minibert import tables
+    from minibert.text import UnknownText
 
     without = [text for text in args.texts if "[MASK]" not in text and text != "-"]
     if without and len(args.texts) > 1:
@@ -250,8 +257,15 @@ def _fill_mask(args: argparse.Namespace) -> int:
     bert = minibert.load(args.model, args.device)
     for note in bert.notes:
         print(f"note: {note}", file=sys.stderr)
+    warnings.simplefilter("ignore", UnknownText)  # a note says it
     width, bar = _columns(), _writable("█", "#")
-    return _each(args.texts, "a text with [MASK]", lambda text: tables.guesses(bert, text, args.top, args.truncate, width, bar))
+
+    def answer(text: str) -> str:
+        table = tables.guesses(bert, text, args.top, args.truncate, width, bar, args.literal)
+        _notes(bert.reading(text.split("[MASK]"), args.literal))
+        return table
+
+    return _each(args.texts, "a text with [MASK]", answer)
 
 
 def _tokenize(args: argparse.Namespace) -> int:
@@ -265,7 +279,8 @@ def _tokenize(args: argparse.Namespace) -> int:
         tokenizer = Tokenizer(Vocabulary.load(args.vocab), lower_case=not args.cased)
     else:
         tokenizer = Tokenizer.load(args.model or bundled())
-    return _each(args.texts, "a text", lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets))
+    return _each(args.texts, "a text",
+                 lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -294,15 +309,16 @@ def _embed(args: argparse.Namespace) -> int:
     lines = read_lines(args.file)
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
-    pooling = bert.pooling(args.pooling, args.normalise, args.max_length)
+    pooling = bert.pooling(args.pooling, args.normalise, args.max_length, args.literal)
     with _progress() as progress:
-        vectors, cut = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)
+        vectors, cut, reading = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)
     out = args.out or f"{args.file}.npy"
     with writing(out) as file:
         import numpy as np
 
         np.save(file, vectors)
     print(f"{out}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers ({vectors.dtype}), {pooling}")
+    _notes(reading)
     if cut:
         print(f"{cut:,} of the lines were longer than the model reads, and lost their end")
     if blank := sum(not line.strip() for line in lines):
@@ -318,12 +334,25 @@ def _search(args: argparse.Namespace) -> int:
 
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
-    pooling = bert.pooling(args.pooling, True, args.max_length)
+    pooling = bert.pooling(args.pooling, True, args.max_length, args.literal)
     with _progress() as progress:
         index = Index.of(bert, args.file, pooling, cache=not args.no_cache, threads=args.threads, progress=progress,
                          say=lambda note: print(f"note: {note}", file=sys.stderr))
+    _notes(index.reading, f"{args.file}: ")
     width = _columns()
-    return _each(args.queries, "what to look for", lambda query: tables.matches(index.search(query, args.top), width))
+
+    def answer(query: str) -> str:
+        found = index.search(query, args.top)
+        _notes(bert.reading(query.lower() if pooling.lower_case else query, args.literal))
+        return tables.matches(found, width)
+
+    return _each(args.queries, "what to look for", answer)
+
+
+def _notes(reading: Any, of: str = "") -> None:
+    """Say how much of a text was unknown, and that it has special tokens in it."""
+    for note in reading.notes():
+        print(f"note: {of}{note}", file=sys.stderr)
 
 
 def _progress() -> Any:

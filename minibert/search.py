@@ -7,6 +7,7 @@ text and the model: where either has changed, they are computed anew. A search i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from minibert.backend import to_numpy
 from minibert.files import decode_utf8
 from minibert.pretrained import tensors
 from minibert.sentence_vectors import Pooling, embed
+from minibert.text import Reading
 
 if TYPE_CHECKING:
     from minibert.api import Bert
@@ -42,10 +44,12 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 class Index:
-    """Lines and their vectors, of length 1. Blank lines are left out."""
+    """Lines and their vectors, of length 1. Blank lines are left out. ``reading``: how much of the lines the model knows."""
 
-    def __init__(self, bert: Bert, lines: Sequence[str], vectors: np.ndarray, numbers: np.ndarray, pooling: Pooling) -> None:
+    def __init__(self, bert: Bert, lines: Sequence[str], vectors: np.ndarray, numbers: np.ndarray, pooling: Pooling,
+                 reading: Reading) -> None:
         self.bert, self.lines, self.vectors, self.numbers, self.pooling = bert, lines, vectors, numbers, pooling
+        self.reading = reading
 
     @classmethod
     def of(cls, bert: Bert, path: str | os.PathLike[str], pooling: Pooling, *, cache: bool = True, threads: int | None = None,
@@ -56,15 +60,17 @@ class Index:
         numbers = np.array([i for i, line in enumerate(lines) if line.strip()])
         store = Path(f"{os.fspath(path)}.vectors.safetensors")
         key = _fingerprint(bert, lines, pooling) if cache else ""
-        vectors = _kept(store, key, (len(numbers), bert.config.hidden_size), say) if cache else None
-        if vectors is None:
-            vectors = embed(bert, [lines[i] for i in numbers], pooling, threads, progress).vectors.astype(np.float32)
-            if cache:
-                try:
-                    tensors.write(store, {"vectors": vectors}, {"fingerprint": key})
-                except OSError as error:
-                    say(f"the vectors are not kept: {error}")
-        return cls(bert, lines, vectors, numbers, pooling)
+        kept = _kept(store, key, (len(numbers), bert.config.hidden_size), say) if cache else None
+        if kept is not None:
+            return cls(bert, lines, kept[0], numbers, pooling, kept[1])
+        vectors, _, reading = embed(bert, [lines[i] for i in numbers], pooling, threads, progress)
+        vectors = vectors.astype(np.float32)
+        if cache:
+            try:
+                tensors.write(store, {"vectors": vectors}, {"fingerprint": key, "reading": json.dumps(reading)})
+            except OSError as error:
+                say(f"the vectors are not kept: {error}")
+        return cls(bert, lines, vectors, numbers, pooling, reading)
 
     def search(self, query: str, top: int = 10) -> list[Match]:
         """The ``top`` nearest lines, best first; of equal ones the earlier first."""
@@ -90,14 +96,15 @@ def _fingerprint(bert: Bert, lines: Sequence[str], pooling: Pooling) -> str:
     return digest.hexdigest()
 
 
-def _kept(store: Path, key: str, shape: tuple[int, int], say: Callable[[str], None]) -> np.ndarray | None:
-    """The vectors of an earlier search, or None where there are none for this text and model."""
+def _kept(store: Path, key: str, shape: tuple[int, int], say: Callable[[str], None]) -> tuple[np.ndarray, Reading] | None:
+    """The vectors of an earlier search and its reading, or None where there are none for this text and model."""
     if not store.is_file():
         return None
     try:
         with tensors.opened(store) as reader:
-            if reader.metadata.get("fingerprint") == key and reader.shapes.get("vectors") == shape:
-                return reader["vectors"]
+            found = reader.metadata
+            if found.get("fingerprint") == key and "reading" in found and reader.shapes.get("vectors") == shape:
+                return reader["vectors"], Reading(*json.loads(found["reading"]))
     except (ValueError, OSError) as error:
         say(f"{error}; the vectors are computed anew")
         return None

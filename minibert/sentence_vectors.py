@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy, widen
+from minibert.text import Reading
 from minibert.training.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Pooling(NamedTuple):
     normalise: bool = False  # to length 1
     max_length: int | None = None  # tokens of a text, [CLS] and [SEP] counted; None: what the model can read
     lower_case: bool = False  # before the tokenizer sees the text
+    literal: bool = False  # special tokens that are written in a text are words
 
     def __str__(self) -> str:
         kind = {"mean": "mean over the tokens", "cls": "the vector of [CLS]", "max": "maximum over the tokens"}[self.kind]
@@ -123,6 +125,7 @@ class Vectors(NamedTuple):
 
     vectors: np.ndarray  # (N, H), row i for text i
     cut: int  # how many texts were longer than the model reads, and lost their end
+    reading: Reading  # how much of the texts is unknown
 
 
 def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | None = None,
@@ -137,11 +140,13 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
     vocab, rows, cut = bert.tokenizer.vocab, [], 0
+    texts = [text.lower() for text in texts] if pooling.lower_case else texts
     for text in texts:
-        ids = bert.tokenizer.ids(text.lower() if pooling.lower_case else text, special_tokens=True)
+        ids = bert.tokenizer.ids(text, special_tokens=not pooling.literal)
         cut += len(ids) > limit - 2
         rows.append([vocab.cls_id, *ids[:limit - 2], vocab.sep_id])
-    return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut))
+    reading = Reading.of(vocab, texts, rows, pooling.literal)
+    return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut), reading)
 
 
 def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,

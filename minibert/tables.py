@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from minibert.text import Reading
+from minibert.text.reading import as_words
+
 if TYPE_CHECKING:
     from minibert.api import Bert
     from minibert.search import Match
@@ -15,11 +18,14 @@ if TYPE_CHECKING:
 BAR = 20  # characters of the longest bar
 
 
-def guesses(bert: Bert, text: str, top: int = 5, truncate: bool = False, width: int = 80, block: str = "█") -> str:
+def guesses(bert: Bert, text: str, top: int = 5, truncate: bool = False, width: int = 80, block: str = "█",
+            literal: bool = False) -> str:
     """A table for each [MASK] of ``text``: probability, bar, word, and the text with the word in its place.
 
     ``width``: columns of the terminal; ``block``: the character that bars are made of. Raises what ``Bert.fill_mask`` raises.
     """
+    if literal:
+        text = as_words(bert.tokenizer.vocab, text, bert.tokenizer.vocab.mask_id)
     answers = bert.fill_mask(text, top, truncate=truncate)
     encoding = bert.tokenizer.encode(text, max_length=bert.max_length, truncate=truncate)
     spans = [span for number, span in zip(encoding.ids, encoding.offsets) if number == bert.tokenizer.vocab.mask_id]
@@ -49,9 +55,10 @@ def filled(text: str, spans: Sequence[tuple[int, int]], words: Sequence[str]) ->
     return text, len(before)
 
 
-def tokens(tokenizer: Tokenizer, text: str, pair: str | None = None, ids: bool = False, offsets: bool = False) -> str:
+def tokens(tokenizer: Tokenizer, text: str, pair: str | None = None, ids: bool = False, offsets: bool = False,
+           literal: bool = False) -> str:
     """A table of the tokens of ``text``: token, id, segment, and with ``offsets`` its place; or, with ``ids``, the ids alone."""
-    encoding = tokenizer.encode(text, pair, max_length=sys.maxsize)
+    encoding = tokenizer.encode(text, pair, max_length=sys.maxsize, special_tokens=not literal)
     if ids:
         return " ".join(map(str, encoding.ids))
     wide = max(8, *(_width(token) for token in encoding.tokens))
@@ -63,8 +70,12 @@ def tokens(tokenizer: Tokenizer, text: str, pair: str | None = None, ids: bool =
             source = (text, pair)[kind]
             line += f"   {f'{start}:{end}':<10}   {source[start:end]}"
         lines.append(line)
-    unknown = encoding.ids.count(tokenizer.vocab.unk_id)
-    summary = f"{len(encoding)} tokens" + (f", {unknown} of them unknown" if unknown else "")
+    reading = Reading.of(tokenizer.vocab, [text, pair or ""], [encoding.ids], literal)
+    summary = f"{len(encoding)} tokens"
+    if reading.unknown:
+        summary += f", {reading.unknown} of them unknown ({reading.share:.1%} of the text)"
+    if reading.special:
+        summary += f", special tokens in the text: {reading.special}" + ", read as words" * literal
     if len(encoding) > tokenizer.max_length:
         summary += f": more than the {tokenizer.max_length} that the model reads at a time"
     return "\n".join([*lines, summary, ""])

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import minibert
 from minibert import api
 from minibert.api import Bert
 from minibert.model import pretraining
+from minibert.text import UnknownText
 from tests import device, tiny_model
 
 TEXTS = ["the exception", ("an", "exception raises the exception."), "x"]
@@ -192,3 +194,24 @@ def test_on_a_device(on_device, bert, tmp_path):
     on_device.save(tmp_path / "there")
     bert.save(tmp_path / "here")
     assert (tmp_path / "there" / "model.safetensors").read_bytes() == (tmp_path / "here" / "model.safetensors").read_bytes()
+
+
+def test_a_text_that_the_model_cannot_read_is_warned_about(bert):
+    for ask in (bert, bert.fill_mask, bert.embed):
+        with pytest.warns(UnknownText, match="are unknown to the model's vocabulary") as caught:
+            ask("\u0930\u093e\u092e \u0918\u0930 [MASK] the")
+        assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ask in (bert, bert.fill_mask, bert.embed):
+            ask("\u0930\u093e\u092e [MASK] the")
+    assert bert.reading("\u0930\u093e\u092e the [SEP]") == (2, 1, 1, False)
+    assert bert.reading(["the", "[SEP]"], literal=True).literal
+
+
+def test_special_tokens_in_a_text_can_be_words(bert):
+    assert bert("the [SEP] x").tokens == [["[CLS]", "the", "[SEP]", "x", "[SEP]"]]
+    assert bert("the [SEP] x", literal=True).tokens[0].count("[SEP]") == 1
+    a, b = bert.fill_mask("the [SEP] [MASK]", literal=True), bert.fill_mask("the [ SEP ] [MASK]")
+    assert a == b
+    assert bert.fill_mask("the", pair="[SEP] [MASK]", literal=True) == bert.fill_mask("the", pair="[ SEP ] [MASK]")

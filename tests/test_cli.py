@@ -138,6 +138,37 @@ def test_questions_that_cannot_be_answered(folder, capsys, arguments, message):
     assert message in captured.err
 
 
+def test_fill_mask_says_what_it_could_not_read(folder, capsys):
+    assert main(["fill-mask", "--model", folder, "the [MASK] raises an exception."]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["fill-mask", "--model", folder, "राम घर [MASK] the"]) == 0
+    err = capsys.readouterr().err
+    assert err == ("note: 2 of the 3 tokens (66.7%) are unknown to the model's vocabulary: it reads [UNK] there, and not what is "
+                   "written\n")
+
+
+def test_special_tokens_in_a_text_are_tokens_or_literally_words(folder, capsys):
+    text, bert = "the [SEP] [MASK]", api.load(folder, "cpu")
+    for options, way in (([], "the tokens that they name; --literal reads them as words"),
+                         (["--literal"], "words, as --literal says")):
+        assert main(["fill-mask", "--model", folder, "--top", "1", *options, text]) == 0
+        captured = capsys.readouterr()
+        assert captured.err.endswith(f"special tokens written in the text: 1, read as {way}\n")  # [MASK] is the question itself
+        (word, share), = bert.fill_mask(text, 1, literal=bool(options))
+        assert captured.out.split()[0] == f"{share:.1%}"
+        assert word in captured.out
+    assert bert.fill_mask(text, 1) != bert.fill_mask(text, 1, literal=True)
+    assert main(["tokenize", "--model", folder, "the [SEP]"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["[CLS]", "the", "[SEP]", "[SEP]"]
+    assert "4 tokens, special tokens in the text: 1\n" in out
+    assert main(["tokenize", "--model", folder, "--literal", "the [SEP]"]) == 0
+    assert "special tokens in the text: 1, read as words\n" in capsys.readouterr().out
+    assert main(["tokenize", "--model", folder, "--literal", "--ids", "the [SEP]"]) == 0
+    vocab = bert.tokenizer.vocab
+    assert capsys.readouterr().out.split() == [str(i) for i in [vocab.cls_id, *bert.tokenizer.ids("the [SEP]"), vocab.sep_id]]
+
+
 @pytest.mark.parametrize(("data", "message"), [
     (b"the [MASK]\nno gap\n", "line 2: there is no [MASK]"),
     (b"ok [MASK]\n[MASK] \xff\n", "line 2 of standard input is not UTF-8: byte 0xff at place 7"),
@@ -193,7 +224,7 @@ def test_a_table_of_tokens(folder, capsys):
     assert table[1:5] == [["[CLS]", "2", "0"], ["the", "57", "0", "0:3", "The"], ["x", "28", "0", "5:6", "X"],
                           ["##y", "55", "0", "6:7", "y"]]
     assert ["exception", "60", "1", "3:12", "exception"] in table
-    assert table[-2:] == [["9", "tokens,", "1", "of", "them", "unknown"], []]
+    assert table[-2:] == [["9", "tokens,", "1", "of", "them", "unknown", "(16.7%", "of", "the", "text)"], []]
 
 
 def test_ids_alone_and_lines(folder, capsys, monkeypatch):

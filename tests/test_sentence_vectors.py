@@ -49,7 +49,7 @@ def test_on_a_device(bert):
 
 def test_long_texts_are_cut_and_counted(bert):
     long, seen = "the " * 100, []
-    vectors, cut = sentence_vectors.embed(bert, [long, "the"], Pooling(), progress=lambda *now: seen.append(now))
+    vectors, cut, _ = sentence_vectors.embed(bert, [long, "the"], Pooling(), progress=lambda *now: seen.append(now))
     assert cut == 1
     assert seen[-1] == (24 + 3, 24 + 3)
     np.testing.assert_allclose(vectors[0], bert.embed("the " * 22), atol=1e-6)
@@ -171,6 +171,33 @@ def test_search_finds_keeps_and_renews(folder, lines, capsys, monkeypatch):
     assert not store.exists()
     store.mkdir()  # cannot be written
     assert "the vectors are not kept" in search("x").err
+
+
+def test_embed_and_search_say_what_they_could_not_read(folder, tmp_path, capsys):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("the \u0930\u093e\u092e\nan [SEP] exception\n", encoding="utf-8")
+    unknown, special = "1 of the 4 tokens (25.0%) are unknown", "special tokens written in the text: 1, read as the tokens"
+    assert main(["embed", str(folder), str(lines), "--out", str(tmp_path / "tokens.npy")]) == 0
+    err = capsys.readouterr().err
+    assert unknown in err
+    assert special in err
+    for _ in range(2):  # the second time from what was kept
+        assert main(["search", str(folder), str(lines), "the \u0930\u093e\u092e"]) == 0
+        err = capsys.readouterr().err
+        assert f"note: {lines}: {unknown}" in err
+        assert f"note: {lines}: {special}" in err
+        assert "note: 1 of the 2 tokens (50.0%)" in err  # of the query
+    assert main(["embed", str(folder), str(lines), "--literal", "--out", str(tmp_path / "words.npy")]) == 0
+    assert "read as words, as --literal says" in capsys.readouterr().err
+    bert = minibert.load(folder, "cpu")
+    tokens, words = np.load(tmp_path / "tokens.npy"), np.load(tmp_path / "words.npy")
+    np.testing.assert_allclose(tokens[1], bert.embed("an [SEP] exception"), atol=1e-6)
+    np.testing.assert_allclose(words[1], bert.embed("an [SEP] exception", literal=True), atol=1e-6)
+    assert np.abs(words[1] - tokens[1]).max() > 1e-3
+    assert main(["search", str(folder), str(lines), "an [SEP] exception", "--literal", "--top", "1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.split()[-6:] == ["1", "1.000", "2", "an", "[SEP]", "exception"]
+    assert "made from another text or model" in captured.err  # read otherwise, the vectors are others
 
 
 @pytest.mark.parametrize(("content", "arguments", "message"), [

@@ -9,18 +9,30 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from minibert.data import python_docs
-from minibert.data.sentences import split_sentences
+from minibert.data.sentences import INVISIBLE, begins_lower, ends_sentence, split_sentences
 from minibert.files import decode_utf8
 
 Layout = Literal["auto", "lines", "prose"]
+Taken = Literal["lines", "prose"]
+
+LAYOUTS = {  # what a report says of them
+    "lines": "lines: one sentence a line, blank lines between documents",
+    "prose": "prose: split into sentences, blank lines between paragraphs",
+}
 
 DOCUMENT_CHARACTERS = 8000  # text that does not mark its documents is cut into pieces of about this size: three pages
 SENTENCE_CHARACTERS = 2000  # what is longer is no sentence
-_SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]」』）]*$""")
+_LOOKED_AT = 2000  # lines, of a million characters at most, by which a layout is guessed
+_BLANK_LINES = re.compile(rf"\n(?:[^\S\n]*[{INVISIBLE}]*[^\S\n]*\n)+")
+_GOES_ON = re.compile("[-,;:،؛、，；：၊፣·‐–—]$")  # what ends like this goes on in the next line
 
 
 class Corpus(NamedTuple):
@@ -30,6 +42,7 @@ class Corpus(NamedTuple):
     documents: list[list[str]]  # sentences by document
     description: str  # one line for the log
     sha256: str  # of the sentences, one a line, with a blank line between documents
+    layout: str = ""  # how its files were read, and how many of them; empty where there is no choice
 
 
 def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
@@ -39,7 +52,7 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     ``python-docs``. A file of that name is meant by ``./python-docs``.
     layout: how text is laid out. ``lines``: one sentence a line, a blank line between documents. ``prose``: lines that
     are wrapped, or whole paragraphs, and blank lines between paragraphs; it is split into sentences. ``auto`` decides
-    for each file: ``lines`` if at least half of its lines end like a sentence and hold on average no more than 1.5.
+    for each file, as ``guess_layout`` says.
     A file is at least one document. Prose, and lines without a blank line among them, do not say where documents end:
     they are cut into documents of about ``DOCUMENT_CHARACTERS`` characters, at the end of a paragraph where possible
     (into ten, where the whole text is short).
@@ -52,11 +65,18 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     sources = [source] if isinstance(source, str) else list(source)
     if not sources:
         raise ValueError("no corpus was named; give a text file, a folder, '-' or 'python-docs'")
-    names, documents = [], []
+    names, documents, layouts = [], [], Counter()
     for one in sources:
-        name, found = _read_one(one, layout)
+        if one == "python-docs":
+            names.append(f"python-docs of Python {python_docs.version()}")
+            documents += python_docs.documents()
+            continue
+        name, count, texts = _open(one)
         names.append(name)
-        documents += found
+        for text in texts:
+            taken = guess_layout(text) if layout == "auto" else layout
+            layouts[taken] += 1
+            documents += _documents(text, taken, alone=count == 1)
     name = " + ".join(names)
     sentences = sum(map(len, documents))
     if not sentences:
@@ -64,11 +84,14 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     if len(documents) < 2:
         raise ValueError(
             f"the corpus {name} is a single document of {sentences} sentence{'s' * (sentences > 1)}; training needs at "
-            "least two, because one is held out to measure on: give more text, or separate documents by a blank line"
+            "least two, because one is held out to measure on: give more text, or separate documents by a blank line "
+            "and say --layout lines"
         )
     sha256 = hashlib.sha256("\n\n".join(map("\n".join, documents)).encode("utf-8", "surrogatepass")).hexdigest()
     description = f"{name}: {len(documents):,} documents, {sentences:,} sentences, sha256 {sha256[:12]}"
-    return Corpus(name, documents, description, sha256)
+    several = layouts.total() > 1
+    taken = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in layouts.most_common())
+    return Corpus(name, documents, description, sha256, taken)
 
 
 def split(
@@ -99,14 +122,13 @@ def split(
     )
 
 
-def _read_one(source: str, layout: Layout) -> tuple[str, list[list[str]]]:
-    if source == "python-docs":
-        return f"python-docs of Python {python_docs.version()}", python_docs.documents()
+def _open(source: str) -> tuple[str, int, Iterator[str]]:
+    """What a source is called, how many texts it holds, and these."""
     if source == "-":
-        return "standard input", _documents(_decode(sys.stdin.buffer.read(), "standard input"), layout)
+        return "standard input", 1, iter([_decode(sys.stdin.buffer.read(), "standard input")])
     path = Path(source)
     if path.is_file():
-        return path.name, _documents(_decode(path.read_bytes(), str(path)), layout)
+        return path.name, 1, iter([_decode(path.read_bytes(), str(path))])
     if not path.is_dir():
         raise FileNotFoundError(
             f"there is no file or folder {source!r}; a corpus is a UTF-8 text file, a folder of .txt files, "
@@ -115,10 +137,7 @@ def _read_one(source: str, layout: Layout) -> tuple[str, list[list[str]]]:
     files = sorted((file for file in path.rglob("*.txt") if file.is_file()), key=lambda file: file.parts)
     if not files:
         raise FileNotFoundError(f"the folder {source!r} holds no .txt file; name a text file, or a folder with some")
-    documents = []
-    for file in files:
-        documents += _documents(_decode(file.read_bytes(), str(file)), layout, alone=len(files) == 1)
-    return path.resolve().name or str(path), documents
+    return path.resolve().name or str(path), len(files), (_decode(file.read_bytes(), str(file)) for file in files)
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -128,16 +147,19 @@ def _decode(data: bytes, name: str) -> str:
     return decode_utf8(data, name).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _documents(text: str, layout: Layout, alone: bool = True) -> list[list[str]]:
+def _documents(text: str, layout: Taken, alone: bool = True) -> list[list[str]]:
     """The documents of one text; ``alone``: there is no other text, so that a short one is cut as well."""
-    if layout == "auto":
-        layout = _guess(text)
     size = min(DOCUMENT_CHARACTERS, len(text) // 10) if alone else DOCUMENT_CHARACTERS
-    blocks = [[" ".join(line.split()) for line in block.split("\n")] for block in re.split(r"\n(?:[^\S\n]*\n)+", text)]
-    blocks = [block for block in ([line for line in block if line] for block in blocks) if block]
+    runs = _runs(text)
     if layout == "prose":
-        return _cut([_sentences(" ".join(block)) for block in blocks], size)
-    return blocks if len(blocks) > 1 else _cut([[line] for block in blocks for line in block], size)
+        return _cut([_sentences(" ".join(run)) for run in runs], size)
+    return runs if len(runs) > 1 else _cut([[line] for run in runs for line in run], size)
+
+
+def _runs(text: str) -> list[list[str]]:
+    """The lines between blank lines, their white space as single spaces."""
+    runs = ([" ".join(line.split()) for line in run.split("\n")] for run in _BLANK_LINES.split(text))
+    return [run for run in ([line for line in run if line] for run in runs) if run]
 
 
 def _sentences(paragraph: str) -> list[str]:
@@ -154,11 +176,56 @@ def _sentences(paragraph: str) -> list[str]:
     return [sentence for sentence in sentences if any(map(str.isalnum, sentence))]
 
 
-def _guess(text: str) -> Literal["lines", "prose"]:
-    lines = [line for line in text[:1_000_000].split("\n") if line.strip()][:2000]
-    ending = sum(1 for line in lines if _SENTENCE_END.search(line[-20:].rstrip()))
+def guess_layout(text: str) -> Taken:
+    """How a text is laid out, by its first lines.
+
+    Lines that hold more than 1.5 sentences on average are paragraphs: ``prose``. If half of them end like a sentence, it is
+    ``lines``. Else a sentence may go over several lines (prose that was wrapped, verse), or sentences have no mark at their
+    end (titles, speech, Thai): ``prose`` where the lines go on in one another, ``lines`` where nothing says so.
+    """
+    runs, room = [], _LOOKED_AT
+    for run in _runs(text[:1_000_000]):
+        runs.append(run[:room])
+        room -= len(runs[-1])
+        if not room:
+            break
+    lines = [line for run in runs for line in run]
     sentences = sum(len(split_sentences(line)) for line in lines)
-    return "lines" if ending >= 0.5 * len(lines) and sentences <= 1.5 * len(lines) else "prose"
+    ending = sum(map(ends_sentence, lines))
+    if sentences > 1.5 * len(lines):
+        return "prose"
+    if ending >= 0.5 * len(lines):
+        return "lines"
+    return "prose" if sum(map(len, runs)) < 2 * len(runs) or _go_on(runs, sentences - len(lines), ending) else "lines"
+
+
+def _go_on(runs: list[list[str]], inside: int, ending: int) -> bool:
+    """Whether the lines of a run go on in one another. ``inside``, ``ending``: sentences that end within, and with, a line.
+
+    Three signs: more lines end in a comma, or are followed by a small letter where sentences begin with capitals, than end like
+    a sentence; more sentences end within a line than with it; or the lines are filled.
+    """
+    joints = [joint for run in runs for joint in pairwise(run)]
+    some = max(ending, 0.1 * len(joints))
+    first = [run[0] for run in runs] + [b for a, b in joints if ends_sentence(a)]
+    capitals = ending + inside > 0 and sum(map(begins_lower, first)) < 0.1 * len(first)
+    going = sum(bool(_GOES_ON.search(a)) or (capitals and begins_lower(b)) for a, b in joints)
+    return going > some or inside > some or any(_filled(runs, joints, width) for width in (len, _columns))
+
+
+def _filled(runs: list[list[str]], joints: list[tuple[str, str]], width: Callable[[str], int]) -> bool:
+    """Whether lines were broken for want of room: the next word would not have fitted, and the last line of a run is shorter."""
+    widths = sorted(width(a) for a, _ in joints)
+    widest = widths[int(0.95 * len(widths))]
+    full = sum(width(a) + min(width(b.split(" ")[0]), widest // (4 if " " in b else 8)) >= widest for a, b in joints)
+    last = [width(run[-1]) for run in runs if len(run) > 1]
+    shorter = len(last) < 3 or sum(last) / len(last) < 0.8 * sum(widths) / len(widths)
+    return full > 0.9 * len(joints) and shorter
+
+
+def _columns(line: str) -> int:
+    """How wide it is printed: Chinese characters take two columns, marks above and below letters none."""
+    return sum((unicodedata.category(c) not in ("Mn", "Me", "Cf")) + (unicodedata.east_asian_width(c) in "WF") for c in line)
 
 
 def _cut(paragraphs: list[list[str]], size: int) -> list[list[str]]:

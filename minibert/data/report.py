@@ -11,8 +11,10 @@ import numpy as np
 
 from minibert.data.corpora import Corpus
 from minibert.data.examples import Document
+from minibert.text.reading import count_special
 
 PERCENTILES = (50, 90, 99, 100)
+_MORE = "give more text (--corpus), or separate its documents by blank lines (--layout lines)"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Report:
     tokens: tuple[int, int]
     duplicates: int  # sentences that occurred before, in the whole corpus
     unknown: float  # share of the tokens that are [UNK]
+    special: int  # how often a special token is written in the text, where it is words like any other
+    layout: str  # how the text was taken to be laid out; empty where there is no choice
     lengths: tuple[int, ...]  # tokens of a sentence, by PERCENTILES
     max_length: int  # of an example, special tokens included
     too_long: float  # share of the sentences that one example cannot hold
@@ -39,12 +43,14 @@ class Report:
 
         percentiles = ", ".join(f"{p} % up to {n:,}" for p, n in zip(PERCENTILES[:-1], self.lengths))
         rows = [
+            *[("read as", f"{self.layout} (--layout)")] * bool(self.layout),
             ("", f"{'training':>11}  {'held out':>9}"),
             ("documents", both(self.documents)),
             ("sentences", both(self.sentences)),
             ("tokens", both(self.tokens)),
             ("repeated sentences", f"{self.duplicates:>11,}  ({self.duplicates / max(1, sum(self.sentences)):.1%})"),
             ("unknown tokens", f"{self.unknown:>11.2%}"),
+            *[("[SEP], [MASK] … in it", f"{self.special:>11,}  read as words")] * bool(self.special),
             ("tokens a sentence", f"{percentiles}, longest {self.lengths[-1]:,}; an example holds {self.max_length}"),
             ("loss of blind guessing", f"{self.ln_vocabulary:>11.2f}  ln V, V = {self.vocabulary:,}"),
             ("loss by frequency alone", f"{self.unigram_loss:>11.2f}  where a model that reads no context gets stuck"),
@@ -80,6 +86,8 @@ def report(
         tokens=(len(train), len(held_out)),
         duplicates=duplicates,
         unknown=unknown,
+        special=sum(n * count_special(vocab, sentence) for sentence, n in every.items()),
+        layout=corpus.layout,
         lengths=tuple(int(n) for n in np.percentile(lengths, PERCENTILES, method="higher")),
         max_length=max_length,
         too_long=too_long,
@@ -121,25 +129,33 @@ def _warnings(
     if train < 20 * vocabulary:
         warnings.append(
             f"{train:,} training tokens are few for a vocabulary of {vocabulary:,} ({train / vocabulary:.0f} for each; "
-            "20 or more train well): give more text or a smaller vocabulary"
+            "20 or more train well): give more text (--corpus) or a smaller vocabulary (--vocab-size)"
         )
     if held_out < 1000:
-        warnings.append(f"{held_out:,} held-out tokens make for noisy evaluations: give more text, or hold out a larger share")
+        warnings.append(
+            f"{held_out:,} held-out tokens make for noisy evaluations: give more text (--corpus), or hold out a larger share "
+            "(--held-out)"
+        )
     if unknown > 0.01:
         warnings.append(
-            f"{unknown:.1%} of the tokens are unknown to the vocabulary: learn one from this text, or use one of its language"
+            f"{unknown:.1%} of the tokens are unknown to the vocabulary: learn one from this text (without --vocab), or use one "
+            "of its language (--vocab)"
         )
     if duplicates > 0.2 * sentences:
         warnings.append(
-            f"{duplicates / sentences:.0%} of the sentences are repetitions: the held-out text may have been seen in training"
+            f"{duplicates / sentences:.0%} of the sentences are repetitions: the held-out text may have been seen in training; "
+            "give text without them (--corpus)"
         )
     if too_long > 0.5:
         warnings.append(
-            f"{too_long:.0%} of the sentences are longer than an example and are cut: raise the maximum length, or use "
-            "text with one sentence a line"
+            f"{too_long:.0%} of the sentences are longer than an example and are cut: read more at a time (--max-length), or "
+            "say how the text is laid out (--layout), where it was read as what it is not"
         )
     if documents[0] < 2:
-        warnings.append("the training part is a single document: there are no next-sentence pairs to learn from")
+        warnings.append(f"the training part is a single document: there are no next-sentence pairs to learn from; {_MORE}")
     elif documents[1] < 2:
-        warnings.append("the held-out part is a single document: next-sentence prediction is not measured")
+        warnings.append(
+            f"the held-out part is a single document: next-sentence prediction is not measured; {_MORE}, or hold out a larger "
+            "share (--held-out)"
+        )
     return warnings

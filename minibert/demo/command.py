@@ -79,18 +79,18 @@ def held_out(bert: Bert, path: str | None) -> tuple[str, Sequence[str]]:
 
         text = decode_utf8(Path(path).read_bytes(), path)
         return Path(path).name, [sentence for line in text.splitlines() for sentence in split_sentences(line)]
-    names, seed, share = ["python-docs"], 0, 0.05
+    names, layout, seed, share = ["python-docs"], "auto", 0, 0.05
     if bert.folder is not None and Path(bert.folder) != bundled():
         from minibert.training import checkpoint
 
         try:
             settings = checkpoint.load(bert.folder).settings
-            names, seed, share = list(settings.corpus), settings.seed, settings.held_out
+            names, layout, seed, share = list(settings.corpus), settings.layout, settings.seed, settings.held_out
         except (OSError, ValueError):  # a checkpoint from elsewhere
             pass
     if "-" in names:
         raise ValueError("the run read its text from standard input, which is gone; name a text with --text")
-    corpus = corpora.read(names)
+    corpus = corpora.read(names, layout=layout)
     _, documents = corpora.split(corpus.documents, share, seed)
     return f"the held-out text of {corpus.name}", [sentence for document in documents for sentence in document]
 

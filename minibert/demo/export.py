@@ -56,7 +56,7 @@ def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
         request = Request.of({"text": text, "pair": pair, "top": 5})
         question = inside.ask(bert, text, pair)
         answers = {"text": text if pair is None else f"{text} / {pair}", "attention": _brief(views.attention(request)),
-                   "cut": question.cut}
+                   "cut": question.cut, "reading": views.reading(request, question)}
         if question.masked and not views.model()["why_no_guesses"]:
             answers |= {"guesses": views.guesses(request), "layers": views.layers(request)}
         shown.append(answers)

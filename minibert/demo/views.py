@@ -12,6 +12,7 @@ import numpy as np
 from minibert import inside
 from minibert.api import bundled
 from minibert.demo import examples
+from minibert.text import Reading
 
 if TYPE_CHECKING:
     from minibert.api import Bert
@@ -95,14 +96,19 @@ class Views:
                  "unknown": int(i) == known.unk_id, "continues": token.startswith("##"), "added": added}
                 for t, (token, i, kind, (start, end), added)
                 in enumerate(zip(q.tokens, ids, q.token_type_ids, q.offsets, q.added))]
-        return {"tokens": rows, "cut": q.cut, "masked": q.masked,
+        return {"tokens": rows, "cut": q.cut, "masked": q.masked, "reading": self.reading(r, q),
                 "python": self._python(r, "[*zip(question.tokens, question.ids, question.token_type_ids)]")}
+
+    def reading(self, r: Request, q: inside.Question) -> dict:
+        """How much of the text is unknown, hidden tokens aside, and how many special tokens are written in it."""
+        found = Reading.of(self.bert.tokenizer.vocab, [r.text, r.pair or ""], [q.ids])
+        return {"tokens": found.tokens, "unknown": found.unknown, "share": found.share, "special": found.special}
 
     def guesses(self, r: Request) -> dict:
         q, gates = self._ask(r), self._gates(r)
         answers = inside.guesses(self.bert, q, r.top, gates)
         return {"guesses": [_guess(g) for g in answers], "loss": inside.mean_surprise(answers),
-                "follows": inside.follows(self.bert, q, gates),
+                "follows": inside.follows(self.bert, q, gates), "reading": self.reading(r, q),
                 "python": self._python(r, f"inside.guesses(bert, question, top={r.top}{_gates(r)})")}
 
     def layers(self, r: Request) -> dict:

@@ -35,6 +35,7 @@ from minibert.finetuning.saved import Model
 from minibert.finetuning.tasks import common, name_of, task_of
 from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
+from minibert.text import Reading
 from minibert.training.adamw import AdamW
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.workers import Workers, keep_freed_memory
@@ -179,7 +180,8 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     settings = replace(model.settings, learning_rate=rate, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
     if first:
         say(f"\n{name_of(task)}: {train.path} and {dev.path}\n" + look(
-            task, train, dev, features, dev_features, (cut, dev_cut), settings.max_length, model.tokenizer.vocab.unk_id))
+            task, train, dev, features, dev_features, (cut, dev_cut), settings.max_length,
+            tuple(_reading(model, *part) for part in ((train, features), (dev, dev_features)))))
     pad = model.tokenizer.vocab.pad_id
     dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=pad)
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
@@ -273,6 +275,8 @@ def run_predict(args: argparse.Namespace) -> int:
     keep_freed_memory()
     xp, _ = backend.choose(args.device)
     model = saved.load(args.model, xp, task=args.task)
+    if args.literal is not None:
+        model = model._replace(settings=replace(model.settings, literal=args.literal))
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
     data, labels = _read_for(model, args.file, given)
@@ -282,6 +286,8 @@ def run_predict(args: argparse.Namespace) -> int:
     features, cut = task.encode(bare, model.tokenizer, labels, model.settings)
     note = f"{len(data.examples):,} examples; columns " + ", ".join(f"{role}: {name}" for role, name in data.columns.items())
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
+    for note in _reading(model, data, features).notes():
+        print(f"note: {note}", file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
         _, logits = predict(model.parameters, model.config, task.KIND, batches, workers)
@@ -293,6 +299,12 @@ def run_predict(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
     print(_scored(task, data.examples, guesses, labels), file=sys.stderr)
     return 0
+
+
+def _reading(model: Model, data: Data, features: Sequence[Feature]) -> Reading:
+    """How much of the examples is unknown to the model, and how many special tokens are written there."""
+    return Reading.of(model.tokenizer.vocab, map(model.task.texts, data.examples), (ids for f in features for ids in f.ids),
+                      model.settings.literal)
 
 
 def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], labels: Sequence[str]) -> str:
@@ -371,6 +383,6 @@ def _read_settings(out: Path) -> tuple[Settings, str]:
         raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}")
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(**state["settings"]), state["data"]
+        return Settings(**{"literal": True, **state["settings"]}), state["data"]  # so it was before there was a choice
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); begin a new run") from None

@@ -31,6 +31,7 @@ class Settings:
     label: str | None = None
     header: bool | None = None
     max_length: int | None = None
+    literal: bool = False
     stride: int = 128
     max_query: int = 64
     max_answer: int = 30
@@ -135,6 +136,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--no-header", dest="header", action="store_false", default=argparse.SUPPRESS, help="it does not")
     _add(data, "max_length", "longest input, in tokens", type=int, metavar="T",
          default_text="128, qa: 384; or what the model reads")
+    _add(data, "literal", "special tokens that are written in a text, such as [SEP], are words and not those tokens",
+         action="store_true")
 
     course = parser.add_argument_group("course")
     _add(course, "epochs", "times that the examples are gone through", type=float, metavar="N")
@@ -188,6 +191,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{role}", metavar="COLUMN", default=None, help=f"column of the {role} (default: as in training)")
     parser.add_argument("--header", action=argparse.BooleanOptionalAction, default=None,
                         help="does the first line name the columns?")
+    parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=None,
+                        help="are special tokens that are written in a text words? (default: as in training)")
     parser.add_argument("--out", metavar="FILE", default=None, help="where to write the guesses (default: standard output)")
     parser.add_argument("--threads", type=int, metavar="N", default=None, help="cores to use (default: all)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")

@@ -29,7 +29,8 @@ from minibert.pretrained.names import canonical
 from minibert.text import Tokenizer
 
 READING = "finetuning.json"
-_KEPT = ("task", "text", "pair", "label", "header", "max_length", "stride", "max_query", "max_answer", "null_threshold")
+_KEPT = ("task", "text", "pair", "label", "header", "literal", "max_length", "stride", "max_query", "max_answer",
+         "null_threshold")
 
 
 class Model(NamedTuple):
@@ -157,7 +158,7 @@ def _reading(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        reading = json.loads(path.read_text(encoding="utf-8"))
+        reading = {"literal": True, **json.loads(path.read_text(encoding="utf-8"))}  # so it was before there was a choice
         return {name: reading[name] for name in (*_KEPT, "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); delete it, and the model is read as one of "

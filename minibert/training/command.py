@@ -126,7 +126,7 @@ def _resume(args: argparse.Namespace) -> int:
         if text.corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
                              f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
-                             "go on exactly; restore the text, or begin a new run")
+                             "go on exactly; restore the text (or the version of minibert that read it), or begin a new run")
         return _train(out, state, text, workers, xp, say)
 
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minibert.data.sentences import MARKS
+from minibert.text.reading import count_special
+
 if TYPE_CHECKING:
     from minibert.api import Bert
 
@@ -13,20 +16,21 @@ if TYPE_CHECKING:
 def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
     """``count`` sentences of 8 to 24 tokens, fixed by the seed: the sentence, the hidden word, the three best guesses.
 
-    A model for shorter sequences is asked shorter ones. ``documents``: ids of held-out sentences, by document. Only whole
-    words are hidden, never punctuation or pieces of words.
+    A model for shorter sequences is asked shorter ones. ``documents``: ids of held-out sentences, by document; those that end
+    with a mark, where there are such. Only whole words are hidden, never punctuation or pieces of words.
     """
     rng = np.random.default_rng([seed, 0xB3])
     vocab = bert.tokenizer.vocab
     longest = min(24, bert.config.max_position_embeddings - 2)
-    ends = {vocab.index.get(mark) for mark in ".!?…。！？"}
-    sentences = [s for document in documents for s in document if 8 <= len(s) <= longest and s[-1] in ends]
+    ends = {vocab.index.get(mark) for mark in MARKS}
+    sentences = [s for document in documents for s in document if 8 <= len(s) <= longest]
+    sentences = [s for s in sentences if s[-1] in ends] or sentences
     lines: list[str] = []
     for i in rng.permutation(len(sentences)):
         ids = list(sentences[i])
         words = [t for t in range(1, len(ids) - 1) if vocab.tokens[ids[t]].isalpha()
                  and not vocab.tokens[ids[t + 1]].startswith("##")]
-        if not words:
+        if not words or count_special(vocab, bert.tokenizer.decode(ids), but=vocab.unk_id):
             continue
         hidden = int(rng.choice(words))
         truth = vocab.tokens[ids[hidden]]

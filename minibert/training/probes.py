@@ -16,6 +16,7 @@ import numpy as np
 
 from minibert import inside
 from minibert.files import write_atomically
+from minibert.text.reading import count_special
 
 if TYPE_CHECKING:
     from minibert.api import Bert
@@ -66,7 +67,7 @@ def choose(tokenizer: Any, documents: list, seed: int) -> list[dict]:
         text = tokenizer.decode(sentences[i], skip_special=False)
         tokens = tokenizer.encode(text).tokens
         words = [t for t in range(1, len(tokens) - 1) if tokens[t].isalpha() and not tokens[t + 1].startswith("##")]
-        if len(tokens) > longest or not words or vocab.unk_id in sentences[i]:
+        if len(tokens) > longest or not words or vocab.unk_id in sentences[i] or count_special(vocab, text):
             continue
         position = int(rng.choice(words))
         chosen.append({"text": text, "tokens": tokens, "position": position, "truth": tokens[position]})

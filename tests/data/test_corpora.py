@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import random
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
-from minibert.data.corpora import read, split
+from minibert.data.corpora import LAYOUTS, guess_layout, read, split
 
 LINES = "A first sentence.\nA second one.\n\nAnother document.\nIt has more.\nAnd more.\n"
 DOCUMENTS = [["A first sentence.", "A second one."], ["Another document.", "It has more.", "And more."]]
@@ -104,6 +106,110 @@ def test_layout_can_be_said(file):
         read(path, layout="poem")
 
 
+WORDS = {  # a few words, the space between them, and the mark of a sentence
+    "Hindi": ("राम घर गया सीता वह यहाँ मील दूर बड़ा देखा शहर", " ", " ।"),
+    "Urdu": ("گھر گیا وہ کتاب شہر بڑا نیا پرانا دریا", " ", "۔"),
+    "Arabic": ("وصل البيت من هناك إلى كتاب مدينة قديم جديد", " ", "؟"),
+    "Hebrew": ("הוא הלך הביתה למה כי ספר עיר גדול קטן נהר", " ", "."),
+    "Armenian": ("նա տուն գնաց ես մնացի ինչու քաղաք գիրք մեծ", " ", "։"),
+    "Georgian": ("ის სახლში წავიდა რატომ ასე წერდა წიგნი ქალაქი", " ", "."),
+    "Ethiopic": ("እሱ ቤት ሄደ የት ነው እዚህ መጽሐፍ ከተማ ትልቅ", " ", "።"),
+    "Burmese": ("သူ အိမ် ပြန် သည် ငါ လာ မြို့ စာအုပ်", " ", "။"),
+    "Khmer": ("គាត់ ទៅ ផ្ទះ ខ្ញុំ នៅ ទីនេះ សៀវភៅ", "", "។"),
+    "Tibetan": ("ཁོང་ ནང་ ལ་ ཕེབས་ སོང་ འདིར་ ཡོད་", "", "༎"),
+    "Korean": ("그는 집에 갔다 나도 왜 책을 도시 큰 작은", " ", "."),
+    "Japanese": ("彼は 家に 帰った 今日 本を 読む 町 大きい", "", "。"),
+    "Thai": ("บน เมือง ใหญ่ ใหม่ แม่น้ำ เก่า แมว และ บ้าน", "", ""),
+    "Greek": ("πού είναι εδώ ποιος ήρθε έφυγε βιβλίο πόλη", " ", ";"),
+    "German": ("unter Haus Baum klein Katze schläft Fluss Stadt", " ", "."),
+    "English": ("under over tree small near cat sleeps river", " ", "."),
+}
+
+
+def written(script, *, mark=1.0, capital=True, seed=0):
+    """60 documents of 12 sentences; ``mark``: the share of them that end with their mark."""
+    rng, (words, space, end) = random.Random(seed), WORDS[script]
+
+    def sentence():
+        text = space.join(rng.choice(words.split()) for _ in range(rng.randint(5, 10)))
+        return (text[0].title() + text[1:] if capital else text) + (end if rng.random() < mark else "")
+
+    return [[sentence() for _ in range(12)] for _ in range(60)]
+
+
+def wrapped(paragraph, width=60):
+    if " " in paragraph:
+        return textwrap.fill(paragraph, width)
+    return "\n".join(paragraph[i:i + width] for i in range(0, len(paragraph), width))
+
+
+@pytest.mark.parametrize("script", WORDS)
+@pytest.mark.parametrize("options", [{}, {"mark": 0}, {"mark": 0, "capital": False}, {"mark": 0.3}],
+                         ids=["marks", "no marks", "no marks, no capitals", "few marks"])
+def test_one_sentence_a_line_in_any_script(script, options, file):
+    documents = written(script, **options)
+    corpus = read(file("\n\n".join(map("\n".join, documents))))
+    assert corpus.documents == documents
+    assert corpus.layout == LAYOUTS["lines"]
+    one = read(file("\n".join(map("\n".join, documents))))  # and no blank lines: documents by size
+    assert [line for document in one.documents for line in document] == [line for document in documents for line in document]
+
+
+@pytest.mark.parametrize("script", [script for script in WORDS if script != "Thai"])
+@pytest.mark.parametrize("lay", [str, wrapped, lambda paragraph: wrapped(paragraph, 90)], ids=["whole", "60", "90"])
+def test_prose_in_any_script(script, lay, file):
+    documents, (_, space, _) = written(script), WORDS[script]
+    corpus = read(file("\n\n".join(lay(space.join(document)) for document in documents)))
+    assert corpus.layout == LAYOUTS["prose"]
+    found = [sentence if space else sentence.replace(" ", "") for document in corpus.documents for sentence in document]
+    assert found == [sentence for document in documents for sentence in document]
+
+
+def test_wrapped_text_without_any_marks_is_prose():
+    for script in ("Thai", "Khmer", "Hindi", "Korean", "English"):
+        for width in (40, 60, 90):
+            documents = written(script, mark=0, capital=False)
+            text = "\n\n".join(wrapped(WORDS[script][1].join(document), width) for document in documents)
+            assert guess_layout(text) == "prose", (script, width)
+
+
+VERSE = """Enter the king:
+What light is this, that through the morning breaks,
+And who shall say it is not day at last?
+
+The queen:
+It is the lamp, my lord, which I have lit;
+And all the hall is waiting for your word,
+"""
+
+
+@pytest.mark.parametrize(("text", "layout"), [
+    (VERSE * 20, "prose"),
+    ("Breaking news from the river\nWhat a day\nso tired now!\nAnyone here?\nthe cat is back\n\n" * 20, "lines"),
+    ("On the origin of cats\nA history of rivers, 1900-1950\nCats: a study\nTrees\n" * 50, "lines"),
+    ("CC(=O)Oc1ccccc1C(=O)O\nCCO\nc1ccccc1\nCN1C=NC2=C1C(=O)N(C(=O)N2C)C\n" * 50, "lines"),
+    ("A paragraph, and no mark behind it\n\nAnother one of these\n\n" * 20, "prose"),
+    ("One thing happened. Then another. Nobody knew\nwhy it did. It was late, and the\nlamp went out\n\n" * 20, "prose"),
+], ids=["verse", "speech", "titles", "molecules", "paragraphs without marks", "wrapped"])
+def test_lines_that_do_not_end_like_sentences(text, layout):
+    assert guess_layout(text) == layout
+
+
+def test_lines_that_look_blank_are_blank(file):
+    for blank in ("\u200f", "\u200b", " \ufeff ", "\u3000", "\xa0"):
+        assert read(file(LINES.replace("\n\n", f"\n{blank}\n"))).documents == DOCUMENTS, hex(ord(blank.strip() or blank[0]))
+
+
+def test_the_layout_that_was_taken_is_named(file, tmp_path):
+    file(LINES, "a.txt")
+    file(LINES, "b.txt")
+    file(PROSE * 9, "c.txt")
+    assert read(str(tmp_path)).layout == f"{LAYOUTS['lines']} (2 files); {LAYOUTS['prose']} (1 file)"
+    assert read(str(tmp_path / "c.txt")).layout == LAYOUTS["prose"]
+    assert read(str(tmp_path / "c.txt"), layout="lines").layout == LAYOUTS["lines"]
+    assert read("python-docs").layout == ""
+
+
 def test_lines_without_blank_lines_become_several_documents(file):
     lines = [f"This is line number {i} of many." for i in range(2000)]
     documents = read(file("\n".join(lines))).documents
@@ -139,7 +245,7 @@ def test_bad_input_is_said(file, tmp_path):
     for nothing in ("", "\n \n", "\ufeff"):
         with pytest.raises(ValueError, match=r"corpus nothing\.txt is empty"):
             read(file(nothing, "nothing.txt"))
-    with pytest.raises(ValueError, match=r"single document of 1 sentence;.*at least two.*blank line"):
+    with pytest.raises(ValueError, match=r"single document of 1 sentence;.*at least two.*blank line and say --layout lines"):
         read(file("Just this."))
     with pytest.raises(ValueError, match="no corpus was named"):
         read([])

@@ -66,13 +66,29 @@ def test_each_trouble_has_its_warning(tokenizer, good, change, warning):
     warnings = make(tokenizer, *change(*good)).warnings
     assert len(warnings) == 1
     assert warning in warnings[0]
+    assert " (--" in warnings[0]  # and the option that helps
 
 
 def test_repetitions_and_long_sentences_are_warned_about(tokenizer, good):
     (warning,) = make(tokenizer, *good, text=[["the same"] * 300, ["others"], ["again"]]).warnings
     assert "99% of the sentences are repetitions" in warning
+    assert "(--corpus)" in warning
     (warning,) = make(tokenizer, *good, max_length=16).warnings
     assert "100% of the sentences are longer than an example" in warning
+    assert "(--max-length)" in warning
+    assert "(--layout)" in warning
+
+
+def test_the_layout_and_special_tokens_in_the_text_are_shown(tokenizer, good):
+    text = [["one [SEP]", "one [SEP]"], ["two [MASK][MASK]", "[sep]"]]
+    result = report(*good, tokenizer, Corpus("some text", text, "", "", "lines: one a line"), 128)
+    assert result.special == 4
+    assert "lines: one a line (--layout)" in str(result)
+    line, = (line for line in str(result).splitlines() if "[SEP], [MASK]" in line)
+    assert line.split()[-4:] == ["4", "read", "as", "words"]
+    plain = str(make(tokenizer, *good))
+    assert "--layout" not in plain
+    assert "[SEP]" not in plain
 
 
 def test_nothing_held_out_and_nothing_to_learn(tokenizer, good):

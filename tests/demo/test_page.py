@@ -262,6 +262,16 @@ def test_empty_long_and_only_masks(open_page, text):
         expect(page.locator(".sentence .why")).to_contain_text("are left out")
 
 
+def test_a_text_that_the_model_cannot_read_says_so(bert, open_page, tmp_path):
+    page, said = ready(open_page()), "2 of 3 tokens (67 %) are unknown"
+    expect(page.locator(".sentence .why")).to_be_hidden()
+    ask(page, "राम घर [MASK] the")
+    expect(page.locator(".sentence .why")).to_contain_text(said)
+    export.page(bert, ["राम घर [MASK] the"]).save(tmp_path / "unknown.html")
+    page = open_page(url=(tmp_path / "unknown.html").as_uri())
+    expect(page.locator("#view .why")).to_contain_text(said)
+
+
 def test_a_view_waits_for_the_guesses_of_a_word_just_hidden(open_page):
     page = ready(open_page())
     page.get_by_role("button", name="Unmask all").click()

@@ -251,3 +251,12 @@ def test_answers_do_not_mix_when_many_ask_at_once(demo):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         for text, found in zip(texts * 40, pool.map(loss, texts * 40)):
             assert math.isclose(found, alone[text], rel_tol=1e-4)
+
+
+def test_what_the_model_cannot_read_is_said(demo):
+    for name in ("tokens", "guesses"):
+        status, answer = demo.post(name, text="राम घर the [SEP]", pair="[MASK] not")
+        assert status == 200
+        assert answer["reading"] == {"tokens": 4, "unknown": 2, "share": 0.5, "special": 2}
+    status, answer = demo.post("guesses", text="राम the file", hide=[2])
+    assert answer["reading"]["share"] == 0.5  # what is hidden is not part of what could be read

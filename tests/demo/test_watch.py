@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import pytest
 import minibert
 from minibert import cli, inside
 from minibert.api import bundled
+from minibert.data import corpora
 from minibert.demo import command, export
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
-from minibert.training import probes
+from minibert.training import checkpoint, probes
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_the_command_prints_the_address_that_it_took_and_who_can_reach_it(monkey
     taken.close()
 
 
-def test_neighbours_come_from_the_teachers_text_or_what_the_run_held_out(run, tmp_path):
+def test_neighbours_come_from_the_teachers_text_or_what_the_run_held_out(run, tmp_path, monkeypatch):
     text = tmp_path / "stories.txt"
     text.write_text("A cat sat. A dog ran!\nThey are here.", encoding="utf-8")
     bert = minibert.load(run)
@@ -151,3 +153,8 @@ def test_neighbours_come_from_the_teachers_text_or_what_the_run_held_out(run, tm
     name, sentences = command.held_out(bert, None)
     assert name == "the held-out text of text.txt"
     assert sentences[0].endswith(".")
+    state = checkpoint.load(run)  # laid out as the run was told
+    monkeypatch.setattr(checkpoint, "load", lambda _: replace(state, settings=replace(state.settings, layout="prose")))
+    monkeypatch.setattr(corpora, "read", lambda names, layout: pytest.fail(layout))
+    with pytest.raises(pytest.fail.Exception, match="prose"):
+        command.held_out(bert, None)

@@ -14,6 +14,7 @@ from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS, asked_for
 from minibert.parameters import Parameters
+from minibert.text import Reading
 from tests import tiny_model
 from tests.finetuning.conftest import SMALL, asked, parsed
 
@@ -168,7 +169,13 @@ def test_the_look_at_the_data(files):
     settings = Settings(train=str(train), max_length=24)
     read = [task.read(path, settings) for path in (train, dev)]
     encoded = [task.encode(data.examples, tokenizer, ["bad", "good"], settings) for data in read]
-    said = look(task, *read, *(features for features, _ in encoded), tuple(cut for _, cut in encoded), 24, tokenizer.vocab.unk_id)
+    said = look(task, *read, *(features for features, _ in encoded), tuple(cut for _, cut in encoded), 24,
+                (Reading(90, 9, 0), Reading(10, 5, 3)))
+    shares, = (line.split() for line in said.splitlines() if "unknown tokens" in line)
+    assert shares[-2:] == ["10.00%", "50.00%"]
+    assert "warning: 50% of the tokens are unknown to this model's vocabulary" in said
+    special, = (line.split() for line in said.splitlines() if "[SEP], [MASK]" in line)
+    assert special[5:7] == ["0", "3"]
     assert "text: 1, label: 2" in said or "label: 2, text: 1" in said
     assert "cut to fit into 24" in said
     assert [line.split()[-2:] for line in said.splitlines() if "cut to fit" in line] == [["1", "0"]]

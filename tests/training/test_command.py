@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import minibert
+from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, trainer
+from minibert.training import checkpoint, guesses, probes, trainer
 from minibert.training.engine import Engine
 from minibert.training.trainer import COLUMNS, read_rows
+from tests import tiny_model
 from tests.training.conftest import arguments
 from tests.training.runs import FILES, FINISHED, assert_same_run, interrupt_after, names, slabs, step_of
 
@@ -352,3 +354,40 @@ def test_the_files_of_an_interrupted_run(train, tmp_path, monkeypatch):
     interrupt_after(monkeypatch, 2)
     assert train(tmp_path / "run") == 130
     assert names(tmp_path / "run") == FILES
+
+
+CASED = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "MASK", "SEP", *"abcdefgh", ".", "राम", "घर", "गया", "।"]
+
+
+@pytest.fixture
+def cased():
+    tokenizer = Tokenizer(Vocabulary(CASED), lower_case=False, strip_accents=False, max_length=24)
+    config, parameters, _ = tiny_model.make(vocab_size=len(CASED))
+    return minibert.Bert(config, parameters, tokenizer)
+
+
+def test_held_out_text_that_speaks_of_special_tokens_is_not_asked_about(cased):
+    ids = [[cased.tokenizer.ids(text) for text in ("a b [MASK] c d e f g .", "a b [SEP] c d e f g .", "a b c d e f g h .")]]
+    assert "[MASK]" in cased.tokenizer.decode(ids[0][0])
+    table = guesses.table(cased, ids)
+    assert table.count("<-") == 1
+    assert table.splitlines()[0].count("[MASK]") == 1
+    assert [probe["text"] for probe in probes.choose(cased.tokenizer, ids, 0)] == ["a b c d e f g h."]
+
+
+def test_sentences_of_any_script_are_asked_about(cased):
+    def table(*texts):
+        return guesses.table(cased, [[cased.tokenizer.ids(text) for text in texts]])
+
+    hindi = "राम घर गया राम घर गया राम"
+    assert table(f"{hindi} ।", "a b c d e f g h").count("<-") == 1  # what ends with a mark is a whole sentence
+    assert table(hindi + " घर", "a b c d e f g h").count("<-") == 2  # where nothing does, all are
+
+
+def test_special_tokens_in_the_corpus_are_words_and_counted(train, tmp_path):
+    text = tmp_path / "special.txt"
+    text.write_text("\n\n".join("the [SEP] is a word .\nand so is [mask] or ra ba .\n" * 4 for _ in range(30)), encoding="utf-8")
+    assert train(tmp_path / "out", "--corpus", text, "--steps", 2) == 0
+    line, = (line for line in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8").splitlines() if "[SEP], [MASK]" in line)
+    assert line.split()[-4:] == ["120", "read", "as", "words"]
+    assert "--layout" in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 // What a file shows that was exported: its texts, and for each what had been asked.
 
 import { guessBars, guessTable, html, layerGrid, percent } from "./draw.js";
-import { attentionFigures, figure, tooLong } from "./views.js";
+import { attentionFigures, figure, limits } from "./views.js";
 
 function exported() {
   const { title, texts } = JSON.parse(document.getElementById("data").textContent);
@@ -9,7 +9,7 @@ function exported() {
   const page = { say: (words) => { readout.textContent = words; }, fail: () => {} };
 
   function draw(i) {
-    const { attention, guesses, layers, cut } = texts[i], words = html("div", { class: "grid" }), looks = html("div");
+    const { attention, guesses, layers, cut, reading } = texts[i], words = html("div", { class: "grid" }), looks = html("div");
     page.look = undefined;
     (guesses?.guesses ?? []).forEach((g, mask) => {
       const name = `What stands at token ${g.position}?`, deeper = `What would each layer say about token ${g.position}?`;
@@ -18,7 +18,8 @@ function exported() {
       words.append(figure(deeper, layerGrid(layers.layers, mask, deeper), { wide: true }));
     });
     attentionFigures(page, looks, attention);
-    view.replaceChildren(...(cut ? [html("p", { class: "why" }, tooLong(attention.tokens.length, cut))] : []), words, looks);
+    const why = limits(attention.tokens.length, cut, reading);
+    view.replaceChildren(...(why ? [html("p", { class: "why" }, why)] : []), words, looks);
   }
 
   document.getElementById("model").textContent = title;

@@ -2,7 +2,7 @@
 
 import { ask, Stale } from "./ask.js";
 import { html } from "./draw.js";
-import { tooLong } from "./views.js";
+import { limits } from "./views.js";
 
 export class Sentence {
   constructor(number, page) {
@@ -18,9 +18,9 @@ export class Sentence {
     this.pair = html("input", { type: "text", "aria-label": `${label}: second text`, placeholder: "and a second text", spellcheck: "false", autocomplete: "off",
       maxlength: 16000, oninput: () => this.typed(), hidden: true });
     this.strip = html("div", { class: "tokens", role: "group", "aria-label": "Tokens: press one to hide it" });
-    this.cut = html("p", { class: "why", hidden: true });
+    this.limits = html("p", { class: "why", hidden: true });
     this.element = html("div", { class: "sentence", onfocusin: () => page.activate(this), onpointerdown: () => page.activate(this) },
-      html("div", { class: "fields" }, this.text, this.pair), this.strip, this.cut);
+      html("div", { class: "fields" }, this.text, this.pair), this.strip, this.limits);
     this.draggable();
   }
 
@@ -49,8 +49,8 @@ export class Sentence {
     this.hide = (hide ?? moved(this.hide, this.tokens, answer.tokens)).filter((t) => answer.tokens[t] && !answer.tokens[t].added);
     this.tokens = answer.tokens;
     this.read = read;
-    this.cut.hidden = !answer.cut;
-    this.cut.textContent = answer.cut ? tooLong(answer.tokens.length, answer.cut) : "";
+    this.limits.textContent = limits(answer.tokens.length, answer.cut, answer.reading);
+    this.limits.hidden = !this.limits.textContent;
     this.draw();
     await this.page.changed(this);
   }

@@ -14,7 +14,10 @@ export function figure(title, svg, { python = null, wide = false, beside = false
 const pick = (label, options, value, change) => html("label", { class: "pick" }, label,
   html("select", { onchange: (event) => change(event.target.value) }, options.map(([key, name]) => html("option", { value: key, selected: String(key) === String(value) }, name))));
 
-export const tooLong = (read, cut) => `The model reads ${read} tokens at a time; ${cut} more at the end are left out.`;
+export const limits = (read, cut, { tokens, unknown }) => [
+  cut && `The model reads ${read} tokens at a time; ${cut} more at the end are left out.`,
+  unknown && `${unknown} of ${tokens} tokens (${Math.round((100 * unknown) / tokens)} %) are unknown to the model: it reads [UNK] there, and not what is written.`,
+].filter(Boolean).join(" ");
 const nats = (x) => `${x.toFixed(2)} nats`;
 export const joined = (words) => words.join(" ").replaceAll(" ##", "").replace(/ (?=[.,;:!?)]( |$))/g, "");
 const quoted = (tokens) => joined(tokens.filter((t) => !t.added).map((t) => t.token));

@@ -146,7 +146,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     """One feature for each example, with a sequence for each choice; and how many examples were too long and cut."""
     features, cut = [], 0
     for i, example in enumerate(examples):
-        ids, splits, too_long = zip(*(common.sequence(tokenizer, example.text, choice, settings.max_length)
+        ids, splits, too_long = zip(*(common.sequence(tokenizer, example.text, choice, settings)
                                       for choice in example.choices))
         features.append(Feature(ids, splits, np.array(IGNORE if example.label is None else example.label), i))
         cut += any(too_long)

@@ -70,7 +70,7 @@ def labels(examples: Sequence[Example]) -> list[str]:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str],
            settings: Any) -> tuple[list[Feature], int]:
     """One feature for each example; and how many texts were too long and cut."""
-    encoded = [common.sequence(tokenizer, e.text, e.pair, settings.max_length) for e in examples]
+    encoded = [common.sequence(tokenizer, e.text, e.pair, settings) for e in examples]
     features = [Feature((ids,), (split,), np.array(common.class_number(e.label, labels, e.where)), i)
                 for i, (e, (ids, split, _)) in enumerate(zip(examples, encoded))]
     return features, sum(cut for _, _, cut in encoded)

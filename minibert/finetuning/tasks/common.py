@@ -37,12 +37,13 @@ def with_labels(task: ModuleType, data: Data) -> Data:
                      f"(the first: {first.removeprefix(f'{data.path}, ')})"])
 
 
-def sequence(tokenizer: Tokenizer, text: str, pair: str | None, max_length: int) -> tuple[np.ndarray, int, bool]:
+def sequence(tokenizer: Tokenizer, text: str, pair: str | None, settings: Any) -> tuple[np.ndarray, int, bool]:
     """ids, where the second text begins, and whether something had to be cut off."""
-    encoding = tokenizer.encode(text, pair, max_length=max_length, truncate=True, special_tokens=False)
+    special = not settings.literal
+    encoding = tokenizer.encode(text, pair, max_length=settings.max_length, truncate=True, special_tokens=special)
     split = len(encoding) - sum(encoding.token_type_ids)
-    whole = 2 + len(tokenizer.ids(text)) + (0 if pair is None else 1 + len(tokenizer.ids(pair)))
-    return np.array(encoding.ids, np.int64), split, whole > max_length
+    whole = 1 + sum(1 + len(tokenizer.ids(part, special_tokens=special)) for part in (text, pair) if part is not None)
+    return np.array(encoding.ids, np.int64), split, whole > settings.max_length
 
 
 def class_names(classes: Iterable[Iterable[str]]) -> list[str]:

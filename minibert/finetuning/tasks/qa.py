@@ -78,11 +78,11 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     """A feature for each window of each text; and how many questions were too long and cut."""
     features, cut = [], 0
     for number, example in enumerate(examples):
-        question = tokenizer.ids(example.question)
+        question = tokenizer.ids(example.question, special_tokens=not settings.literal)
         limit = min(settings.max_query, settings.max_length // 2)
         cut += len(question) > limit
         head = [tokenizer.vocab.cls_id, *question[:limit], tokenizer.vocab.sep_id]
-        text = tokenizer.encode(example.context, max_length=sys.maxsize, special_tokens=False)
+        text = tokenizer.encode(example.context, max_length=sys.maxsize, special_tokens=not settings.literal)
         ids, spans = text.ids[1:-1], text.offsets[1:-1]
         if not ids:
             raise ValueError(f"{example.where}: nothing is left of the context {example.context!r} that the tokenizer can read")

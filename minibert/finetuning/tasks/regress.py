@@ -86,7 +86,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
         if example.label is not None and np.size(example.label) != len(labels):
             raise ValueError(f"{example.where}: expected as many numbers as the training examples have, {len(labels)}, "
                              f"found {np.size(example.label)}")
-    encoded = [common.sequence(tokenizer, e.text, e.pair, settings.max_length) for e in examples]
+    encoded = [common.sequence(tokenizer, e.text, e.pair, settings) for e in examples]
     unknown = _one_or_all([0.0] * len(labels))
     features = [Feature((ids,), (split,), np.array(unknown if e.label is None else e.label), i)
                 for i, (e, (ids, split, _)) in enumerate(zip(examples, encoded))]

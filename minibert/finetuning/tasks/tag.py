@@ -173,7 +173,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     """One feature for each sentence; and how many sentences were too long and cut."""
     features, cut = [], 0
     for i, example in enumerate(examples):
-        ids, places = _tokens(example, tokenizer)
+        ids, places = _tokens(example, tokenizer, not settings.literal)
         targets = np.full(len(ids), IGNORE, np.int64)
         if example.tags is not None:
             targets[places] = [common.class_number(tag, labels, example.where) for tag in example.tags]
@@ -185,12 +185,12 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     return features, cut
 
 
-def _tokens(example: Example, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+def _tokens(example: Example, tokenizer: Tokenizer, special: bool) -> tuple[list[int], list[int]]:
     """ids after [CLS], and the place of each word's first token. A word of which nothing is left is [UNK]."""
     ids, places = [tokenizer.vocab.cls_id], []
     for word in example.words:
         places.append(len(ids))
-        ids += tokenizer.ids(word) or [tokenizer.vocab.unk_id]
+        ids += tokenizer.ids(word, special_tokens=special) or [tokenizer.vocab.unk_id]
     return ids, places
 
 
