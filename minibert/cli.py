@@ -52,6 +52,11 @@ examples:
 TOKENIZE = """\
 Show how text becomes the tokens and ids that a model reads.
 
+The ids are those of transformers, but for characters that Unicode has only known for some
+years, and for one letter: where capitals are lowered, a Greek sigma at the end of a word becomes
+a final one (ς), as in Python and in the code that BERT was trained with; the library behind
+transformers writes σ there.
+
 Without a TEXT, one line after another is read from the keyboard or a pipe.
 """
 TOKENIZE_EXAMPLES = """\
@@ -244,10 +249,11 @@ def _fill_mask(args: argparse.Namespace) -> int:
     import minibert
     from minibert import tables
 
-    without = [text for text in args.texts if "[MASK]" not in text and text != "-"]
-    if without and len(args.texts) > 1:
-        raise ValueError(f"{len(args.texts)} texts were given, and there is no [MASK] in {without[0]!r}: put each text in quotes")
     bert = minibert.load(args.model, args.device)
+    mask = bert.tokenizer.vocab.special[-1]
+    without = [text for text in args.texts if mask not in text and text != "-"]
+    if without and len(args.texts) > 1:
+        raise ValueError(f"{len(args.texts)} texts were given, and there is no {mask} in {without[0]!r}: put each text in quotes")
     for note in bert.notes:
         print(f"note: {note}", file=sys.stderr)
     width, bar = _columns(), _writable("█", "#")
@@ -262,9 +268,12 @@ def _tokenize(args: argparse.Namespace) -> int:
     if args.cased and not args.vocab:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
     if args.vocab:
-        tokenizer = Tokenizer(Vocabulary.load(args.vocab), lower_case=not args.cased)
+        vocab = Vocabulary.load(args.vocab)
+        tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
     else:
         tokenizer = Tokenizer.load(args.model or bundled())
+    for note in tokenizer.notes:
+        print(f"note: {note}", file=sys.stderr)
     return _each(args.texts, "a text", lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets))
 
 

@@ -136,11 +136,13 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     limit = min(bert.max_length, pooling.max_length or bert.max_length)
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
-    vocab, rows, cut = bert.tokenizer.vocab, [], 0
+    if pooling.kind == "cls":
+        bert.tokenizer.vocab.require("a vector of [CLS]", "[CLS]")
+    rows, cut = [], 0
     for text in texts:
         ids = bert.tokenizer.ids(text.lower() if pooling.lower_case else text, special_tokens=True)
         cut += len(ids) > limit - 2
-        rows.append([vocab.cls_id, *ids[:limit - 2], vocab.sep_id])
+        rows.append(bert.tokenizer.framed(ids[:limit - 2]))
     return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut))
 
 

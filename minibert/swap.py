@@ -35,12 +35,17 @@ def saving(folder: str | os.PathLike[str]) -> Iterator[Path]:
     settle(folder)
     staged = folder / _SAVING
     shutil.rmtree(staged, ignore_errors=True)  # of a save that was killed
-    staged.mkdir()
     try:
+        staged.mkdir()
         yield staged
         for path in (staged, *filter(Path.is_dir, staged.rglob("*"))):
             _sync_folder(path)
         os.rename(staged, folder / _SAVED)
+    except OSError as error:
+        reason = (error.strerror or str(error)).replace(str(staged), str(folder))  # who reads it knows nothing of that folder
+        if str(folder) not in reason:
+            reason = f"{folder} could not be written: {reason}; nothing was lost, what stood there before is unchanged"
+        raise OSError(error.errno, reason) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     _sync_folder(folder)

@@ -86,6 +86,20 @@ def test_wherever_it_is_cut_off_all_is_old_or_all_is_new(tmp_path, error):
     assert calls > 15
 
 
+@pytest.mark.parametrize("call", ["mkdir", "rename"])
+def test_where_nothing_was_changed_that_is_said(tmp_path, monkeypatch, call):
+    write(tmp_path, OLD)
+
+    def refuse(*args, **kwargs):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError, match="could not be written: Permission denied; nothing was lost") as info:
+        save(tmp_path)
+    assert str(tmp_path) in str(info.value)
+    assert contents(tmp_path) == OLD
+
+
 def test_what_the_last_step_says_is_so(tmp_path, monkeypatch):
     write(tmp_path, OLD)
     replace = os.replace

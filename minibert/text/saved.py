@@ -71,7 +71,8 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
     names[2:4] = _frame(files, *names[2:4])
     steps = _steps(files, tokens, notes)
     beyond, added = _add(files, tokens, names, notes)
-    vocab = Vocabulary(tokens, special=names, added=beyond, source=folder / (FAST if fast else VOCABULARY))
+    source = next(folder / name for name in (FAST, VOCABULARY) if (folder / name).is_file())
+    vocab = Vocabulary(tokens, special=names, added=beyond, source=source)
     if absent := [name for name in names[2:4] if name and name not in vocab]:
         notes.append(f"{vocab.source} has no {' and no '.join(absent)}: texts are read without")
     notes += [f"{folder / SETTINGS}: {key} has no effect here" for key, idle in _IDLE.items()
@@ -104,7 +105,7 @@ def _vocabulary(files: Files) -> tuple[list[str], list[str]]:
     """The tokens by id, before any is added, and notes."""
     path, source = files.folder / VOCABULARY, files.folder / FAST
     lines = read_lines(path) if path.is_file() else None
-    if not files.fast:
+    if not source.is_file():
         return distinct(lines, path)
     model = files.fast.get("model")
     kind = model.get("type", "WordPiece") if isinstance(model, dict) else None
@@ -165,10 +166,7 @@ def _add(files: Files, tokens: list[str], names: Sequence[str | None], notes: li
                 raise ValueError(f"{files.folder}: {_shown(token.content)} has the id {_shown(number)}, but there are only "
                                  f"{len(tokens):,} tokens before it")
             gap = [unused(place) for place in range(len(tokens), number)]
-            if len(tokens) == base:
-                base += len(gap)
-            else:
-                added |= {name: AddedToken(name, special=True, normalized=False) for name in gap}
+            added |= {name: AddedToken(name, special=True, normalized=False) for name in gap}
             tokens += [*gap, token.content]
             index[token.content] = number
         if wanted not in (None, index[token.content]):
