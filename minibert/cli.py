@@ -254,8 +254,7 @@ def _fill_mask(args: argparse.Namespace) -> int:
     without = [text for text in args.texts if mask not in text and text != "-"]
     if without and len(args.texts) > 1:
         raise ValueError(f"{len(args.texts)} texts were given, and there is no {mask} in {without[0]!r}: put each text in quotes")
-    for note in bert.notes:
-        print(f"note: {note}", file=sys.stderr)
+    _note(bert.notes)
     width, bar = _columns(), _writable("█", "#")
     return _each(args.texts, "a text with [MASK]", lambda text: tables.guesses(bert, text, args.top, args.truncate, width, bar))
 
@@ -272,9 +271,14 @@ def _tokenize(args: argparse.Namespace) -> int:
         tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
     else:
         tokenizer = Tokenizer.load(args.model or bundled())
-    for note in tokenizer.notes:
-        print(f"note: {note}", file=sys.stderr)
+    _note(tokenizer.notes)
     return _each(args.texts, "a text", lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets))
+
+
+def _note(notes: Sequence[str]) -> None:
+    """What there is to say about a model or a tokenizer, beside the answers."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -303,6 +307,7 @@ def _embed(args: argparse.Namespace) -> int:
     lines = read_lines(args.file)
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
+    _note(bert.tokenizer.notes)
     pooling = bert.pooling(args.pooling, args.normalise, args.max_length)
     with _progress() as progress:
         vectors, cut = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)
@@ -327,6 +332,7 @@ def _search(args: argparse.Namespace) -> int:
 
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
+    _note(bert.tokenizer.notes)
     pooling = bert.pooling(args.pooling, True, args.max_length)
     with _progress() as progress:
         index = Index.of(bert, args.file, pooling, cache=not args.no_cache, threads=args.threads, progress=progress,

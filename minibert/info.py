@@ -52,7 +52,7 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
     rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
-    rows.append(("Tokenizer", _tokenizer(folder, config)))
+    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(folder, config))]
     try:
         pooling = Pooling.of(folder)
         limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
@@ -63,16 +63,19 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
     return "\n".join(f"{what:<11}{text}" for what, text in rows)
 
 
-def _tokenizer(folder: Path, config: BertConfig) -> str:
+def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
+    """What kind of tokenizer it is, and what there is to say about it."""
     try:
         tokenizer = Tokenizer.load(folder)
     except FileNotFoundError:
-        return "none: there is no vocab.txt, without which the model cannot read"
+        return ["none: there is no vocab.txt, without which the model cannot read"]
     tokens = len(tokenizer.vocab)
     padding = f" ({config.vocab_size - tokens} rows of the table are padding)" if config.vocab_size > tokens else ""
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
-    return (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
-            f"{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+    added = f", {tokenizer.vocab.added:,} of them added" if tokenizer.vocab.added else ""
+    kind = (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
+            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+    return [kind, *tokenizer.notes]
 
 
 def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:

@@ -238,6 +238,8 @@ def run_predict(args: argparse.Namespace) -> int:
     keep_freed_memory()
     xp, _ = backend.choose(args.device)
     model = saved.load(args.model, xp, task=args.task)
+    for note in model.tokenizer.notes:
+        print(f"note: {note}", file=sys.stderr)
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
     data, labelled = _read_for(model, args.file, given)

@@ -60,7 +60,7 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
-    notes = []
+    notes = list(loaded.tokenizer.notes)
     if "bert.pooler.dense.weight" in loaded.initialised and task.KIND in ("sequence", "choice"):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
