@@ -67,13 +67,16 @@ class Finder:
                 continue
             if token.single_word and (_ends_a_word(text[max(0, start - 1) : start]) or _ends_a_word(text[end : end + 1])):
                 continue
-            while token.lstrip and start > done and _is_space(text[start - 1]):
-                start -= 1
+            if token.lstrip:
+                while start > done and _is_space(text[start - 1]):
+                    start -= 1
+                start = max(start, done)  # the token before may have taken blanks that this one begins with
             while token.rstrip and end < len(text) and _is_space(text[end]):
                 end += 1
             if done < start:
                 yield done, start, None
-            yield start, end, token
+            if start < end:
+                yield start, end, token
             done = end
         if done < len(text):
             yield done, len(text), None

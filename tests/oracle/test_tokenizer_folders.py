@@ -7,7 +7,12 @@ import pytest
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-from minibert.text import Tokenizer  # noqa: E402
+from hypothesis import given  # noqa: E402
+from hypothesis import settings as hypothesis  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from minibert.text import Tokenizer, Vocabulary  # noqa: E402
+from minibert.text.added import AddedToken, special_tokens  # noqa: E402
 from minibert.text.saved import NO_LIMIT  # noqa: E402
 from tests.tiny_model import LETTERS  # noqa: E402
 
@@ -164,3 +169,29 @@ def test_ids_and_offsets(tmp_path, name):
     assert_equal(Tokenizer.load(tmp_path / "ours"), theirs)
     theirs.save_pretrained(str(tmp_path / "again"))  # what transformers 5 saves: tokenizer.json and settings
     assert_equal(Tokenizer.load(tmp_path / "again"), theirs)
+
+
+CONTENTS = st.text(st.sampled_from("abE1É[] é北ß_.\u0301"), min_size=1, max_size=3).filter(lambda text: text.strip("\u0301"))
+# without those of which stripping accents leaves nothing: the library crashes on them
+ADDED = st.lists(st.builds(AddedToken, CONTENTS, *[st.booleans()] * 5), max_size=4, unique_by=lambda token: token.content)
+
+
+@given(st.data(), st.booleans(), st.sampled_from([None, True, False]), st.booleans())
+@hypothesis(max_examples=600, deadline=None, derandomize=True)
+def test_any_tokens_in_any_text(data, lower_case, strip_accents, split_cjk):
+    tokens = data.draw(ADDED)
+    text = data.draw(st.lists(st.one_of(st.sampled_from([*(token.content for token in tokens), " ", "  ", "[MASK]"]),
+                                        st.sampled_from([*"abeE1ÉÉ[] é北ß.,_\t\u0301\u3000\u200d²½", "the", "\u00a0"])),
+                                max_size=12).map("".join))
+    theirs = tokenizers.BertWordPieceTokenizer({word: i for i, word in enumerate(VOCAB)}, lowercase=lower_case,
+                                               strip_accents=strip_accents, handle_chinese_chars=split_cjk)
+    theirs.add_special_tokens(SPECIAL)
+    theirs.add_tokens([tokenizers.AddedToken(**vars(token)) for token in tokens])
+    beyond = [token.content for token in tokens if token.content not in VOCAB]
+    vocab = Vocabulary([*VOCAB, *beyond], added=len(beyond))
+    ours = Tokenizer(vocab, lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk,
+                     added=[*special_tokens(Vocabulary(VOCAB)), *tokens])
+    found, expected = ours.encode(text), theirs.encode(text)
+    assert found.ids == expected.ids
+    assert found.offsets == expected.offsets
+    assert ours.ids(text, special_tokens=True) == expected.ids[1:-1]
