@@ -67,8 +67,8 @@ class Bert:
     def __init__(self, config: BertConfig, parameters: Parameters, tokenizer: Tokenizer, notes: Sequence[str] = (),
                  device: str | None = None, initialised: Collection[str] = (),
                  folder: str | os.PathLike[str] | None = None) -> None:
-        if len(tokenizer.vocab) > config.vocab_size:
-            raise ValueError(f"the tokenizer has {len(tokenizer.vocab)} tokens, but the model knows {config.vocab_size}: "
+        if (tokens := len(tokenizer.vocab) - tokenizer.vocab.added) > config.vocab_size:
+            raise ValueError(f"the tokenizer has {tokens} tokens, but the model knows {config.vocab_size}: "
                              "its last ones would be out of range")
         self.config = config
         self.parameters = parameters
@@ -134,16 +134,19 @@ class Bert:
         if not 1 <= top <= len(words):
             raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
         if lacking := sorted(name for name in self.initialised if name.startswith("cls.predictions.")):
-            raise ValueError(f"{self.folder} has no masked-word head ({', '.join(lacking)}): without it no word can be guessed. "
+            why = next((note for note in self.notes if note.endswith("the masked-word head is left out")), ", ".join(lacking))
+            raise ValueError(f"{self.folder} has no masked-word head ({why}): without it no word can be guessed. "
                              "It holds an encoder; take a checkpoint with a head for that, or train one")
+        self.tokenizer.vocab.require("a guess", "[MASK]")
         if literal:
             vocab = self.tokenizer.vocab
             text, pair = (part if part is None else as_words(vocab, part, vocab.mask_id) for part in (text, pair))
         encoding = self._encode(text if pair is None else (text, pair), None, truncate)
         places = masks(encoding, self.tokenizer)
         if not places:
-            raise ValueError(f'there is no [MASK] in {text!r}: write [MASK] where a word is to be guessed, '
-                             'as in "the [MASK] statement raises an exception."')
+            mask = self.tokenizer.vocab.tokens[self.tokenizer.vocab.mask_id]
+            raise ValueError(f'there is no {mask} in {text!r}: write {mask} where a word is to be guessed, '
+                             f'as in "the {mask} statement raises an exception."')
         Reading.of(self.tokenizer.vocab, [], [encoding.ids]).warn()
         out, _ = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)

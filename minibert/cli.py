@@ -53,6 +53,11 @@ examples:
 TOKENIZE = """\
 Show how text becomes the tokens and ids that a model reads.
 
+The ids are those of transformers, but for characters that Unicode has only known for some
+years, and for one letter: where capitals are lowered, a Greek sigma at the end of a word becomes
+a final one (ς), as in Python and in the code that BERT was trained with; the library behind
+transformers writes σ there.
+
 Without a TEXT, one line after another is read from the keyboard or a pipe.
 """
 TOKENIZE_EXAMPLES = """\
@@ -251,18 +256,18 @@ def _fill_mask(args: argparse.Namespace) -> int:
     from minibert import tables
     from minibert.text import UnknownText
 
-    without = [text for text in args.texts if "[MASK]" not in text and text != "-"]
-    if without and len(args.texts) > 1:
-        raise ValueError(f"{len(args.texts)} texts were given, and there is no [MASK] in {without[0]!r}: put each text in quotes")
     bert = minibert.load(args.model, args.device)
-    for note in bert.notes:
-        print(f"note: {note}", file=sys.stderr)
+    mask = bert.tokenizer.vocab.special[-1] or "[MASK]"
+    without = [text for text in args.texts if mask not in text and text != "-"]
+    if without and len(args.texts) > 1:
+        raise ValueError(f"{len(args.texts)} texts were given, and there is no {mask} in {without[0]!r}: put each text in quotes")
+    _note(bert.notes)
     warnings.simplefilter("ignore", UnknownText)  # a note says it
     width, bar = _columns(), _writable("█", "#")
 
     def answer(text: str) -> str:
         table = tables.guesses(bert, text, args.top, args.truncate, width, bar, args.literal)
-        _notes(bert.reading(text.split("[MASK]"), args.literal))
+        _note(bert.reading(text.split(mask), args.literal).notes())
         return table
 
     return _each(args.texts, "a text with [MASK]", answer)
@@ -276,11 +281,19 @@ def _tokenize(args: argparse.Namespace) -> int:
     if args.cased and not args.vocab:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
     if args.vocab:
-        tokenizer = Tokenizer(Vocabulary.load(args.vocab), lower_case=not args.cased)
+        vocab = Vocabulary.load(args.vocab)
+        tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
     else:
         tokenizer = Tokenizer.load(args.model or bundled())
+    _note(tokenizer.notes)
     return _each(args.texts, "a text",
                  lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))
+
+
+def _note(notes: Sequence[str], of: str = "") -> None:
+    """What there is to say about a model, a tokenizer or a text, beside the answers."""
+    for note in notes:
+        print(f"note: {of}{note}", file=sys.stderr)
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -309,6 +322,7 @@ def _embed(args: argparse.Namespace) -> int:
     lines = read_lines(args.file)
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
+    _note(bert.tokenizer.notes)
     pooling = bert.pooling(args.pooling, args.normalise, args.max_length, args.literal)
     with _progress() as progress:
         vectors, cut, reading = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)
@@ -318,7 +332,7 @@ def _embed(args: argparse.Namespace) -> int:
 
         np.save(file, vectors)
     print(f"{out}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers ({vectors.dtype}), {pooling}")
-    _notes(reading)
+    _note(reading.notes())
     if cut:
         print(f"{cut:,} of the lines were longer than the model reads, and lost their end")
     if blank := sum(not line.strip() for line in lines):
@@ -334,25 +348,20 @@ def _search(args: argparse.Namespace) -> int:
 
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
+    _note(bert.tokenizer.notes)
     pooling = bert.pooling(args.pooling, True, args.max_length, args.literal)
     with _progress() as progress:
         index = Index.of(bert, args.file, pooling, cache=not args.no_cache, threads=args.threads, progress=progress,
                          say=lambda note: print(f"note: {note}", file=sys.stderr))
-    _notes(index.reading, f"{args.file}: ")
+    _note(index.reading.notes(), f"{args.file}: ")
     width = _columns()
 
     def answer(query: str) -> str:
         found = index.search(query, args.top)
-        _notes(bert.reading(query.lower() if pooling.lower_case else query, args.literal))
+        _note(bert.reading(query.lower() if pooling.lower_case else query, args.literal).notes())
         return tables.matches(found, width)
 
     return _each(args.queries, "what to look for", answer)
-
-
-def _notes(reading: Any, of: str = "") -> None:
-    """Say how much of a text was unknown, and that it has special tokens in it."""
-    for note in reading.notes():
-        print(f"note: {of}{note}", file=sys.stderr)
 
 
 def _progress() -> Any:

@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from minibert import swap
 from minibert.files import write_atomically
 from minibert.pretrained import formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import read_json
+from minibert.text.saved import SETTINGS, VOCABULARY
 
 #: Format -> (name of the file, its writer).
 FORMATS = {
     "safetensors": ("model.safetensors", lambda path, arrays: tensors.write(path, arrays, {"format": "pt"})),
     "npz": ("bert_model.npz", npz.write),
 }
-_BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")  # how sentence vectors are made
+#: How sentence vectors are made, and how a fine-tuned model reads files.
+_BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
+           "finetuning.json")
 
 
 def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str = "safetensors",
@@ -37,10 +41,10 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     weights, config, tokenizer = open_folder(source)
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
-    check_replaceable(destination, config, tokenizer)
-    notes = []
+    beside, (name, write) = _beside(source), FORMATS[format]
+    check_replaceable(destination, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, name, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
-        layout, found = match(reader, config)
+        layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
         arrays = {name: floating(reader, found[name]) for name in ordered}
         if widened := sum(reader.dtypes[found[name]] == "bfloat16" for name in ordered):
@@ -48,14 +52,13 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"
     if dtype is not None:
         arrays = {name: _cast(weights, name, x, np.dtype(dtype)) for name, x in arrays.items()}
-    destination.mkdir(parents=True, exist_ok=True)
-    write_atomically(destination / CONFIG, config.to_json())
-    tokenizer.save(destination)
-    for path in _beside(source):
-        (destination / path).parent.mkdir(exist_ok=True)
-        write_atomically(destination / path, (source / path).read_bytes())
-    name, write = FORMATS[format]
-    write(destination / name, arrays)
+    with swap.saving(destination) as staged:
+        write_atomically(staged / CONFIG, config.to_json())
+        tokenizer.save(staged)
+        for path in beside:
+            (staged / path).parent.mkdir(exist_ok=True)
+            write_atomically(staged / path, (source / path).read_bytes())
+        write(staged / name, arrays)
     after = f"{destination / name} ({format}, {_types(x.dtype.name for x in arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
 
@@ -67,13 +70,13 @@ def _cast(path: Path, name: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _beside(folder: Path) -> list[str]:
-    """Small files of sentence encoders that belong to the model, as far as they are there."""
+    """Small files that belong to the model, as far as they are there."""
     found = [name for name in _BESIDE if (folder / name).is_file()]
     for module in read_json(folder / "modules.json", list) or []:
         name = Path(str(module.get("path", ""))).name if isinstance(module, dict) else ""
         if name and (folder / name / "config.json").is_file():
             found.append(f"{name}/config.json")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _types(dtypes: object) -> str:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from minibert import memory, pretrained
+from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
 from minibert.pretrained import families, formats
-from minibert.pretrained.folder import match
+from minibert.pretrained.folder import DECODER, match
 from minibert.sentence_vectors import Pooling
+from minibert.text import Tokenizer
 from minibert.training.workers import micro_batch_tokens
 
 WIDTH = 78
@@ -23,6 +24,7 @@ def config_of(name: str) -> BertConfig:
         return BertConfig.preset(name)
     path = Path(name)
     if path.is_dir():
+        swap.settle(path)
         path = families.config_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: neither a preset ({', '.join(PRESETS)}) nor a config.json nor a folder that has one")
@@ -38,17 +40,19 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
     if weights is None:
         return f"No weights in this folder, {formats.others(folder) or 'only a configuration'}."
     with formats.opened(weights) as reader:
-        layout, found = match(reader, config)
+        layout, found, notes = match(reader, config)
         count = sum(math.prod(reader.shapes[stored]) for stored in found.values())
         types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
         rows = [("Weights", f"{weights.name} ({reader.format}), {size(reader.size)}"),
                 ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
     heads = {"pooler": "bert.pooler.", "masked words": "cls.predictions.", "next sentence": "cls.seq_relationship."}
     there = {head: all(name in found for name in layout.slots if name.startswith(start)) for head, start in heads.items()}
+    there["masked words"] &= DECODER not in found
     rows.append(("Heads", "; ".join(f"{head}: {'yes' if has else 'no'}" for head, has in there.items())))
+    rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
-    rows.append(("Tokenizer", _tokenizer(folder, config)))
+    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(folder, config))]
     try:
         pooling = Pooling.of(folder)
         limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
@@ -59,16 +63,19 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
     return "\n".join(f"{what:<11}{text}" for what, text in rows)
 
 
-def _tokenizer(folder: Path, config: BertConfig) -> str:
+def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
+    """What kind of tokenizer it is, and what there is to say about it."""
     try:
-        tokenizer = pretrained.load_tokenizer(folder)
+        tokenizer = Tokenizer.load(folder)
     except FileNotFoundError:
-        return "none: there is no vocab.txt, without which the model cannot read"
+        return ["none: there is no vocab.txt, without which the model cannot read"]
     tokens = len(tokenizer.vocab)
     padding = f" ({config.vocab_size - tokens} rows of the table are padding)" if config.vocab_size > tokens else ""
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
-    return (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
-            f"{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+    added = f", {tokenizer.vocab.added:,} of them added" if tokenizer.vocab.added else ""
+    kind = (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
+            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+    return [kind, *tokenizer.notes]
 
 
 def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
@@ -86,7 +93,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
     if Path(name).is_dir():
         blocks.insert(1, checkpoint(Path(name), config))
-    if unknown := sorted(config.unknown.keys() - {"architectures", "model_type"}):
+    if unknown := families.without_effect(config):
         blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
     if name in ("base", "large"):
         blocks.append(_common_table(config.vocab_size))

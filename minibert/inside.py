@@ -102,6 +102,8 @@ def ask(bert: Bert, text: str, pair: str | None = None, hide: Sequence[int] = ()
     tokenizer = bert.tokenizer
     encoding = tokenizer.encode(text, pair, max_length=bert.max_length, truncate=True)
     whole = sum(len(tokenizer.ids(part, special_tokens=True)) for part in (text, pair) if part is not None)
+    if len(hide):
+        tokenizer.vocab.require("a token to be hidden", "[MASK]")
     T, ids, mask = len(encoding), np.array(encoding.ids), tokenizer.vocab.mask_id
     for position in hide:
         if not 0 <= position < T:

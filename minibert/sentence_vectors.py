@@ -139,12 +139,14 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     limit = min(bert.max_length, pooling.max_length or bert.max_length)
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
+    if pooling.kind == "cls":
+        bert.tokenizer.vocab.require("a vector of [CLS]", "[CLS]")
     vocab, rows, cut = bert.tokenizer.vocab, [], 0
     texts = [text.lower() for text in texts] if pooling.lower_case else texts
     for text in texts:
         ids = bert.tokenizer.ids(text, special_tokens=not pooling.literal)
         cut += len(ids) > limit - 2
-        rows.append([vocab.cls_id, *ids[:limit - 2], vocab.sep_id])
+        rows.append(bert.tokenizer.framed(ids[:limit - 2]))
     reading = Reading.of(vocab, texts, rows, pooling.literal)
     return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut), reading)
 

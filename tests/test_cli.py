@@ -247,7 +247,7 @@ def test_a_vocabulary_file_with_and_without_case(tmp_path, capsys):
     assert "--cased goes with --vocab" in capsys.readouterr().err
     path.write_text("the\n", encoding="utf-8")
     assert main(["tokenize", "--vocab", str(path), "x"]) == 2
-    assert "vocab.txt has no [PAD]" in capsys.readouterr().err
+    assert "vocab.txt has none of the special tokens [PAD] [UNK]" in capsys.readouterr().err
 
 
 def test_a_console_that_cannot_show_everything(folder):

@@ -121,3 +121,19 @@ def test_info_says_what_is_missing_and_what_is_of_another_family(tmp_path, capsy
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
     assert main(["info", str(tmp_path)]) == 2
     assert "byte-level BPE" in capsys.readouterr().err
+
+
+def test_one_folder_is_of_one_model(tmp_path, capsys):
+    """Two models of the same sizes: the weights of one never lie beside the configuration of the other."""
+    pretrained.save(tmp_path / "a", *tiny_model.make())
+    pretrained.save(tmp_path / "b", *tiny_model.make(seed=1, hidden_act="gelu_new"))
+    convert(tmp_path / "a", tmp_path / "d")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "d").iterdir()}
+    assert main(["convert", str(tmp_path / "b"), str(tmp_path / "d"), "--to", "npz"]) == 2
+    assert "holds model.safetensors, which would be left of another model beside this one" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "d").iterdir()}
+    convert(tmp_path / "b", tmp_path / "d")  # the same files: all are replaced
+    assert pretrained.load(tmp_path / "d").config.hidden_act == "gelu_new"
+    (tmp_path / "d" / "modules.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"holds modules\.json, which would be left"):
+        convert(tmp_path / "a", tmp_path / "d")

@@ -11,7 +11,6 @@ import argparse
 import datetime
 import hashlib
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert import backend
+from minibert import backend, swap
 from minibert.data.randomness import ORDER, generator
 from minibert.files import write_atomically
 from minibert.finetuning import loop, report, rows, saved
@@ -235,8 +234,9 @@ def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int,
         f"\n  {name:<20}mean {np.mean(x):.4f}   standard deviation {np.std(x, ddof=1):.4f}   from {min(x):.4f} to {max(x):.4f}"
         for name, x in spread.items()))
     say(f"The best one, seed {best}, is the model of {out}; choosing the best on the dev examples flatters it: report the mean.")
-    for name in (CONFIG, VOCABULARY, "tokenizer_config.json", saved.READING, WEIGHTS):
-        shutil.copyfile(out / f"seed-{best}" / name, out / name)
+    with swap.saving(out) as staged:
+        for name in (CONFIG, VOCABULARY, "tokenizer_config.json", saved.READING, WEIGHTS):
+            write_atomically(staged / name, (out / f"seed-{best}" / name).read_bytes())
     write_atomically(out / RESULT, json.dumps({
         "scores": {name: float(np.mean(x)) for name, x in spread.items()},
         "standard_deviation": {name: float(np.std(x, ddof=1)) for name, x in spread.items()},

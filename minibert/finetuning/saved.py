@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert import pretrained
+from minibert import pretrained, swap
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.finetuning.options import Settings
@@ -49,6 +49,7 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
           dtype: Any = np.float32) -> Model:
     """The model of a run or a checkpoint, with a fresh head for a task; all of it fresh with ``settings.from_scratch``."""
     loaded = pretrained.load(folder, dtype=dtype)
+    loaded.tokenizer.vocab.require("fine-tuning", "[CLS]", "[SEP]")
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     layout = finetuned.layout(config, task.KIND, len(labels))
     parameters = initialise(layout, config.initializer_range, seed, dtype)
@@ -62,16 +63,14 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
-    notes = []
+    notes = list(loaded.tokenizer.notes)
     if "bert.pooler.dense.weight" in loaded.initialised and task.KIND in ("sequence", "choice"):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
 
 
 def save(folder: str | os.PathLike[str], model: Model) -> None:
-    """Write a model to ``folder``, every file whole or not at all, the weights last."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a model to ``folder``, all of it or nothing."""
     unknown = {key: value for key, value in model.config.unknown.items() if key not in ("torch_dtype", "dtype", "num_labels")}
     unknown |= {"architectures": [model.task.ARCHITECTURE], "id2label": {str(i): name for i, name in enumerate(model.labels)},
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
@@ -80,11 +79,12 @@ def save(folder: str | os.PathLike[str], model: Model) -> None:
         unknown["problem_type"] = next(name for name, task in PROBLEM_TYPES.items() if task is model.task)
     if model.task.KIND in ("span", "choice"):  # the names there are not those of outputs
         del unknown["id2label"], unknown["label2id"]
-    write_atomically(folder / CONFIG, model.config.replace(unknown=unknown).to_json())
-    model.tokenizer.save(folder)
     reading = {name: value for name, value in asdict(model.settings).items() if name in _KEPT} | {"labels": model.labels}
-    write_atomically(folder / READING, json.dumps(reading, indent=2, ensure_ascii=False) + "\n")
-    pretrained.save_weights(folder / WEIGHTS, model.parameters)
+    with swap.saving(folder) as staged:
+        write_atomically(staged / CONFIG, model.config.replace(unknown=unknown).to_json())
+        model.tokenizer.save(staged)
+        write_atomically(staged / READING, json.dumps(reading, indent=2, ensure_ascii=False) + "\n")
+        pretrained.save_weights(staged / WEIGHTS, model.parameters)
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None) -> Model:
@@ -95,6 +95,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected one that minibert finetune wrote")
+    swap.settle(folder)
     config = pretrained.read_config(config_path(folder))
     reading = _reading(folder / READING)
     heads = _heads(folder)
@@ -115,6 +116,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     if not (task or named or of_model(config, {})):
         notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "
                          f"{asked_for(module)['task']}, and --task says otherwise"]
+    loaded.tokenizer.vocab.require(f"the task {asked_for(module)['task']}", "[CLS]", "[SEP]")
     limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
     settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, **asked_for(module)})
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes)

@@ -2,6 +2,5 @@
 
 from .families import read_config
 from .folder import CONFIG, VOCABULARY, WEIGHTS, Loaded, load, save, save_weights
-from .wordpieces import load_tokenizer
 
-__all__ = ["CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "load", "load_tokenizer", "read_config", "save", "save_weights"]
+__all__ = ["CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "load", "read_config", "save", "save_weights"]

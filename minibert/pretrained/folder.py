@@ -15,26 +15,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert import swap
 from minibert.backend import to_numpy
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
 from minibert.pretrained import formats, tensors
-from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
+from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
 from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED, canonical
-from minibert.pretrained.wordpieces import FAST, VOCABULARY, load_tokenizer
 from minibert.text import Tokenizer
+from minibert.text import saved as tokenizers
+from minibert.text.saved import FAST, SETTINGS, VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
-#: Keys of a config.json that are about other programs; that they have no effect here is no news.
-_HARMLESS = {"architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "gradient_checkpointing",
-             "position_embedding_type", "classifier_dropout", "directionality", "_name_or_path", "tie_word_embeddings",
-             "is_decoder", "add_cross_attention", "bos_token_id", "eos_token_id", "pooler_fc_size", "pooler_num_attention_heads",
-             "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type", "id2label", "label2id", "problem_type"}
+DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
+
+#: The files that make a model, besides its weights. What a save does not replace would be left of another model.
+PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
 
 
 class Loaded(NamedTuple):
@@ -52,10 +53,10 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     """Write a model to ``folder``, which is made where there is none. Equal models give equal bytes.
 
     ``dtype``: of the stored weights, float32, float16 or float64. ``without``: tensors to leave out, such as heads that were
-    never trained. Every file is written whole or not at all, the weights last. A folder may be saved to again and again, but only
-    with the same sizes and vocabulary: a kill between two files could otherwise leave a mixture. FileExistsError for a folder
-    that holds another model, ValueError for parts that do not belong together or weights too large for float16, OSError where
-    the disk refuses; what was there before then still is.
+    never trained. A folder may be saved to again and again, with the same sizes and vocabulary; at every moment it holds one
+    model, the old one or the new one, whatever cuts the save off (``minibert.swap``). FileExistsError for a folder that holds
+    another model, or files that would be left of another, ValueError for parts that do not belong together or weights too large
+    for float16, OSError where the disk refuses.
     """
     folder = Path(folder)
     dtype = np.dtype(dtype)
@@ -64,12 +65,12 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
-    write_atomically(folder / CONFIG, config.replace(unknown=unknown).to_json())
-    tokenizer.save(folder)
-    save_weights(folder / WEIGHTS, parameters, dtype, without=without)
+    with swap.saving(folder) as staged:
+        write_atomically(staged / CONFIG, config.replace(unknown=unknown).to_json())
+        tokenizer.save(staged)
+        save_weights(staged / WEIGHTS, parameters, dtype, without=without)
 
 
 def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *,
@@ -98,31 +99,40 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
     if xp is not np:
         parameters = parameters.to(xp).astype(dtype)
-    if rows := config.vocab_size - len(tokenizer.vocab):
-        notes.append(f"the table of words has {rows} rows more than {VOCABULARY} has tokens: no text reaches them, and none of "
-                     "them is ever guessed")
-    ignored = sorted(set(config.unknown) - _HARMLESS)
-    if ignored:
+    notes += tokenizer.notes
+    rows = config.vocab_size - len(tokenizer.vocab)
+    if rows > 0:
+        notes.append(f"the table of words has {rows} rows more than {Path(tokenizer.vocab.source).name} has tokens: no text "
+                     "reaches them, and none of them is ever guessed")
+    if rows < 0:
+        notes.append(f"the table of words has no row for {', '.join(tokenizer.vocab.tokens[rows:][:8])}: added to the tokenizer "
+                     "and not to the model; a text with such a token is refused")
+    if ignored := without_effect(config):
         notes.append(f"{CONFIG}: these keys have no effect here: {', '.join(ignored)}")
     return Loaded(config, parameters, tokenizer, notes, initialised)
 
 
 def open_folder(folder: Path) -> tuple[Path, BertConfig, Tokenizer]:
     """The file with the weights, the configuration and the tokenizer; the last two checked against one another."""
+    swap.settle(folder)
     weights = _find(folder)
-    config, tokenizer = read_config(config_path(folder)), load_tokenizer(folder)
+    config, tokenizer = read_config(config_path(folder)), Tokenizer.load(folder)
     check_vocabulary(f"vocab_size in {config_path(folder).name} is {config.vocab_size}", config.vocab_size,
-                     str(folder / VOCABULARY), tokenizer)
+                     str(tokenizer.vocab.source), tokenizer)
     return weights, config, tokenizer
 
 
 def check_vocabulary(what: str, rows: int, source: str, tokenizer: Tokenizer) -> None:
-    """A table of words may be padded to a round number of rows, but must have a row for each token."""
+    """A table of words may be padded to a round number of rows, but must have a row for each token of the vocabulary.
+
+    Tokens that were added beside it and have none are refused where they are met in a text: the tokenizer is told.
+    """
     tokens = len(tokenizer.vocab)
-    if not tokens <= rows <= tokens + MOST_PADDING:
+    if not tokens - tokenizer.vocab.added <= rows <= tokens + MOST_PADDING:
         raise ValueError(f"{source} has {tokens} tokens, but {what}: " + (
             "its last tokens would have no row in the table of words" if rows < tokens else
             f"{rows - tokens} rows without a token are more than padding") + "; one of the two belongs to another model")
+    tokenizer.rows = rows if rows < tokens else None
 
 
 class Read(NamedTuple):
@@ -133,33 +143,44 @@ class Read(NamedTuple):
 
 def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32, layout: Layout | None = None) -> Read:
     """The tensors of an open file as Parameters on the CPU, notes on what is missing or left over, and names of what is fresh."""
-    layout, found = match(reader, config, layout)
+    layout, found, notes = match(reader, config, layout)
     parameters = Parameters.zeros(layout, np, dtype)
     views = dict(parameters.items())
-    notes, odd = [], []
+    unusable = {name for name in found if name.startswith(HEAD)} if DECODER in found.keys() & layout.ties.keys() else set()
+    wanted, odd = views.keys() - unusable, []
     for name, stored in found.items():
-        if name in views:
+        if name in wanted:
             views[name][...] = floating(reader, stored)
             if not np.isfinite(views[name]).all():
                 odd.append(stored)
     if odd:
         notes.append(f"{reader.path.name}: there are numbers that are infinite or none (NaN) in {', '.join(odd)}: the file is "
                      "damaged, or its training failed")
-    fresh = sorted(layout.slots.keys() - found)
-    if fresh:
+    if fresh := sorted(layout.slots.keys() - (found.keys() - unusable)):
         start = initialise(Layout({name: layout.slots[name].shape for name in fresh}), config.initializer_range, dtype=dtype)
         for name, values in start.items():
             views[name][...] = values
-        notes.append(f"{reader.path.name} has no {', '.join(fresh)}: initialised, not trained")
-    if left := [found[name] for name in sorted(found.keys() - layout.slots)]:
+    if lacking := sorted(layout.slots.keys() - found):
+        notes.append(f"{reader.path.name} has no {', '.join(lacking)}: initialised, not trained")
+    if unusable:
+        notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
+                     "tensor: the masked-word head is left out")
+    if left := [found[name] for name in sorted(found.keys() - layout.slots - unusable)]:
         notes.append(f"{reader.path.name}: these tensors have no place in this model and are not used: {', '.join(left)}")
     return Read(parameters, notes, frozenset(fresh))
 
 
-def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> tuple[Layout, dict[str, str]]:
-    """The wanted tensors, and our name -> the file's for all that it holds of a model; ValueError where the two do not fit.
+class Match(NamedTuple):
+    layout: Layout  # the wanted tensors
+    found: dict[str, str]  # our name -> the file's, for all that it holds of a model
+    notes: list[str]
 
-    Nothing is allocated before: shapes that a damaged file or configuration claims are compared first.
+
+def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> Match:
+    """What a file holds beside what is wanted; ValueError where the two do not fit.
+
+    Nothing is allocated before: shapes that a damaged file or configuration claims are compared first. A decoder that is not
+    tied to the word embeddings keeps its own name.
     """
     if config.num_hidden_layers > len(reader.shapes):
         raise ValueError(f"{reader.path}: num_hidden_layers is {config.num_hidden_layers} in {CONFIG}, but there are only "
@@ -173,27 +194,33 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> t
             if (name := canonical(stored)) in found:
                 raise ValueError(f"{reader.path}: {found[name]} and {stored} are two names of one tensor; which one is meant?")
             found[name] = stored
-    _untie(reader, layout, found)
+    notes = _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
     extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
     misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
     if missing or extra or misshaped:
         raise ValueError(_contradiction(reader, config, layout, found, missing, extra, misshaped))
-    return layout, found
+    return Match(layout, found, notes)
 
 
-def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> None:
-    """Take the tied names, which some tools store as well, out of ``found``; they must hold what they are tied to."""
+def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
+    """Take the tied names, which some tools store as well, out of ``found`` where they hold what they are tied to.
+
+    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays.
+    """
+    notes = []
     for name, target in layout.ties.items():
         if name not in found:
             continue
-        stored = found.pop(name)
         if target not in found:
-            found[target] = stored
-        elif (reader.shapes[stored] == reader.shapes[found[target]]
-              and not np.array_equal(reader[stored], reader[found[target]], equal_nan=True)):
-            raise ValueError(f"{reader.path}: {stored} differs from {found[target]}; in this model the two are one tensor, "
-                             "and a checkpoint that unties them cannot be represented")
+            found[target] = found.pop(name)
+        elif reader.shapes[found[name]] == reader.shapes[found[target]] and np.array_equal(
+                reader[found[name]], reader[found[target]], equal_nan=True):
+            del found[name]
+        elif name != DECODER:
+            notes.append(f"{reader.path.name}: {found[target]} and {found[name]} differ; the latter is used, as in transformers")
+            found[target] = found.pop(name)
+    return notes
 
 
 def floating(reader: Reader, name: str) -> np.ndarray:
@@ -258,17 +285,28 @@ def _find(folder: Path) -> Path:
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 
 
-def check_replaceable(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> None:
-    """FileExistsError where ``folder`` holds a model of other sizes or another vocabulary."""
-    if not folder.is_dir() or formats.find(folder) is None:
+def check_replaceable(folder: Path, config: BertConfig, tokenizer: Tokenizer, written: Collection[str],
+                      parts: Collection[str] = frozenset()) -> None:
+    """FileExistsError where ``folder`` holds a model of other sizes or another vocabulary, or would be of two models.
+
+    ``written``: the files that take the place of those that are there; ``parts``: files that belong to a model beside ``PARTS``.
+    """
+    if not folder.is_dir():
         return
-    try:
-        same = (bert.shapes(read_config(config_path(folder))) == bert.shapes(config)
-                and load_tokenizer(folder).vocab == tokenizer.vocab)
-    except (OSError, ValueError):
-        return  # nothing that could be opened is lost
-    if not same:
+    swap.settle(folder)
+    if _is_of_another(folder, config, tokenizer):
         raise FileExistsError(f"{folder} holds a model of other sizes or another vocabulary; choose another folder or delete it")
+    there = {name for name in PARTS.union(parts) if (folder / name).exists()}.union(formats.present(folder))
+    if left := sorted(there.difference(written)):
+        raise FileExistsError(f"{folder} holds {', '.join(left)}, which would be left of another model beside this one; choose "
+                              "another folder or delete what is there")
+
+def _is_of_another(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> bool:
+    try:
+        return formats.find(folder) is not None and (bert.shapes(read_config(config_path(folder))) != bert.shapes(config)
+                                                     or Tokenizer.load(folder).vocab != tokenizer.vocab)
+    except (OSError, ValueError):
+        return False  # nothing that could be opened is lost
 
 
 __all__ = ["CONFIG", "OLD_CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "Read", "load", "read_parameters", "save", "save_weights"]

@@ -50,6 +50,11 @@ def find(folder: Path) -> Path | None:
     return None
 
 
+def present(folder: Path) -> list[str]:
+    """The names of all files with weights of whole models, of formats that are not read here too."""
+    return sorted({path.name for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
+
+
 def others(folder: Path) -> str:
     """Weights of formats that are not read here: what to do, in words, or nothing."""
     found = [f"{name} ({kind})" for name, kind in _HINTS.items() if (folder / name).is_file()]

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 CJK = (  # what the reference calls a Chinese character: no kana, no Hangul, they are written in words
@@ -152,17 +152,32 @@ class Normalizer:
         return self(text).split()
 
     def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:
-        """The same words, each with one number per character: where in ``text`` that character came from.
+        """The same words, each with one number per character: where in ``text`` that character came from."""
+        return words_of_whole(*self.whole_with_offsets(text))
+
+    def whole(self, text: str) -> str:
+        """The text after all steps but the last: not yet cut at its punctuation."""
+        for step in self.steps[:-1]:
+            text = step(text)
+        return text
+
+    def whole_with_offsets(self, text: str) -> tuple[str, list[int]]:
+        """The same, with one number per character: where in ``text`` it came from.
 
         Every step treats the characters one by one: each becomes nothing, one or several. (What looks at neighbours, a
         final sigma and the order of marks, changes no length.) So a character's share in the result is as long as the
         character alone becomes.
         """
-        at = [place for place, char in enumerate(text) for _ in range(self._lengths[char])]
-        return [(match[0], at[match.start() : match.end()]) for match in re.finditer(r"\S+", self(text))]
+        return self.whole(text), [place for place, char in enumerate(text) for _ in range(self._lengths[char])]
 
     def _length(self, char: str) -> int:
-        return len(self(char))
+        return len(self.whole(char))
+
+
+def words_of_whole(text: str, at: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """The words of what ``Normalizer.whole_with_offsets`` returned, or of a part of it, each with its characters' numbers."""
+    spaced = [place for char, place in zip(text, at) for _ in space_punctuation(char)]
+    return [(match[0], spaced[match.start() : match.end()]) for match in re.finditer(r"\S+", space_punctuation(text))]
 
 
 _ASCII_WORD = re.compile("[A-Za-z0-9]+|[!-~]")  # a run of letters and digits, or one sign

@@ -6,23 +6,19 @@ offsets, special tokens that are recognised in the text, folders that other tool
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.files import write_atomically
+from . import normalize, saved, wordpiece
+from .added import AddedToken, Finder, special_tokens
+from .vocabulary import Vocabulary
 
-from . import normalize, wordpiece
-from .vocabulary import SPECIAL, Vocabulary
-
-_SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL))
 _CACHED_WORDS = 1 << 17  # per cache: some 30 MB
 _CACHED_LENGTH = 64  # characters; longer raw words hardly ever come back
 
@@ -50,12 +46,19 @@ class Tokenizer:
     """Normalisation and WordPiece with one vocabulary.
 
     ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``;
-    ``max_length`` is the most tokens that ``encode`` makes, [CLS] and [SEP] counted.
+    ``max_length`` is the most tokens that ``encode`` makes, [CLS] and [SEP] counted. ``added``: the tokens that are found in
+    a text before anything else is done to it, all of them in the vocabulary; by default the special ones. ``notes``: what
+    there was to say when it was opened.
 
-    Special tokens written in the text, as in ``"a [MASK] b"``, are recognised before anything else is done to the text
-    where ``special_tokens`` is true: by default in ``encode`` and ``tokenize``, where somebody asks the model
-    something, but not in ``ids``, through which training text goes.
+    Special tokens written in the text, as in ``"a [MASK] b"``, are such tokens where ``special_tokens`` is true: by default
+    in ``encode`` and ``tokenize``, where somebody asks the model something, but not in ``ids``, through which training text
+    goes. Added tokens that are words, not special, are found in any case.
+
+    A capital sigma at the end of a word becomes a final one, ``"ΟΔΟΣ"`` ``"οδος"`` with ς: so Python lowers it, and so did the
+    code that BERT was trained with. The ``tokenizers`` library, and with it transformers, writes σ there.
     """
+
+    rows: int | None = None  # ids from here on have no row in the model's table of words; None: each has one
 
     def __init__(
         self,
@@ -65,16 +68,23 @@ class Tokenizer:
         strip_accents: bool | None = None,
         split_cjk: bool = True,
         max_length: int = 512,
+        added: Sequence[AddedToken] | None = None,
+        notes: Sequence[str] = (),
     ):
         self.vocab = vocab
         self.lower_case = lower_case
         self.strip_accents = strip_accents
         self.split_cjk = split_cjk
         self.max_length = max_length
+        self.added = special_tokens(vocab) if added is None else tuple(added)
+        self.notes = list(notes)
         self.normalizer = normalize.Normalizer(
             lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk
         )
-        self._longest = max(map(len, vocab.tokens))
+        self._as_written = Finder([token for token in self.added if not token.normalized])
+        self._normalized = Finder([token for token in self.added if token.normalized], self.normalizer.whole)
+        self._unknown = vocab.special[1]
+        self._longest = max(map(len, vocab.pieces))
         self._word_ids = _Cache(self._look_up)
         self._raw_ids = _Cache(self._normalize_and_look_up)
         self._raw_pieces = _Cache(self._normalize_and_trace)
@@ -94,48 +104,73 @@ class Tokenizer:
         What a raw word becomes depends on that word alone, and most words come again, so each is looked up in a cache.
         """
         _check_text(text)
-        if not special_tokens:
-            return list(chain.from_iterable(map(self._raw_ids.__getitem__, normalize.raw_words(text))))
-        ids: list[int] = []
-        for part, _, special in _segments(text):
-            ids += [self.vocab.index[part]] if special else self.ids(part)
-        return ids
+        if self._has_added(text, special_tokens):
+            return [number for number, _, _ in self._pieces(text, special_tokens)]
+        return list(chain.from_iterable(map(self._raw_ids.__getitem__, normalize.raw_words(text))))
+
+    def _has_added(self, text: str, special_tokens: bool) -> bool:
+        return (self._as_written.is_needed(text, special_tokens)
+                or (bool(self._normalized) and self._normalized.is_needed(self.normalizer.whole(text), special_tokens)))
 
     def _look_up(self, word: str) -> tuple[int, ...]:
-        index = self.vocab.index
-        return tuple(map(index.__getitem__, wordpiece.split(word, index, self._longest)))
+        pieces = wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown)
+        try:
+            return tuple(map(self.vocab.index.__getitem__, pieces))
+        except KeyError:
+            self.vocab.require(f"{word!r}, a word that its pieces cannot make,", "[UNK]")
+            raise
 
     def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
         if raw.isascii() and raw.isalnum():  # most new words are nothing but a word, and most of these stand in the vocabulary
             word = raw.lower() if self.lower_case else raw
-            number = self.vocab.index.get(word)
+            number = self.vocab.pieces.get(word)
             return self._look_up(word) if number is None or len(word) > wordpiece.MAX_CHARACTERS else (number,)
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
 
     def _normalize_and_trace(self, raw: str) -> tuple[tuple[int, int, int], ...]:
         """(id, start, end) of each token of one raw word."""
-        pieces = []
-        for word, at in self.normalizer.words_with_offsets(raw):
+        return tuple(self._trace(self.normalizer.words_with_offsets(raw)))
+
+    def _trace(self, words: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[int, int, int]]:
+        """(id, start, end) of each token of normalised words, from the places of their characters."""
+        for word, at in words:
             start = 0
             for number in self._word_ids[word]:
                 end = start + len(self.vocab.tokens[number]) - (len(wordpiece.CONTINUES) if start else 0)
                 if number == self.vocab.unk_id:  # stands for the whole word
                     end = len(word)
-                pieces.append((number, at[start], at[end - 1] + 1))
+                yield number, at[start], at[end - 1] + 1
                 start = end
-        return tuple(pieces)
 
     def _pieces(self, text: str, special_tokens: bool) -> list[tuple[int, int, int]]:
         """(id, start, end) of each token of a text."""
         pieces: list[tuple[int, int, int]] = []
-        for part, at, special in _segments(text) if special_tokens else [(text, 0, False)]:
-            if special:
-                pieces.append((self.vocab.index[part], at, at + len(part)))
-                continue
-            for raw, place in normalize.raw_words_with_offsets(part):
-                place += at
-                pieces += [(number, start + place, end + place) for number, start, end in self._raw_pieces[raw]]
+        for start, end, token in self._as_written.cut(text, special_tokens):
+            part = text[start:end]
+            if token:
+                found = [(self._id(token), 0, len(part))]
+            elif self._normalized and self._normalized.is_needed(self.normalizer.whole(part), special_tokens):
+                found = self._pieces_of_whole(*self.normalizer.whole_with_offsets(part), special_tokens)
+            else:
+                found = ((number, a + place, b + place) for raw, place in normalize.raw_words_with_offsets(part)
+                         for number, a, b in self._raw_pieces[raw])
+            pieces += [(number, a + start, b + start) for number, a, b in found]
         return pieces
+
+    def _pieces_of_whole(self, text: str, at: list[int], special_tokens: bool) -> Iterator[tuple[int, int, int]]:
+        """The same of a normalised text with tokens that are looked for there. ``at``: where its characters came from."""
+        for start, end, token in self._normalized.cut(text, special_tokens):
+            if token:
+                yield self._id(token), at[start], at[end - 1] + 1
+            else:
+                yield from self._trace(normalize.words_of_whole(text[start:end], at[start:end]))
+
+    def _id(self, token: AddedToken) -> int:
+        number = self.vocab.index[token.content]
+        if self.rows is not None and number >= self.rows:
+            raise ValueError(f"the text has {token.content}, which is token {number}, but the model's table of words has only "
+                             f"{self.rows} rows: it was added to the tokenizer and not to the model")
+        return number
 
     # Sequences for the model
 
@@ -154,6 +189,8 @@ class Tokenizer:
         true: then the longer of the two texts loses its last token, again and again, until all fits (the second where
         both are as long; ``truncate_seq_pair`` in the reference).
         """
+        if pair is not None:
+            self.vocab.require("a pair of texts", "[SEP]")
         limit = self.max_length if max_length is None else max_length
         texts = [text] if pair is None else [text, pair]
         added = 1 + len(texts)
@@ -170,12 +207,20 @@ class Tokenizer:
             max(reversed(parts), key=len).pop()  # of several longest, max takes the first
         return self._join(parts)
 
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """``[CLS] ids [SEP]``; ValueError where nothing comes of it."""
+        framed = [number for number in (self.vocab.cls_id, *ids, self.vocab.sep_id) if number is not None]
+        if not framed:
+            self.vocab.require("a text without any word", "[CLS]", "[SEP]")
+        return framed
+
     def _join(self, parts: Sequence[list[tuple[int, int, int]]]) -> Encoding:
         rows = [(self.vocab.cls_id, 0, (0, 0), 1)]
         for kind, pieces in enumerate(parts):
             rows += [(number, kind, (start, end), 0) for number, start, end in pieces]
             rows.append((self.vocab.sep_id, kind, (0, 0), 1))
-        ids, kinds, offsets, added = map(list, zip(*rows))
+        rows = [row for row in rows if row[0] is not None]  # in a vocabulary without [CLS] or [SEP] texts go without
+        ids, kinds, offsets, added = map(list, zip(*rows)) if rows else ([], [], [], [])
         return Encoding(ids, kinds, [self.vocab.tokens[number] for number in ids], offsets, added)
 
     def batch(
@@ -189,6 +234,8 @@ class Tokenizer:
         if not encodings:
             raise ValueError("there are no encodings to make a batch of; pass at least one")
         longest = max(map(len, encodings))
+        if not longest:
+            self.vocab.require("a text without any word", "[CLS]", "[SEP]")
         T = longest if length is None else length
         if longest > T:
             raise ValueError(f"an encoding has {longest} tokens, but length is {T}; encode with max_length={T}")
@@ -213,7 +260,8 @@ class Tokenizer:
         ids = [int(number) for number in ids]
         self._check_ids(ids)
         if skip_special:
-            skipped = set(self.vocab.special_ids) - {self.vocab.unk_id}
+            special = {self.vocab.index[token.content] for token in self.added if token.special}
+            skipped = special.union(self.vocab.special_ids) - {self.vocab.unk_id}
             ids = [number for number in ids if number not in skipped]
         text = " ".join(self.vocab.tokens[number] for number in ids).replace(f" {wordpiece.CONTINUES}", "")
         for pattern, replacement in _SPACING:
@@ -229,40 +277,15 @@ class Tokenizer:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.vocab.save(folder / "vocab.txt")
-        config = {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": self.lower_case,
-            "strip_accents": self.strip_accents,
-            "tokenize_chinese_chars": self.split_cjk,
-            "model_max_length": self.max_length,
-            **{f"{token[1:-1].lower()}_token": token for token in SPECIAL},
-        }
-        write_atomically(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+        saved.save(folder, self)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
-        """Read a folder that ``save`` wrote, or that of a real BERT.
+        """Read a folder that ``save`` wrote, or that of a real BERT: see ``minibert.text.saved``.
 
-        Where ``tokenizer_config.json`` does not say ``do_lower_case`` (old folders have no such file), the vocabulary
-        does: one with many capital letters is of a cased model. Raises FileNotFoundError where there is no
-        ``vocab.txt``, ValueError for a file that cannot be understood.
+        Raises FileNotFoundError where there is no vocabulary, ValueError for a file that cannot be understood.
         """
-        folder = Path(folder)
-        if not (folder / "vocab.txt").is_file():
-            raise FileNotFoundError(f"no vocab.txt in {folder}: expected the folder of a run or of a BERT model")
-        vocab = Vocabulary.load(folder / "vocab.txt")
-        config = _read_config(folder / "tokenizer_config.json")
-        lower_case = config.get("do_lower_case")
-        return cls(
-            vocab,
-            lower_case=_looks_uncased(vocab) if lower_case is None else lower_case,
-            strip_accents=config.get("strip_accents"),
-            split_cjk=config.get("tokenize_chinese_chars", True),
-            max_length=config.get("model_max_length", 512),
-        )
+        return cls(**saved.read(folder))
 
 
 class _Cache(dict):
@@ -284,34 +307,6 @@ class _Cache(dict):
 def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
-
-
-def _segments(text: str) -> Iterator[tuple[str, int, bool]]:
-    """The text cut at special tokens: (part, its place, whether it is a special token)."""
-    done = 0
-    for match in _SPECIAL.finditer(text):
-        if done < match.start():
-            yield text[done : match.start()], done, False
-        yield match[0], match.start(), True
-        done = match.end()
-    if done < len(text):
-        yield text[done:], done, False
-
-
-def _looks_uncased(vocab: Vocabulary) -> bool:
-    return sum(token != token.lower() for token in vocab.tokens) <= len(SPECIAL) + len(vocab) // 100
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")
-    return config
 
 
 _CJK = "".join(f"{chr(first)}-{chr(last)}" for first, last in normalize.CJK) + "、。，！？；：「」『』《》（）“”"

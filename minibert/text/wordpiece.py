@@ -15,13 +15,14 @@ CONTINUES = "##"
 MAX_CHARACTERS = 100  # a longer word is unknown as a whole, whatever its pieces
 
 
-def split(word: str, vocabulary: Container[str], longest: int = MAX_CHARACTERS) -> list[str]:
+def split(word: str, vocabulary: Container[str], longest: int = MAX_CHARACTERS, unknown: str = UNKNOWN) -> list[str]:
     """The pieces of one normalised word: ``"unaffable"`` gives ``["un", "##aff", "##able"]``, or ``["[UNK]"]``.
 
-    ``longest``: no piece has more characters than this (saves asking the vocabulary for what it cannot hold).
+    ``longest``: no piece has more characters than this (saves asking the vocabulary for what it cannot hold). ``unknown``:
+    what a word becomes that cannot be made of pieces.
     """
     if len(word) > MAX_CHARACTERS:
-        return [UNKNOWN]
+        return [unknown]
     if word in vocabulary:  # as most are; the search below would find the same
         return [word]
     pieces = []
@@ -33,7 +34,7 @@ def split(word: str, vocabulary: Container[str], longest: int = MAX_CHARACTERS) 
             if piece in vocabulary:
                 break
         else:
-            return [UNKNOWN]
+            return [unknown]
         pieces.append(piece)
         start = end
     return pieces

@@ -30,7 +30,7 @@ from minibert.parameters import Parameters
 from minibert.pretrained import folder
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
-from minibert.text.vocabulary import Vocabulary
+from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import checkpoint, guesses, probes, profile
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
@@ -346,6 +346,9 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     if tokenizer is None:
         if settings.vocab:
             vocabulary = Vocabulary.load(settings.vocab)
+            vocabulary.require("training", *SPECIAL)
+            for note in vocabulary.notes:
+                say(f"note: {note}")
         else:
             say(f"Learning a vocabulary of {settings.vocab_size:,} word pieces …")
             vocabulary = learn.learn((sentence for document in train for sentence in document), settings.vocab_size,

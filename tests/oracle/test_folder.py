@@ -1,5 +1,7 @@
 """A folder that we save opens in transformers as it is, with the same numbers; and one that transformers saved opens here."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ transformers = pytest.importorskip("transformers")
 from minibert import pretrained  # noqa: E402
 from minibert.layers.cross_entropy import IGNORE  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
+from minibert.pretrained import tensors  # noqa: E402
 from tests import tiny_model  # noqa: E402
 
 TEXTS = ["The [MASK] raises an exception.", "an exception"]
@@ -50,6 +53,43 @@ def test_auto_tokenizer_gives_the_same_ids(model, tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for text in [*TEXTS, "Xylophón, the_ [MASK] zzz!"]:
         assert theirs(text)["input_ids"] == model[2].encode(text).ids
+
+
+def test_of_two_biases_and_two_decoders_transformers_takes_the_decoder_s(model, tmp_path):
+    config, parameters, tokenizer = model
+    pretrained.save(tmp_path, *model)
+    with tensors.opened(tmp_path / "model.safetensors") as reader:
+        arrays = {name: reader[name] for name in reader.shapes}
+
+    def theirs():
+        tensors.write(tmp_path / "model.safetensors", arrays, {"format": "pt"})
+        model = transformers.BertForPreTraining.from_pretrained(tmp_path).eval()
+        with torch.no_grad():
+            return model(torch.tensor(ids), token_type_ids=torch.tensor(types), attention_mask=torch.tensor(mask),
+                         output_hidden_states=True)
+
+    ids, types, mask, _, _ = ours(config, parameters, tokenizer)
+    arrays["cls.predictions.decoder.bias"] = arrays["cls.predictions.bias"] + np.arange(len(tokenizer.vocab), dtype=np.float32)
+    expected = theirs()
+    tied = ours(config, pretrained.load(tmp_path).parameters, tokenizer)[-1]
+    np.testing.assert_allclose(tied.logits[mask == 1], expected.prediction_logits.numpy()[mask == 1], atol=1e-4)
+
+    arrays["cls.predictions.decoder.weight"] = arrays["bert.embeddings.word_embeddings.weight"][::-1].copy()
+    expected = theirs()
+    # it is not tied there either
+    assert not np.allclose(expected.prediction_logits.numpy()[mask == 1], tied.logits[mask == 1], atol=0.1)
+    loaded = pretrained.load(tmp_path)
+    assert any("cls.predictions.decoder.weight differs" in note for note in loaded.notes)
+    last = ours(config, loaded.parameters, tokenizer)[-1].bert.last_hidden_state
+    np.testing.assert_allclose(last[mask == 1], expected.hidden_states[-1].numpy()[mask == 1], atol=1e-4)
+
+
+def test_no_key_that_transformers_writes_of_its_own_accord_is_news(tmp_path):
+    config, parameters, tokenizer = tiny_model.make()
+    pretrained.save(tmp_path, config, parameters, tokenizer)
+    theirs = transformers.GenerationConfig().to_dict() | transformers.BertConfig(**config.replace(unknown={}).to_dict()).to_dict()
+    (tmp_path / "config.json").write_text(json.dumps(theirs), encoding="utf-8")
+    assert pretrained.load(tmp_path).notes == []
 
 
 @pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", "BertModel"])

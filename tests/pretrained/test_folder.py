@@ -7,9 +7,11 @@ import pytest
 
 import minibert
 from minibert import pretrained
+from minibert.convert import convert
 from minibert.pretrained import folder as module
-from minibert.pretrained import tensors
+from minibert.pretrained import formats, tensors
 from minibert.pretrained.names import canonical
+from minibert.text import Tokenizer, Vocabulary
 from tests import tiny_model
 
 FILES = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"}
@@ -176,12 +178,82 @@ def test_another_model_family_is_named_in_one_line(saved):
     assert "\n" not in str(info.value)
 
 
-def test_an_untied_decoder_and_whole_numbers_are_refused(saved):
-    rewrite(saved, lambda arrays: arrays | {"cls.predictions.decoder.weight": np.ones((len(tiny_model.TOKENS), 12), np.float32)})
-    with pytest.raises(ValueError, match=r"cls\.predictions\.decoder\.weight differs from bert\.embeddings"):
-        pretrained.load(saved)
+@pytest.mark.parametrize("rows", [len(tiny_model.TOKENS), 64])
+def test_an_untied_decoder_closes_nothing_but_its_head(saved, rows):
+    before = pretrained.load(saved).parameters
+    rewrite(saved, lambda arrays: arrays | {"cls.predictions.decoder.weight": np.ones((rows, 12), np.float32)})
+    bert = minibert.load(saved, "cpu")
+    [note] = bert.notes
+    assert note == ("model.safetensors: cls.predictions.decoder.weight differs from bert.embeddings.word_embeddings.weight, and "
+                    "here the two are one tensor: the masked-word head is left out")
+    assert bert.initialised == {name for name, _ in before.items() if name.startswith("cls.predictions.")}
+    after = dict(bert.parameters.items())
+    for name, x in before.items():
+        assert name in bert.initialised or np.array_equal(after[name], x), name
+    assert bert.embed("the exception").shape == (12,)
+    with pytest.raises(ValueError, match=r"has no masked-word head \(.*decoder\.weight differs from"):
+        bert.fill_mask("the [MASK]")
+    convert(saved, saved.parent / "copy", "npz")  # number for number
+    with formats.opened(saved.parent / "copy" / "bert_model.npz") as reader:
+        assert reader.shapes["cls/predictions/decoder/kernel"] == (rows, 12)
+    assert pretrained.load(saved.parent / "copy").initialised == bert.initialised
+
+
+def test_of_two_biases_the_decoder_s_is_used(saved):
+    rewrite(saved, lambda arrays: arrays | {"cls.predictions.decoder.bias": arrays["cls.predictions.bias"] + 1})
+    loaded = pretrained.load(saved)
+    assert loaded.notes == ["model.safetensors: cls.predictions.bias and cls.predictions.decoder.bias differ; the latter is "
+                            "used, as in transformers"]
+    expected = tiny_model.make()[1]
+    expected["cls"]["predictions"]["bias"] += 1
+    np.testing.assert_array_equal(loaded.parameters.flat, expected.flat)
+
+
+def test_a_vocabulary_without_special_tokens_closes_only_what_needs_them(tmp_path):
+    config, parameters, _ = tiny_model.make()
+    without = Vocabulary([f"word{i}" if token in ("[UNK]", "[CLS]", "[SEP]", "[MASK]") else token
+                          for i, token in enumerate(tiny_model.TOKENS)])
+    pretrained.save(tmp_path, config, parameters, Tokenizer(without, max_length=24))
+    bert = minibert.load(tmp_path, "cpu")
+    assert bert.notes == [f"{tmp_path / 'vocab.txt'} has no [CLS] and no [SEP]: texts are read without"]
+    out = bert("the exception", hidden_states=True)
+    assert out.tokens == [["the", "exception"]]
+    assert len(out.hidden_states) == 3
+    assert bert.embed(["the exception", "an exception."]).shape == (2, 12)
+    for ask, message in ((lambda: bert.fill_mask("the [MASK]"), r"has no \[MASK\], which a guess needs"),
+                         (lambda: bert.embed("the", "cls"), r"has no \[CLS\], which a vector of \[CLS\] needs"),
+                         (lambda: bert(("the", "an")), r"has no \[SEP\], which a pair of texts needs"),
+                         (lambda: bert.embed("\t"), r"has no \[CLS\], \[SEP\], which a text without any word needs"),
+                         (lambda: bert(["the", "\u00df"]), r"has no \[UNK\], which 'ß', a word .* needs")):
+        with pytest.raises(ValueError, match=message):
+            ask()
+
+
+def test_tokens_that_the_table_has_no_row_for_are_refused_where_they_are_met(saved):
+    (saved / "added_tokens.json").write_text(json.dumps({"[E1]": 62, "[E2]": 63}), encoding="utf-8")
+    bert = minibert.load(saved, "cpu")
+    assert bert.notes == ["the table of words has no row for [E1], [E2]: added to the tokenizer and not to the model; a text "
+                          "with such a token is refused"]
+    assert len(bert.fill_mask("the [MASK]", top=62)) == 62
+    with pytest.raises(ValueError, match=r"the text has \[E2\], which is token 63, but the model's table .* only 62 rows"):
+        bert.embed(["the", "an [E2]"])
+
+
+def test_a_mask_with_another_name_is_the_one_to_write(saved):
+    text = (saved / "vocab.txt").read_text(encoding="utf-8")
+    guesses = minibert.load(saved, "cpu").fill_mask("the [MASK] raises", top=3)
+    (saved / "vocab.txt").write_text(text.replace("[MASK]", "<mask>"), encoding="utf-8")
+    settings = json.loads((saved / "tokenizer_config.json").read_text(encoding="utf-8")) | {"mask_token": "<mask>"}
+    (saved / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    bert = minibert.load(saved, "cpu")
+    assert bert.fill_mask("the <mask> raises", top=3) == guesses
+    with pytest.raises(ValueError, match=r"there is no <mask> in 'the \[MASK\]': write <mask> where"):
+        bert.fill_mask("the [MASK]")
+
+
+def test_whole_numbers_are_refused(saved):
     rewrite(saved, lambda arrays: {name: x.astype(np.int32) if "pooler" in name else x
-                                   for name, x in arrays.items() if "decoder" not in name})
+                                   for name, x in arrays.items()})
     with pytest.raises(ValueError, match=r"pooler\.dense\.\w+ must hold floating-point numbers, found int32"):
         pretrained.load(saved)
 
@@ -231,7 +303,9 @@ def test_half_precision_on_the_cpu_is_refused(saved):
 
 
 def test_keys_without_effect_are_reported(saved):
-    edit_config(saved, my_own_key=1, architectures=["X"], transformers_version="9")
+    idle = {"return_dict": True, "output_attentions": True, "num_beams": 1, "finetuning_task": "mrpc", "pruned_heads": {},
+            "another_key": None, "bad_words_ids": [[1]]}
+    edit_config(saved, my_own_key=1, architectures=["X"], transformers_version="9", **idle)
     assert pretrained.load(saved).notes == ["config.json: these keys have no effect here: my_own_key"]
     pretrained.save(saved, *pretrained.load(saved)[:3])
     assert json.loads((saved / "config.json").read_text(encoding="utf-8"))["my_own_key"] == 1
@@ -271,15 +345,33 @@ def after(calls, function):
     return limited
 
 
-@pytest.mark.parametrize("renames", range(4))
+@pytest.mark.parametrize("renames", range(8))
 def test_a_save_that_fails_at_any_file_leaves_a_model(saved, monkeypatch, renames):
-    old = pretrained.load(saved).parameters.flat
+    """The first four are of files beside the old model; when they are whole, it is the new one that is there."""
+    new = tiny_model.make(seed=1, hidden_dropout_prob=0.3, hidden_act="gelu_new")
     monkeypatch.setattr(os, "replace", after(renames, os.replace))
-    with pytest.raises(OSError, match="No space left on device"):
-        pretrained.save(saved, *tiny_model.make(seed=1))
+    with pytest.raises(OSError, match="No space left on device") as info:
+        pretrained.save(saved, *new)
     monkeypatch.undo()
+    assert str(saved) in str(info.value)
+    assert ("nothing was lost" in str(info.value)) == (renames < 4)
+    assert ".minibert-saving" not in str(info.value)
+    expected_config, expected = new[:2] if renames > 3 else tiny_model.make()[:2]
+    loaded = pretrained.load(saved)
+    np.testing.assert_array_equal(loaded.parameters.flat, expected.flat)
+    assert loaded.config.replace(unknown={}) == expected_config
     assert set(os.listdir(saved)) == FILES
-    np.testing.assert_array_equal(pretrained.load(saved).parameters.flat, old)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "bert_model.npz", "model.safetensors.index.json", "tf_model.h5",
+                                  "x.ckpt.index", "tokenizer.json", "added_tokens.json", "bert_config.json", "finetuning.json"])
+def test_what_would_be_left_of_another_model_is_named(saved, name):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    (saved / name).write_bytes(b"{}")
+    with pytest.raises(FileExistsError, match=f"holds .*{name}.*, which would be left of another model beside this one"):
+        pretrained.save(saved, *tiny_model.make(seed=1))
+    (saved / name).unlink()
+    assert before == {path.name: path.read_bytes() for path in saved.iterdir()}
 
 
 def test_a_disk_that_fills_up_inside_the_weights_leaves_a_model(saved, monkeypatch):

@@ -362,6 +362,7 @@ def test_indices_of_shards(tmp_path, model, index, error, message):
 def test_a_tokenizer_without_its_vocab_txt(tmp_path, model):
     examples.write(tmp_path, "safetensors", model)
     (tmp_path / "vocab.txt").rename(tmp_path / "away")
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 8}', encoding="utf-8")
     fast = {"model": {"type": "WordPiece", "vocab": {token: i for i, token in enumerate(tiny_model.TOKENS)}},
             "normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None, "handle_chinese_chars": True}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(fast), encoding="utf-8")

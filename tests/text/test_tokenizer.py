@@ -6,10 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from minibert.text import Tokenizer, Vocabulary
+from minibert.text.saved import NO_LIMIT
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -18,6 +20,12 @@ TOKENS = [
     "un", "##aff", "##able", "mask",
 ]  # fmt: skip
 TOKENS = list(dict.fromkeys(TOKENS))
+
+
+def settings(folder, **values):
+    (folder / "tokenizer_config.json").write_text(json.dumps(values), encoding="utf-8")
+
+
 WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=6), min_size=1, max_size=12).map(" ".join)
 
 
@@ -74,7 +82,7 @@ def test_offsets_of_pieces_accents_and_unknown_words(tokenizer):
 
 
 @given(st.text(st.sampled_from("the cats UNAFFABLE éÉ\u0301 .,[MASK]\t\x0b\x85\u200b北京İß"), max_size=60))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@hypothesis(max_examples=300, deadline=None, derandomize=True)
 def test_offsets_slice_back_to_the_token(text):
     tokenizer = Tokenizer(Vocabulary(TOKENS))
     encoding = tokenizer.encode(text)
@@ -100,7 +108,7 @@ def test_too_long_is_said_and_cut_only_on_request(tokenizer):
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(3, 30))
-@settings(deadline=None, derandomize=True)
+@hypothesis(deadline=None, derandomize=True)
 def test_truncation_shortens_the_longer_text_only(first, second, limit):
     tokenizer = Tokenizer(Vocabulary(TOKENS))
     encoding = tokenizer.encode("a " * first, "b " * second, max_length=limit, truncate=True)
@@ -142,7 +150,7 @@ def test_decode_reads_like_the_text(tokenizer, text):
 
 
 @given(WORDS)
-@settings(deadline=None, derandomize=True)
+@hypothesis(deadline=None, derandomize=True)
 def test_decode_undoes_encode_on_plain_words(text):
     tokenizer = Tokenizer(Vocabulary(TOKENS))
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
@@ -172,11 +180,17 @@ def test_a_folder_comes_back_as_it_went(tmp_path):
 def test_a_folder_without_settings_is_judged_by_its_vocabulary(tmp_path):
     Vocabulary(TOKENS).save(tmp_path / "vocab.txt")
     assert Tokenizer.load(tmp_path).lower_case is True
-    assert Tokenizer.load(tmp_path).max_length == 512
+    assert Tokenizer.load(tmp_path).notes == []
+    assert Tokenizer.load(tmp_path).max_length == NO_LIMIT
     Vocabulary([*TOKENS, "The", "Cat", "A"]).save(tmp_path / "vocab.txt")
     assert Tokenizer.load(tmp_path).lower_case is False
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}), encoding="utf-8")
+    assert "the vocabulary has capital letters, so they are kept" in Tokenizer.load(tmp_path).notes[0]
+    settings(tmp_path)
     assert Tokenizer.load(tmp_path).lower_case is True
+    assert 'write "do_lower_case": false there' in Tokenizer.load(tmp_path).notes[0]
+    settings(tmp_path, do_lower_case=True)
+    assert Tokenizer.load(tmp_path).lower_case is True
+    assert Tokenizer.load(tmp_path).notes == []
 
 
 def test_folders_that_cannot_be_read_are_said(tmp_path):

@@ -1,6 +1,7 @@
 """The vocabulary and its file."""
 
 import os
+import re
 
 import pytest
 
@@ -43,19 +44,49 @@ def test_windows_line_ends_are_understood(tmp_path):
 
 
 @pytest.mark.parametrize("missing", SPECIAL)
-def test_a_missing_special_token_is_named_with_the_file(tmp_path, missing):
+def test_a_missing_special_token_is_missed_only_by_what_needs_it(tmp_path, missing):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(token for token in [*SPECIAL, "a"] if token != missing), encoding="utf-8")
+    vocab = Vocabulary.load(path)
+    ids = (vocab.unk_id, vocab.cls_id, vocab.sep_id, vocab.mask_id)
+    assert [number is None for number in ids] == [token == missing for token in SPECIAL[1:]]
+    assert vocab.pad_id == 0
+    vocab.require("this", *(token for token in SPECIAL if token != missing))
     with pytest.raises(ValueError) as error:
+        vocab.require("guessing words", *SPECIAL)
+    assert str(error.value) == f"{path} has no {missing}, which guessing words needs"
+
+
+def test_a_text_is_no_vocabulary(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# A model\n\nIt reads.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"README\.md has none of the special tokens .*begins with '# A model'"):
         Vocabulary.load(path)
-    assert f"words.txt has no {missing}" in str(error.value)
 
 
-def test_a_duplicate_is_named_with_both_lines(tmp_path):
+def test_of_repeated_lines_the_last_counts_and_blank_ones_count_for_nothing(tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_text("\n".join([*SPECIAL, "cat", "dog", "cat"]), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"vocab\.txt: 'cat' stands in line 6 and again in line 8"):
-        Vocabulary.load(path)
+    path.write_text("\n".join([*SPECIAL, "cat", "", "dog", "cat", " ", "a"]), encoding="utf-8")
+    vocab = Vocabulary.load(path)
+    assert vocab.tokens == (*SPECIAL, "[unused:5]", "[unused:6]", "dog", "cat", "[unused:9]", "a")
+    assert vocab.notes == [
+        f"{path} has tokens in several lines ('cat' in 6 and 9): the last one counts, and the ids of the others are not used",
+        f"{path} has blank lines (7, 10): their ids are not used"]
+    vocab.save(path)
+    assert Vocabulary.load(path) == vocab
+    assert Vocabulary.load(path).notes == []
+
+
+def test_a_duplicate_in_a_list_is_named():
+    with pytest.raises(ValueError, match=r"the vocabulary: 'cat' is token 5 and again token 7"):
+        Vocabulary([*SPECIAL, "cat", "dog", "cat"])
+
+
+@pytest.mark.parametrize("end", ["\r", " \n", "\t\n", "\u3000\r\n"])
+def test_line_ends_and_blanks_before_them_are_no_part_of_a_token(tmp_path, end):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes("".join(f"{token}{end}" for token in [*SPECIAL, "a"]).encode())
+    assert Vocabulary.load(path).tokens == (*SPECIAL, "a")
 
 
 def test_an_empty_file_is_said(tmp_path):
@@ -70,9 +101,10 @@ def test_undecodable_bytes_are_placed(tmp_path):
         Vocabulary.load(tmp_path / "vocab.txt")
 
 
-def test_a_line_break_cannot_be_a_token():
-    with pytest.raises(ValueError, match=r"token 5 is 'a\\nb'"):
-        Vocabulary([*SPECIAL, "a\nb"])
+@pytest.mark.parametrize("token", ["a\nb", "a\r", "a ", ""])
+def test_what_a_line_cannot_hold_cannot_be_a_token(token):
+    with pytest.raises(ValueError, match=re.escape(f"token 5 is {token!r}")):
+        Vocabulary([*SPECIAL, token])
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
