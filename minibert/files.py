@@ -8,6 +8,8 @@ writes to that folder next removes it.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -31,14 +33,14 @@ _MARK = re.compile(r"\..*\.minibert-[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
 DEEPEST = 100  # levels of a JSON file; those of a model have three
 
 #: What a file begins with that stands in the place of another one.
-_STAND_INS = (
-    (re.compile(rb"version https://(git-lfs|hawser)\.github\.com/spec/"), "a Git LFS pointer, which only says where the file "
-     "itself is kept: fetch that with git lfs pull, or download it"),
-    (re.compile(rb"\s*<(!doctype\s+html|html[\s>])", re.IGNORECASE), "an HTML page, as a download that went wrong leaves it: open "
-     "it in a browser to see what it says, then download the file itself"),
-    (re.compile(rb"\s*<\?xml[^>]*>\s*<Error>"), "a server's error message, not the file that was asked for: read what it says, "
-     "then download the file again"),
-)
+_STAND_INS = {
+    re.compile(rb"version https://(git-lfs|hawser)\.github\.com/spec/"):
+        "a Git LFS pointer, which only says where the file itself is kept: fetch that with git lfs pull, or download it",
+    re.compile(rb"\s*<(!doctype\s+html|html[\s>])", re.IGNORECASE):
+        "an HTML page, as a download that went wrong leaves it: a browser shows what it says; download the file itself again",
+    re.compile(rb"\s*<\?xml[^>]*>\s*<Error>"):
+        "a server's error message, not the file that was asked for: read what it says, then download the file again",
+}
 
 
 @contextmanager
@@ -92,12 +94,12 @@ def decode_utf8(content: bytes, name: str | os.PathLike[str]) -> str:
 def refuse_stand_in(start: bytes, name: str | os.PathLike[str]) -> None:
     """ValueError where a file's first bytes are those of a Git LFS pointer or of a server's page, and not of weights or text."""
     start = start[:1024].removeprefix(b"\xef\xbb\xbf")
-    for pattern, what in _STAND_INS:
+    for pattern, what in _STAND_INS.items():
         if pattern.match(start):
             raise ValueError(f"{name} is {what}")
 
 
-def read_json(path: str | os.PathLike[str], kind: type | tuple[type, ...] = object) -> Any:
+def read_json(path: str | os.PathLike[str], kind: type = object) -> Any:
     """The contents of a JSON file. OSError where it cannot be read, else as ``parse_json``."""
     return parse_json(decode_utf8(Path(path).read_bytes(), path), path, kind)
 
@@ -113,11 +115,30 @@ def parse_json(text: str, name: str | os.PathLike[str], kind: type = object) -> 
         _check_depth(values)
     except RecursionError:
         raise ValueError(f"{name}: not valid JSON (nested too deeply)") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"{name}: not valid JSON ({error})") from None
+    except ValueError as error:  # a key twice, a number of thousands of digits
+        raise ValueError(f"{name}: {error}") from None
     if not isinstance(values, kind):
         raise ValueError(f"{name}: expected a JSON {'object' if kind is dict else 'array'}, got {type(values).__name__}")
     return values
+
+
+def csv_lines(text: str, name: str | os.PathLike[str], delimiter: str = ",") -> list[tuple[int, list[str]]]:
+    """(number of its first line, cells) of every row that is not blank, however long its cells are. ValueError with the line."""
+    limit = csv.field_size_limit(min(len(text) + 1, 2**31 - 1))  # the module's own is 131,072 characters
+    rows, line = [], 1
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        for row in reader:
+            if row:
+                rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {line}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+    return rows
 
 
 def brief(value: Any) -> str:

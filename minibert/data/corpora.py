@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from minibert.data import python_docs
 from minibert.data.sentences import split_sentences
-from minibert.files import decode_utf8
+from minibert.files import decode_utf8, standard_input
 
 Layout = Literal["auto", "lines", "prose"]
 
@@ -103,7 +102,7 @@ def _read_one(source: str, layout: Layout) -> tuple[str, list[list[str]]]:
     if source == "python-docs":
         return f"python-docs of Python {python_docs.version()}", python_docs.documents()
     if source == "-":
-        return "standard input", _documents(_decode(sys.stdin.buffer.read(), "standard input"), layout)
+        return "standard input", _documents(_decode(standard_input().read(), "standard input"), layout)
     path = Path(source)
     if path.is_file():
         return path.name, _documents(_decode(path.read_bytes(), str(path)), layout)

@@ -6,15 +6,13 @@ follow the rules of spreadsheets. A file without a header gets the column names 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.files import decode_utf8
+from minibert.files import csv_lines, decode_utf8
 
 Row = dict[str, Any]
 
@@ -87,17 +85,8 @@ def read(path: str | os.PathLike[str], header: bool | None = None, named: Collec
 def _cells(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
     """The cells of every line that is not blank, and its number."""
     if path.suffix.lower() == ".csv":
-        reader = csv.reader(io.StringIO(text, newline=""))
-        cells, lines, line = [], [], 1
-        try:
-            for row in reader:
-                if row:
-                    cells.append(row)
-                    lines.append(line)
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {line}: {error}") from None
-        return cells, lines
+        rows = csv_lines(text, path)
+        return [cells for _, cells in rows], [line for line, _ in rows]
     numbered = [(line, number) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     return [line.split("\t") for line, _ in numbered], [number for _, number in numbered]
 
@@ -107,7 +96,7 @@ def json_rows(path: Path, text: str) -> Table:
     rows, lines = [], []
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
@@ -120,6 +109,8 @@ def json_rows(path: Path, text: str) -> Table:
                     rows.append(json.loads(line))
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from None
+                except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+                    raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from None
                 lines.append(number)
     for row, line in zip(rows, lines):
         if not isinstance(row, dict):

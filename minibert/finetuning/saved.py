@@ -17,7 +17,7 @@ import numpy as np
 
 from minibert import pretrained
 from minibert.config import BertConfig
-from minibert.files import write_atomically
+from minibert.files import read_json, write_atomically
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS, name_of, of_architecture
 from minibert.model import finetuned
@@ -123,7 +123,7 @@ def _reading(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        reading = json.loads(path.read_text(encoding="utf-8"))
+        reading = read_json(path, dict)
         return {name: reading[name] for name in (*_KEPT, "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); delete it, and the model is read as one of "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from minibert.files import decode_utf8
+from minibert.files import brief, read_json
 from minibert.text import Tokenizer, Vocabulary
 
 VOCABULARY, FAST = "vocab.txt", "tokenizer.json"
@@ -18,17 +17,16 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
     if (folder / VOCABULARY).is_file() or not (folder / FAST).is_file():
         return Tokenizer.load(folder)
     path = folder / FAST
-    try:
-        whole = json.loads(decode_utf8(path.read_bytes(), path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    model = whole.get("model") if isinstance(whole, dict) else None
+    whole = read_json(path, dict)
+    model = whole.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece" or not isinstance(model.get("vocab"), dict):
         raise ValueError(f"{path}: this is not a tokenizer of word pieces; BERT needs one, best as {VOCABULARY}")
     vocab = model["vocab"]
-    if sorted(map(str, vocab.values())) != sorted(map(str, range(len(vocab)))):
+    if not all(type(number) is int for number in vocab.values()) or sorted(vocab.values()) != list(range(len(vocab))):
         raise ValueError(f"{path}: the {len(vocab):,} ids of its vocabulary are not 0 to {len(vocab) - 1:,}")
     normalizer = whole.get("normalizer") or {}
+    if not isinstance(normalizer, dict):
+        raise ValueError(f"{path}: its normalizer must be a JSON object, got {brief(normalizer)}")
     settings = _settings(folder / "tokenizer_config.json")
     limit = settings.get("model_max_length", 512)
     return Tokenizer(Vocabulary(sorted(vocab, key=lambda token: vocab[token]), source=path),
@@ -37,8 +35,4 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
 
 
 def _settings(path: Path) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    return values if isinstance(values, dict) else {}
+    return read_json(path, dict) if path.is_file() else {}

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.files import write_atomically
+from minibert.files import read_json, write_atomically
 
 from . import normalize, wordpiece
 from .vocabulary import SPECIAL, Vocabulary
@@ -305,13 +305,7 @@ def _looks_uncased(vocab: Vocabulary) -> bool:
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")
-    return config
+    return read_json(path, dict)
 
 
 _CJK = "".join(f"{chr(first)}-{chr(last)}" for first, last in normalize.CJK) + "、。，！？；：「」『』《》（）“”"

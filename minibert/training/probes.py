@@ -84,6 +84,7 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict, list[dict]]:
         head, *records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if not (isinstance(head["probes"], list) and all(isinstance(r["step"], int) for r in records)):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged: it does not hold one JSON object a line, as a run writes them") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{path} is damaged: it does not hold one JSON object a line, as a run writes them; delete it, and the "
+                         "run goes on without it") from None
     return head, records

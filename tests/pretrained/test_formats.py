@@ -283,7 +283,8 @@ def test_wrapped_and_prefixed_as_training_scripts_do(tmp_path, model):
     (lambda data: data[:-10], "cut short or is damaged"),
     (lambda data: data[: len(data) // 2], "cut short or is damaged"),
     (lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:], "."),
-    (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "not a file of torch.save"),
+    (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+    (lambda data: b"<!DOCTYPE html>\n<title>404</title>", "is an HTML page"),
     (lambda data: b"", "not a file of torch.save"),
 ])
 def test_a_damaged_zip(tmp_path, model, damage, message):

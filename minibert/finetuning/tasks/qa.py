@@ -84,7 +84,7 @@ def _items(path: Path, text: str) -> list[tuple[dict, str, str]]:
     """(the question's object, its context, what messages call it)."""
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         table = rows.json_rows(path, text)  # JSON Lines
         return [(row, row.get("context"), table.where(i)) for i, row in enumerate(table.rows)]
     articles = whole.get("data", [whole]) if isinstance(whole, dict) else whole
