@@ -104,7 +104,10 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"minibert finetune {name} --model {folder} …")
     limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
-    settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
+    try:
+        settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / READING} is damaged ({error}); delete it, and the model is read as one of transformers") from None
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, loaded.notes)
 
 
@@ -124,6 +127,9 @@ def _reading(path: Path) -> dict[str, Any]:
         return {}
     try:
         reading = read_json(path, dict)
+        if reading["task"] not in TASKS or not isinstance(reading["labels"], list) or not all(
+                isinstance(label, str) for label in reading["labels"]):
+            raise ValueError("it names no task, or no classes")
         return {name: reading[name] for name in (*_KEPT, "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); delete it, and the model is read as one of "

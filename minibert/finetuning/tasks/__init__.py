@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 
+from minibert.files import brief
 from minibert.finetuning.tasks import choice, classify, qa, regress, tag
 
 TASKS: Mapping[str, ModuleType] = MappingProxyType(
@@ -30,7 +31,7 @@ def of_architecture(architectures: object) -> str:
     """The task of a model that transformers saved, by the name in its ``config.json``. ValueError for one without a task."""
     known = {task.ARCHITECTURE: name for name, task in reversed(TASKS.items())}  # a regression is a sequence classification too
     for architecture in architectures if isinstance(architectures, list) else []:
-        if architecture in known:
+        if isinstance(architecture, str) and architecture in known:
             return known[architecture]
-    raise ValueError(f"the model in this folder has no head for a task: its config.json says architectures = {architectures!r}, "
+    raise ValueError(f"the model in this folder has no head for a task: its config.json says architectures = {brief(architectures)}, "
                      f"expected one of {', '.join(known)}; train one with: minibert finetune TASK --model …")

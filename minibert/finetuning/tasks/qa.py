@@ -106,7 +106,7 @@ def _example(qa: dict, context: Any, where: str, labelled: bool) -> tuple[Exampl
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{where}: the {name} is empty or missing")
     given = qa.get("answers")
-    if isinstance(given, dict):  # one object with two lists
+    if isinstance(given, dict) and isinstance(given.get("text"), list) and isinstance(given.get("answer_start"), list):
         given = [{"text": text, "answer_start": start} for text, start in zip(given["text"], given["answer_start"])]
     if given is None:
         if labelled and not qa.get("is_impossible"):
@@ -114,7 +114,9 @@ def _example(qa: dict, context: Any, where: str, labelled: bool) -> tuple[Exampl
         given = [] if qa.get("is_impossible") else None
     try:
         answers = None if given is None else [(a["text"], int(a["answer_start"])) for a in given]
-    except (KeyError, TypeError, ValueError) as error:
+        if not all(isinstance(text, str) for text, _ in answers or ()):
+            raise TypeError("its text is none")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: an answer must have text and answer_start ({type(error).__name__}: {error})") from None
     placed = None if answers is None else [(text, _place(text, start, context, where)) for text, start in answers]
     if placed and all(start < 0 for _, start in placed):
