@@ -127,7 +127,7 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     """
     if pooling.kind not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling.kind!r}")
-    limit = min(bert.max_length, pooling.max_length or bert.max_length)
+    limit = bert.max_length if pooling.max_length is None else min(bert.max_length, pooling.max_length)
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
     vocab, rows, cut = bert.tokenizer.vocab, [], 0

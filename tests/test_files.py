@@ -220,7 +220,8 @@ def test_what_stands_in_the_place_of_a_file_is_named(start, what):
         decode_utf8(start, "a")
 
 
-@pytest.mark.parametrize("text", ["version https is a word", "<htmlish> text", "a <!DOCTYPE html>", "<?xml version='1.0'?><a/>", ""])
+@pytest.mark.parametrize("text", ["version https is a word", "<htmlish> text", "a <!DOCTYPE html>", "<?xml version='1.0'?><a/>",
+                                  ""])
 def test_other_text_is_text(text):
     assert decode_utf8(text.encode(), "a") == text
 

@@ -175,7 +175,8 @@ def test_search_finds_keeps_and_renews(folder, lines, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("content", "arguments", "message"), [
     (b"\n \n", [], "has no text in it"), (b"", [], "has no text in it"), (b"a\xff", [], "is not UTF-8"),
-    (b"a", ["--top", "0"], "top must be at least 1"), (b"a", ["--max-length", "1"], "max_length must be at least 3")])
+    (b"a", ["--top", "0"], "top must be at least 1"), (b"a", ["--max-length", "1"], "max_length must be at least 3"),
+    (b"a", ["--max-length", "0"], "max_length must be at least 3")])
 def test_bad_input_is_one_sentence(folder, lines, capsys, content, arguments, message):
     lines.write_bytes(content)
     assert main(["search", str(folder), str(lines), "what", *arguments]) == 2

@@ -51,7 +51,7 @@ class Progress:
         for name in ("step", "total", "best_step", "waited"):
             if not isinstance(count := getattr(self, name), int) or count < 0:
                 raise ValueError(f"{name} must be a whole number from 0 on, got {brief(count)}")
-        for x in (self.seconds, self.best or 0, *(x for row in self.rows for x in row.values())):
+        for x in (self.seconds, 0 if self.best is None else self.best, *(x for row in self.rows for x in row.values())):
             if not isinstance(x, (int, float)):
                 raise ValueError(f"seconds, best and rows must be numbers, got {brief(x)}")
 

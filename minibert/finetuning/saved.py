@@ -107,7 +107,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     try:
         settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / READING} is damaged ({error}); delete it, and the model is read as one of transformers") from None
+        raise ValueError(f"{folder / READING} is damaged ({error}); delete it, and the model is read as one of "
+                         "transformers") from None
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, loaded.notes)
 
 

@@ -91,7 +91,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             state = parse_json(file.metadata["state"], "its state", dict)
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
-            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source=path), lower_case=not state["cased"],
+            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                                   max_length=config.max_position_embeddings)
             progress = Progress(**state["progress"])
             corpus_sha256 = state["corpus_sha256"]

@@ -376,14 +376,14 @@ def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
 
 
 def new_folder(out: str | None, state: str) -> Path:
-    """Make the folder of a run. ``state``: the file without which a run cannot be resumed."""
+    """Make the folder of a run, or take an empty one. ``state``: the file without which a run cannot be resumed."""
     path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
-    if path.exists():
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         way = (f", or go on with it: --resume {path}" if (path / state).is_file() else
                ", or delete it: a run ended there before anything was saved" if (path / checkpoint.LOG).is_file() else "")
         raise FileExistsError(f"the run folder {path} exists already; choose another --out{way}")
     try:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
     return path

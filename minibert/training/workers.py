@@ -21,6 +21,8 @@ from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 
+MOST_THREADS = 4096
+
 _lock = threading.Lock()
 _open = 0
 _limiter: Any = None
@@ -57,10 +59,9 @@ def total_memory() -> int | None:
 
 def that_fit(threads: int, need: Callable[[int], int], memory: int | None) -> int:
     """The most workers, from ``threads`` down to one, whose ``need(workers)`` bytes fit into four fifths of ``memory``."""
-    return next((n for n in range(threads, 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
+    return next((n for n in range(min(threads, MOST_THREADS), 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
 
 
-MOST_THREADS = 4096
 DEVICE_TOKENS = 8192  # of a micro-batch on a GPU, unless the settings say otherwise
 
 

@@ -33,5 +33,6 @@ def of_architecture(architectures: object) -> str:
     for architecture in architectures if isinstance(architectures, list) else []:
         if isinstance(architecture, str) and architecture in known:
             return known[architecture]
-    raise ValueError(f"the model in this folder has no head for a task: its config.json says architectures = {brief(architectures)}, "
-                     f"expected one of {', '.join(known)}; train one with: minibert finetune TASK --model …")
+    raise ValueError("the model in this folder has no head for a task: its config.json says architectures = "
+                     f"{brief(architectures)}, expected one of {', '.join(known)}; train one with: minibert finetune TASK "
+                     "--model …")
