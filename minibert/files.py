@@ -105,16 +105,12 @@ def read_json(path: str | os.PathLike[str], kind: type = object) -> Any:
 
 
 def parse_json(text: str, name: str | os.PathLike[str], kind: type = object) -> Any:
-    """What a JSON text describes; ``name`` is what messages call it.
+    """What the JSON text of a model or a run describes; ``name`` is what messages call it.
 
-    ValueError for what is no JSON, is not of ``kind`` (dict or list), says two things by one name, or is nested as no file of
-    ours is.
+    ValueError for what is no JSON, is not of ``kind`` (dict or list), is nested too deeply, or says two things by one name.
     """
     try:
-        values = json.loads(text, object_pairs_hook=_unambiguous)
-        _check_depth(values)
-    except RecursionError:
-        raise ValueError(f"{name}: not valid JSON (nested too deeply)") from None
+        values = loads_json(text, object_pairs_hook=_unambiguous)
     except json.JSONDecodeError as error:
         raise ValueError(f"{name}: not valid JSON ({error})") from None
     except ValueError as error:  # a key twice, a number of thousands of digits
@@ -122,6 +118,21 @@ def parse_json(text: str, name: str | os.PathLike[str], kind: type = object) -> 
     if not isinstance(values, kind):
         raise ValueError(f"{name}: expected a JSON {'object' if kind is dict else 'array'}, got {type(values).__name__}")
     return values
+
+
+def loads_json(text: str, **options: Any) -> Any:
+    """``json.loads``, for what anybody may have written: brackets within brackets without end are a ValueError too."""
+    try:
+        values = json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [values]
+    for _ in range(DEEPEST):
+        level = [x for part in level if isinstance(part, (dict, list))
+                 for x in (part.values() if isinstance(part, dict) else part)]
+        if not level:
+            return values
+    raise ValueError("it is nested too deeply")
 
 
 def csv_lines(text: str, name: str | os.PathLike[str], delimiter: str = ",") -> list[tuple[int, list[str]]]:
@@ -266,16 +277,6 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             if value != values[key]:
                 raise ValueError(f"{brief(key)} stands there twice, with different values")
     return values
-
-
-def _check_depth(values: Any) -> None:
-    level = [values]
-    for _ in range(DEEPEST):
-        level = [x for part in level if isinstance(part, (dict, list))
-                 for x in (part.values() if isinstance(part, dict) else part)]
-        if not level:
-            return
-    raise RecursionError
 
 
 _brief = reprlib.Repr()

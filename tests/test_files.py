@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from minibert import search
+from minibert.data import corpora
 from minibert.files import (
     brief,
     csv_lines,
@@ -218,6 +220,15 @@ def test_a_link_with_our_mark_is_not_followed(tmp_path):
 def test_what_stands_in_the_place_of_a_file_is_named(start, what):
     with pytest.raises(ValueError, match=what):
         decode_utf8(start, "a")
+
+
+def test_texts_to_learn_from_and_to_search_are_asked_too(tmp_path):
+    (tmp_path / "page.txt").write_text("<html><body>Not found</body></html>", encoding="utf-8")
+    for read in (corpora.read, search.read_lines):
+        with pytest.raises(ValueError, match=r"page\.txt is an HTML page"):
+            read(str(tmp_path / "page.txt"))
+    with pytest.raises(ValueError, match=r"page\.txt is an HTML page"):
+        corpora.read(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["version https is a word", "<htmlish> text", "a <!DOCTYPE html>", "<?xml version='1.0'?><a/>",

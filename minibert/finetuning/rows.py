@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.files import csv_lines, decode_utf8
+from minibert.files import csv_lines, decode_utf8, loads_json
 
 Row = dict[str, Any]
 
@@ -95,8 +95,8 @@ def json_rows(path: Path, text: str) -> Table:
     """An object a line; or one list of objects, or one object with such a list under ``data``."""
     rows, lines = [], []
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
+        whole = loads_json(text)
+    except ValueError:
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
@@ -106,10 +106,10 @@ def json_rows(path: Path, text: str) -> Table:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    rows.append(loads_json(line))
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from None
-                except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+                except ValueError as error:  # a number of thousands of digits; brackets within brackets
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from None
                 lines.append(number)
     for row, line in zip(rows, lines):

@@ -9,7 +9,6 @@ Source: reference ``run_squad.py``; Devlin et al. 2018, sections 4.2 and 4.3; Ra
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.files import loads_json
 from minibert.finetuning import metrics, rows
 from minibert.finetuning.features import Feature
 from minibert.finetuning.tasks import common
@@ -83,8 +83,8 @@ def read(path: Any, settings: Any, labelled: bool = True) -> Data:
 def _items(path: Path, text: str) -> list[tuple[dict, str, str]]:
     """(the question's object, its context, what messages call it)."""
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
+        whole = loads_json(text)
+    except ValueError:
         table = rows.json_rows(path, text)  # JSON Lines
         return [(row, row.get("context"), table.where(i)) for i, row in enumerate(table.rows)]
     articles = whole.get("data", [whole]) if isinstance(whole, dict) else whole
