@@ -182,7 +182,7 @@ def leftover(folder, name="a.txt"):
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_write_in_that_folder(tmp_path):
-    for name in ("a.txt", "b" * 200 + "." + "c" * 40, "noname"):
+    for name in ("a.txt", "b" * 100 + "." + "c" * 40, "noname"):
         assert leftover(tmp_path, name).read_bytes() == b"half"
     write_atomically(tmp_path / "b.txt", "x")
     assert os.listdir(tmp_path) == ["b.txt"]

@@ -68,7 +68,7 @@ class Settings:
             count = 1 if getattr(self, name) is None else getattr(self, name)
             need(name, count >= 1, "at least 1")
             need(name, count <= MOST, f"at most {MOST:,}")
-        need("max_length", self.max_length is None or 8 <= self.max_length <= MOST, "at least 8")
+        need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
         need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
         need("learning_rate", self.learning_rate is None or 0 < self.learning_rate < float("inf"), "a finite number above 0")
         need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
