@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy, widen
-from minibert.files import read_json
+from minibert.files import brief, read_json
 from minibert.training.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Pooling(NamedTuple):
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
         for module in modules:
-            kind = str(module.get("type") if isinstance(module, dict) else module).rsplit(".", 1)[-1]
+            named = module.get("type") if isinstance(module, dict) else module
+            kind = named.rsplit(".", 1)[-1] if isinstance(named, str) else brief(named)
             if kind == "Pooling":
                 pooling = pooling._replace(kind=_kind(folder, str(module.get("path", ""))))
             elif kind == "Normalize":

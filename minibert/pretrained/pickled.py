@@ -13,7 +13,7 @@ from __future__ import annotations
 import pickletools
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -86,10 +86,10 @@ def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], ad
         _expect(stack[-1], list).extend(items)
     elif name == "SETITEM":
         value, key = stack.pop(), stack.pop()
-        _expect(stack[-1], dict)[_key(key)] = value
+        add_pairs(_expect(stack[-1], dict), [(key, value)])
     elif name == "SETITEMS":
         items = _above_mark(stack)
-        _expect(stack[-1], dict).update((_key(key), value) for key, value in zip(items[::2], items[1::2]))
+        add_pairs(_expect(stack[-1], dict), zip(items[::2], items[1::2]))
     elif name == "GLOBAL":
         stack.append(_look_up(*argument.split(" ", 1), admitted))
     elif name == "STACK_GLOBAL":
@@ -132,8 +132,11 @@ def _expect(x: Any, kind: type) -> Any:
     return x
 
 
-def _key(x: Any) -> str | int:
-    """Names and numbers only: tuples within tuples would take for ever to hash."""
-    if type(x) not in (str, int):
-        raise ValueError(f"the pickle in it has a {type(x).__name__} as the key of a dictionary, expected a name")
-    return x
+def add_pairs(values: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Put pairs into a dictionary. Keys are names and numbers, each there once: tuples would take for ever to hash."""
+    for key, value in pairs:
+        if type(key) not in (str, int):
+            raise ValueError(f"the pickle in it has a {type(key).__name__} as the key of a dictionary, expected a name")
+        if key in values:
+            raise ValueError(f"the pickle in it has {str(key)[:100]} twice in a dictionary; which one is meant?")
+        values[key] = value

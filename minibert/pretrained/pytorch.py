@@ -68,10 +68,10 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
 def _dictionary(pairs: Any = None) -> dict:
     """Stands for ``collections.OrderedDict``. The list is used up: else a pickle could have it read again and again."""
     pairs = [] if pairs is None else pairs
-    if type(pairs) is not list or any(
-            type(pair) not in (list, tuple) or len(pair) != 2 or type(pair[0]) is not str for pair in pairs):
+    if type(pairs) is not list or any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
         raise ValueError("the pickle in it is damaged: a dictionary is made of something else than names and values")
-    made = dict(pairs)
+    made: dict = {}
+    pickled.add_pairs(made, pairs)
     pairs.clear()
     return made
 
@@ -183,7 +183,7 @@ def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
     storages: dict[str, Storage] = {}
     content = pickled.load(start, ADMITTED, lambda reference: _remember(storages, reference))
     keys = pickled.load(start, {})
-    if not isinstance(keys, list) or any(type(key) is not str for key in keys) or set(keys) != set(storages):
+    if not isinstance(keys, list) or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError("it is damaged: its tensors and its storages do not belong together")
     places, at = {}, start.tell()
     with open(path, "rb") as file:

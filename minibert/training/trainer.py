@@ -233,6 +233,8 @@ def read_rows(path: Path, last_step: int | None = None) -> list[Row]:
     head, *lines = csv_lines(decode_utf8(path.read_bytes(), path), path) or [(1, [])]
     if absent := [name for name in COLUMNS if name not in head[1]]:
         raise ValueError(f"{path} has no column {', '.join(absent)}: expected the figures of a run of minibert train")
+    if twice := [name for name in COLUMNS if head[1].count(name) > 1]:
+        raise ValueError(f"{path} has the column {', '.join(twice)} twice; which one is meant?")
     rows = [_row(path, line, dict(zip(head[1], cells))) for line, cells in lines]
     return [row for row in rows if last_step is None or row.step <= last_step]
 

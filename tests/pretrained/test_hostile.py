@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import warnings
 import zipfile
 
@@ -61,11 +62,11 @@ def test_a_version_that_is_no_number_is_not_printed(torch_file):
 
 def test_a_list_of_pairs_is_read_once(torch_file):
     """Else three bytes would have a long list read again, and again."""
-    pairs = writers._pickled([["a", 1]] * 10)
+    pairs = writers._pickled([["a", 1], ["b", 2]])
     call = b"ccollections\nOrderedDict\n" + pairs + b"q\x01\x85R"
     again = b"ccollections\nOrderedDict\nh\x01\x85R"
     made = pickled.load(io.BytesIO(b"\x80\x02(" + call + again + b"t."), pytorch.ADMITTED)
-    assert made == ({"a": 1}, {})
+    assert made == ({"a": 1, "b": 2}, {})
 
 
 @pytest.mark.parametrize("change", [{"shape": (1,) * 9, "strides": (1,) * 9}, {"shape": (2**62,) * 4000, "strides": (1,) * 4000},
@@ -184,6 +185,23 @@ def test_members_that_share_their_bytes_are_refused(torch_file):
     with pytest.raises(ValueError, match="its members claim more bytes than"):
         with pytorch.opened(torch_file):
             pass
+
+
+@pytest.mark.parametrize("content", [
+    b"}(X\x01\x00\x00\x00aK\x01X\x01\x00\x00\x00aK\x02u.", b"}X\x01\x00\x00\x00aK\x01sX\x01\x00\x00\x00aK\x02s.",
+    b"ccollections\nOrderedDict\n](X\x01\x00\x00\x00aK\x01\x86X\x01\x00\x00\x00aK\x02\x86e\x85R."])
+def test_a_name_twice_in_a_pickle_is_refused(content):
+    with pytest.raises(ValueError, match="has a twice in a dictionary"):
+        pickled.load(io.BytesIO(b"\x80\x02" + content), pytorch.ADMITTED)
+
+
+def test_a_storage_twice_in_an_old_file_is_refused(torch_file):
+    x = np.ones(2, np.float32)
+    content = {"a": tensor("0", x, view=(None,))}
+    parts = [pytorch.MAGIC, 1001, {"little_endian": True}, content, ["0", "0"]]
+    torch_file.write_bytes(b"".join(map(writers.pickled, parts)) + (struct.pack("<q", 2) + x.tobytes()) * 2)
+    with pytest.raises(ValueError, match="its tensors and its storages do not belong together"), pytorch.opened(torch_file):
+        pass
 
 
 @pytest.mark.parametrize(("header", "said"), [

@@ -470,6 +470,7 @@ def test_figures_are_read_by_the_names_of_their_columns(uninterrupted, tmp_path)
 
 @pytest.mark.parametrize(("text", "said"), [
     ("", "has no column step, tokens, seconds"), ("step,tokens\n1,2\n", "has no column seconds"),
+    ("{head},step\n", "has the column step twice"),
     ("{head}\n1,2,3,x,5,6,7,,,,,,\n", "line 2: these are not the figures of a run .*'x'"),
     ("{head}\n1,2,3,4,5,6,7,,,,,,\n2,2\n", "line 3: these are not the figures of a run .*'seconds' is missing"),
     ("{head}\n1,2,3,4,,6,7,,,,,,\n", "line 2: "), ("{head}\n" + "9" * 5000 + ",2,3,4,5,6,7,,,,,,\n", "line 2: ")])
