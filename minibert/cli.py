@@ -402,7 +402,7 @@ def _each(texts: Sequence[str], what: str, answer: Any) -> int:
         for text in texts:
             print(answer(text))
         return 0
-    if not texts and sys.stdin.isatty():
+    if not texts and sys.stdin is not None and sys.stdin.isatty():
         return _converse(what, answer)
     for number, line in enumerate(_lines(), start=1):
         if line.strip():
@@ -415,7 +415,9 @@ def _each(texts: Sequence[str], what: str, answer: Any) -> int:
 
 def _lines() -> Iterator[str]:
     """Lines of standard input, as UTF-8 whatever the machine's own encoding is."""
-    for number, line in enumerate(getattr(sys.stdin, "buffer", sys.stdin), start=1):
+    from minibert.files import standard_input
+
+    for number, line in enumerate(standard_input(), start=1):
         try:
             text = line.decode("utf-8") if isinstance(line, bytes) else line
         except UnicodeDecodeError as error:
@@ -452,6 +454,9 @@ def _sentence(error: BaseException) -> str:
 
 def _safe_output() -> None:
     """A console that cannot show a character shows a question mark instead of stopping the program."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from minibert.files import brief, read_json
+
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh")
 
 #: name -> (layers, hidden size, heads); the intermediate size is four times the hidden size. Sizes of tiny to medium:
@@ -23,6 +25,7 @@ PRESETS = MappingProxyType({
 })
 
 MOST_LAYERS = 10_000
+MOST_NUMBERS = 10**13  # of a model
 
 
 @dataclass(frozen=True)
@@ -56,26 +59,33 @@ class BertConfig:
                      "max_position_embeddings", "type_vocab_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"config: {name} must be a whole number of at least 1, got {value!r}")
+                raise ValueError(f"config: {name} must be a whole number of at least 1, got {brief(value)}")
+            if value >= 2**31:
+                raise ValueError(f"config: {name} must be below 2**31, got {brief(value)}")
         if self.num_hidden_layers > MOST_LAYERS:  # a damaged file, and each layer has names to be listed
             raise ValueError(f"config: num_hidden_layers must be at most {MOST_LAYERS:,}, got {self.num_hidden_layers:,}")
+        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
+        layers = self.num_hidden_layers * (4 * self.hidden_size + 2 * self.intermediate_size)
+        if (numbers := self.hidden_size * (rows + layers)) > MOST_NUMBERS:
+            raise ValueError(f"config: with hidden_size {self.hidden_size:,}, intermediate_size {self.intermediate_size:,} and "
+                             f"vocab_size {self.vocab_size:,} a model has {numbers:,} numbers, more than {MOST_NUMBERS:,}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise ValueError(f"config: {name} must be at least 0 and below 1, got {value!r}")
+                raise ValueError(f"config: {name} must be at least 0 and below 1, got {brief(value)}")
         for name in ("initializer_range", "layer_norm_eps"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not value > 0:
-                raise ValueError(f"config: {name} must be above 0, got {value!r}")
+            if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise ValueError(f"config: {name} must be above 0, got {brief(value)}")
         if not isinstance(self.norm_first, bool):
-            raise ValueError(f"config: norm_first must be true or false, got {self.norm_first!r}")
+            raise ValueError(f"config: norm_first must be true or false, got {brief(self.norm_first)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"config: num_attention_heads must divide hidden_size, but {self.hidden_size} / "
                 f"{self.num_attention_heads} leaves a remainder of {self.hidden_size % self.num_attention_heads}"
             )
         if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}, got {self.hidden_act!r}")
+            raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}, got {brief(self.hidden_act)}")
 
     @property
     def head_size(self) -> int:
@@ -103,7 +113,7 @@ class BertConfig:
         unknown = {key: value for key, value in values.items() if key not in known}
         if unknown.get("position_embedding_type", "absolute") != "absolute":
             raise ValueError(
-                f"config: position_embedding_type must be 'absolute', got {unknown['position_embedding_type']!r}: "
+                f"config: position_embedding_type must be 'absolute', got {brief(unknown['position_embedding_type'])}: "
                 "relative positions change the attention, and this model has no such layer"
             )
         if unknown.get("is_decoder") or unknown.get("add_cross_attention"):
@@ -120,12 +130,7 @@ class BertConfig:
     def load(cls, path: str | os.PathLike) -> BertConfig:
         """Read a ``config.json``; errors name the file."""
         path = Path(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path}: not valid JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: expected a JSON object with keys such as hidden_size, got {type(values).__name__}")
+        values = read_json(path, dict)
         try:
             return cls.from_dict(values)
         except ValueError as error:

@@ -15,7 +15,7 @@ from minibert import swap
 from minibert.files import write_atomically
 from minibert.pretrained import formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
-from minibert.sentence_vectors import read_json
+from minibert.sentence_vectors import modules_of
 from minibert.text.saved import SETTINGS, VOCABULARY
 
 #: Format -> (name of the file, its writer).
@@ -72,7 +72,7 @@ def _cast(path: Path, name: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _beside(folder: Path) -> list[str]:
     """Small files that belong to the model, as far as they are there."""
     found = [name for name in _BESIDE if (folder / name).is_file()]
-    for module in read_json(folder / "modules.json", list) or []:
+    for module in modules_of(folder) or []:
         name = Path(str(module.get("path", ""))).name if isinstance(module, dict) else ""
         if name and (folder / name / "config.json").is_file():
             found.append(f"{name}/config.json")

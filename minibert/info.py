@@ -86,8 +86,8 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
     limit = config.max_position_embeddings
     length = min(128, limit) if length is None else length
     for option, value in {"batch": batch, "length": length, "threads": workers}.items():
-        if value < 1:
-            raise ValueError(f"--{option} must be at least 1, got {value}")
+        if not 1 <= value < 2**31:
+            raise ValueError(f"--{option} must be {'at least 1' if value < 1 else 'below 2**31'}, got {value}")
     if length > limit:
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]

@@ -15,16 +15,16 @@ Texts of similar length go through the model side by side, longest first, and th
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy, widen
+from minibert.files import brief, read_json
 from minibert.text import Reading
 from minibert.training.workers import Workers, available_cores, micro_batch_tokens
 
@@ -59,12 +59,13 @@ class Pooling(NamedTuple):
         if folder is None:
             return cls()
         folder = Path(folder)
-        modules = read_json(folder / "modules.json", list)
+        modules = modules_of(folder)
         if modules is None:
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
         for module in modules:
-            kind = str(module.get("type") if isinstance(module, dict) else module).rsplit(".", 1)[-1]
+            named = module.get("type") if isinstance(module, dict) else module
+            kind = named.rsplit(".", 1)[-1] if isinstance(named, str) else brief(named)
             if kind == "Pooling":
                 pooling = pooling._replace(kind=_kind(folder, str(module.get("path", ""))))
             elif kind == "Normalize":
@@ -72,15 +73,22 @@ class Pooling(NamedTuple):
             elif kind != "Transformer":
                 raise ValueError(f"{folder / 'modules.json'}: after the encoder comes a module of type {kind}, which is not done "
                                  "here; the vectors would be others. Say yourself how to make them (pooling)")
-        settings = read_json(folder / "sentence_bert_config.json", dict) or {}
+        path = folder / "sentence_bert_config.json"
+        settings = read_json(path, dict) if path.is_file() else {}
         limit = settings.get("max_seq_length")
         return pooling._replace(max_length=limit if isinstance(limit, int) and limit > 2 else None,
                                 lower_case=settings.get("do_lower_case") is True)
 
 
+def modules_of(folder: Path) -> list | None:
+    """What ``modules.json`` lists, None where there is none."""
+    path = folder / "modules.json"
+    return read_json(path, list) if path.is_file() else None
+
+
 def _kind(folder: Path, name: str) -> str:
     path = folder / Path(name).name / "config.json"
-    values = read_json(path, dict) or {}
+    values = read_json(path, dict) if path.is_file() else {}
     modes = [key for key, value in values.items() if key.startswith("pooling_mode_") and value is True]
     if isinstance(values.get("pooling_mode"), str):  # the way newer versions write it
         modes = [values["pooling_mode"]]
@@ -89,19 +97,6 @@ def _kind(folder: Path, name: str) -> str:
         raise ValueError(f"{path}: asks for {' and '.join(kinds)}, which is not done here, only {', '.join(POOLINGS)}; "
                          "say yourself how to make the vectors (pooling)")
     return kinds[0]
-
-
-def read_json(path: Path, kind: type) -> Any:
-    """The contents of a file, None where there is none; ValueError for what is no JSON of that kind."""
-    if not path.is_file():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(values, kind):
-        raise ValueError(f"{path}: expected a JSON {'object' if kind is dict else 'array'}, got {type(values).__name__}")
-    return values
 
 
 def pool(h: Array, mask: Array, pooling: Pooling) -> Array:
@@ -136,7 +131,7 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     """
     if pooling.kind not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling.kind!r}")
-    limit = min(bert.max_length, pooling.max_length or bert.max_length)
+    limit = bert.max_length if pooling.max_length is None else min(bert.max_length, pooling.max_length)
     if limit < 3:
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
     if pooling.kind == "cls":

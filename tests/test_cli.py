@@ -2,12 +2,15 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from minibert import api, pretrained
 from minibert.cli import main, parser
 from tests import tiny_model
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +268,36 @@ def test_a_reader_that_leaves(folder):
     os.close(write)
     assert done.returncode == 0
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closed in another way there")
+@pytest.mark.parametrize(("closed", "arguments", "code", "said"), [
+    (0, ["tokenize"], 2, "minibert tokenize: standard input is closed"), (0, ["fill-mask"], 2, "standard input is closed"),
+    (0, ["train", "--corpus", "-", "--steps", "1"], 2, "minibert train: standard input is closed"),
+    (1, ["tokenize", "the"], 0, ""), (2, ["tokenize", "the"], 0, "")])
+def test_streams_that_the_shell_has_closed(tmp_path, closed, arguments, code, said):
+    command = [sys.executable, "-m", "minibert", *arguments]
+    done = subprocess.run(command, preexec_fn=lambda: os.close(closed), cwd=tmp_path, stderr=subprocess.PIPE, encoding="utf-8",
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes and links")
+@pytest.mark.parametrize("command", [["embed", "{model}", "{lines}", "--out", "{out}"],
+                                     ["demo", "{model}", "--export", "{out}", "the a"]], ids=lambda command: command[0])
+def test_what_stands_at_out_already_is_written_to(folder, tmp_path, capsys, command):
+    """The mode of a file stays, a link stays a link."""
+    lines, target, link = tmp_path / "lines.txt", tmp_path / "target", tmp_path / "link"
+    lines.write_text("the a\nan\n", encoding="utf-8")
+    target.touch(0o600)
+    link.symlink_to(target)
+    assert main([part.format(model=folder, lines=lines, out=link) for part in command]) == 0
+    assert link.is_symlink()
+    assert target.stat().st_size > 100
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert str(link) in capsys.readouterr().out
 
 
 def test_the_default_model_is_the_bundled_one(folder, capsys, monkeypatch):

@@ -38,6 +38,10 @@ def test_an_unknown_preset_names_those_there_are():
     ({"hidden_size": 12.0}, "hidden_size must be a whole number of at least 1, got 12.0"),
     ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number of at least 1, got True"),
     ({"num_hidden_layers": 10**9}, "num_hidden_layers must be at most 10,000, got 1,000,000,000"),
+    ({"hidden_size": 10**30}, r"hidden_size must be below 2\*\*31"),
+    ({"hidden_size": 2**30, "num_attention_heads": 1}, "a model has .* numbers, more than 10,000,000,000,000"),
+    ({"hidden_act": ["x" * 10**6] * 10}, "hidden_act must be one of"),
+    ({"layer_norm_eps": float("inf")}, "layer_norm_eps must be above 0, got inf"),
     ({"max_position_embeddings": "512"}, "max_position_embeddings must be a whole number of at least 1, got '512'"),
     ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob must be at least 0 and below 1, got 1.0"),
     ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob must be at least 0 and below 1, got -0.1"),
@@ -94,7 +98,7 @@ def test_what_would_not_is_accepted(values):
 
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "not valid JSON"),
-    ("[1]", "expected a JSON object with keys such as hidden_size, got list"),
+    ("[1]", "expected a JSON object, got list"),
     (json.dumps({"hidden_size": 100, "num_attention_heads": 3}), "num_attention_heads must divide hidden_size"),
     (json.dumps({"hidden_act": "swish"}), "hidden_act must be one of"),
 ])
@@ -109,7 +113,7 @@ def test_errors_name_the_file(tmp_path, text, message):
 def test_a_file_that_is_not_text(tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not valid JSON"):
+    with pytest.raises(ValueError, match="is not UTF-8"):
         BertConfig.load(path)
 
 

@@ -152,6 +152,7 @@ def test_options_and_other_sources(tmp_path, capsys):
     (["huge"], "huge: neither a preset (tiny, mini, small, medium, base, large) nor a config.json nor a folder"),
     (["base", "--length", "513"], "--length is 513, but the model has 512 positions"),
     (["base", "--batch", "0"], "--batch must be at least 1, got 0"),
+    (["base", "--batch", str(10**30)], "--batch must be below 2**31"),
     (["base", "--vocab-size", "0"], "vocab_size must be a whole number of at least 1, got 0"),
     (["base", "--threads", "0"], "--threads must be at least 1, got 0"),
 ])

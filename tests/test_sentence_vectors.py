@@ -202,7 +202,8 @@ def test_embed_and_search_say_what_they_could_not_read(folder, tmp_path, capsys)
 
 @pytest.mark.parametrize(("content", "arguments", "message"), [
     (b"\n \n", [], "has no text in it"), (b"", [], "has no text in it"), (b"a\xff", [], "is not UTF-8"),
-    (b"a", ["--top", "0"], "top must be at least 1"), (b"a", ["--max-length", "1"], "max_length must be at least 3")])
+    (b"a", ["--top", "0"], "top must be at least 1"), (b"a", ["--max-length", "1"], "max_length must be at least 3"),
+    (b"a", ["--max-length", "0"], "max_length must be at least 3")])
 def test_bad_input_is_one_sentence(folder, lines, capsys, content, arguments, message):
     lines.write_bytes(content)
     assert main(["search", str(folder), str(lines), "what", *arguments]) == 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from minibert.data import python_docs
 from minibert.data.sentences import INVISIBLE, begins_lower, ends_sentence, split_sentences
-from minibert.files import decode_utf8
+from minibert.files import decode_utf8, standard_input
 
 Layout = Literal["auto", "lines", "prose"]
 Taken = Literal["lines", "prose"]
@@ -125,7 +124,7 @@ def split(
 def _open(source: str) -> tuple[str, int, Iterator[str]]:
     """What a source is called, how many texts it holds, and these."""
     if source == "-":
-        return "standard input", 1, iter([_decode(sys.stdin.buffer.read(), "standard input")])
+        return "standard input", 1, iter([_decode(standard_input().read(), "standard input")])
     path = Path(source)
     if path.is_file():
         return path.name, 1, iter([_decode(path.read_bytes(), str(path))])

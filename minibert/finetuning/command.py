@@ -14,6 +14,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ import numpy as np
 
 from minibert import backend, swap
 from minibert.data.randomness import ORDER, generator
-from minibert.files import write_atomically
+from minibert.files import read_json, remove_leftovers, write_atomically
 from minibert.finetuning import loop, report, rows, saved
 from minibert.finetuning.engine import Engine, predict, tokens_at_a_time
 from minibert.finetuning.features import Feature, micro_batches
@@ -36,6 +37,7 @@ from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
+from minibert.training.checkpoint import LOG
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.workers import Workers, keep_freed_memory
 
@@ -64,10 +66,12 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError("--resume goes on in the run's own folder; --out cannot be given with it")
         out = Path(args.resume)
         settings, fingerprint = _read_settings(out)
-        say = log_to(out / "log.txt")
+        for folder in (out, *out.glob("seed-*")):
+            _tidy(folder)
         if (out / RESULT).is_file():
-            say(f"{out} is complete.")
+            print(f"{out} is complete.")  # not to the log: the disk may be read-only
             return 0
+        say = log_to(out / LOG)
         say(f"\nResuming {out}")
         material = _read(settings)
         if material.fingerprint != fingerprint:
@@ -77,11 +81,11 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     _check_metric(settings, task_of(settings).METRICS)
     material = _read(settings)
-    out = new_folder(args.out)
+    out = new_folder(args.out, SETTINGS)
     try:
-        return _runs(out, settings, material, args, log_to(out / "log.txt"))
+        return _runs(out, settings, material, args, log_to(out / LOG))
     except BaseException:
-        for name in ("log.txt", SETTINGS):
+        for name in (LOG, SETTINGS):
             if not any(out.rglob(WEIGHTS)) and not any(out.rglob(loop.STATE)):
                 (out / name).unlink(missing_ok=True)
         clear(out)
@@ -156,7 +160,7 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
                 if not _one(folder, settings, material, seed, workers, xp, say, first=not results):
                     say(f"\nStopped; everything is saved. To go on:\n  minibert finetune --resume {out}")
                     return 130
-            results[seed] = json.loads((folder / RESULT).read_text(encoding="utf-8"))["scores"]
+            results[seed] = _scores(folder / RESULT)
     if settings.seeds > 1:
         _summary(out, settings, material.task, results, say)
     say(f"The model is in {out}. Use it:\n  minibert predict {out} FILE")
@@ -190,6 +194,7 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     progress = Progress(total=loop.total_steps(len(features), settings))
     if (folder / loop.STATE).is_file():
         progress = loop.read_state(folder, engine)
+        loop.write_history(folder / loop.HISTORY, progress.rows)  # a kill may have come between the two
     say(f"\n{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples, learning rate {rate:g}, "
         f"{'fresh weights' if settings.from_scratch else 'weights of ' + str(settings.model or 'the bundled model')}"
         + (f"; going on after step {progress.step:,}" if progress.step else ""))
@@ -221,8 +226,24 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     say(report.write(folder, task, dev.examples, guesses, labels, scores, {
         "metric": metric, "best_step": progress.best_step, "steps": progress.step, "seconds": round(progress.seconds, 1),
         "seed": seed, "settings": asdict(settings)}))
-    (folder / loop.STATE).unlink(missing_ok=True)
+    _tidy(folder)
     return True
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what nobody needs any more: what killed writers left, and the state of a run that is complete."""
+    remove_leftovers(folder)
+    if (folder / RESULT).is_file():
+        with suppress(OSError):
+            (folder / loop.STATE).unlink()
+
+
+def _scores(path: Path) -> Scores:
+    """Of a run that is complete."""
+    scores = read_json(path, dict).get("scores")
+    if not isinstance(scores, dict) or not all(isinstance(value, (int, float)) for value in scores.values()):
+        raise ValueError(f"{path} is damaged: it has no scores; delete it, and finetune --resume makes it anew")
+    return scores
 
 
 def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int, Scores], say: Say) -> None:
@@ -382,7 +403,7 @@ def _read_settings(out: Path) -> tuple[Settings, str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}")
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path, dict)
         return Settings(**{"literal": True, **state["settings"]}), state["data"]  # so it was before there was a choice
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); begin a new run") from None

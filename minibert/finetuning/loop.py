@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from minibert.backend import to_numpy
 from minibert.data.randomness import ORDER, generator
-from minibert.files import write_atomically
+from minibert.files import brief, parse_json, write_atomically
 from minibert.finetuning.engine import Engine
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.options import Settings
@@ -47,6 +47,14 @@ class Progress:
     best_step: int = 0
     waited: int = 0  # looks since then
     rows: list[dict[str, float]] = field(default_factory=list)  # of metrics.csv
+
+    def __post_init__(self) -> None:
+        for name in ("step", "total", "best_step", "waited"):
+            if not isinstance(count := getattr(self, name), int) or count < 0:
+                raise ValueError(f"{name} must be a whole number from 0 on, got {brief(count)}")
+        for x in (self.seconds, 0 if self.best is None else self.best, *(x for row in self.rows for x in row.values())):
+            if not isinstance(x, (int, float)):
+                raise ValueError(f"seconds, best and rows must be numbers, got {brief(x)}")
 
 
 def steps_an_epoch(examples: int, settings: Settings) -> int:
@@ -188,8 +196,8 @@ def read_state(folder: str | os.PathLike[str], engine: Engine) -> Progress:
     layout = engine.parameters.layout
     with tensors.opened(Path(folder) / STATE) as file:
         try:
-            progress = Progress(**json.loads(file.metadata["finetuning"]))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            progress = Progress(**parse_json(file.metadata["finetuning"], "its state", dict))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file.path}: this is no training state of a fine-tuning run ({type(error).__name__}: {error}); "
                              "a run of minibert train goes on with: minibert train --resume") from None
         for name in ("parameters", "m", "v"):

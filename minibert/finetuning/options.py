@@ -12,6 +12,8 @@ import argparse
 from dataclasses import dataclass, fields
 from typing import Any
 
+from minibert.training.options import MOST
+
 TASKS = ("classify", "regress", "tag", "qa", "choice")  # see minibert/finetuning/tasks
 
 
@@ -63,12 +65,13 @@ class Settings:
 
         if self.task not in TASKS:
             raise ValueError(f"the task must be one of {', '.join(TASKS)}, got {self.task!r}")
-        for name in ("batch_size", "accumulate", "stride", "max_query", "max_answer", "seeds"):
-            need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("eval_every", "patience", "micro_batch_tokens"):
-            need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+        for name in ("batch_size", "accumulate", "stride", "max_query", "max_answer", "seeds", "eval_every", "patience",
+                     "micro_batch_tokens"):
+            count = 1 if getattr(self, name) is None else getattr(self, name)
+            need(name, count >= 1, "at least 1")
+            need(name, count <= MOST, f"at most {MOST:,}")
         need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
-        need("epochs", 0 < self.epochs < float("inf"), "a finite number above 0")
+        need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
         need("learning_rate", self.learning_rate is None or 0 < self.learning_rate < float("inf"), "a finite number above 0")
         need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
         need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")

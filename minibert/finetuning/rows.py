@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.files import decode_utf8
+from minibert.files import decode_utf8, loads_json
 from minibert.finetuning import separated
 from minibert.finetuning.separated import all_numbers
 
@@ -121,8 +121,8 @@ def json_rows(path: Path, text: str, header: bool | None = None) -> Table:
         raise ValueError(f"{path} is JSON, which names its fields and has no header line: --header and --no-header do not apply")
     rows, lines, unit = [], [], "line"
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
+        whole = loads_json(text)
+    except ValueError:
         whole = None
     if isinstance(whole, dict) and isinstance(whole.get("data"), list):
         whole = whole["data"]
@@ -132,10 +132,10 @@ def json_rows(path: Path, text: str, header: bool | None = None) -> Table:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    rows.append(loads_json(line))
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from None
-                except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+                except ValueError as error:  # a number of thousands of digits; brackets within brackets
                     raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from None
                 lines.append(number)
     for row, line in zip(rows, lines):

@@ -17,7 +17,7 @@ import numpy as np
 
 from minibert import pretrained, swap
 from minibert.config import BertConfig
-from minibert.files import write_atomically
+from minibert.files import read_json, write_atomically
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.model import finetuned
@@ -118,7 +118,11 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
                          f"{asked_for(module)['task']}, and --task says otherwise"]
     loaded.tokenizer.vocab.require(f"the task {asked_for(module)['task']}", "[CLS]", "[SEP]")
     limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
-    settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, **asked_for(module)})
+    try:
+        settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, **asked_for(module)})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / READING} is damaged ({error}); delete it, and the model is read as one of "
+                         "transformers") from None
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes)
 
 
@@ -160,7 +164,10 @@ def _reading(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        reading = {"literal": True, **json.loads(path.read_text(encoding="utf-8"))}  # so it was before there was a choice
+        reading = {"literal": True, **read_json(path, dict)}  # so it was before there was a choice
+        if reading["task"] not in TASKS or not isinstance(reading["labels"], list) or not all(
+                isinstance(label, str) for label in reading["labels"]):
+            raise ValueError("it names no task, or no classes")
         return {name: reading[name] for name in (*_KEPT, "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); delete it, and the model is read as one of "

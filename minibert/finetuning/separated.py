@@ -6,13 +6,13 @@ shows that a spreadsheet wrote it. All others follow the rules of spreadsheets: 
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from minibert.files import csv_lines
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars (|)"}
 FEW = 20  # rows of which even a text that stands in two of them is no chance
@@ -76,23 +76,15 @@ def _tab_separated(path: Path, text: str, names: Collection[str]) -> Cells:
 
 
 def _spreadsheet(path: Path, text: str, separator: str, strict: bool = True) -> Cells:
-    csv.field_size_limit(max(csv.field_size_limit(), min(len(text), 2**31 - 1)))  # a cell may be as long as the file
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    rows, lines, line = [], [], 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-                lines.append(line)
-            start, line = line, reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: {error}") from None
-    if not rows:
+    found = [(line, row) for line, row in csv_lines(text, path, separator) if any(cell.strip() for cell in row)]
+    if not found:
         raise ValueError(f"{path} has no cells that hold anything; expected one example a line")
-    if strict and line - start > 1 and text.split("\n", start - 1)[-1].count('"') % 2:
+    start = found[-1][0]
+    last = text.split("\n", start - 1)[-1].rstrip("\n")
+    if strict and "\n" in last and last.count('"') % 2:
         raise ValueError(f"{path}, line {start}: a quote (\") begins a cell that never ends; close it, or write \"\" for a quote "
                          "that is part of the text")
-    cells = _trimmed(Cells(rows, lines, separator))
+    cells = _trimmed(Cells([row for _, row in found], [line for line, _ in found], separator))
     return _decimal_points(cells) if separator == ";" and cells.even else cells
 
 

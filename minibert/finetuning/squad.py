@@ -7,13 +7,13 @@ outweighs answers.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minibert.files import loads_json
 from minibert.finetuning import rows
 
 LAYOUT = '{"data": [{"paragraphs": [{"context": …, "qas": [{"id": …, "question": …, "answers": …}]}]}]}'
@@ -82,8 +82,8 @@ def _questions(path: Path, names: Names) -> Iterator[tuple[dict, Any, str]]:
     """(the question's object, its context, what messages call it)."""
     text = rows.text_of(path)
     try:
-        nodes = [(json.loads(text), None)]
-    except (ValueError, RecursionError):
+        nodes = [(loads_json(text), None)]
+    except ValueError:
         if not rows.is_json(path, text):
             raise ValueError(f"{path} is not JSON; expected SQuAD's, or an object with {', '.join(names)} on each line") from None
         table = rows.json_rows(path, text)  # JSON Lines

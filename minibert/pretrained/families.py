@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from minibert.config import BertConfig
-from minibert.files import decode_utf8
+from minibert.files import brief, read_json
 
 CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
 
@@ -68,15 +67,9 @@ def config_path(folder: Path) -> Path:
 def read_config(path: str | os.PathLike[str]) -> BertConfig:
     """The configuration in a file. ValueError for one of another family, which says what is different in it."""
     path = Path(path)
-    try:
-        values = json.loads(decode_utf8(path.read_bytes(), path))
-    except RecursionError:
-        raise ValueError(f"{path}: not valid JSON (nested too deeply)") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    kind = values.get("model_type", "bert") if isinstance(values, dict) else "bert"
+    kind = read_json(path, dict).get("model_type", "bert")
     if kind != "bert":
         reason = RELATIVES.get(kind) if isinstance(kind, str) else None
-        raise ValueError(f"{path}: model_type is {kind!r}, not 'bert'. " + (
+        raise ValueError(f"{path}: model_type is {brief(kind)}, not 'bert'. " + (
             f"This family is not read here: {reason}" if reason else "Only models with the encoder of BERT itself are read here"))
     return BertConfig.load(path)

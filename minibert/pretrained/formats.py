@@ -8,7 +8,6 @@ the numbers themselves, so that there one wrong bit within the numbers is one wr
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from minibert.files import decode_utf8
+from minibert.files import brief, read_json, refuse_stand_in
 from minibert.pretrained import npz, pytorch, tensorflow, tensors
 
 #: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
@@ -66,9 +65,13 @@ def opened(path: str | os.PathLike[str]) -> AbstractContextManager[Reader]:
 
     Raises FileNotFoundError, and ValueError for a file that was cut short, is damaged, or is something else.
     """
-    name = Path(path).name
+    path = Path(path)
+    name = path.name
+    if path.is_file():
+        with open(path, "rb") as file:
+            refuse_stand_in(file.read(1024), path)
     if name.endswith(".index.json"):
-        return _sharded(Path(path))
+        return _sharded(path)
     if name.endswith(".index"):
         return tensorflow.opened(path)
     if name.endswith(".npz"):
@@ -96,17 +99,14 @@ def _sharded(path: Path) -> Iterator[Reader]:
     """``*.index.json``: ``{"weight_map": {name of a tensor: name of the file beside it}}``."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        index = json.loads(decode_utf8(path.read_bytes(), path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    index = read_json(path)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
         raise ValueError(f'{path}: this is not an index of weights; expected {{"weight_map": {{tensor: file, …}}}}')
     files = sorted(set(places.values()))
     for file in files:
         if Path(file).name != file or "\\" in file or not file.endswith((".safetensors", ".bin")):
-            raise ValueError(f"{path}: {file[:100]!r} is not the name of a file of weights beside it")
+            raise ValueError(f"{path}: {brief(file)} is not the name of a file of weights beside it")
     if absent := [file for file in files if not (path.parent / file).is_file()]:
         raise FileNotFoundError(f"{path.parent} has no {', '.join(absent[:4])}, which {path.name} names")
     with ExitStack() as stack:

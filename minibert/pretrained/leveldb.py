@@ -22,7 +22,7 @@ from minibert.pretrained.crc32c import masked
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 LONGEST_KEY = 1024  # bytes
-LARGEST_BLOCK = 1 << 24  # bytes, decompressed
+LARGEST = 1 << 22  # bytes, of all blocks when decompressed, and of all keys when written out
 
 
 def entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -32,16 +32,21 @@ def entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = table[-_FOOTER:-8]
     _, at = _handle(footer, 0)  # the metaindex: filters, which TensorFlow does not use
     (offset, size), _ = _handle(footer, at)
-    last, end = None, 0
-    for _, value in _in_block(_block(table, offset, size)):
+    last, end, room, room_of_keys = None, 0, LARGEST, LARGEST
+    for _, value in _in_block(_block(table, offset, size, LARGEST)):
         (offset, size), _ = _handle(value, 0)
         if offset < end:
             raise ValueError("the index is damaged: blocks overlap")
         end = offset + size
-        for key, value in _in_block(_block(table, offset, size)):
+        contents = _block(table, offset, size, room)
+        room -= len(contents)
+        for key, value in _in_block(contents):
             if last is not None and key <= last:
                 raise ValueError(f"the index is damaged: the keys are out of order at {key[:40]!r}")
             last = key
+            room_of_keys -= len(key)
+            if room_of_keys < 0:
+                raise ValueError(f"the index is damaged: its keys take more than {LARGEST:,} bytes")
             yield key, value
 
 
@@ -65,8 +70,8 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
     return (offset, size), at
 
 
-def _block(table: bytes, offset: int, size: int) -> bytes:
-    """The contents of a block, verified and decompressed."""
+def _block(table: bytes, offset: int, size: int, room: int) -> bytes:
+    """The contents of a block, verified and decompressed: at most ``room`` bytes."""
     if offset + size + 5 > len(table):
         raise ValueError(f"the index is damaged or was cut off: a block ends at byte {offset + size + 5:,} of {len(table):,}")
     contents, kind = table[offset:offset + size], table[offset + size]
@@ -75,7 +80,7 @@ def _block(table: bytes, offset: int, size: int) -> bytes:
         raise ValueError(f"the index is damaged: the checksum of the block at byte {offset:,} is wrong")
     if kind > 1:
         raise ValueError(f"the index is compressed in an unknown way (number {kind})")
-    return snappy(contents) if kind else contents
+    return snappy(contents, room) if kind else contents
 
 
 def _in_block(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -96,10 +101,13 @@ def _in_block(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length
 
 
-def snappy(data: bytes) -> bytes:
-    """Decompress: the length, then literal bytes and copies of what came before, marked by the two lowest bits of a tag."""
+def snappy(data: bytes, room: int = LARGEST) -> bytes:
+    """Decompress, to at most ``room`` bytes.
+
+    First comes the length, then literal bytes and copies of what came before, told apart by the two lowest bits of a tag.
+    """
     size, at = varint(data, 0)
-    if size > min(LARGEST_BLOCK, 64 * len(data)):  # a copy of 64 bytes takes at least two
+    if size > min(room, 64 * len(data)):  # a copy of 64 bytes takes at least two
         raise ValueError(f"the index is damaged: {len(data):,} compressed bytes cannot be {size:,}")
     out = bytearray()
     while at < len(data):
@@ -124,8 +132,8 @@ def snappy(data: bytes) -> bytes:
                 at += width
             if not 0 < back <= len(out):
                 raise ValueError("the index is damaged: compressed data points before its beginning")
-            for _ in range(length):
-                out.append(out[-back])
+            again = out[len(out) - back:len(out) - back + length]
+            out += (again * -(-length // len(again)))[:length]
         if at > len(data) or len(out) > size:
             raise ValueError("the index is damaged: compressed data does not have the length that it says")
     if len(out) != size:

@@ -14,12 +14,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
-from minibert.files import writing
+from minibert.files import brief, writing
 from minibert.pretrained import zipped
 from minibert.pretrained.names import lies_transposed, tensorflow
+from minibert.pretrained.widths import is_shape
 
 _HEADER = 1 << 14  # bytes: more than the header of any array of numbers
 
@@ -42,10 +44,13 @@ class Reader:
     def __init__(self, archive: zipped.Archive) -> None:
         self.path, self.size = archive.path, archive.size
         self._archive = archive
+        self._members: dict[str, str] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         for member in archive.names:
             name = member.removesuffix(".npy")
+            if self._members.setdefault(name, member) != member:
+                raise ValueError(f"{self.path}: {name} and {name}.npy are two names of one array; which one is meant?")
             shape, dtype = self._header(member)
             self.shapes[name] = shape[::-1] if lies_transposed(name) else shape
             self.dtypes[name] = dtype.name
@@ -57,8 +62,10 @@ class Reader:
             version = np.lib.format.read_magic(start)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, _, dtype = read(start)
-        except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError) as error:
             raise ValueError(f"{self.path}: {member} is no array ({str(error)[:200]})") from None
+        if not is_shape(shape):
+            raise ValueError(f"{self.path}: {member} is no array: {brief(shape)} is no shape")
         expected = start.tell() + math.prod(shape) * dtype.itemsize
         if dtype.hasobject or expected != self._archive.length(member):
             raise ValueError(f"{self.path}: {member} of shape {shape} and type {dtype} should take {expected:,} bytes, found "
@@ -67,7 +74,7 @@ class Reader:
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name; ValueError where its checksum is wrong."""
-        x = np.lib.format.read_array(io.BytesIO(self._archive.read(f"{name}.npy")), allow_pickle=False)
+        x = np.lib.format.read_array(io.BytesIO(self._archive.read(self._members[name])), allow_pickle=False)
         return x.T if lies_transposed(name) else x
 
 

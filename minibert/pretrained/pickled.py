@@ -13,7 +13,7 @@ from __future__ import annotations
 import pickletools
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -22,6 +22,7 @@ _LITERALS = {"BININT", "BININT1", "BININT2", "INT", "LONG1", "BINFLOAT", "FLOAT"
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
+MOST_ARGUMENTS = 8  # of a call
 
 
 def load(file: BinaryIO, admitted: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any] | None = None) -> Any:
@@ -29,6 +30,9 @@ def load(file: BinaryIO, admitted: Mapping[tuple[str, str], Any], persistent: Ca
 
     ``admitted``: (module, name) -> what stands for it, a function or a value; any other name is refused. ``persistent``: what to
     make of a reference to something outside the pickle. Raises ValueError for whatever is refused or damaged.
+
+    A few bytes can refer to one object again and again, and so describe what is endless to print, to hash or to compare. Here
+    every instruction takes as long as its own bytes, and functions in ``admitted`` must look at no more of what they are given.
     """
     stack: list[Any] = []
     memory: dict[int, Any] = {}
@@ -37,7 +41,7 @@ def load(file: BinaryIO, admitted: Mapping[tuple[str, str], Any], persistent: Ca
             _step(operation.name, argument, stack, memory, admitted, persistent)
         return stack.pop()
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
-        raise ValueError(f"the pickle in it is damaged ({type(error).__name__}: {error})") from None
+        raise ValueError(f"the pickle in it is damaged ({type(error).__name__}: {str(error)[:100]})") from None
 
 
 def _operations(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
@@ -46,7 +50,7 @@ def _operations(file: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, i
             warnings.simplefilter("ignore")  # on strange escapes in the text of a damaged file
             yield from pickletools.genops(file)
     except ValueError as error:
-        raise ValueError(f"the pickle in it is damaged or was cut short ({error})") from None
+        raise ValueError(f"the pickle in it is damaged or was cut short ({str(error)[:100]})") from None
 
 
 def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], admitted: Mapping[tuple[str, str], Any],
@@ -82,10 +86,10 @@ def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], ad
         _expect(stack[-1], list).extend(items)
     elif name == "SETITEM":
         value, key = stack.pop(), stack.pop()
-        _expect(stack[-1], dict)[_key(key)] = value
+        add_pairs(_expect(stack[-1], dict), [(key, value)])
     elif name == "SETITEMS":
         items = _above_mark(stack)
-        _expect(stack[-1], dict).update((_key(key), value) for key, value in zip(items[::2], items[1::2]))
+        add_pairs(_expect(stack[-1], dict), zip(items[::2], items[1::2]))
     elif name == "GLOBAL":
         stack.append(_look_up(*argument.split(" ", 1), admitted))
     elif name == "STACK_GLOBAL":
@@ -93,8 +97,8 @@ def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], ad
         stack.append(_look_up(module, attribute, admitted))
     elif name == "REDUCE":
         arguments, function = _expect(stack.pop(), tuple), stack.pop()
-        if not callable(function):
-            raise ValueError("the pickle in it is damaged: it calls something that is no function")
+        if not callable(function) or len(arguments) > MOST_ARGUMENTS:
+            raise ValueError("the pickle in it is damaged: it calls something that is no function, or with too much")
         stack.append(function(*arguments))
     elif name == "BUILD":  # attributes of a dictionary: notes about versions
         stack.pop()
@@ -107,9 +111,9 @@ def _step(name: str, argument: Any, stack: list[Any], memory: dict[int, Any], ad
 
 def _look_up(module: Any, name: Any, admitted: Mapping[tuple[str, str], Any]) -> Any:
     try:
-        return admitted[str(module), str(name)]
+        return admitted[_expect(module, str), _expect(name, str)]
     except KeyError:
-        raise ValueError(f"it holds more than tensors: its pickle asks for {str(module)[:100]}.{str(name)[:100]}, which is not "
+        raise ValueError(f"it holds more than tensors: its pickle asks for {module[:100]}.{name[:100]}, which is not "
                          "admitted; nothing was run. A file of tensors alone is written by torch.save(model.state_dict(), …)"
                          ) from None
 
@@ -128,8 +132,11 @@ def _expect(x: Any, kind: type) -> Any:
     return x
 
 
-def _key(x: Any) -> str | int:
-    """Names and numbers only: tuples within tuples would take for ever to hash."""
-    if type(x) not in (str, int):
-        raise ValueError(f"the pickle in it has a {type(x).__name__} as the key of a dictionary, expected a name")
-    return x
+def add_pairs(values: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Put pairs into a dictionary. Keys are names and numbers, each there once: tuples would take for ever to hash."""
+    for key, value in pairs:
+        if type(key) not in (str, int):
+            raise ValueError(f"the pickle in it has a {type(key).__name__} as the key of a dictionary, expected a name")
+        if key in values:
+            raise ValueError(f"the pickle in it has {str(key)[:100]} twice in a dictionary; which one is meant?")
+        values[key] = value

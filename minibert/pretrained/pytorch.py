@@ -24,10 +24,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minibert.pretrained import pickled, zipped
-from minibert.pretrained.widths import BFLOAT16, as_array, itemsize
+from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the old format
-LARGEST_PICKLE = 1 << 22  # bytes; that of BERT-large is about 60 kB
+LARGEST_PICKLE = 1 << 20  # bytes; that of BERT-large is about 60 kB, with its optimiser's 200 kB
 
 
 class Storage(NamedTuple):
@@ -50,26 +50,30 @@ class View(NamedTuple):
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
     """Stands for ``torch._utils._rebuild_tensor_v2``; every claim is checked against the storage."""
-    numbers = [offset, *shape, *strides]
-    if not isinstance(storage, Storage) or len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in numbers):
+    if not (isinstance(storage, Storage) and type(shape) is type(strides) is tuple and len(shape) == len(strides)
+            and is_shape(shape) and is_shape(strides) and is_shape([offset])):
         raise ValueError("the pickle in it is damaged: a tensor has no proper storage, shape or strides")
     count = math.prod(shape)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides)) if count else -1
-    if len(shape) > 8 or count > storage.count or last >= storage.count:
-        raise ValueError(f"a tensor of shape {tuple(shape)} does not fit into its storage of {storage.count:,} numbers")
+    if count > storage.count or last >= storage.count:
+        raise ValueError(f"a tensor of shape {shape} does not fit into its storage of {storage.count:,} numbers")
     reach = 0  # a step must lead beyond all that the smaller steps reach: else two elements would be one number
     for stride, n in sorted((stride, n) for n, stride in zip(shape, strides) if count and n > 1):
         if stride <= reach:
-            raise ValueError(f"the pickle in it is damaged: the elements of a tensor of shape {tuple(shape)} overlap")
+            raise ValueError(f"the pickle in it is damaged: the elements of a tensor of shape {shape} overlap")
         reach += (n - 1) * stride
-    return View(storage, offset, tuple(shape), tuple(strides))
+    return View(storage, offset, shape, strides)
 
 
-def _dictionary(pairs: Any = ()) -> dict:
-    """Stands for ``collections.OrderedDict``."""
-    if any(type(pair) not in (list, tuple) or len(pair) != 2 or type(pair[0]) is not str for pair in pairs):
+def _dictionary(pairs: Any = None) -> dict:
+    """Stands for ``collections.OrderedDict``. The list is used up: else a pickle could have it read again and again."""
+    pairs = [] if pairs is None else pairs
+    if type(pairs) is not list or any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
         raise ValueError("the pickle in it is damaged: a dictionary is made of something else than names and values")
-    return dict(pairs)
+    made: dict = {}
+    pickled.add_pairs(made, pairs)
+    pairs.clear()
+    return made
 
 
 def _parameter(view: Any, *_: Any) -> Any:
@@ -77,15 +81,16 @@ def _parameter(view: Any, *_: Any) -> Any:
     return view
 
 
+_STORAGES = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": BFLOAT16, "Long": "int64", "Int": "int32",
+             "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}
+
 #: All that a pickle may ask for by name.
 ADMITTED: dict[tuple[str, str], str | Callable] = {
     ("collections", "OrderedDict"): _dictionary,
     ("torch._utils", "_rebuild_tensor"): _view,
     ("torch._utils", "_rebuild_tensor_v2"): _view,
     ("torch._utils", "_rebuild_parameter"): _parameter,
-    **{("torch", f"{kind}Storage"): dtype for kind, dtype in {
-        "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": BFLOAT16, "Long": "int64", "Int": "int32",
-        "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"}.items()},
+    **{("torch", f"{kind}Storage"): dtype for kind, dtype in _STORAGES.items()},
 }
 
 
@@ -173,11 +178,12 @@ def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
         raise ValueError("this is a pickle, but not one of torch.save")
     version, system = pickled.load(start, {}), pickled.load(start, {})
     if version != 1001 or not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise ValueError(f"its version or byte order is not read here (version {version!r}, expected 1001, little-endian)")
+        found = version if type(version) is int else f"a {type(version).__name__}"
+        raise ValueError(f"its version or byte order is not read here (version {found}, expected 1001, little-endian)")
     storages: dict[str, Storage] = {}
     content = pickled.load(start, ADMITTED, lambda reference: _remember(storages, reference))
     keys = pickled.load(start, {})
-    if not isinstance(keys, list) or any(type(key) is not str for key in keys) or set(keys) != set(storages):
+    if not isinstance(keys, list) or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError("it is damaged: its tensors and its storages do not belong together")
     places, at = {}, start.tell()
     with open(path, "rb") as file:
@@ -189,6 +195,8 @@ def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
                 raise ValueError(f"it is damaged: storage {key[:40]!r} has {count:,} numbers, expected {storages[key].count:,}")
             places[key] = at
             at += storages[key].count * itemsize(storages[key].dtype)
+            if at > size:
+                break
     if at != size:
         what = "was cut short" if at > size else "is damaged"
         raise ValueError(f"the file {what}: expected {at:,} bytes, found {size:,}; copy or download it again")
@@ -208,7 +216,7 @@ def _persistent(reference: Any) -> Storage:
     if type(parts) is not tuple or len(parts) != 6 or parts[0] != "storage":
         raise ValueError("it holds more than tensors: its pickle refers to something that is no storage; nothing was run")
     _, dtype, key, _, count, view = parts
-    if type(dtype) is not str or type(key) is not str or type(count) is not int or count < 0:
+    if dtype not in _STORAGES.values() or type(key) is not str or type(count) is not int or not 0 <= count < 2**63:
         raise ValueError("the pickle in it is damaged: a storage has no proper type, key or size")
     if view is None:
         return Storage(key, dtype, 0, count)

@@ -25,9 +25,9 @@ from minibert.pretrained import leveldb
 from minibert.pretrained.crc32c import masked
 from minibert.pretrained.leveldb import varint
 from minibert.pretrained.names import lies_transposed
-from minibert.pretrained.widths import BFLOAT16, as_array, itemsize
+from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 
-LARGEST_INDEX = 1 << 22  # bytes; that of BERT-large with its optimiser is about 100 kB
+LARGEST_INDEX = 1 << 20  # bytes; that of BERT-large with its optimiser is about 100 kB
 
 _TYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 14: BFLOAT16,
           17: "uint16", 19: "float16", 22: "uint32", 23: "uint64"}  # core/framework/types.proto
@@ -109,7 +109,7 @@ def _check(path: Path, shards: list[Path], name: str, e: Entry) -> None:
     """That an entry's claims fit its data file, before anything is allocated."""
     if e.partitioned or e.dtype not in _TYPES.values():
         return
-    if math.prod(e.shape) * itemsize(e.dtype) != e.size or len(e.shape) > 8:
+    if math.prod(e.shape) * itemsize(e.dtype) != e.size:
         raise ValueError(f"{path}: tensor {name} of shape {e.shape} and type {e.dtype} cannot take {e.size:,} bytes")
     if e.shard >= len(shards):
         raise ValueError(f"{path}: tensor {name} is said to be in data file {e.shard + 1} of {len(shards)}")
@@ -136,6 +136,8 @@ def _entry(message: bytes) -> Entry:
             if not isinstance(size, int):
                 raise ValueError("the index is damaged: a dimension is no number")
             shape.append(size)
+    if not is_shape(shape):
+        raise ValueError("the index is damaged: an entry has too many dimensions, or one that is too large")
     kind = number(1)
     return Entry(_TYPES.get(kind, f"type number {kind}"), tuple(shape), number(3), number(4), number(5), number(6), 7 in fields)
 

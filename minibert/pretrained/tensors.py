@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from minibert.files import writing
-from minibert.pretrained.widths import BFLOAT16, as_array
+from minibert.files import brief, decode_utf8, parse_json, writing
+from minibert.pretrained.widths import BFLOAT16, as_array, is_shape
 
 _CODES = {np.dtype(kind): code for code, kind in {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -60,9 +60,13 @@ class Reader:
         self.path, self.size = path, path.stat().st_size
         self._file = file
         self.metadata: dict[str, str] = file.metadata() or {}
-        slices = {name: file.get_slice(name) for name in file.keys()}
-        self.shapes = {name: tuple(x.get_shape()) for name, x in slices.items()}
-        self.dtypes = {name: _NAMES.get(x.get_dtype(), x.get_dtype()) for name, x in slices.items()}
+        self._numbers, header = _header(path)
+        self._places = {name: header[name] for name in file.keys()}
+        self.shapes = {name: tuple(entry["shape"]) for name, entry in self._places.items()}
+        self.dtypes = {name: _NAMES.get(entry["dtype"], entry["dtype"]) for name, entry in self._places.items()}
+        for name, shape in self.shapes.items():
+            if not is_shape(shape):
+                raise ValueError(f"{path}: tensor {brief(name)} has {len(shape):,} dimensions, which no tensor of a BERT has")
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half."""
@@ -76,10 +80,9 @@ class Reader:
                              "save the model in float32 or float16") from None
 
     def _raw(self, name: str) -> np.ndarray:
+        start, stop = self._places[name]["data_offsets"]
         with open(self.path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            start, stop = json.loads(file.read(length))[name]["data_offsets"]
-            file.seek(8 + length + start)
+            file.seek(self._numbers + start)
             return np.frombuffer(file.read(stop - start), np.uint8)
 
 
@@ -100,22 +103,28 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
         yield Reader(path, file)
 
 
+def _header(path: Path) -> tuple[int, dict]:
+    """Where the numbers begin, and the header. ValueError for what is no JSON, or has two tensors of one name."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return 8 + length, parse_json(decode_utf8(file.read(length), path), f"{path}: its header", dict)
+
+
 def _what_is_wrong(path: Path) -> str:
     """Why the library refused the file, as far as its size and first bytes tell."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(16)
-        length = int.from_bytes(start[:8], "little")
-        if size < 8 or (start[8:9] == b"{" and size < 8 + length):
-            return f"the file was cut short: {size} bytes, fewer than its header alone needs; copy or download it again"
-        if start[8:9] != b"{":
-            return f"this is not a safetensors file (it starts with {start[:8]!r}); expected a file written as model.safetensors"
-        file.seek(8)
-        try:
-            header = json.loads(file.read(length))
-            end = 8 + length + max((x["data_offsets"][1] for name, x in header.items() if name != "__metadata__"), default=0)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return "the header of this safetensors file is damaged; copy or download it again"
+    length = int.from_bytes(start[:8], "little")
+    if size < 8 or (start[8:9] == b"{" and size < 8 + length):
+        return f"the file was cut short: {size} bytes, fewer than its header alone needs; copy or download it again"
+    if start[8:9] != b"{":
+        return f"this is not a safetensors file (it starts with {start[:8]!r}); expected a file written as model.safetensors"
+    try:
+        numbers, header = _header(path)
+        end = numbers + max((x["data_offsets"][1] for name, x in header.items() if name != "__metadata__"), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return "the header of this safetensors file is damaged; copy or download it again"
     if size < end:
         return f"the file was cut short: expected {end} bytes, found {size}; copy or download it again"
     return f"this safetensors file is damaged: expected {end} bytes, found {size}; copy or download it again"

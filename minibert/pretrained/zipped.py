@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,11 @@ class Archive:
         self.size = path.stat().st_size
         self._file = file
         self.names = file.namelist()
+        if twice := [name for name, count in Counter(self.names).items() if count > 1]:
+            raise ValueError(f"{path}: {twice[0]} stands in the archive twice; which one is meant?")
+        if sum(info.compress_size for info in file.infolist()) > self.size:
+            raise ValueError(f"{path}: its members claim more bytes than the {self.size:,} of the file: it is damaged; copy or "
+                             "download it again")
 
     def length(self, name: str) -> int:
         """Bytes of a member; ValueError where it claims what the file cannot hold."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minibert import swap
-from minibert.files import decode_utf8, write_atomically
+from minibert.files import read_json, write_atomically
 
 from .added import AddedToken, special_tokens
 from .vocabulary import SPECIAL, Vocabulary, distinct, fits_a_line, read_lines, unused
@@ -308,14 +308,4 @@ def _shown(value: Any) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(decode_utf8(path.read_bytes(), path))
-    except RecursionError:
-        raise ValueError(f"{path} is not valid JSON: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values
+    return read_json(path, dict) if path.is_file() else {}

@@ -16,6 +16,7 @@ import numpy as np
 
 from minibert.backend import to_numpy
 from minibert.config import BertConfig
+from minibert.files import brief, parse_json
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
@@ -24,6 +25,7 @@ from minibert.text.vocabulary import Vocabulary
 from minibert.training.options import Settings
 
 FILE = "training_state.safetensors"
+LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class Progress:
     tokens: int = 0  # read so far
     seconds: float = 0.0  # spent so far
     loss_scale: tuple[float, ...] = ()  # of float16: see LossScale.state
+
+    def __post_init__(self) -> None:
+        for name in ("step", "total", "epoch", "index", "tokens"):
+            if not isinstance(count := getattr(self, name), int) or count < 0:
+                raise ValueError(f"{name} must be a whole number from 0 on, got {brief(count)}")
+        if not all(isinstance(x, (int, float)) for x in (self.seconds, *self.loss_scale)):
+            raise ValueError("seconds and loss_scale must be numbers")
 
 
 @dataclass(frozen=True)
@@ -75,17 +84,18 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(folder) / FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}")
+        ended = " (it ended before anything was saved: begin it anew)" if (path.parent / LOG).is_file() else ""
+        raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}{ended}")
     with tensors.opened(path) as file:
         try:
-            state = json.loads(file.metadata["state"])
+            state = parse_json(file.metadata["state"], "its state", dict)
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
-            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source=path), lower_case=not state["cased"],
+            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                                   max_length=config.max_position_embeddings)
             progress = Progress(**state["progress"])
             corpus_sha256 = state["corpus_sha256"]
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
         layout = pretraining.layout(config)
         slabs = []

@@ -24,7 +24,7 @@ import minibert
 from minibert import backend, memory
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, report
-from minibert.files import write_atomically
+from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import folder
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         return _overfit(args, settings)
     if args.profile:
         return _profile(args, settings)
-    out = new_folder(args.out)
+    out = new_folder(args.out, checkpoint.FILE)
     try:
         return _begin(args, settings, out)
     except BaseException:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
-    say = log_to(out / "log.txt")
+    say = log_to(out / checkpoint.LOG)
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
@@ -111,12 +111,11 @@ def _resume(args: argparse.Namespace) -> int:
         raise ValueError("--resume goes on in the run's own folder; --out, --overfit-batch and --profile cannot be given with it")
     out = Path(args.resume)
     state = checkpoint.load(out)
-    say = log_to(out / "log.txt")
-    for leftover in out.glob(".*.tmp*"):  # of a save that was killed
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(out)
     if state.progress.step >= state.progress.total > 0 and (out / GUESSES).is_file():
-        say(f"{out} is complete: all {state.progress.total:,} steps are done.")
+        print(f"{out} is complete: all {state.progress.total:,} steps are done.")  # not to the log: the disk may be read-only
         return 0
+    say = log_to(out / checkpoint.LOG)
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
     with _workers(args, state.settings) as workers:
@@ -180,6 +179,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
 
 def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
     """What a finished run says of itself."""
+    if not trainer.rows:
+        raise ValueError(f"{trainer.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
     last = trainer.rows[-1]
     bert = minibert.load(out, device="cpu")
     table = guesses.table(bert, text.held_out, seed=trainer.settings.seed)
@@ -286,13 +287,13 @@ def _timed(step: Callable[[], int], count: int) -> tuple[float, int]:
 
 def _workers(args: argparse.Namespace, settings: Settings) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow."""
-    config, threads = config_of(settings, settings.vocab_size), args.threads or available_cores()
+    config, threads = config_of(settings, settings.vocab_size), available_cores() if args.threads is None else args.threads
 
     def need(count: int) -> int:
         return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count,
                                                      _with_micro_batches(settings, count).micro_batch_tokens))
 
-    return Workers(args.threads, args.workers or that_fit(threads, need, total_memory()))
+    return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
 
 
 def _with_micro_batches(settings: Settings, workers: int, xp: Any = np) -> Settings:
@@ -377,12 +378,15 @@ def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
         say(workers.note)
 
 
-def new_folder(out: str | None) -> Path:
+def new_folder(out: str | None, state: str) -> Path:
+    """Make the folder of a run, or take an empty one. ``state``: the file without which a run cannot be resumed."""
     path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
-    if path.exists():
-        raise FileExistsError(f"the run folder {path} exists already; choose another --out, or go on with it: --resume {path}")
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        way = (f", or go on with it: --resume {path}" if (path / state).is_file() else
+               ", or delete it: a run ended there before anything was saved" if (path / checkpoint.LOG).is_file() else "")
+        raise FileExistsError(f"the run folder {path} exists already; choose another --out{way}")
     try:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
     return path
@@ -392,7 +396,7 @@ def clear(out: Path) -> None:
     """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
     if not (out / checkpoint.FILE).exists():
         with suppress(OSError):
-            (out / "log.txt").unlink(missing_ok=True)
+            (out / checkpoint.LOG).unlink(missing_ok=True)
             out.rmdir()  # not where something else is in it
 
 

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, fields
 from typing import Any
 
+MOST = 2**31 - 1  # of any number of things
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
 
@@ -56,12 +57,13 @@ class Settings:
             if not right:
                 raise ValueError(f"--{name.replace('_', '-')} must be {what}, got {getattr(self, name)!r}")
 
-        for name in ("vocab_size", "max_length", "batch_size", "accumulate", "dupe_factor"):
-            need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("steps", "eval_every", "micro_batch_tokens"):
-            need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+        for name in ("vocab_size", "max_length", "batch_size", "accumulate", "dupe_factor", "layers", "hidden", "heads",
+                     "intermediate", "steps", "eval_every", "micro_batch_tokens"):
+            count = 1 if getattr(self, name) is None else getattr(self, name)
+            need(name, count >= 1, "at least 1")
+            need(name, count <= MOST, f"at most {MOST:,}")
         need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
-        need("minutes", self.minutes is None or 0 < self.minutes < float("inf"), "a finite number above 0")
+        need("minutes", self.minutes is None or 0 < self.minutes <= MOST, f"a number above 0, and at most {MOST:,}")
         need("learning_rate", 0 < self.learning_rate < float("inf"), "a finite number above 0")
         need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
         need("initial_range", self.initial_range is None or self.initial_range > 0, "above 0")

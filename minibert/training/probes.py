@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert import inside
-from minibert.files import write_atomically
+from minibert.files import loads_json, write_atomically
 from minibert.text.reading import count_special
 
 if TYPE_CHECKING:
@@ -82,9 +82,10 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict, list[dict]]:
     if not path.is_file():
         return {}, []
     try:
-        head, *records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        head, *records = [loads_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if not (isinstance(head["probes"], list) and all(isinstance(r["step"], int) for r in records)):
             raise TypeError
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged: it does not hold one JSON object a line, as a run writes them") from None
+        raise ValueError(f"{path} is damaged: it does not hold one JSON object a line, as a run writes them; delete it, and the "
+                         "run goes on without it") from None
     return head, records

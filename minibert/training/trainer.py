@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minibert.data.batches import Batch, Position, Stream, micro_batches
-from minibert.files import write_atomically
+from minibert.files import csv_lines, decode_utf8, write_atomically
 from minibert.training.adamw import learning_rate
 from minibert.training.checkpoint import Progress
 from minibert.training.engine import Engine, Metrics
@@ -30,6 +30,7 @@ from minibert.training.precision import LossScale
 
 COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy",
            "held_out_mlm_loss", "held_out_mlm_accuracy", "held_out_nsp_loss", "held_out_nsp_accuracy")
+_OPTIONAL = COLUMNS[7:]  # next sentences, which not every step reads, and figures on held-out text
 EVALUATIONS = 12  # in a run, unless the settings say otherwise
 ROWS = 200  # of metrics.csv, about
 DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
@@ -223,13 +224,29 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: Path, last_step: int | None = None) -> list[Row]:
-    """The rows of a ``metrics.csv``, those up to ``last_step``; none where there is no such file."""
+    """The rows of a ``metrics.csv``, those up to ``last_step``; none where there is no such file.
+
+    Columns are found by their names, whatever others there are. ValueError, with the line, for a file that is no such table.
+    """
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [Row(*(int(cell) if name in ("step", "tokens") else float(cell) if cell else None
-                      for name, cell in zip(COLUMNS, cells))) for cells in list(csv.reader(file))[1:]]
+    head, *lines = csv_lines(decode_utf8(path.read_bytes(), path), path) or [(1, [])]
+    if absent := [name for name in COLUMNS if name not in head[1]]:
+        raise ValueError(f"{path} has no column {', '.join(absent)}: expected the figures of a run of minibert train")
+    if twice := [name for name in COLUMNS if head[1].count(name) > 1]:
+        raise ValueError(f"{path} has the column {', '.join(twice)} twice; which one is meant?")
+    rows = [_row(path, line, dict(zip(head[1], cells))) for line, cells in lines]
     return [row for row in rows if last_step is None or row.step <= last_step]
+
+
+def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
+    """One line; a figure that was not measured is an empty cell."""
+    try:
+        return Row(**{name: int(cells[name]) if name in ("step", "tokens") else
+                      None if not cells[name] and name in _OPTIONAL else float(cells[name]) for name in COLUMNS})
+    except (ValueError, KeyError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}, line {line}: these are not the figures of a run ({reason}); take the line out") from None
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 
+MOST_THREADS = 4096
+
 _lock = threading.Lock()
 _open = 0
 _limiter: Any = None
@@ -57,7 +59,7 @@ def total_memory() -> int | None:
 
 def that_fit(threads: int, need: Callable[[int], int], memory: int | None) -> int:
     """The most workers, from ``threads`` down to one, whose ``need(workers)`` bytes fit into four fifths of ``memory``."""
-    return next((n for n in range(threads, 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
+    return next((n for n in range(min(threads, MOST_THREADS), 1, -1) if memory is None or need(n) <= 0.8 * memory), 1)
 
 
 DEVICE_TOKENS = 8192  # of a micro-batch on a GPU, unless the settings say otherwise
@@ -85,10 +87,10 @@ class Workers:
     """
 
     def __init__(self, threads: int | None = None, count: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        if count is not None and count < 1:
-            raise ValueError(f"workers must be at least 1, got {count}")
+        for name, number in (("threads", threads), ("workers", count)):
+            if number is not None and not 1 <= number <= MOST_THREADS:
+                bound = "at least 1" if number < 1 else f"at most {MOST_THREADS:,}"
+                raise ValueError(f"{name} must be {bound}, got {number}")
         controllable = ThreadpoolController().select(user_api="blas").info()
         self.threads = threads or available_cores()
         self.count = min(count or self.threads, self.threads) if controllable else 1

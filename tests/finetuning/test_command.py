@@ -1,9 +1,13 @@
 """Fine-tuning as a user runs it: every task learns, is saved, and answers again."""
 
 import csv
+import errno
 import json
+import os
 import re
 import signal
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +118,122 @@ def test_resume_refuses_other_data_and_other_settings(finetune, files, tmp_path,
         command.run(parsed("--resume", out, "--device", "cpu"))
     with pytest.raises(FileNotFoundError, match="no fine-tuning run to go on with"):
         command.run(parsed("--resume", tmp_path))
+
+
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing behind it is done."""
+
+
+def killed_at(monkeypatch, module, name, call):
+    """The ``call``-th call of a function does its work, and then the run is dead."""
+    original, calls = getattr(module, name), []
+
+    def dying(*args, **kwargs):
+        original(*args, **kwargs)
+        calls.append(name)
+        if len(calls) == call:
+            raise Killed
+
+    monkeypatch.setattr(module, name, dying)
+
+
+def resume(out) -> int:
+    return command.run(parsed("--resume", out, "--threads", 2, "--device", "cpu"))
+
+
+def files_of(folder) -> dict[str, bytes]:
+    timed = ("log.txt", "metrics.csv", "metrics.json")
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in timed}
+
+
+@pytest.fixture
+def straight(finetune, tmp_path):
+    """A run that was never killed."""
+    assert finetune("classify", "--epochs", 3, out=tmp_path / "straight") == 0
+    return tmp_path / "straight"
+
+
+@pytest.mark.parametrize(("module", "name", "call"), [
+    (loop, "save_state", 1), (loop, "save_state", 3), (saved, "save", 1), (command.report, "write", 1)])
+def test_a_killed_run_goes_on_and_nothing_stays_behind(module, name, call, finetune, straight, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        killed_at(patch, module, name, call)
+        patch.setattr(command, "clear", lambda out: None)  # a process that is killed clears nothing away
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            finetune("classify", "--epochs", 3, out=out)
+    (out / ".model.minibert-0123abcd.tmp.safetensors").write_bytes(b"half")
+    (out / ".my-notes.tmp.md").write_text("mine", encoding="utf-8")
+    if (name, call) == ("save_state", 3):
+        assert not (out / loop.HISTORY).exists() or len(csv_rows(out)) < len(csv_rows(straight))  # stale, and made up for
+    assert resume(out) == 0
+    (out / ".my-notes.tmp.md").unlink()
+    assert files_of(out) == files_of(straight)
+    assert csv_rows(out) == csv_rows(straight)
+    assert resume(out) == 0
+
+
+def csv_rows(folder) -> list[dict]:
+    rows = table((folder / "metrics.csv").read_text(encoding="utf-8").replace(",", "\t"))
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in rows]
+
+
+def test_the_figures_of_a_state_are_there_as_soon_as_it_goes_on(finetune, straight, tmp_path, monkeypatch):
+    """Killed between the state and metrics.csv, and resumed on the last step: no look comes any more that would write them."""
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        killed_at(patch, loop, "save_state", 3)
+        with pytest.raises(Killed):
+            finetune("classify", "--epochs", 3, out=out)
+    assert csv_rows(out) != csv_rows(straight)
+    assert resume(out) == 0
+    assert csv_rows(out) == csv_rows(straight)
+
+
+def test_a_finished_run_on_a_read_only_disk_says_that_it_is_finished(straight, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (straight / loop.STATE).write_bytes(b"left by a kill")
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "log_to", refuse)
+        patch.setattr(os, "unlink", refuse)
+        assert resume(straight) == 0
+    assert "is complete" in capsys.readouterr().out
+    assert resume(straight) == 0
+    assert not (straight / loop.STATE).exists()
+
+
+def test_seeds_that_were_killed_leave_no_state(finetune, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert finetune("classify", "--epochs", 1, "--seeds", 2) == 0
+    (out / command.RESULT).unlink()
+    (out / "seed-0" / loop.STATE).write_bytes(b"left by a kill")
+    assert resume(out) == 0
+    assert not list(out.rglob(loop.STATE))
+    (out / command.RESULT).unlink()
+    (out / "seed-0" / command.RESULT).write_text('{"scores": [1]}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"seed-0.metrics\.json is damaged: it has no scores"):
+        resume(out)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"settings": {"epochs": "x"}, "data": ""}', '{"settings": []}', "[" * 10_000,
+                                     '{"settings": {"epochs": 1e30}, "data": ""}'])
+def test_settings_of_odd_values_are_named(tmp_path, content):
+    (tmp_path / command.SETTINGS).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"settings\.json is damaged"):
+        resume(tmp_path)
+
+
+@pytest.mark.parametrize("progress", [{"step": "x"}, {"rows": [["x"]]}, {"rows": [{"loss": "x"}]}, {"best": []}, [1], "[[["])
+def test_a_state_of_odd_values_is_named(tmp_path, model, progress):
+    parameters = pretrained.load(model).parameters
+    engine = SimpleNamespace(parameters=parameters, m=parameters, v=parameters, xp=np)
+    text = progress if isinstance(progress, str) else json.dumps(progress)
+    loop.tensors.write(tmp_path / loop.STATE, {"parameters": parameters.flat}, {"finetuning": text})
+    with pytest.raises(ValueError, match=rf"{loop.STATE}: this is no training state of a fine-tuning run"):
+        loop.read_state(tmp_path, engine)
 
 
 def test_several_seeds_have_a_mean_and_a_spread(finetune, predict, files, tmp_path, capsys):

@@ -10,6 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from benchmarks.hostile import damaged
 from minibert.pretrained import formats
 from minibert.pretrained.folder import read_parameters
 from tests.pretrained import examples
@@ -31,36 +32,6 @@ def _listen(event, arguments):
 def listener():
     """Hears of every function of the kind that a hostile file would call."""
     sys.addaudithook(_listen)  # there is no way to remove it
-
-
-def damaged(data, rng):
-    """The bytes with one wrong bit, a few wrong bytes, a piece missing, repeated, added or overwritten, or the end cut off."""
-    data = bytearray(data)
-    at = int(rng.integers(len(data)))
-    length = int(rng.integers(1, 40))
-    kind = rng.choice(["bit", "bit", "bit", "byte", "bytes", "ones", "cut", "remove", "insert", "move", "number"])
-    if kind == "bit":
-        data[at] ^= 1 << int(rng.integers(8))
-    elif kind == "byte":
-        data[at] = int(rng.integers(256))
-    elif kind == "bytes":
-        for i in rng.integers(len(data), size=length):
-            data[i] = int(rng.integers(256))
-    elif kind == "ones":
-        data[at:at + length] = b"\xff" * len(data[at:at + length])
-    elif kind == "cut":
-        del data[at:]
-    elif kind == "remove":
-        del data[at:at + length]
-    elif kind == "insert":
-        data[at:at] = rng.bytes(length)
-    elif kind == "move":
-        to = int(rng.integers(len(data)))
-        data[to:to + length] = data[at:at + length]
-    else:  # digits of a header: another number of the same length
-        digits = [i for i, byte in enumerate(data) if 48 <= byte < 58]
-        data[int(rng.choice(digits))] = 48 + int(rng.integers(10))
-    return bytes(data)
 
 
 @pytest.mark.parametrize("kind", examples.PROTECTED)

@@ -198,7 +198,7 @@ def test_folders_that_cannot_be_read_are_said(tmp_path):
         Tokenizer.load(tmp_path)
     Vocabulary(TOKENS).save(tmp_path / "vocab.txt")
     (tmp_path / "tokenizer_config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"tokenizer_config\.json is not valid JSON"):
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json: not valid JSON"):
         Tokenizer.load(tmp_path)
 
 

@@ -169,6 +169,11 @@ def test_a_folder_that_cannot_be_made_is_named(train, tmp_path):
 
 @pytest.mark.parametrize(("options", "said"), [
     (["--steps", "0"], "--steps must be at least 1, got 0"),
+    (["--hidden", "0"], "--hidden must be at least 1, got 0"), (["--layers", "0"], "--layers must be at least 1, got 0"),
+    (["--heads", "0"], "--heads must be at least 1, got 0"), (["--intermediate", "0"], "--intermediate must be at least 1"),
+    (["--workers", "0"], "workers must be at least 1, got 0"), (["--threads", "0"], "threads must be at least 1, got 0"),
+    (["--threads", str(10**30)], "threads must be at most 4,096"), (["--steps", str(10**30)], "--steps must be at most 2,147,"),
+    (["--hidden", str(2**28)], "with hidden_size 268,435,456"), (["--minutes", "1e300"], "--minutes must be a number above 0"),
     (["--steps", "5", "--minutes", "5"], "give one of them"),
     (["--learning-rate", "nan"], "--learning-rate"),
     (["--minutes", "inf"], "--minutes"),

@@ -1,6 +1,7 @@
 """Interrupted, killed, refused by the disk: what a run loses (nothing) and how it goes on (exactly)."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,9 @@ import time
 import pytest
 
 from minibert import files, pretrained
-from minibert.training import checkpoint, probes, trainer
+from minibert.pretrained import tensors
+from minibert.text.vocabulary import SPECIAL
+from minibert.training import checkpoint, command, probes, trainer
 from minibert.training.trainer import read_rows
 from tests.training.runs import FILES, FINISHED, act_after, assert_same_run, interrupt_after, names, slabs, step_of
 
@@ -389,3 +392,90 @@ def test_training_outside_the_main_thread(train, tmp_path):
     thread.start()
     thread.join()
     assert codes == [0]
+
+
+# What is left of a run that ended somewhere in between.
+
+
+def test_files_of_a_user_in_a_run_stay(resume, uninterrupted, tmp_path):
+    run = shutil.copytree(uninterrupted(), tmp_path / "run")
+    for name in (".my-notes.tmp.md", ".loss.77.tmp.png"):
+        (run / name).write_text("mine", encoding="utf-8")
+    (run / ".model.minibert-0123abcd.tmp.safetensors").write_bytes(b"half")
+    assert resume(run) == 0
+    assert names(run) == FINISHED | {".my-notes.tmp.md", ".loss.77.tmp.png"}
+
+
+def test_a_run_that_ended_before_anything_was_saved_says_so_everywhere(train, resume, tmp_path):
+    """Neither message sends the user to the other."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "log.txt").write_text("device: CPU\n", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"exists already; choose another --out, or delete it: a run ended there before"):
+        train(run)
+    with pytest.raises(FileNotFoundError, match=r"no run to go on with .* \(it ended before anything was saved: begin it anew\)"):
+        resume(run)
+    (run / "log.txt").rename(run / "notes.txt")
+    with pytest.raises(FileExistsError, match=r"exists already; choose another --out$"):
+        train(run)
+    (run / "notes.txt").unlink()
+    assert train(run, "--steps", 2) == 0  # an empty folder will do
+
+
+def test_a_finished_run_on_a_read_only_disk_says_that_it_is_finished(resume, uninterrupted, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(command, "log_to", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert resume(uninterrupted()) == 0
+    assert "is complete" in capsys.readouterr().out
+
+
+STATE = {"settings": {"steps": 12, "corpus": ["x"]}, "config": {}, "vocabulary": SPECIAL, "cased": False,
+         "corpus_sha256": "", "progress": {"step": 1, "total": 2}}
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"config": [1]}, "AttributeError"), ({"config": {"hidden_size": 10**30}}, "hidden_size must be below"),
+    ({"progress": {"step": "x"}}, "step must be a whole number"), ({"progress": {"loss_scale": ["x"]}}, "must be numbers"),
+    ({"progress": [1]}, "TypeError"), ({"settings": {"steps": 10**30, "corpus": []}}, "--steps must be at most"),
+    ({"settings": {"beauty": 1, "corpus": []}}, "beauty"), ({"vocabulary": None}, "TypeError"),
+    ({"vocabulary": [*SPECIAL, 1]}, "TypeError"), ({"vocabulary": ["a"]}, "its vocabulary has no .PAD."),
+])
+def test_a_state_of_odd_values_is_named(tmp_path, changes, said):
+    tensors.write(tmp_path / checkpoint.FILE, {}, {"state": json.dumps(STATE | changes)})
+    with pytest.raises(ValueError, match=rf"{checkpoint.FILE}: this is no training state of minibert.*{said}"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("state", ["[" * 10_000, "[]", "{", '{"config": 1, "config": 2}'])
+def test_a_state_that_is_no_object_is_named(tmp_path, state):
+    tensors.write(tmp_path / checkpoint.FILE, {}, {"state": state})
+    with pytest.raises(ValueError, match=rf"{checkpoint.FILE}: this is no training state of minibert"):
+        checkpoint.load(tmp_path)
+
+
+def test_figures_are_read_by_the_names_of_their_columns(uninterrupted, tmp_path):
+    path = tmp_path / "metrics.csv"
+    head, *lines = (uninterrupted() / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    rows = read_rows(uninterrupted() / "metrics.csv")
+    turned = [",".join(["note", *reversed(line.split(","))]) for line in (head, *lines)]
+    for text in ("\n".join([head, *lines, "", ""]), "\r\n".join([head, "", *lines]), "\ufeff" + "\n".join(turned),
+                 "\n".join([f"{head},remark", *(f"{line},{'x' * 200_000}" for line in lines)])):
+        path.write_text(text, encoding="utf-8", newline="")
+        assert read_rows(path) == rows
+    assert read_rows(tmp_path / "nowhere.csv") == []
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("", "has no column step, tokens, seconds"), ("step,tokens\n1,2\n", "has no column seconds"),
+    ("{head},step\n", "has the column step twice"),
+    ("{head}\n1,2,3,x,5,6,7,,,,,,\n", "line 2: these are not the figures of a run .*'x'"),
+    ("{head}\n1,2,3,4,5,6,7,,,,,,\n2,2\n", "line 3: these are not the figures of a run .*'seconds' is missing"),
+    ("{head}\n1,2,3,4,,6,7,,,,,,\n", "line 2: "), ("{head}\n" + "9" * 5000 + ",2,3,4,5,6,7,,,,,,\n", "line 2: ")])
+def test_what_is_no_table_of_figures_is_named(tmp_path, text, said):
+    path = tmp_path / "metrics.csv"
+    path.write_text(text.replace("{head}", ",".join(trainer.COLUMNS)), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"metrics\.csv.*{said}"):
+        read_rows(path)

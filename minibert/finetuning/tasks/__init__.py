@@ -22,6 +22,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from minibert.config import BertConfig
+from minibert.files import brief
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import choice, classify, multi_label, qa, regress, tag
 
@@ -76,5 +77,5 @@ def of_outputs(config: BertConfig, outputs: int) -> ModuleType:
     """
     problem = config.unknown.get("problem_type") or ("regression" if outputs == 1 else "single_label_classification")
     if not isinstance(problem, str) or problem not in PROBLEM_TYPES:
-        raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, got {problem!r:.80}")
+        raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}, got {brief(problem)}")
     return PROBLEM_TYPES[problem]

@@ -1,0 +1,348 @@
+"""The files of ``benchmarks.damage``: every format that is read, how a command reads it, and what is done to it."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert import pretrained, search
+from minibert.data import corpora
+from minibert.finetuning import command, loop, saved
+from minibert.finetuning.options import Settings
+from minibert.finetuning.tasks import TASKS
+from minibert.pretrained import formats, leveldb, tensors
+from minibert.pretrained.folder import read_parameters
+from minibert.sentence_vectors import Pooling
+from minibert.text import Tokenizer
+from minibert.training import checkpoint, options, probes, trainer
+from tests import tiny_model
+from tests.pretrained import examples, writers
+
+Harm = Callable[[bytes, np.random.Generator], bytes]
+
+
+class Format(NamedTuple):
+    """A kind of file: how a folder with whole ones is made, how a command reads it, and what is done to the files."""
+
+    write: Callable[[Path], Sequence[Path]]  # returns the files to be damaged
+    read: Callable[[Path], Any]  # what was read, to be compared; (tensors by name, notes) of weights
+    harms: Sequence[Harm]
+    verified: bool = False  # does a checksum tell of wrong numbers?
+
+
+# What is done to a file.
+
+
+def damaged(data: bytes, rng: np.random.Generator) -> bytes:
+    """The bytes with one wrong bit, a few wrong bytes, a piece missing, repeated, added or overwritten, or the end cut off."""
+    data = bytearray(data)
+    at, length = int(rng.integers(len(data))), int(rng.integers(1, 40))
+    kind = rng.choice(["bit", "bit", "bit", "byte", "bytes", "ones", "cut", "remove", "insert", "move", "number"])
+    if kind == "bit":
+        data[at] ^= 1 << int(rng.integers(8))
+    elif kind == "byte":
+        data[at] = int(rng.integers(256))
+    elif kind == "bytes":
+        for i in rng.integers(len(data), size=length):
+            data[i] = int(rng.integers(256))
+    elif kind == "ones":
+        data[at:at + length] = b"\xff" * len(data[at:at + length])
+    elif kind == "cut":
+        del data[at:]
+    elif kind == "remove":
+        del data[at:at + length]
+    elif kind == "insert":
+        data[at:at] = rng.bytes(length)
+    elif kind == "move":
+        to = int(rng.integers(len(data)))
+        data[to:to + length] = data[at:at + length]
+    elif digits := [i for i, byte in enumerate(data) if 48 <= byte < 58]:  # of a header: another number of the same length
+        data[int(rng.choice(digits))] = 48 + int(rng.integers(10))
+    return bytes(data)
+
+
+_ODD = [None, True, 0, -1, 1, 3, 2**31, 2**63, 10**30, -(10**30), 1.5, 1e308, float("nan"), float("inf"), "", "x", "\0",
+        "x" * 10_000, [], {}, ["x"], [["x"]], {"x": ["x"]}, [0] * 1000, [1] * 1000, [2**62] * 300,
+        json.loads("[" * 90 + "]" * 90)]
+
+
+def odd_json(data: bytes, rng: np.random.Generator) -> bytes:
+    """A JSON text, or one of its lines, with a value exchanged for an odd one, a key left out or standing there twice."""
+    lines = data.decode("utf-8").splitlines(keepends=True)
+    i = int(rng.integers(len(lines)))
+    try:
+        part = json.loads(lines[i])
+    except ValueError:
+        lines, i = [data.decode("utf-8")], 0
+        part = json.loads(lines[0])
+    places = [(None, None), *_places(part)]
+    holder, key = places[int(rng.integers(len(places)))]
+    odd = _ODD[int(rng.integers(len(_ODD)))]
+    if holder is None:
+        part = odd
+    elif rng.integers(6) == 0:
+        del holder[key]
+    else:
+        holder[key] = odd
+    text = json.dumps(part, ensure_ascii=False)
+    if isinstance(part, dict) and part and rng.integers(6) == 0:
+        text = f"{text[:-1]}, {json.dumps(next(iter(part)))}: {json.dumps(odd)}}}"
+    elif rng.integers(40) == 0:
+        text = "[" * 10_000 + text + "]" * 10_000
+    lines[i] = text + ("\n" if lines[i].endswith("\n") else "")
+    return "".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _places(x: Any) -> list[tuple[Any, Any]]:
+    """Every (list or dictionary, index or key) in a JSON value, at most 200 of each."""
+    found = []
+    for key in (list(x) if isinstance(x, dict) else range(len(x)) if isinstance(x, list) else ())[:200]:
+        found += [(x, key), *_places(x[key])]
+    return found
+
+
+_PIECES = ["\0", "\r", "\u2028", "\ufeff", '"', "\t", ",", "\n\n", "\n\n\n\n", " " * 500, "x" * 200_000, "𝔘", "\u0301" * 50,
+           "[SEP]", "[MASK]", "\n[\n", "1e999", "-", "nan", "<!DOCTYPE html>"]
+
+
+def odd_text(data: bytes, rng: np.random.Generator) -> bytes:
+    """A text with something put in at some place, the beginning and the end among them, or a line lost or doubled."""
+    text = data.decode("utf-8")
+    lines = text.splitlines(keepends=True)
+    kind, i = rng.integers(4), int(rng.integers(len(lines)))
+    if kind == 0:
+        del lines[i]
+    elif kind == 1:
+        lines.insert(int(rng.integers(len(lines))), lines[i])
+    if kind < 2:
+        return "".join(lines).encode("utf-8")
+    at = (0, len(text), int(rng.integers(len(text))), int(rng.integers(len(text))))[int(rng.integers(4))]
+    return (text[:at] + _PIECES[int(rng.integers(len(_PIECES)))] + text[at:]).encode("utf-8")
+
+
+def resealed_zip(data: bytes, rng: np.random.Generator) -> bytes:
+    """An archive with a damaged member, and right checksums; now and then a member twice, or under another name."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    i = int(rng.integers(len(members)))
+    name, content = members[i]
+    kind = rng.integers(8)
+    if kind == 0:
+        members.append((name, members[int(rng.integers(len(members)))][1]))
+    elif kind == 1:
+        members[i] = name.removesuffix(".npy") + ("" if name.endswith(".npy") else ".npy"), content
+    else:
+        members[i] = name, damaged(content, rng)
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+        warnings.simplefilter("ignore")  # a name twice
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def resealed_index(data: bytes, rng: np.random.Generator) -> bytes:
+    """The index of a TensorFlow checkpoint with a damaged entry or an odd shape, and right checksums."""
+    try:
+        entries = list(leveldb.entries(data))
+    except ValueError:  # a data file beside it
+        return damaged(data, rng)
+    i = int(rng.integers(len(entries)))
+    key, value = entries[i]
+    if rng.integers(2):
+        sizes = [int(rng.choice([0, 1, 2, 2**31, 2**62])) for _ in range(int(rng.choice([1, 3, 9, 2000])))]
+        value += b"".join(writers.field(2, writers.field(2, writers.field(1, n))) for n in sizes)
+    else:
+        value = damaged(value, rng)
+    entries[i] = key, value
+    return writers.table(entries, compress=bool(rng.integers(2)))
+
+
+def resealed_header(data: bytes, rng: np.random.Generator) -> bytes:
+    """A safetensors file with an odd header, or odd JSON in a string of it, and a length that fits."""
+    length = int.from_bytes(data[:8], "little")
+    header = data[8:8 + length]
+    metadata = json.loads(header).get("__metadata__", {})
+    if metadata and rng.integers(2):
+        name = next(iter(metadata))
+        try:
+            inside = odd_json(metadata[name].encode("utf-8"), rng).decode("utf-8")
+        except ValueError:  # a plain string
+            inside = "x"
+        header = json.dumps({**json.loads(header), "__metadata__": {**metadata, name: inside}}).encode("utf-8")
+    else:
+        header = odd_json(header, rng)
+    return len(header).to_bytes(8, "little") + header + data[8 + length:]
+
+
+# What is read, and how.
+
+
+def _weights(kind: str) -> Callable[[Path], Sequence[Path]]:
+    return lambda folder: examples.write(folder, kind)
+
+
+def _read_weights(folder: Path) -> tuple[dict, list[str]]:
+    config, _, _ = examples.tiny()
+    with formats.opened(formats.find(folder)) as reader:
+        parameters, notes, _ = read_parameters(reader, config)
+    return {name: x.tobytes() for name, x in parameters.items()}, notes
+
+
+def _file(name: str, content: str) -> Callable[[Path], Sequence[Path]]:
+    def write(folder: Path) -> Sequence[Path]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+        return [folder / name]
+    return write
+
+
+def _lines(objects: Iterable[Any]) -> str:
+    """JSON Lines."""
+    return "".join(json.dumps(x) + "\n" for x in objects)
+
+
+def _files(**contents: Any) -> Callable[[Path], Sequence[Path]]:
+    """JSON files; ``__`` in a name stands for a folder."""
+    return lambda folder: [path for name, content in contents.items()
+                           for path in _file(name.replace("__", "/") + ".json", json.dumps(content, indent=2))(folder)]
+
+
+def _model(folder: Path) -> Sequence[Path]:
+    examples.write(folder, "safetensors")
+    return [folder / "config.json"]
+
+
+def _vocabulary(folder: Path) -> Sequence[Path]:
+    examples.write(folder, "safetensors")
+    return [folder / "vocab.txt", folder / "tokenizer_config.json"]
+
+
+def _tokenizer_json(folder: Path) -> Sequence[Path]:
+    vocab = {token: i for i, token in enumerate(tiny_model.TOKENS)}
+    return _file("tokenizer.json", json.dumps({
+        "version": "1.0", "added_tokens": [{"id": 4, "content": "[MASK]", "special": True, "lstrip": True}],
+        "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None, "handle_chinese_chars": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocab}}))(folder)
+
+
+def _state(folder: Path) -> Sequence[Path]:
+    config, parameters, tokenizer = examples.tiny()
+    progress = checkpoint.Progress(step=3, total=9, index=4, tokens=99)
+    checkpoint.save(folder, checkpoint.Checkpoint(options.Settings(), config, tokenizer, "0" * 64, progress, parameters,
+                                                  parameters.zeros_like(), parameters.zeros_like()))
+    return [folder / checkpoint.FILE]
+
+
+def _read_state(folder: Path) -> Any:
+    state = checkpoint.load(folder)
+    return state.settings, state.progress, state.config, [x.flat.tobytes() for x in (state.parameters, state.m, state.v)]
+
+
+def _engine() -> SimpleNamespace:
+    _, parameters, _ = examples.tiny()
+    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np)
+
+
+def _finetuning_state(folder: Path) -> Sequence[Path]:
+    loop.save_state(folder, _engine(), loop.Progress(3, 9, 1.5, 0.5, 3, 0, [{"step": 3, "loss": 0.5, "dev_loss": 0.25}]))
+    return [folder / loop.STATE]
+
+
+def _read_finetuning_state(folder: Path) -> Any:
+    engine = _engine()
+    return loop.read_state(folder, engine), engine.parameters.flat.tobytes()
+
+
+def _finetuned(folder: Path) -> Sequence[Path]:
+    examples.write(folder, "safetensors")
+    task = TASKS["classify"]
+    saved.save(folder, saved.begin(folder, task, ["bad", "good"], Settings(max_length=8, text="1", label="2"), 0))
+    (folder / command.SETTINGS).write_text(json.dumps({"settings": {"train": "x", "epochs": 2.0}, "data": "0"}), encoding="utf-8")
+    return [folder / "config.json", folder / saved.READING, folder / command.SETTINGS]
+
+
+def _read_finetuned(folder: Path) -> Any:
+    model = saved.load(folder)
+    return command._read_settings(folder), model.labels, model.settings, model.parameters.flat.tobytes()
+
+
+def _metrics(folder: Path) -> Sequence[Path]:
+    row = trainer.Row(1, 100, 1.5, 1e-3, 0.5, 4.0, 0.1, 0.7, 0.5)
+    trainer.write_rows(folder / "metrics.csv", [row, row._replace(step=2, held_out_mlm_loss=4.0, held_out_mlm_accuracy=0.1)])
+    return [folder / "metrics.csv"]
+
+
+def _vectors(folder: Path) -> Sequence[Path]:
+    tensors.write(folder / "t.vectors.safetensors", {"vectors": np.eye(3, 8, dtype=np.float32)}, {"fingerprint": "k"})
+    return [folder / "t.vectors.safetensors"]
+
+
+def _read_vectors(folder: Path) -> Any:
+    said: list[str] = []
+    kept = search._kept(folder / "t.vectors.safetensors", "k", (3, 8), said.append)
+    if kept is None:
+        raise ValueError(said[0] if said else "nothing was said")
+    return kept.tobytes()
+
+
+def _task(task: str, name: str, content: str) -> Format:
+    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+                  (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
+
+
+_WORDS = "the cat raises an exception . a dog sees the tree".split()
+_SENTENCES = [" ".join(_WORDS[i:] + _WORDS[:i]) for i in range(len(_WORDS))]
+_LABELLED = [(s, ("good", "bad")[i % 2]) for i, s in enumerate(_SENTENCES)]
+_SQUAD = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": s, "qas": [{
+    "id": f"q{i}", "question": "who?", "answers": [{"text": "cat", "answer_start": s.index("cat")}], "is_impossible": False}]}
+    for i, s in enumerate(_SENTENCES)]}]}
+_PROBES = [
+    {"unigram_loss": 3.0, "ln_vocabulary": 4.0, "probes": [{"text": "a b", "tokens": ["a", "b"], "position": 1, "truth": "b"}]},
+    *({"step": i, "probes": [{"guesses": [["b", 0.5]], "probability": 0.5, "attention": "AAAA", "shape": [1, 3]}]}
+      for i in (1, 2))]
+
+FORMATS: dict[str, Format] = {
+    **{kind: Format(_weights(kind), _read_weights, (damaged,), verified) for kind, verified in examples.PROTECTED.items()},
+    "safetensors, odd header": Format(_weights("safetensors"), _read_weights, (resealed_header,)),
+    "index of shards": Format(lambda folder: [p for p in examples.write(folder, "sharded") if p.suffix == ".json"], _read_weights,
+                              (damaged, odd_json)),
+    "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
+    "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
+    "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
+    "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
+    "tokenizer.json": Format(_tokenizer_json, lambda folder: pretrained.load_tokenizer(folder).vocab.tokens, (damaged, odd_json)),
+    "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
+                                           {"type": "Normalize", "path": "2_Normalize"}],
+                                  sentence_bert_config={"max_seq_length": 128, "do_lower_case": False},
+                                  **{"1_Pooling__config": {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True,
+                                                           "pooling_mode_cls_token": False}}), Pooling.of, (damaged, odd_json)),
+    "state of train": Format(_state, _read_state, (damaged, resealed_header)),
+    "state of finetune": Format(_finetuning_state, _read_finetuning_state, (damaged, resealed_header)),
+    "fine-tuned model": Format(_finetuned, _read_finetuned, (damaged, odd_json)),
+    "metrics.csv": Format(_metrics, lambda folder: trainer.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
+    "probes.jsonl": Format(_file("probes.jsonl", _lines(_PROBES)), probes.read, (damaged, odd_json)),
+    "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),
+    "corpus": Format(_file("text.txt", "\n\n".join("\n".join(f"{s}." for s in _SENTENCES) for _ in range(3)) + "\n"),
+                     lambda folder: corpora.read(str(folder / "text.txt")).documents, (damaged, odd_text)),
+    "lines": Format(_file("lines.txt", "\n".join(_SENTENCES)), lambda folder: search.read_lines(folder / "lines.txt"),
+                    (damaged, odd_text)),
+    "classify, TSV": _task("classify", "a.tsv", "".join(f"{s}\t{label}\n" for s, label in _LABELLED)),
+    "classify, CSV": _task("classify", "a.csv", "text,label\n" + "".join(f'"{s}, ""so""",{label}\n' for s, label in _LABELLED)),
+    "classify, JSON Lines": _task("classify", "a.jsonl", _lines({"text": s, "label": label} for s, label in _LABELLED)),
+    "regress, TSV": _task("regress", "a.tsv", "sentence\tscore\n" + "".join(f"{s}\t{len(label)}\n" for s, label in _LABELLED)),
+    "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
+                                                      for s in _SENTENCES) + "\n"),
+    "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
+                                                            for i, s in enumerate(_SENTENCES))),
+}
