@@ -76,7 +76,7 @@ def nearest(answer: Callable[..., Any]) -> None:
 
 
 @exercise("(dv, mask)", look="Gradient check")
-def mean_backward(answer: Callable[..., Any]) -> None:
+def mean_pooling_backward(answer: Callable[..., Any]) -> None:
     """The backward of mean pooling: dv (B, H), the gradient with respect to the vectors, and mask (B, T) -> dh (B, T, H)."""
     h, mask = _batch(184)
     shape = np.shape(answer(np.ones((5, 4)), mask))
@@ -84,7 +84,7 @@ def mean_backward(answer: Callable[..., Any]) -> None:
     expect(np.all(np.asarray(answer(np.ones((5, 4)), mask))[mask == 0] == 0), "padding gets a gradient, but nobody read it")
     pair = Pair(lambda h: (pool(h, mask, Pooling("mean")), None), lambda dv, _: np.asarray(answer(dv, mask.copy()), dv.dtype))
     try:
-        check(pair, {"h": h}, name="mean_backward")
+        check(pair, {"h": h}, name="mean_pooling_backward")
     except GradientError as error:
         raise Wrong(f"not the gradient of the mean: {str(error).splitlines()[0]}; by what is each text divided?") from None
 

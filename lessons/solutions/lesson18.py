@@ -18,7 +18,7 @@ def nearest(vectors, query, top):
     return np.argsort(-cosines.round(12), kind="stable")[:top]
 
 
-def mean_backward(dv, mask):
+def mean_pooling_backward(dv, mask):
     share = mask / mask.sum(axis=1, keepdims=True)
     return share[:, :, None] * dv[:, None, :]
 
