@@ -110,7 +110,7 @@ show_features(two, 9)
 #
 # $$ \text{mask}_t = [\,t < n\,] \qquad \text{type}_t = [\,m_a + 2 \le t < n\,] $$
 #
-# where $[\ldots]$ is 1 if true and 0 if not.
+# where such a bracket, as [t < n], is 1 if what stands in it is true and 0 if not (the Iverson bracket).
 #
 # ## By hand: one loop
 

@@ -157,7 +157,7 @@ def read(path: Path) -> ModuleType:
 
 
 def start(number: int, path: Path) -> None:
-    """Puts the exercises of a lesson into a file of answers, after what stands there: answers are kept, and no exercise comes twice.
+    """Puts the exercises of a lesson into a file of answers, after what stands there: answers stay, and no exercise comes twice.
 
     Raises ValueError where the file is no Python, OSError where it cannot be read or written.
     """
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                      epilog="example: python -m lessons.check 6 --start answers.py, then without --start")
     parser.add_argument("lesson", type=int, nargs="?", help="the number of the lesson")
     parser.add_argument("answers", type=Path, nargs="?", help="the Python file with the answers")
-    parser.add_argument("--start", action="store_true", help="put every exercise of the lesson into that file, ready to be filled in")
+    parser.add_argument("--start", action="store_true", help="put the exercises of the lesson into that file, to be filled in")
     parser.add_argument("--all-solutions", action="store_true", help="for authors: grade the solutions of all lessons")
     options = parser.parse_intermixed_args(arguments)  # the options may stand between the two
     if hasattr(sys.stdout, "reconfigure"):  # a console may not know Greek: show what it can

@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def max_of_tokens(h, mask):
-    return np.where(mask[:, :, None] == 1, h, -np.inf).max(axis=1)
+def max_of_tokens(x, mask):
+    return np.where(mask[:, :, None] == 1, x, -np.inf).max(axis=1)
 
 
 def unit_vectors(vectors):
