@@ -5,7 +5,7 @@
 #
 # **You will learn** what each array tells the model, why padding may share its zeros, and how long is long enough.
 #
-# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 8 s.
+# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 10 s.
 
 # %%
 import time

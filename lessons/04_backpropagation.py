@@ -6,8 +6,7 @@
 # **You will learn**: what a forward and a backward pass hand to each other, why gradients are added with `+=`, how a gradient is
 # checked, and why a falling loss checks nothing.
 #
-# **You need**: lesson 1 (parameters, shapes), the derivative, the matrix product. Time: about 45 minutes to read; runs in a few
-# seconds.
+# **You need**: lesson 1 (parameters, shapes), the derivative, the matrix product. Time: about 45 minutes to read; runs in 5 s.
 
 # %%
 from typing import NamedTuple

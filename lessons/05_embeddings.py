@@ -5,7 +5,8 @@
 #
 # **You will learn** why an id must become a vector, what each table is for, and what `g[ids] += d` silently throws away.
 #
-# **You need** lesson 3 (ids and types) and lesson 4 (backward passes, gradient checks). Time: about 40 minutes; runs in 6 s.
+# **You need** lesson 3 (ids and types) and lesson 4 (backward passes, gradient checks). Time: about 40 minutes to read; runs
+# in 6 s.
 
 # %%
 import time

@@ -6,7 +6,7 @@
 # **You will learn**: why a network needs a bend, what GELU means, where its odd constants come from, and why a gradient must
 # belong to the form that ran.
 #
-# **You need**: lesson 4 (gradient check, complex step). Time: about 30 minutes to read; runs in a few seconds.
+# **You need**: lesson 4 (gradient check, complex step). Time: about 30 minutes to read; runs in 5 s.
 
 # %%
 import math

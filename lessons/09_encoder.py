@@ -9,7 +9,7 @@
 #
 # **You need**: lesson 6 (layer norm), lesson 7 (GELU), lesson 8 (attention, heads).
 #
-# Time: about 60 minutes to read; runs in about 1 minute, most of it training.
+# Time: about 60 minutes to read; runs in about 60 s, most of it training.
 
 # %%
 from types import SimpleNamespace

@@ -8,7 +8,7 @@
 # accuracy that is too good, and what changes when the question is about *order*.
 #
 # **You need** lesson 3 (segments), 9 (the pooler) and 10 (cross-entropy, the ignore index).
-# Time: about 35 minutes to read; runs in about 25 s, with `--quick` in about 7 s.
+# Time: about 35 minutes to read; runs in about 30 s, with `--quick` in about 7 s.
 
 # %%
 import numpy as np

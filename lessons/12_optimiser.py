@@ -7,7 +7,7 @@
 # from the textbook.
 #
 # **You need**: lesson 4 (gradients), lesson 10 (the masked language model, which is trained here). Time: about 50 minutes to
-# read; runs in about a minute.
+# read; runs in about 60 s.
 
 # %%
 import numpy as np

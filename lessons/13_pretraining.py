@@ -8,7 +8,7 @@
 # must be kept aside, and what has to be saved.
 #
 # **You need** lesson 8 (attention), 10 (hidden words) and 12 (the optimiser).
-# Time: about 50 minutes to read; runs in about 70 s, with `--quick` in about 12 s.
+# Time: about 50 minutes to read; runs in about 110 s, with `--quick` in about 12 s.
 
 # %%
 import tempfile

@@ -8,7 +8,7 @@
 # little.
 #
 # **You need** lesson 3 (padding and the mask), lesson 4 (gradient checks), lesson 5 (cosine similarity), lesson 17 (the real
-# model; it is used where it is installed). Time: about 35 minutes to read; runs in about 15 s.
+# model; it is used where it is installed). Time: about 35 minutes to read; runs in about 20 s.
 
 # %%
 import re
