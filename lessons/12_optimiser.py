@@ -546,9 +546,9 @@ def smooth(losses, width=10):
 
 picture = wb.figure(15, 6, "Adam leaves the plateau; uncorrected, its first steps are too large; clipping survives an accident")
 left, middle, right = picture.subplots(1, 3)
-for key, label, colour in ((("sgd", 0.3), "SGD", wb.ORANGE), (("momentum", 0.1), "momentum", wb.GREEN),
-                           (("adamw", 0.01), "AdamW", wb.BLUE)):
-    left.plot(np.arange(10, STEPS + 1), smooth(courses[key]), color=colour, label=label)
+for key, label, colour, line in ((("sgd", 0.3), "SGD", wb.ORANGE, "-"), (("momentum", 0.1), "momentum", wb.GREEN, ":"),
+                                 (("adamw", 0.01), "AdamW", wb.BLUE, "-")):
+    left.plot(np.arange(10, STEPS + 1), smooth(courses[key]), line, color=colour, label=label)
 left.axhline(PLATEAU, color=wb.GREY, linestyle="--", linewidth=1.5)
 left.text(STEPS, PLATEAU + 0.25, "knows only places", color=wb.GREY, ha="right", fontsize=13)
 left.set(title="Optimisers", xlabel="step", ylabel="loss (nats per masked word)", ylim=(0, 4))
