@@ -23,10 +23,14 @@ print(bert)
 # %% [markdown]
 # ## The question
 #
-# A word is hidden. Which one was it? BERT is trained on this question: it is a **masked language model** (掩码语言模型)
-# (*Devlin et al. 2018, §3.1*). The small model that comes with this project has read Python's own documentation. It answers
-# at once, each guess with its **probability** (概率): a number between 0 and 1 that says how sure it is. Over all words of the
-# language that the model knows, these numbers add up to 1.
+# A word is hidden, behind `[MASK]`. Which one was it? BERT is trained on this question: it is a
+# **masked language model** (掩码语言模型) (*Devlin et al. 2018, §3.1*). The small model that comes with this project has read
+# Python's own documentation. It answers at once, each guess with its **probability** (概率): a number between 0 and 1 that says
+# how sure it is. Over all words of the language that the model knows, these numbers add up to 1.
+#
+# The first cell has loaded it with `minibert.load()`. What came are three things. `bert.config`: the sizes. `bert.tokenizer`:
+# the list of words that the model knows, and the rules for cutting a text into them. `bert.parameters`: all numbers that were
+# learned, by name. Now one sentence:
 
 # %%
 sentence = "raises an [MASK] if the key is not found."  # <- the knob
@@ -37,7 +41,15 @@ if not wb.QUICK:
     assert guesses[0][0] == "exception", "the bundled model finds the word that fits"
 
 # %% [markdown]
-# How does a sentence become such a table? We now do by hand what `fill_mask` did. Nothing is left out.
+# How does a sentence become such a table? We now go the way that `fill_mask` went. Its two ends we do by hand, number by number.
+# What lies between them, the layers, runs in one call here; we print the shape of everything on the way, and lessons 6 to 9 take
+# it apart.
+#
+# One word on sources. Where a lesson says what BERT does, it names the place: a section of a paper, or a file of the
+# **reference implementation** (参考实现), the program that Google published with the paper (github.com/google-research/bert).
+# `modeling.py` there is the model, `tokenization.py` cuts text, `create_pretraining_data.py` and `run_pretraining.py` train it,
+# `optimization.py` is the optimiser, `run_classifier.py` and `run_squad.py` fine-tune. You need none of these files. Whoever
+# wants to compare finds the function that is named.
 #
 # ## Text becomes numbers
 #
@@ -55,7 +67,8 @@ print(f"the hidden word stands at place {hole}; the vocabulary has V = {len(voca
 
 # %% [markdown]
 # Many sentences are computed at a time: a **batch** (批). So every array has one axis more, the first, even where the batch
-# holds a single sentence. An array's **shape** (形状) says how long each axis is. We write it with letters, always the same:
+# holds a single sentence. An array's **shape** (形状) says how long each axis is. We write it with letters. Each
+# means the same in all lessons:
 #
 # | letter | what it counts | here |
 # |---|---|---|
@@ -67,6 +80,9 @@ print(f"the hidden word stands at place {hole}; the vocabulary has V = {len(voca
 # | `A` | heads in each layer: parts that look at the sentence in different ways | 2 |
 # | `D` | numbers for each head, H/A | 64 |
 # | `I` | numbers for each token in the widest part of a layer | 512 |
+#
+# Later lessons add a few (`N` rows, `M` hidden words, `C` classes; all are in `GLOSSARY.md`). Of the small letters, `t` is always
+# a place in a text, from 0 to T − 1.
 #
 # Three arrays of shape (B, T) go in. `ids` we know. `types` says which of two texts a token belongs to; here there is one
 # text, so it is all zero. `mask` says which tokens are real; here all of them are. Lesson 3 makes all three by hand.
@@ -100,12 +116,12 @@ for name, x in [("word", word), ("position", position), ("type", kind)]:
     print(f"{name:9} {x.shape}")
 e = np.zeros((B, T, H))
 for t in range(T):
-    for h in range(H):
-        e[0, t, h] = word[ids[0, t], h] + position[t, h] + kind[types[0, t], h]
+    for j in range(H):
+        e[0, t, j] = word[ids[0, t], j] + position[t, j] + kind[types[0, t], j]
 wb.show("e[0, :3, :4]", e[0, :3, :4])
 
 # %% [markdown]
-# A row of NumPy arrays does the same at once: `word[ids]` picks a row for every id. Then each token's H numbers are brought to
+# NumPy does the same at once: `word[ids]` picks a row for every id. Then each token's H numbers are brought to
 # a common size: their mean is taken away, they are divided by their spread, and two learned vectors scale and shift them.
 # Lesson 6 says why. The library's function does both steps; ours must agree with it.
 
@@ -126,11 +142,11 @@ wb.show("x0", x0, "(B, T, H)")
 # ## Through the layers
 #
 # So far each token's vector knows nothing of its neighbours: `[MASK]` is `[MASK]`, in whatever sentence. Now come L layers.
-# In each one every token looks at all the others and takes something from them (lesson 8). Then each token's vector is worked
+# In each one every token looks at all tokens and takes something from them (lesson 8). Then each token's vector is worked
 # on by itself (lessons 7 and 9). What goes in and what comes out has the same shape, so layers can be stacked.
 #
 # We run the whole model once. Its `cache` keeps what was computed inside: that is what going backwards will need later
-# (lesson 4).
+# (lesson 4). Layers are counted from 0, as Python counts: layer 0 is the first, and its result is state 1.
 
 # %%
 where = np.array([hole])  # we want a guess at this place only
@@ -138,12 +154,12 @@ out, cache = pretraining.forward(pretraining.Inputs(ids, types, None, where), p,
 states = out.bert.hidden_states
 assert np.array_equal(states[0], library), "the first state is what we made by hand"
 
-inside = cache.bert.encoder.blocks[0]  # of the first layer
+inside = cache.bert.encoder.blocks[0]  # of layer 0
 rows = [("state 0: the vectors from above", "(B, T, H)", states[0])]
 rows += [("  asks, of each token and head", "(B, A, T, D)", inside.attention.q), ("  offers", "(B, A, T, D)", inside.attention.k),
          ("  answers", "(B, A, T, D)", inside.attention.v), ("  who looks at whom", "(B, A, T, T)", inside.attention.weights),
          ("  what each token took", "(B, T, H)", inside.output.x), ("  the widest part", "(B, T, I)", inside.down.x)]
-rows += [(f"state {i}: after layer {i}", "(B, T, H)", x) for i, x in enumerate(states) if i]
+rows += [(f"state {layer + 1}: after layer {layer}", "(B, T, H)", x) for layer, x in enumerate(states[1:])]
 wb.table(["what", "letters", "shape"], [(name, letters, x.shape) for name, letters, x in rows])
 sizes = {"B": B, "T": T, "H": H, "A": A, "D": D, "I": I}
 for name, letters, x in rows:
@@ -160,29 +176,29 @@ assert np.allclose(looks.sum(-1), 1)
 for head in range(A):
     share = looks[head, hole]  # (T,) the row of [MASK]
     best = ", ".join(f"{encoding.tokens[t]} {share[t]:.0%}" for t in share.argsort()[::-1][:3])
-    print(f"first layer, head {head}: [MASK] takes most from {best}")
+    print(f"layer 0, head {head}: [MASK] takes most from {best}")
 
 # %% [markdown]
 # ## From a vector to a guess
 #
 # The vector at the hidden place has now heard of its neighbours. It goes through one more small step (lesson 10), and is then
-# compared with the row of every word in the word table, the same table as at the entrance. With `t` the vector and `v` a word:
+# compared with the row of every word in the word table, the same table as at the entrance. For each word v:
 #
-#     x[v] = Σ_h t[h]·word[v, h] + b[v]
+#     x[v] = Σ_j vector[j]·word[v, j] + b[v]
 #
 # The number x[v] is called a **logit** (对数几率). The higher it is, the better the word fits. First a loop over five words,
 # then one matrix product over all V of them, then the library.
 
 # %%
 head = p["cls"]["predictions"]
-t = cache.mlm.decoder.x[0]  # (H,) the vector after that small step
+vector = cache.mlm.decoder.x[0]  # (H,) after that small step
 some = [vocabulary.index[name] for name in ("exception", "error", "object", "key", "the")]
 for v in some:
     x = head["bias"][v]
-    for h in range(H):
-        x += t[h] * word[v, h]
+    for j in range(H):
+        x += vector[j] * word[v, j]
     print(f"{vocabulary.tokens[v]:10} {x:6.2f}")
-logits = word @ t + head["bias"]  # (V, H)·(H,) -> (V,)
+logits = word @ vector + head["bias"]  # (V, H)·(H,) -> (V,)
 assert np.isclose(x, logits[some[-1]]), "loop and matrix product agree"
 
 from_library, _ = mlm_head.forward(out.bert.last_hidden_state, where, head, config)  # (1, V)
@@ -192,7 +208,7 @@ wb.show("logits", logits, "(V,)", digits=2)
 # %% [markdown]
 # Logits become probabilities: raise e to each, and divide by the sum, so that all V add up to one.
 #
-#     P[v] = exp(x[v]) / Σ_w exp(x[w])
+#     probability[v] = exp(x[v]) / Σ_w exp(x[w])              the sum runs over all V words w
 #
 # One precaution: exp(1000) is too large for a computer. So the largest logit is first taken from all of them. That changes
 # nothing: numerator and denominator shrink by the same factor. Lesson 8 looks at this function closely.
@@ -255,7 +271,7 @@ assert worst < 1e-6, "the walk back is the derivative of the walk forward"
 
 # %%
 weight = np.linalg.norm(d.embeddings[0], axis=-1)  # (T,)
-heaviest = encoding.tokens[max((t for t in range(T) if t != hole), key=lambda t: weight[t])]
+heaviest = encoding.tokens[max((t for t in range(T) if t != hole), key=weight.__getitem__)]
 made = wb.figure(14, 6, f"“{guesses[0][0]}”, most of all because of “{heaviest}”")
 left, right = made.subplots(1, 2)
 left.barh([name for name, _ in guesses][::-1], [100 * share for _, share in guesses][::-1], color=wb.BLUE)
@@ -280,6 +296,7 @@ if not wb.QUICK:
 # | the two questions that BERT is trained on | 10 Masked language modelling, 11 Next sentence |
 # | learning | 12 The optimiser, 13 Pre-training |
 # | what it has learned; how it gets fast; how it breaks | 14 Looking inside, 15 Faster, 16 Spot the bug |
+# | other people's models, and tasks of one's own | 17 A real checkpoint, 18 Sentence vectors, 19 Classifier, 20 Tags and spans |
 #
 # The original BERT differs from ours in size alone: L = 12, H = 768, A = 12, V = 30,522 (*Devlin et al. 2018, §3; the English
 # vocabulary of the reference implementation*). Every shape above holds for it too.

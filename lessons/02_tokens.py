@@ -169,7 +169,7 @@ print(f"the loop and normalize.Normalizer agree on {len(sample):,} sentences")
 # %% [markdown]
 # ## Toy words: the longest piece first
 #
-# Now the second step. Take a vocabulary of six pieces. `##` marks a piece that *continues* a word: `able` begins a word,
+# Now the second step. Take a vocabulary of five pieces. `##` marks a piece that *continues* a word: `able` begins a word,
 # `##able` does not. (Without the mark nobody could tell "un able" from "unable" when the text is put together again.)
 #
 # The rule is **longest match first** (最长匹配优先). Take the longest piece that the word begins with, then the longest one
@@ -398,7 +398,8 @@ assert wb.QUICK or met_times[-1] < met_times[0] / 10, "expected: the typical tok
 assert wb.QUICK or lengths[-1] < 1.3, "the largest one needs few more tokens than there are words"
 
 # %% [markdown]
-# Each doubling of V doubles the parameters, and saves fewer tokens than the doubling before. And each token is met more rarely.
+# A larger V takes as many times more parameters, and each step saves fewer tokens than the one before. And each token is met more
+# rarely.
 # So the best size depends on the amount of text. BERT, with 3.3 billion words to learn from, takes about 30,000 tokens
 # (*Devlin et al. 2018, §3*, paragraphs "Input/Output Representations" and "Pre-training data"). The bundled model has only
 # the words counted at the top of this lesson: it takes V = 6,000.

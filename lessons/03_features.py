@@ -5,7 +5,7 @@
 #
 # **You will learn** what each array tells the model, why padding may share its zeros, and how long is long enough.
 #
-# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 8 s.
+# **You need** lesson 2 (tokens and their ids). Time: about 40 minutes to read; runs in 10 s.
 
 # %%
 import time
@@ -110,7 +110,7 @@ show_features(two, 9)
 #
 # $$ \text{mask}_t = [\,t < n\,] \qquad \text{type}_t = [\,m_a + 2 \le t < n\,] $$
 #
-# where $[\ldots]$ is 1 if true and 0 if not.
+# where such a bracket, as [t < n], is 1 if what stands in it is true and 0 if not (the Iverson bracket).
 #
 # ## By hand: one loop
 

@@ -6,8 +6,7 @@
 # **You will learn**: what a forward and a backward pass hand to each other, why gradients are added with `+=`, how a gradient is
 # checked, and why a falling loss checks nothing.
 #
-# **You need**: lesson 1 (parameters, shapes), the derivative, the matrix product. Time: about 45 minutes to read; runs in a few
-# seconds.
+# **You need**: lesson 1 (parameters, shapes), the derivative, the matrix product. Time: about 45 minutes to read; runs in 5 s.
 
 # %%
 from typing import NamedTuple
@@ -36,25 +35,25 @@ rng = np.random.default_rng(4)
 # %% [markdown]
 # ## Toy numbers
 #
-# The smallest model there is: one input x, two parameters w and b, one target t.
+# The smallest model there is: one input x, two parameters w and b, and one number that y should be, the target.
 #
-#     y = w·x + b        loss = ½·(y − t)²
+#     y = w·x + b        loss = ½·(y − target)²
 #
 # We write `dw` for ∂loss/∂w, and so on for every name: **`dx` always means the derivative of the loss with respect to x**.
 # The **chain rule** (链式法则) says that derivatives along a path are multiplied. We walk the path from its end:
 #
-#     dy = y − t         dw = dy·x         db = dy·1         dx = dy·w
+#     dy = y − target         dw = dy·x         db = dy·1         dx = dy·w
 
 # %%
-x, w, b, t = 2.0, 3.0, 1.0, 5.0
+x, w, b, target = 2.0, 3.0, 1.0, 5.0
 y = w * x + b
-loss = 0.5 * (y - t) ** 2
-dy = y - t
+loss = 0.5 * (y - target) ** 2
+dy = y - target
 dw, db, dx = dy * x, dy, dy * w
 print(f"y = {y:g}, loss = {loss:g}, dy = {dy:g}, dw = {dw:g}, db = {db:g}, dx = {dx:g}")
 assert (y, loss, dy, dw, db, dx) == (7, 2, 2, 4, 2, 6)
 
-nudged = 0.5 * ((w + 0.001) * x + b - t) ** 2
+nudged = 0.5 * ((w + 0.001) * x + b - target) ** 2
 print(f"w grows by 0.001: the loss grows by {nudged - loss:.6f}, and dw·0.001 = {dw * 0.001:.6f}")
 assert abs((nudged - loss) - dw * 0.001) < 1e-5
 
@@ -91,45 +90,45 @@ assert abs((nudged - loss) - dw * 0.001) < 1e-5
 # Three different axis sizes (N = 2, in = 3, out = 4), so that a swapped axis cannot hide.
 
 # %%
-N, I, O = 2, 3, 4
-X = rng.integers(-2, 3, (N, I)).astype(float)
-W = rng.integers(-2, 3, (O, I)).astype(float)
-B = rng.integers(-2, 3, O).astype(float)
+N, INS, OUTS = 2, 3, 4
+x = rng.integers(-2, 3, (N, INS)).astype(float)
+W = rng.integers(-2, 3, (OUTS, INS)).astype(float)
+b = rng.integers(-2, 3, OUTS).astype(float)
 
 
-def forward_loops(X, W, B):
-    Y = np.zeros((N, O))
+def forward_loops(x, W, b):
+    y = np.zeros((N, OUTS))
     for n in range(N):
-        for o in range(O):
-            Y[n, o] = B[o]
-            for i in range(I):
-                Y[n, o] += X[n, i] * W[o, i]
-    return Y
+        for o in range(OUTS):
+            y[n, o] = b[o]
+            for i in range(INS):
+                y[n, o] += x[n, i] * W[o, i]
+    return y
 
 
-def backward_loops(dY, X, W):
-    dX, dW, dB = np.zeros((N, I)), np.zeros((O, I)), np.zeros(O)
+def backward_loops(dy, x, W):
+    dx, dW, db = np.zeros((N, INS)), np.zeros((OUTS, INS)), np.zeros(OUTS)
     for n in range(N):
-        for o in range(O):
-            dB[o] += dY[n, o]
-            for i in range(I):
-                dX[n, i] += dY[n, o] * W[o, i]
-                dW[o, i] += dY[n, o] * X[n, i]
-    return dX, dW, dB
+        for o in range(OUTS):
+            db[o] += dy[n, o]
+            for i in range(INS):
+                dx[n, i] += dy[n, o] * W[o, i]
+                dW[o, i] += dy[n, o] * x[n, i]
+    return dx, dW, db
 
 
 # %% [markdown]
-# Read the two side by side. Every `a += b·c` of the forward loop became two lines in the backward loop:
-# `db += da·c` and `dc += da·b`. That is the whole trick, and it works for any loop of sums and products.
+# Read the two side by side. The line `y += x·W` of the forward loop became two lines in the backward loop:
+# `dx += dy·W` and `dW += dy·x`. That is the whole trick, and it works for any loop of sums and products.
 
 # %%
-Y = forward_loops(X, W, B)
-dY = rng.integers(-2, 3, (N, O)).astype(float)  # as if a later layer had sent it
-dX, dW, dB = backward_loops(dY, X, W)
-wb.show("X", X, "(N, in)")
+y = forward_loops(x, W, b)
+dy = rng.integers(-2, 3, (N, OUTS)).astype(float)  # as if a later layer had sent it
+dx, dW, db = backward_loops(dy, x, W)
+wb.show("x", x, "(N, in)")
 wb.show("W", W, "(out, in)")
-wb.show("Y", Y, "(N, out)")
-wb.show("dY", dY, "(N, out)")
+wb.show("y", y, "(N, out)")
+wb.show("dy", dy, "(N, out)")
 wb.show("dW", dW, "(out, in)")
 
 # %% [markdown]
@@ -139,10 +138,10 @@ wb.show("dW", dW, "(out, in)")
 # this is why forward and backward together cost about as much as three forward passes.
 
 # %%
-assert np.array_equal(Y, X @ W.T + B)
-assert np.array_equal(dX, dY @ W)
-assert np.array_equal(dW, dY.T @ X)
-assert np.array_equal(dB, dY.sum(0))
+assert np.array_equal(y, x @ W.T + b)
+assert np.array_equal(dx, dy @ W)
+assert np.array_equal(dW, dy.T @ x)
+assert np.array_equal(db, dy.sum(0))
 print("loops and matrix products agree in every number")
 
 # %% [markdown]
@@ -152,15 +151,15 @@ print("loops and matrix products agree in every number")
 # parameters `p` and a place `g` for their gradients. `g` has the same keys and shapes as `p`, and starts as zeros.
 
 # %%
-p = {"weight": W, "bias": B}
-g = {"weight": np.zeros_like(W), "bias": np.zeros_like(B)}
-out, cache = linear.forward(X, p)
-dx = linear.backward(dY, cache, p, g)
+p = {"weight": W, "bias": b}
+g = {"weight": np.zeros_like(W), "bias": np.zeros_like(b)}
+forth, cache = linear.forward(x, p)
+back = linear.backward(dy, cache, p, g)
 print("the cache keeps x, of shape", cache.x.shape)
-assert np.array_equal(out, Y)
-assert np.array_equal(dx, dX)
+assert np.array_equal(forth, y)
+assert np.array_equal(back, dx)
 assert np.array_equal(g["weight"], dW)
-assert np.array_equal(g["bias"], dB)
+assert np.array_equal(g["bias"], db)
 
 # %% [markdown]
 # ## Two layers, and a bend between them
@@ -183,8 +182,8 @@ def tanh_backward(dy, cache):
 
 
 def net_forward(x, p):
-    h, first = linear.forward(x, p["first"])  # (N, 3) -> (N, 5)
-    a, bend = tanh_forward(h)
+    z, first = linear.forward(x, p["first"])  # (N, 3) -> (N, 5)
+    a, bend = tanh_forward(z)
     y, second = linear.forward(a, p["second"])  # (N, 5) -> (N, 2)
     return y, (first, bend, second)
 
@@ -192,8 +191,8 @@ def net_forward(x, p):
 def net_backward(dy, cache, p, g):
     first, bend, second = cache
     da = linear.backward(dy, second, p["second"], g["second"])
-    dh = tanh_backward(da, bend)
-    return linear.backward(dh, first, p["first"], g["first"])
+    dz = tanh_backward(da, bend)
+    return linear.backward(dz, first, p["first"], g["first"])
 
 
 def fresh(*sizes):
@@ -223,7 +222,6 @@ class Forgetful:
 
 layer, one, two = Forgetful(net["first"]), rng.standard_normal((2, 3)), rng.standard_normal((4, 3))
 dy_one, dy_two = rng.standard_normal((2, 5)), rng.standard_normal((4, 5))
-right = dy_one.T @ one + dy_two.T @ two
 layer.forward(one)
 layer.forward(two)
 kept = {"weight": np.zeros((5, 3)), "bias": np.zeros(5)}
@@ -275,8 +273,8 @@ def linear_backward_overwriting(dy, cache, p, g):
 
 def twice(backward):
     def run_forward(x, p):
-        h, first = linear.forward(x, p)
-        y, second = linear.forward(h, p)  # the same p again
+        z, first = linear.forward(x, p)
+        y, second = linear.forward(z, p)  # the same p again
         return y, (first, second)
 
     def run_backward(dy, cache, p, g):
@@ -286,7 +284,8 @@ def twice(backward):
 
 
 square = fresh(3, 3)
-print(check(twice(linear.backward), {"x": rng.standard_normal((4, 3))}, square, name="twice, with +=").errors["central"])
+result = check(twice(linear.backward), {"x": rng.standard_normal((4, 3))}, square, name="twice, with +=")
+print(f"{result.name}: right; backward and a measured gradient differ by at most {result.worst('central'):.0e} of their size")
 try:
     check(twice(linear_backward_overwriting), {"x": rng.standard_normal((4, 3))}, square, name="twice, with =")
     raise SystemExit("the overwritten gradient was not noticed")
@@ -305,6 +304,9 @@ except GradientError as error:
 #
 #     to one side       (f(x + h) − f(x)) / h               error about h
 #     central           (f(x + h) − f(x − h)) / 2h          error about h²
+#
+# (Two steps to each side, h and 2h, weighed against each other, even bring it down to about h⁴. These *central differences from
+# four points* are what the library's checker takes, and what it prints as `central`. Ours take two points.)
 
 # %%
 def f(x):
@@ -370,29 +372,32 @@ assert abs(by_complex_step - slope(1.0)) < 1e-15
 # ## One picture: the U-curve of the step size
 #
 # How good is each method at each step size? `gradcheck.ucurve` measures it, here for the network above.
-# On the right the step is so large that the function bends: that error falls with h² (or h⁴ for the four-point formula that the
-# checker uses). On the left rounding takes over: the two values agree in all the digits a float64 has (about 16), and their
-# difference is noise, divided by a tiny h. The best step of the two-point formula should lie near ε^(1/3) = 6e-6, where both
-# errors are equal. ε is the distance from 1 to the next float64.
+# On the right the step is so large that the function bends. That error falls with h² (with h⁴ for four points), and the complex
+# step has it too: look at the terms that its formula leaves out. On the left rounding takes over: the two values agree in all the
+# digits a float64 has (about 16), and their difference is noise, divided by a tiny h. This the complex step does not have. The
+# best step from two points should lie near ε^(1/3) = 6e-6, where both errors are equal. ε is the distance from 1 to the next
+# float64.
 
 # %%
 steps = np.logspace(-20, -0.5, wb.choose(79, 40))
 curve = gradcheck.ucurve(Pair(net_forward, net_backward), {"x": x}, net, steps=steps)
+METHODS = {"two points": "central, 2 points", "central": "central, 4 points", "complex": "complex step"}  # its names: ours
 best = {name: steps[np.argmin(curve[name])] for name in ("two points", "central")}
-rows = [[name, f"{best[name]:.0e}", f"{curve[name].min():.0e}", f"{curve[name][0]:.0e}"] for name in best]
-rows.append(["complex", "any below 1e-8", f"{curve['complex'].min():.0e}", f"{curve['complex'][0]:.0e}"])
-wb.table(["method", "best step", "error there", f"error at h = {steps[0]:.0e}"], rows)
+rows = [[METHODS[name], f"{step:.0e}", f"{curve[name].min():.0e}", f"{curve[name][0]:.0e}", f"{curve[name][-1]:.0e}"]
+        for name, step in {**best, "complex": steps[0]}.items()]
+rows[-1][1] = "any below 1e-8"
+wb.table(["method", "best step", "error there", f"error at h = {steps[0]:.0e}", f"at h = {steps[-1]:.1f}"], rows)
 eps = np.finfo(float).eps
 assert 0.05 < best["two points"] / eps ** (1 / 3) < 20
 assert curve["central"].min() < curve["two points"].min() < 1e-8
 assert curve["complex"][steps < 1e-8].max() < 1e-13
+assert curve["complex"][-1] > 1e-3, "a large step bends the complex step as well"
 assert curve["two points"][steps < 1e-17].min() > 0.1, "far too small a step measures nothing at all"
 
 # %%
-picture = wb.figure(12, 6.2, "Too large a step bends, too small a step cancels; the complex step does neither")
+picture = wb.figure(12, 6.2, "Large steps bend all three; small ones cancel, the complex step excepted")
 axes = picture.subplots()
-for name, colour, label in (("two points", wb.ORANGE, "central difference, 2 points"),
-                            ("central", wb.GREEN, "central differences, 4 points"), ("complex", wb.BLUE, "complex step")):
+for (name, label), colour in zip(METHODS.items(), (wb.ORANGE, wb.GREEN, wb.BLUE)):
     axes.loglog(steps, np.maximum(curve[name], 1e-17), "o-", color=colour, markersize=4, label=label)
 axes.axvline(eps ** (1 / 3), color=wb.GREY, linestyle="--", linewidth=1.6)
 axes.text(eps ** (1 / 3) * 0.6, 1e-16, "$ε^{1/3}$", color=wb.GREY, ha="right")
@@ -459,9 +464,9 @@ def wrong_backward(kind):
         da = linear.backward(dy, second, p["second"], g["second"])
         if kind == "random way back":
             da = dy @ BACK.astype(dy.dtype)
-        dh = da if kind == "no bend" else tanh_backward(da, bend)
+        dz = da if kind == "no bend" else tanh_backward(da, bend)
         ours = {"weight": np.zeros_like(p["first"]["weight"]), "bias": np.zeros_like(p["first"]["bias"])}
-        dx = linear.backward(dh, first, p["first"], ours)
+        dx = linear.backward(dz, first, p["first"], ours)
         g["first"]["weight"] += ours["weight"] * (3 if kind == "three times" else 1)
         g["first"]["bias"] += ours["bias"] * (0 if kind == "no first bias" else 1)
         return dx
@@ -527,23 +532,18 @@ wb.save(picture, "04_falling_loss")
 # measured gradient is zero.
 
 # %%
-H = 1e-5  # <- the knob
-error = np.linalg.norm(measure(lambda x: net_forward(x, net)[0], x, u, H) - dx) / np.linalg.norm(dx)
-print(f"step {H:.0e}: the measured gradient differs from backward's by {error:.1e} of its size")
+STEP = 1e-5  # <- the knob
+error = np.linalg.norm(measure(lambda x: net_forward(x, net)[0], x, u, STEP) - dx) / np.linalg.norm(dx)
+print(f"step {STEP:.0e}: the measured gradient differs from backward's by {error:.1e} of its size")
 
 # %% [markdown]
 # ## Exercises
 #
-# The next-but-one cell prints them. Write your answers into a file of your own:
+# Five functions, printed by the last cell with two commands. The first puts them into a file of your own and says
 #
-#     python -m lessons.check 4 --start answers.py
+#     answers.py has the exercises of lesson 4; fill them in, then: python -m lessons.check 4 answers.py
 #
-# writes it and says
-#
-#     wrote answers.py; fill it in, then: python -m lessons.check 4 answers.py
-#
-# The second command names every exercise with *right*, *not answered*, or what is wrong, and ends with a line such as
-# `2 of 5 right`.
+# The second names every exercise with *right*, *not answered*, or what is wrong, and ends with a line such as `2 of 5 right`.
 
 # %% [markdown]
 # ## When you are stuck

@@ -5,7 +5,8 @@
 #
 # **You will learn** why an id must become a vector, what each table is for, and what `g[ids] += d` silently throws away.
 #
-# **You need** lesson 3 (ids and types) and lesson 4 (backward passes, gradient checks). Time: about 40 minutes; runs in 6 s.
+# **You need** lesson 3 (ids and types) and lesson 4 (backward passes, gradient checks). Time: about 40 minutes to read; runs
+# in 6 s.
 
 # %%
 import time
@@ -50,10 +51,10 @@ assert abs(index["if"] - index["when"]) > 10, "`if` and `when` mean nearly the s
 # ## Toy tables
 
 # %%
-V, H, P, S = 6, 3, 5, 2  # tokens, features, positions, token types
+V, H = 6, 3  # tokens, numbers for each
 words = np.array([[0, 0, 0], [1, 1, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2], [3, 3, 0]], float)  # (V, H)
-positions = np.array([[.1, .1, .1], [.2, .2, .2], [.3, .3, .3], [.4, .4, .4], [.5, .5, .5]])  # (P, H)
-types = np.array([[0, 0, 0], [0, 0, 10]], float)  # (S, H)
+positions = np.array([[.1, .1, .1], [.2, .2, .2], [.3, .3, .3], [.4, .4, .4], [.5, .5, .5]])  # (5, H)
+types = np.array([[0, 0, 0], [0, 0, 10]], float)  # (2, H)
 ids = np.array([[2, 4, 3, 4], [2, 5, 5, 5]])  # (B, T)
 token_type_ids = np.array([[0, 0, 0, 0], [0, 0, 1, 1]])  # (B, T)
 wb.show("words", words, "(V, H)")
@@ -66,11 +67,11 @@ assert words[ids].shape == (2, 4, 3), "each id is replaced by a row: one axis mo
 #
 # BERT adds three vectors for each place (*Devlin et al. 2018, §3*, Figure 2; `modeling.py`, `embedding_postprocessor`):
 #
-# - the **word embedding** (词嵌入), a row of W: *which* token;
-# - the **position embedding** (位置嵌入), a row of P: *where* it stands;
-# - the **token type embedding** (片段嵌入), a row of S: in *which text* it stands.
+# - the **word embedding** (词嵌入), a row of `words`: *which* token;
+# - the **position embedding** (位置嵌入), a row of `positions`: *where* it stands;
+# - the **token type embedding** (片段嵌入), a row of `types`: in *which text* it stands.
 #
-# $$ e_{b,t} = W[\text{ids}_{b,t}] + P[t] + S[\text{types}_{b,t}] $$
+# $$ e_{b,t} = \text{words}[\text{ids}_{b,t}] + \text{positions}[t] + \text{types}[\text{token type}_{b,t}] $$
 #
 # ## By hand, as a product, and at once
 
@@ -78,11 +79,11 @@ assert words[ids].shape == (2, 4, 3), "each id is replaced by a row: one axis mo
 by_loop = np.zeros((2, 4, H))
 for b in range(2):
     for t in range(4):
-        for h in range(H):
-            by_loop[b, t, h] = words[ids[b, t], h] + positions[t, h] + types[token_type_ids[b, t], h]
+        for j in range(H):
+            by_loop[b, t, j] = words[ids[b, t], j] + positions[t, j] + types[token_type_ids[b, t], j]
 
 one_hot = (ids[:, :, None] == np.arange(V)).astype(float)  # (B, T, V)
-by_product = one_hot @ words + positions[:4] + (token_type_ids[:, :, None] == np.arange(S)) @ types
+by_product = one_hot @ words + positions[:4] + (token_type_ids[:, :, None] == np.arange(2)) @ types
 at_once = words[ids] + positions[:4] + types[token_type_ids]  # (B, T, H) + (T, H) + (B, T, H)
 wb.show("one_hot of the first text", one_hot[0], "(T, V)")
 wb.show("e", at_once, "(B, T, H)")
@@ -111,28 +112,29 @@ y, _ = embedding.forward(ids, {"weight": words})
 assert np.array_equal(y, words[ids]), "layers.embedding is the lookup"
 tree = {"word_embeddings": {"weight": words}, "position_embeddings": {"weight": positions},
         "token_type_embeddings": {"weight": types}, "LayerNorm": {"weight": np.ones(H), "bias": np.zeros(H)}}
-small = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=1, max_position_embeddings=P, type_vocab_size=S)
+small = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=1, max_position_embeddings=len(positions))
 y, _ = embeddings.forward(ids, token_type_ids, tree, small)
 assert np.allclose(y, layernorm.forward(at_once, tree["LayerNorm"])[0]), "model.embeddings is our sum, then a layer norm"
 try:
-    embeddings.forward(np.zeros((1, P + 1), int), np.zeros((1, P + 1), int), tree, small)
+    embeddings.forward(np.zeros((1, 6), int), np.zeros((1, 6), int), tree, small)
 except ValueError as error:
     print("too long:", error)
 
 # %% [markdown]
-# The position table has P rows. That is why a BERT has a maximal length: there is no row for place P. (Ids out of range are
-# refused earlier, where a batch is made.)
+# The position table has 5 rows here, and 512 in BERT-base. That is why a BERT has a maximal length: for the place behind its last
+# row there is no vector. (Ids out of range are refused earlier, where a batch is made.)
 #
 # ## The gradient of a lookup
 #
 # Let $d_{b,t}$ be the upstream gradient of $e_{b,t}$, H numbers for each place. A sum hands its gradient to each of its parts.
-# So all three tables get the same $d$. And which row gets it? Row $v$ of W was used wherever $\text{ids}_{b,t} = v$. It
+# So all three tables get the same $d$. And which row gets it? Row $v$ of `words` was used wherever $\text{ids}_{b,t} = v$. It
 # reaches the loss on all these paths, so by the chain rule their gradients are **added**:
 #
-# $$ dW[v] = \sum_{b,t\,:\;\text{ids}_{b,t}=v} d_{b,t} \qquad dP[t] = \sum_b d_{b,t} \qquad
-#    dS[s] = \sum_{b,t\,:\;\text{types}_{b,t}=s} d_{b,t} $$
+# $$ d\text{words}[v] = \sum_{b,t\,:\;\text{ids}_{b,t}=v} d_{b,t} \qquad d\text{positions}[t] = \sum_b d_{b,t} \qquad
+#    d\text{types}[s] = \sum_{b,t\,:\;\text{token type}_{b,t}=s} d_{b,t} $$
 #
-# In the one-hot form it is what lesson 4 found for a linear layer: with $E$ the one-hot rows, $e = EW$ gives $dW = E^{\top} d$.
+# In the one-hot form it is what lesson 4 found for a linear layer: from
+# $e = \text{onehot}\cdot\text{words}$ follows $d\text{words} = \text{onehot}^{\top}\cdot d$.
 
 # %%
 d = np.arange(1, 25, dtype=float).reshape(2, 4, 3)  # (B, T, H)
@@ -145,7 +147,7 @@ g = {"weight": np.zeros_like(words)}
 _, cache = embedding.forward(ids, {"weight": words})
 embedding.backward(d, cache, {"weight": words}, g)
 wb.show("d", d, "(B, T, H)")
-wb.show("dW", g["weight"], "(V, H)")
+wb.show("dwords", g["weight"], "(V, H)")
 assert np.array_equal(by_loop, g["weight"]), "the loop and the library agree"
 assert np.allclose(by_product, g["weight"]), "and so does the product"
 assert not g["weight"][[0, 1]].any(), "tokens that do not occur have no gradient"
@@ -296,11 +298,11 @@ assert "gradient of weight is wrong" in message, "the check finds it, and names 
 
 # %%
 one = gradcheck.check(embedding, {"ids": repeated}, table, nothing=NOTHING)
-V, H, P, S = 7, 4, 5, 2
+V, H = 7, 4
 three = {name: {"weight": rng.standard_normal((n, H))} for name, n in
-         (("word_embeddings", V), ("position_embeddings", P), ("token_type_embeddings", S))}
+         (("word_embeddings", V), ("position_embeddings", 5), ("token_type_embeddings", 2))}
 three["LayerNorm"] = {"weight": rng.standard_normal(H), "bias": rng.standard_normal(H)}
-small = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=2, max_position_embeddings=P, type_vocab_size=S,
+small = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=2, max_position_embeddings=5,
                    hidden_dropout_prob=0.0)
 kinds = np.array([[0, 0, 1], [0, 1, 1]])
 layer = gradcheck.Pair(lambda ids, kinds, p: embeddings.forward(ids, kinds, p, small),
@@ -448,9 +450,10 @@ assert found[256][3] < 0.5, "expected: less than half of it points the right way
 #
 # ## When you are stuck
 #
-# - **`index 6 is out of bounds`.** An id is as large as V, or a position as large as P. The table has rows 0 to V-1.
+# - **`index 6 is out of bounds`.** An id is as large as V, or a text longer than the position table. A table of V rows has the
+#   rows 0 to V − 1.
 # - **A negative id gives no error.** NumPy counts it from the end: -1 is the last row. Check ids where a batch is made.
-# - **My position gradient has the shape (T, H), but the table is (P, H).** Only the first T rows were used. Add to `g[:T]`.
+# - **My position gradient has the shape (T, H), but the table has more rows.** Only the first T were used. Add to `g[:T]`.
 # - **My gradient has the axis B too many.** All B texts use the position table. What was broadcast forward is summed backward.
 # - **My gradient check passes, and training goes badly.** Were there repeated ids in the check? And padding, and two texts?
 # - **Rows of zeros in the gradient.** Right so: these tokens were not in the batch.

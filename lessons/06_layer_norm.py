@@ -83,24 +83,24 @@ assert np.allclose(normalise(-x), -xhat), "a negative factor turns the sign"
 
 # %%
 B, T, H = 2, 3, 4
-X = rng.standard_normal((B, T, H)) * 2 + 1
+batch = rng.standard_normal((B, T, H)) * 2 + 1
 gamma, beta = rng.uniform(0.5, 1.5, H), rng.standard_normal(H)
 
 
-def forward_loops(X, gamma, beta, eps=1e-12):
-    Y = np.zeros_like(X)
+def forward_loops(x, gamma, beta, eps=1e-12):
+    y = np.zeros_like(x)
     for b in range(B):
         for t in range(T):
-            mean = sum(X[b, t, h] for h in range(H)) / H
-            var = sum((X[b, t, h] - mean) ** 2 for h in range(H)) / H
-            for h in range(H):
-                Y[b, t, h] = gamma[h] * (X[b, t, h] - mean) / (var + eps) ** 0.5 + beta[h]
-    return Y
+            mean = sum(x[b, t, j] for j in range(H)) / H
+            var = sum((x[b, t, j] - mean) ** 2 for j in range(H)) / H
+            for j in range(H):
+                y[b, t, j] = gamma[j] * (x[b, t, j] - mean) / (var + eps) ** 0.5 + beta[j]
+    return y
 
 
-Y = forward_loops(X, gamma, beta)
-wb.show("X", X[0], "(T, H), first sentence")
-wb.show("Y", Y[0], "(T, H), first sentence")
+normed = forward_loops(batch, gamma, beta)
+wb.show("x", batch[0], "(T, H), first sentence")
+wb.show("y", normed[0], "(T, H), first sentence")
 
 # %% [markdown]
 # ## Vectorised, and the library's own
@@ -109,14 +109,14 @@ wb.show("Y", Y[0], "(T, H), first sentence")
 # The library keeps x̂ and rstd: they are all the way back needs.
 
 # %%
-vectorised = gamma * normalise(X) + beta
+vectorised = gamma * normalise(batch) + beta
 p = {"weight": gamma, "bias": beta}
-out, cache = layernorm.forward(X, p)
+out, cache = layernorm.forward(batch, p)
 print("cache:", {name: value.shape for name, value in cache._asdict().items()})
-assert np.allclose(vectorised, Y, rtol=1e-10)
-assert np.allclose(out, Y, rtol=1e-10)
+assert np.allclose(vectorised, normed, rtol=1e-10)
+assert np.allclose(out, normed, rtol=1e-10)
 
-alone, _ = layernorm.forward(X[1:, 2:], p)
+alone, _ = layernorm.forward(batch[1:, 2:], p)
 assert np.array_equal(alone, out[1:, 2:]), "a token's result does not depend on its neighbours"
 
 # %% [markdown]
@@ -157,14 +157,14 @@ def road_rstd(z):
 
 
 # %% [markdown]
-# **Directly.** ∂x̂_h/∂x_h = rstd. So the gradient along this road is `dx̂·rstd`.
+# **Directly.** ∂x̂_i/∂x_i = rstd. So the gradient along this road is `dx̂·rstd`.
 #
-# **Through μ.** ∂μ/∂x_h = 1/H for every h, and each x̂ falls by rstd when μ grows by 1. Sum over all x̂:
+# **Through μ.** ∂μ/∂x_i = 1/H for every i, and each x̂ falls by rstd when μ grows by 1. Sum over all x̂:
 # `−rstd·Σ dx̂ / H = −rstd·mean(dx̂)`. The same number for every feature.
 #
-# **Through rstd.** rstd = (σ²)^(−½), so ∂rstd/∂σ² = −½·rstd³. And ∂σ²/∂x_h = 2·(x_h − μ)/H. (σ² also contains μ. That side road
-# gives mean(x − μ), which is zero.) Together ∂rstd/∂x_h = −rstd³·(x_h − μ)/H = −rstd²·x̂_h/H. Each x̂_j hears of rstd with the
-# factor x_j − μ = x̂_j/rstd. Sum over j: `−rstd·x̂_h·mean(dx̂·x̂)`.
+# **Through rstd.** rstd = (σ²)^(−½), so ∂rstd/∂σ² = −½·rstd³. And ∂σ²/∂x_i = 2·(x_i − μ)/H. (σ² also contains μ. That side road
+# gives mean(x − μ), which is zero.) Together ∂rstd/∂x_i = −rstd³·(x_i − μ)/H = −rstd²·x̂_i/H. Each x̂_j hears of rstd with the
+# factor x_j − μ = x̂_j/rstd. Sum over j: `−rstd·x̂_i·mean(dx̂·x̂)`.
 
 # %%
 direct = dxhat * rstd
@@ -206,16 +206,16 @@ assert rank == H5 - 2
 # different axis sizes, every element.
 
 # %%
-dY = rng.standard_normal((B, T, H))
+dy = rng.standard_normal((B, T, H))
 g = {"weight": np.zeros(H), "bias": np.zeros(H)}
-dX = layernorm.backward(dY, cache, p, g)
-dXhat = dY * gamma
-ours = cache.rstd * (dXhat - dXhat.mean(-1, keepdims=True) - cache.xhat * (dXhat * cache.xhat).mean(-1, keepdims=True))
-assert np.allclose(dX, ours)
-assert np.allclose(g["weight"], (dY * cache.xhat).sum((0, 1)))
-assert np.allclose(g["bias"], dY.sum((0, 1)))
+dx = layernorm.backward(dy, cache, p, g)
+dxhat = dy * gamma
+ours = cache.rstd * (dxhat - dxhat.mean(-1, keepdims=True) - cache.xhat * (dxhat * cache.xhat).mean(-1, keepdims=True))
+assert np.allclose(dx, ours)
+assert np.allclose(g["weight"], (dy * cache.xhat).sum((0, 1)))
+assert np.allclose(g["bias"], dy.sum((0, 1)))
 
-result = check(layernorm, {"x": X}, p)
+result = check(layernorm, {"x": batch}, p)
 for k in result.shapes:
     print(f"{k:8} central {result.errors['central'][k]:.0e}   complex {result.errors['complex'][k]:.0e}")
 assert result.worst("complex") < 1e-12
@@ -231,7 +231,7 @@ def constant_statistics(dy, cache, p, g):
 
 
 try:
-    check(Pair(layernorm.forward, constant_statistics), {"x": X}, p, name="μ and σ as constants")
+    check(Pair(layernorm.forward, constant_statistics), {"x": batch}, p, name="μ and σ as constants")
     raise SystemExit("the missing roads were not noticed")
 except GradientError as error:
     print(error)
@@ -244,18 +244,18 @@ assert wrong_by > 0.1
 
 # %%
 plain = {"weight": np.ones(H), "bias": np.zeros(H)}
-_, plain_cache = layernorm.forward(X, plain)
-hidden = layernorm.backward(np.ones_like(X), plain_cache, plain, {"weight": np.zeros(H), "bias": np.zeros(H)})
+_, plain_cache = layernorm.forward(batch, plain)
+hidden = layernorm.backward(np.ones_like(batch), plain_cache, plain, {"weight": np.zeros(H), "bias": np.zeros(H)})
 print(f"dx under ones: at most {np.abs(hidden).max():.0e}")
 assert np.abs(hidden).max() < 1e-12
 
 # %% [markdown]
-# ## What float32 does to E[x²] − E[x]²
+# ## What float32 does to mean(x²) − mean(x)²
 #
-# Textbooks give the variance in a second form, σ² = E[x²] − E[x]². On paper both are equal. The second needs one pass over the
-# data instead of two, so it looks faster. But a float32 has about 7 decimal digits. Every result is rounded to them: that is
-# **rounding** (舍入). When x has mean 1000 and σ = 1, then E[x²] is 1,000,001 and E[x]² is 1,000,000. What we want is their
-# last digit. Subtracting two nearly equal numbers and keeping only the rounded rest is **cancellation** (相消).
+# Textbooks give the variance in a second form, σ² = mean(x²) − mean(x)². On paper both are equal. The second needs one pass over
+# the data instead of two, so it looks faster. But a float32 has about 7 decimal digits. Every result is rounded to them: that is
+# **rounding** (舍入). When x has mean 1000 and σ = 1, then mean(x²) is 1,000,001 and mean(x)² is 1,000,000. What we
+# want is their last digit. Subtracting two nearly equal numbers and keeping only the rounded rest is **cancellation** (相消).
 
 # %%
 def one_pass(x):
@@ -397,7 +397,7 @@ assert np.allclose(with_norm[0.02], with_norm[0.25], rtol=1e-6), "the same whate
 picture = wb.figure(13, 5.8, "Two passes keep the digits; layer norm keeps the gradient")
 left, right = picture.subplots(1, 2)
 means = np.logspace(0, 5, 21)
-for f, colour, label in ((one_pass, wb.ORANGE, "E[x²] − E[x]²"), (two_passes, wb.BLUE, "mean((x − μ)²)")):
+for f, colour, label in ((one_pass, wb.ORANGE, "mean(x²) − mean(x)²"), (two_passes, wb.BLUE, "mean((x − μ)²)")):
     errors = []
     for mean in means:
         x32 = (vectors + mean).astype(np.float32)
@@ -496,10 +496,8 @@ assert np.isclose(y.var(), 0.01 / (0.01 + EPS))
 # %% [markdown]
 # ## Exercises
 #
-#     python -m lessons.check 6 --start answers.py
-#
-# says `wrote answers.py; fill it in, then: python -m lessons.check 6 answers.py`. The second command names each exercise with
-# *right*, *not answered*, or what is wrong.
+# Four functions and a number, printed by the last cell with two commands. The first puts them into a file of your own, the second
+# names each exercise with *right*, *not answered*, or what is wrong.
 
 # %% [markdown]
 # ## When you are stuck

@@ -6,7 +6,7 @@
 # **You will learn**: why a network needs a bend, what GELU means, where its odd constants come from, and why a gradient must
 # belong to the form that ran.
 #
-# **You need**: lesson 4 (gradient check, complex step). Time: about 30 minutes to read; runs in a few seconds.
+# **You need**: lesson 4 (gradient check, complex step). Time: about 30 minutes to read; runs in 5 s.
 
 # %%
 import math
@@ -74,7 +74,7 @@ assert np.abs(xs * counted - library).max() < 0.01
 # erf has no formula in simple functions, and many libraries lacked it. So the same paper gives a
 # **tanh approximation** (tanh 近似):
 #
-#     Φ(x) ≈ ½·(1 + tanh(h))           h = √(2/π)·(x + 0.044715·x³)
+#     Φ(x) ≈ ½·(1 + tanh(z))           z = √(2/π)·(x + 0.044715·x³)
 #
 # Both are in use. The reference `modeling.py` runs the tanh form. The PyTorch ports and the configurations of published
 # checkpoints call the erf form `"gelu"` and the tanh form `"gelu_new"`; minibert uses these names.
@@ -95,15 +95,15 @@ def gelu_loops(x):
 def gelu_tanh_loops(x):
     y = np.zeros_like(x)
     for i in np.ndindex(x.shape):
-        h = math.sqrt(2 / math.pi) * (x[i] + 0.044715 * x[i] ** 3)
-        y[i] = x[i] * 0.5 * (1 + math.tanh(h))
+        z = math.sqrt(2 / math.pi) * (x[i] + 0.044715 * x[i] ** 3)
+        y[i] = x[i] * 0.5 * (1 + math.tanh(z))
     return y
 
 
-X = 2 * rng.standard_normal((2, 3, 5))
-erf_form, tanh_form = gelu_loops(X), gelu_tanh_loops(X)
-wb.show("X", X[0], "(T, I), first sentence")
-wb.show("GELU(X)", erf_form[0], "(T, I), first sentence")
+batch = 2 * rng.standard_normal((2, 3, 5))  # (B, T, I)
+erf_form, tanh_form = gelu_loops(batch), gelu_tanh_loops(batch)
+wb.show("x", batch[0], "(T, I), first sentence")
+wb.show("GELU(x)", erf_form[0], "(T, I), first sentence")
 
 # %% [markdown]
 # ## Vectorised, and the library's own
@@ -112,11 +112,11 @@ wb.show("GELU(X)", erf_form[0], "(T, I), first sentence")
 # float64, and to the last digit or so of float32 in float32.
 
 # %%
-C = np.sqrt(2 / np.pi)
-vectorised = X * 0.5 * (1 + np.tanh(C * (X + 0.044715 * X**3)))
+ROOT = np.sqrt(2 / np.pi)
+vectorised = batch * 0.5 * (1 + np.tanh(ROOT * (batch + 0.044715 * batch**3)))
 assert np.allclose(vectorised, tanh_form, rtol=1e-12)
-assert np.allclose(gelu.forward(X, "gelu_new")[0], tanh_form, rtol=1e-12)
-assert np.allclose(gelu.forward(X, "gelu")[0], erf_form, rtol=1e-12)
+assert np.allclose(gelu.forward(batch, "gelu_new")[0], tanh_form, rtol=1e-12)
+assert np.allclose(gelu.forward(batch, "gelu")[0], erf_form, rtol=1e-12)
 
 grid = np.linspace(-8, 8, wb.choose(40_001, 4001))
 exact = np.array([0.5 * (1 + math.erf(x / math.sqrt(2))) for x in grid])
@@ -138,7 +138,7 @@ for dtype, limit in ((np.float64, 1e-15), (np.float32, 2e-7)):
 
 # %%
 def furthest(a):
-    return np.abs(grid * (0.5 * (1 + np.tanh(C * (grid + a * grid**3))) - exact)).max()
+    return np.abs(grid * (0.5 * (1 + np.tanh(ROOT * (grid + a * grid**3))) - exact)).max()
 
 
 series = (4 - math.pi) / (6 * math.pi)
@@ -194,19 +194,19 @@ assert all(row[1] == row[3] for row in rows)
 # ## The gradient, and its form
 #
 # By the product rule, dx = dy·(Φ(x) + x·Φ′(x)). For the erf form Φ′ is the bell curve. For the tanh form it is the derivative of
-# ½·(1 + tanh(h)), which is ½·(1 − tanh²(h))·h′. With Φ = ½·(1 + tanh(h)) one has 1 − tanh² = 4·Φ·(1 − Φ), so
+# ½·(1 + tanh(z)), which is ½·(1 − tanh²(z))·z′. With Φ = ½·(1 + tanh(z)) one has 1 − tanh² = 4·Φ·(1 − Φ), so
 # Φ′ = 2·Φ·(1 − Φ)·√(2/π)·(1 + 3·0.044715·x²). We follow that by hand, then check both forms live.
 
 # %%
-dY = rng.standard_normal(X.shape)
+dy = rng.standard_normal(batch.shape)
 for form in ("gelu", "gelu_new"):
-    y, cache = gelu.forward(X, form)
+    y, cache = gelu.forward(batch, form)
     if form == "gelu":
-        bell = np.exp(-X * X / 2) / np.sqrt(2 * np.pi)
+        bell = np.exp(-batch * batch / 2) / np.sqrt(2 * np.pi)
     else:
-        bell = 2 * cache.cdf * (1 - cache.cdf) * C * (1 + 3 * 0.044715 * X * X)
-    assert np.allclose(gelu.backward(dY, cache), dY * (cache.cdf + X * bell), rtol=1e-12)
-    result = check(gelu, {"x": X}, options={"form": form}, name=form)
+        bell = 2 * cache.cdf * (1 - cache.cdf) * ROOT * (1 + 3 * 0.044715 * batch * batch)
+    assert np.allclose(gelu.backward(dy, cache), dy * (cache.cdf + batch * bell), rtol=1e-12)
+    result = check(gelu, {"x": batch}, options={"form": form}, name=form)
     print(f"{form:9} central {result.worst('central'):.0e}   complex {result.worst('complex'):.0e}")
     assert result.worst("complex") < 1e-12
 
@@ -220,7 +220,7 @@ def mixed_backward(dy, cache):
 
 
 try:
-    check(Pair(gelu.forward, mixed_backward), {"x": X}, name="erf forward, tanh backward")
+    check(Pair(gelu.forward, mixed_backward), {"x": batch}, name="erf forward, tanh backward")
     raise SystemExit("the mixed pair was not noticed")
 except GradientError as error:
     print(error)
@@ -242,8 +242,8 @@ def train(backward, steps, seed=0):
          "down": {"weight": rng.standard_normal((1, 32)) * 0.2, "bias": np.zeros(1)}}
     losses = []
     for _ in range(steps):
-        h, up = linear.forward(x, p["up"])
-        a, bend = gelu.forward(h)
+        z, up = linear.forward(x, p["up"])
+        a, bend = gelu.forward(z)
         y, down = linear.forward(a, p["down"])
         losses.append(float(((y - target) ** 2).mean()))
         g = {name: {k: np.zeros_like(v) for k, v in tensors.items()} for name, tensors in p.items()}
@@ -317,17 +317,15 @@ print(f"with {CUBIC}: the tanh form is at most {furthest(CUBIC):.1e} from the er
 # %% [markdown]
 # ## Exercises
 #
-#     python -m lessons.check 7 --start answers.py
-#
-# says `wrote answers.py; fill it in, then: python -m lessons.check 7 answers.py`. The second command names each exercise with
-# *right*, *not answered*, or what is wrong.
+# Three functions and two numbers, printed by the last cell with two commands. The first puts them into a file of your own, the
+# second names each exercise with *right*, *not answered*, or what is wrong.
 
 # %% [markdown]
 # ## When you are stuck
 #
 # - **My values differ from the library's in the fourth digit.** You run the other form.
 # - **They differ a lot for large |x|.** x³ stands inside the bracket, before the factor √(2/π).
-# - **My gradient is right near 0 and wrong further out.** One of the two terms of the product rule is missing, or h′ is: its 3.
+# - **My gradient is right near 0 and wrong further out.** One of the two terms of the product rule is missing, or z′ is: its 3.
 # - **`only length-1 arrays can be converted`.** `math.erf` takes single numbers. Loop, or use `minibert.layers.normal.cdf`.
 # - **The complex step is impossible.** `math.erf` and `math.tanh` take no complex numbers. Use `np.tanh`, or `normal.cdf`.
 # - **The check fails for ReLU.** Is an x within a step of 0? There it has no gradient to agree on.

@@ -101,11 +101,14 @@ assert context[0] > 4 * context[1], "after reading 'river', 'bank' is much more 
 #
 # For all words at once, with D numbers in a query:
 #
-# $$\text{context} = \text{softmax}\!\left(\frac{Q K^\top}{\sqrt{D}} + \text{mask}\right) V
+# $$\text{context} = \text{softmax}\!\left(\frac{q\,k^\top}{\sqrt{D}} + \text{mask}\right) v
 # \qquad \text{softmax}(z)_j = \frac{e^{z_j}}{\sum_i e^{z_i}} \text{ over each row}$$
 #
-# Shapes: Q, K, V are (T, D); the scores and the weights are (T, T), one row for each query; the context is (T, D) again.
-# *Vaswani et al. 2017, §3.2.1, equation 1; the mask: `modeling.py`, `attention_layer`.*
+# Shapes: q, k and v are (T, D); the scores and the weights are (T, T), one row for each query; the context is (T, D) again.
+# *Vaswani et al. 2017, §3.2.1, equation 1, in capitals; the mask: `modeling.py`, `attention_layer`.*
+#
+# A query and a key are multiplied number by number, so they must have the same length D. A value meets neither of them. It could
+# have any length; BERT gives it D as well, so that the heads below fit together again.
 #
 # ## A plain loop
 #
@@ -434,9 +437,9 @@ assert np.allclose(weights.sum(-1), 1), "every row of every head adds up to 1"
 #
 # Backward is forward read from the last line to the first (P are the weights):
 #
-# - context = P·V, so dP = dcontext·Vᵀ and dV = Pᵀ·dcontext;
+# - context = P·v, so dP = dcontext·vᵀ and dv = Pᵀ·dcontext;
 # - dscores through softmax, as above;
-# - scores = Q·Kᵀ/√D, so dQ = dscores·K/√D and dK = dscoresᵀ·Q/√D;
+# - scores = q·kᵀ/√D, so dq = dscores·k/√D and dk = dscoresᵀ·q/√D;
 # - x was read three times, by query, key and value: three gradients are added.
 #
 # The check runs with padding, with several heads, and asks for the weights' gradient too.
@@ -497,8 +500,7 @@ assert equal < 1.3 / KEYS, "divided by D itself, attention can no longer choose"
 # %% [markdown]
 # ## Exercises
 #
-# Start with `python -m lessons.check 8 --start answers.py`. The output to expect:
-# `wrote answers.py; fill it in, then: python -m lessons.check 8 answers.py`
+# Five functions, printed by the last cell with two commands. The first puts them into a file of your own, the second grades them.
 #
 # ## When you are stuck
 #

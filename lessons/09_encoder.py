@@ -9,7 +9,7 @@
 #
 # **You need**: lesson 6 (layer norm), lesson 7 (GELU), lesson 8 (attention, heads).
 #
-# Time: about 60 minutes to read; runs in about 1 minute, most of it training.
+# Time: about 60 minutes to read; runs in about 60 s, most of it training.
 
 # %%
 from types import SimpleNamespace
@@ -60,15 +60,17 @@ assert 1 < residual < 10, "with: it arrives, because each layer passes it on unc
 #
 # A block has two halves. Each is closed by dropout, a residual connection and layer norm:
 #
-# $$h = \text{norm}\big(x + W_o\cdot\text{attention}(x)\big) \qquad
-# y = \text{norm}\big(h + W_2\cdot\text{gelu}(W_1 \cdot h)\big)$$
+# $$z = \text{norm}\big(x + W_o\cdot\text{attention}(x)\big) \qquad
+# y = \text{norm}\big(z + W_2\cdot\text{gelu}(W_1 \cdot z)\big)$$
 #
 # - The second half is the **feed-forward network** (前馈网络): H → I → H, with I = 4·H as a rule. Attention mixes tokens; the
 #   feed-forward network works on each token alone.
 # - Norm after the sum is **post-LN** (后置层归一化). BERT and the first Transformer are built so.
-# - Norm before each half is **pre-LN** (前置层归一化): h = x + Wo·attention(norm(x)), y = h + W2·gelu(W1·norm(h)).
+# - Norm before each half is **pre-LN** (前置层归一化): z = x + Wo·attention(norm(x)), y = z + W2·gelu(W1·norm(z)).
 #
-# A stack of such blocks is the **encoder** (编码器).
+# A stack of such blocks is the **encoder** (编码器). The Transformer has a second stack, which writes a text word by word: its
+# blocks have a causal mask (lesson 8), and a third part each, an attention to what the encoder has read. BERT writes nothing. It
+# takes the encoder only, and puts heads on top of it (lessons 10, 11, 19 and 20).
 # *Devlin et al. 2018, §3; Vaswani et al. 2017, §3.1 and §3.3; `modeling.py`, `transformer_model`; pre-LN: Xiong et al. 2020,
 # figure 1.*
 
@@ -128,9 +130,9 @@ def block_in_loops(x, p):
     w1, w2, norm2 = p["intermediate"]["dense"], p["output"]["dense"], p["output"]["LayerNorm"]
     y = np.empty_like(x)
     for t in range(len(x)):
-        h = norm(x[t] + wo["weight"] @ context[0, t] + wo["bias"], **norm1)
-        inner, _ = gelu.forward(w1["weight"] @ h + w1["bias"])  # (I,)
-        y[t] = norm(h + w2["weight"] @ inner + w2["bias"], **norm2)
+        z = norm(x[t] + wo["weight"] @ context[0, t] + wo["bias"], **norm1)
+        inner, _ = gelu.forward(w1["weight"] @ z + w1["bias"])  # (I,)
+        y[t] = norm(z + w2["weight"] @ inner + w2["bias"], **norm2)
     return y
 
 
@@ -163,7 +165,7 @@ assert 0.66 < forward_share < 0.68, "two thirds of a block are feed-forward netw
 # %% [markdown]
 # ## Gradient check
 #
-# Backward is forward read upside down. x and h are each read twice, by a half and by its residual connection, so each gets
+# Backward is forward read upside down. x and z are each read twice, by a half and by its residual connection, so each gets
 # two gradients that are added. Both orders of norm, with the attention's weights as a second output:
 
 # %%
@@ -213,7 +215,7 @@ assert np.array_equal(resumed.last_hidden_state, out.last_hidden_state), "all th
 # states grow. Hence the one norm after the last block.
 
 # %%
-spread = {name: [float(h.std()) for h in o.hidden_states] for name, o in (("post-LN", out), ("pre-LN", out_pre))}
+spread = {name: [float(state.std()) for state in o.hidden_states] for name, o in (("post-LN", out), ("pre-LN", out_pre))}
 wb.table(["hidden state", *[str(i) for i in range(0, 13, 3)]],
          [[name, *[f"{v[i]:.3f}" for i in range(0, 13, 3)]] for name, v in spread.items()])
 assert np.allclose(spread["post-LN"], 1, atol=1e-6), "post-LN: spread 1 after every block"
@@ -222,15 +224,15 @@ assert spread["pre-LN"][12] > 1.2 * spread["pre-LN"][0], "pre-LN: larger and lar
 # %% [markdown]
 # ### What the residual connection does
 #
-# The encoder runs any list of `(block, p, g)`. So we can put in a block of our own: the library's, without `x +` and `h +`.
+# The encoder runs any list of `(block, p, g)`. So we can put in a block of our own: the library's, without `x +` and `z +`.
 # `add_norm` computes norm(residual + x); we give it zeros for a residual, and drop the gradient that it returns for them.
 
 # %%
 def forward_without(x, p, config, mask=None, key=None, head_mask=None, override=None):
     (context, weights), c1 = attention.forward(x, p["attention"]["self"], config.num_attention_heads, mask)
     o, c2 = linear.forward(context, p["attention"]["output"]["dense"])
-    h, c3 = add_norm.forward(o, np.zeros_like(o), p["attention"]["output"]["LayerNorm"])
-    u, c4 = linear.forward(h, p["intermediate"]["dense"])
+    z, c3 = add_norm.forward(o, np.zeros_like(o), p["attention"]["output"]["LayerNorm"])
+    u, c4 = linear.forward(z, p["intermediate"]["dense"])
     a, c5 = gelu.forward(u)
     f, c6 = linear.forward(a, p["output"]["dense"])
     y, c7 = add_norm.forward(f, np.zeros_like(f), p["output"]["LayerNorm"])
@@ -241,9 +243,9 @@ def backward_without(dy, cache, p, g, dweights=None):
     c1, c2, c3, c4, c5, c6, c7 = cache
     df, _ = add_norm.backward(dy, c7, p["output"]["LayerNorm"], g["output"]["LayerNorm"])
     du = gelu.backward(linear.backward(df, c6, p["output"]["dense"], g["output"]["dense"]), c5)
-    dh = linear.backward(du, c4, p["intermediate"]["dense"], g["intermediate"]["dense"])
+    dz = linear.backward(du, c4, p["intermediate"]["dense"], g["intermediate"]["dense"])
     p, g = p["attention"], g["attention"]
-    do, _ = add_norm.backward(dh, c3, p["output"]["LayerNorm"], g["output"]["LayerNorm"])
+    do, _ = add_norm.backward(dz, c3, p["output"]["LayerNorm"], g["output"]["LayerNorm"])
     dcontext = linear.backward(do, c2, p["output"]["dense"], g["output"]["dense"])
     return attention.backward(dcontext, c1, p["self"], g["self"], dweights)
 
@@ -267,7 +269,7 @@ def through(module, config):
     (states, _), cache = encoder.forward(out.hidden_states[0], layers, config)
     upstream = np.random.default_rng(1).standard_normal(states[-1].shape)
     d = encoder.backward([None] * LAYERS + [upstream], cache)
-    apart = [float((h - h.mean(1, keepdims=True)).std()) for h in states]
+    apart = [float((state - state.mean(1, keepdims=True)).std()) for state in states]
     return apart, float(np.linalg.norm(d.dx)), [float(np.linalg.norm(grads["attention"]["self"]["query"]["weight"]))
                                                 for _, _, grads in layers]
 
@@ -287,7 +289,8 @@ assert lost[1] > 0.05 * kept[1], "the gradient itself does arrive: layer norm sc
 # So the answer is not quite that of the toy chain. Layer norm keeps the *size* of the gradient up. What is lost is the
 # difference between tokens. Each block replaces every token by a mean of all, and a fresh model's means are nearly the
 # same for everyone: after a few blocks the tokens are equal to the last digit. Then there is nothing to choose
-# between, and the queries get no gradient. With the residual connection a token remembers who it is.
+# between, and the queries get no gradient. (Those of block 0 still do: what enters it differs.) With the residual connection a
+# token remembers who it is.
 # *Dong et al. 2021, "Attention is not all you need", prove it for deep stacks.*
 
 # %% [markdown]
@@ -333,7 +336,7 @@ assert np.isfinite(dead).all(), "with all heads off, the residual connection sti
 # ## The pooler, and why [CLS]
 #
 # Some tasks want one vector for a whole text. The **pooler** (池化层) makes it of the first token, [CLS]:
-# pooled = tanh(W·y[CLS] + b), (B, T, H) → (B, H). *`modeling.py`, `BertModel`; Devlin et al. 2018, §3, calls it C.*
+# pooled = tanh(W·y[CLS] + b), (B, T, H) → (B, H). *`modeling.py`, `BertModel`.*
 #
 # Why [CLS]? It is always there, always at the same place, and it is no word: its vector is free to collect what
 # attention brings. What it collects comes through attention only. We measure which tokens the pooled vector depends on, by the
@@ -466,11 +469,11 @@ if not wb.QUICK:
 # have forgotten the text: whatever it says, every token ends up as the same vector, and there is nothing to learn from.
 
 # %%
-def alike(h):
+def alike(states):
     """Mean cosine between the tokens of a text, (B, T, H) -> number; 1: all point the same way."""
-    unit = h / np.linalg.norm(h, axis=-1, keepdims=True)
+    unit = states / np.linalg.norm(states, axis=-1, keepdims=True)
     cosines = unit @ unit.transpose(0, 2, 1)  # (B, T, T)
-    T = h.shape[1]
+    T = states.shape[1]
     return float((cosines.sum((1, 2)) - T).mean() / (T * (T - 1)))
 
 
@@ -523,8 +526,8 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# Start with `python -m lessons.check 9 --start answers.py`. The output to expect:
-# `wrote answers.py; fill it in, then: python -m lessons.check 9 answers.py`
+# A number and four functions, printed by the last cell with two commands. The first puts them into a file of your own, the second
+# grades them.
 #
 # ## When you are stuck
 #

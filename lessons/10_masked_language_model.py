@@ -189,8 +189,8 @@ print(f"right words {answers}: surprise {surprise[0]:.3f} and {surprise[1]:.3f} 
 assert surprise[0] < np.log(5) < surprise[1], "better, and worse, than knowing nothing"
 
 # %% [markdown]
-# Three versions of it: a loop, whole arrays, the library's. The maximum m is taken off first, so that `exp` cannot overflow:
-# `ln Σ exp(x) = m + ln Σ exp(x - m)`.
+# Three versions of it: a loop, whole arrays, the library's. The largest score is taken off first, so that `exp` cannot overflow:
+# `ln Σ exp(x) = max + ln Σ exp(x - max)`.
 
 # %%
 def loop(x, labels):
@@ -218,7 +218,7 @@ with np.errstate(over="ignore"):
 # `∂ ln Σ exp(x) / ∂x_v = softmax(x)_v`, and `x_y` is taken off once. So
 #
 # ```
-# dx_v = (softmax(x)_v - [v = y]) / count
+# dx_v = (softmax(x)_v - [v = y]) / count            [v = y]: 1 for the right word, 0 for others (lesson 3)
 # ```
 #
 # Probability where the word is wrong is pushed down; the right word is pushed up by what is missing. Each row adds up to zero.
@@ -334,17 +334,17 @@ assert broken[3] == 1, "it answers 1"
 # "position 0 is [CLS]: which word stood there?" with the answer "word 0, [PAD]".
 
 # %%
-P = 20  # slots
+SLOTS = 20
 H = 16
 x = rng.standard_normal((B, T, H))
 table = rng.standard_normal((V, H)) * 0.3
-slots, slot_labels, weights = np.zeros((B, P), int), np.zeros((B, P), int), np.zeros((B, P))
+slots, slot_labels, weights = np.zeros((B, SLOTS), int), np.zeros((B, SLOTS), int), np.zeros((B, SLOTS))
 for b in range(B):
     mine = batch.positions // T == b
     n = mine.sum()
     slots[b, :n], slot_labels[b, :n], weights[b, :n] = batch.positions[mine] % T, batch.labels[mine], 1
-wb.show("slots", slots, "(B, P)")
-rows = x[np.arange(B)[:, None], slots].reshape(-1, H)  # (B·P, H), [CLS] again and again
+wb.show("slots", slots, "(B, slots)")
+rows = x[np.arange(B)[:, None], slots].reshape(-1, H)  # (B·slots, H), [CLS] again and again
 each = np.array([cross_entropy.forward(row[None] @ table.T, label[None])[0] for row, label in zip(rows, slot_labels.reshape(-1))])
 w = weights.reshape(-1)
 reference = (w * each).sum() / (w.sum() + 1e-5)
@@ -358,7 +358,7 @@ def gradient_at_cls(labels):
     _, cache = cross_entropy.forward(rows @ table.T, labels)
     drows = cross_entropy.backward(1.0, cache) @ table
     dx = np.zeros_like(x)
-    np.add.at(dx, (np.arange(B).repeat(P), slots.reshape(-1)), drows)
+    np.add.at(dx, (np.arange(B).repeat(SLOTS), slots.reshape(-1)), drows)
     return np.linalg.norm(dx[:, 0], axis=-1)
 
 
@@ -376,7 +376,7 @@ assert (without > 0).all(), "forgotten weights train [CLS] to say [PAD]"
 # **decoder** (解码器) compares it with every word of the vocabulary: one product with a (V, H) table, and a bias for each word.
 #
 # ```
-# t = layernorm(gelu(W·x + b))        logits = E·t + bias           E: (V, H)
+# z = layernorm(gelu(W·x + b))        logits = E·z + bias           E: (V, H)
 # ```
 #
 # E is not new. It is the table of word embeddings of lesson 5, used a second time: **tied weights** (权重绑定).
@@ -385,7 +385,7 @@ assert (without > 0).all(), "forgotten weights train [CLS] to say [PAD]"
 # (`pretraining` is the whole model, the encoder with its heads):
 #
 # ```
-# dE = from the decoder:  dlogitsᵀ·t              every row, for every word was scored
+# dE = from the decoder:  dlogitsᵀ·z              every row, for every word was scored
 #    + from the lookup:   Σ of dx where the word stood        only rows of words in the batch
 # ```
 
@@ -519,7 +519,7 @@ assert (took["all"][0], took["hidden only"][0]) == (2048, 307)
 # Two layers, H = 64, V = 1,000, sequences of 16 tokens.
 # (Why so short: lesson 13. How the updates are made: lesson 12.) Each is asked about the *same* words of texts that it has never
 # seen, hidden in three ways: by [MASK], by a random word, and not at all.
-
+#
 # `Engine` holds the parameters; its `train` runs forward and backward and moves every weight a little. `Workers` are its threads.
 
 # %%

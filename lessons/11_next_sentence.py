@@ -8,7 +8,7 @@
 # accuracy that is too good, and what changes when the question is about *order*.
 #
 # **You need** lesson 3 (segments), 9 (the pooler) and 10 (cross-entropy, the ignore index).
-# Time: about 35 minutes to read; runs in about 25 s, with `--quick` in about 7 s.
+# Time: about 35 minutes to read; runs in about 30 s, with `--quick` in about 7 s.
 
 # %%
 import numpy as np
@@ -154,7 +154,7 @@ x, p = rng.standard_normal((B, T, H)), {"weight": rng.standard_normal((2, H)), "
 pooled, label = np.tanh(x[:, 0]), np.array([0, 1, 1, 0])
 loop = 0.0
 for n in range(B):
-    scores = [sum(p["weight"][c, h] * pooled[n, h] for h in range(H)) + p["bias"][c] for c in range(2)]
+    scores = [sum(p["weight"][c, j] * pooled[n, j] for j in range(H)) + p["bias"][c] for c in range(2)]
     loop -= scores[label[n]] - np.log(np.exp(scores[0]) + np.exp(scores[1]))
 loop /= B
 logits = pooled @ p["weight"].T + p["bias"]
@@ -310,7 +310,7 @@ def shared(pair):
 known = examples.sentence_pairs(real_train[:wb.choose(None, 60)], tokenizer, max_length=64, seed=0)
 overlap, truth = np.array([shared(pair) for pair in known]), np.array([pair.next_label for pair in known])
 grid = np.quantile(overlap, np.linspace(0, 1, 201))
-threshold = grid[np.argmax([((overlap < t) == truth).mean() for t in grid])]
+threshold = grid[np.argmax([((overlap < limit) == truth).mean() for limit in grid])]
 
 # %%
 overlap, truth = np.array([shared(pair) for pair in pairs]), np.array([pair.next_label for pair in pairs])
@@ -356,7 +356,7 @@ assert all(len(pair.ids) == len(swap(pair).ids) and np.array_equal(swap(swap(pai
 TOPICS, WORDS = 8, 6
 MARKERS = ("first", "then", "later", "finally")
 SAME_PLACE = True  # <- the knob
-topic_words = [f"topic{t}word{w}" for t in range(TOPICS) for w in range(WORDS)]
+topic_words = [f"topic{topic}word{word}" for topic in range(TOPICS) for word in range(WORDS)]
 world = Tokenizer(Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *MARKERS, *topic_words]))
 
 

@@ -7,7 +7,7 @@
 # from the textbook.
 #
 # **You need**: lesson 4 (gradients), lesson 10 (the masked language model, which is trained here). Time: about 50 minutes to
-# read; runs in about a minute.
+# read; runs in about 60 s.
 
 # %%
 import numpy as np
@@ -85,7 +85,7 @@ for lr in (0.019, 0.021):
 # - Momentum keeps rolling: what points the same way at each step adds up, what flips its sign cancels.
 # - Adam (*Kingma and Ba 2014, algorithm 1*) divides each number's mean gradient m by its typical size √v. So every parameter
 #   moves by about lr, whether its gradient is large or tiny. β₁ = 0.9 and β₂ = 0.999.
-# - m and v start at zero, so their first values are too small, by the factors 1 − β₁ᵗ and 1 − β₂ᵗ after t steps. Dividing by
+# - m and v start at zero, so their first values are too small, by the factors 1 − β₁ᵏ and 1 − β₂ᵏ after k steps. Dividing by
 #   them gives m̂ and v̂: the **bias correction** (偏差修正). (It has nothing to do with the bias of a linear layer.)
 # - AdamW (*Loshchilov and Hutter 2017, algorithm 2*) also pulls each weight a little towards zero at each step. This is
 #   **weight decay** (权重衰减), of strength λ. It stands *beside* the division by √v̂, not inside it.
@@ -96,30 +96,30 @@ for lr in (0.019, 0.021):
 # One step of each, number by number. `s` is what the optimiser keeps from step to step.
 
 # %%
-def sgd(p, g, s, lr, t):
+def sgd(p, g, s, lr, step):
     for i in range(len(p)):
         p[i] -= lr * g[i]
 
 
-def momentum(p, g, s, lr, t):
+def momentum(p, g, s, lr, step):
     for i in range(len(p)):
         s["m"][i] = 0.9 * s["m"][i] + g[i]
         p[i] -= lr * s["m"][i]
 
 
-def adam(p, g, s, lr, t, decay=0.0):
+def adam(p, g, s, lr, step, decay=0.0):
     for i in range(len(p)):
         s["m"][i] = 0.9 * s["m"][i] + 0.1 * g[i]
         s["v"][i] = 0.999 * s["v"][i] + 0.001 * g[i] ** 2
-        m_hat, v_hat = s["m"][i] / (1 - 0.9**t), s["v"][i] / (1 - 0.999**t)
+        m_hat, v_hat = s["m"][i] / (1 - 0.9**step), s["v"][i] / (1 - 0.999**step)
         p[i] -= lr * (m_hat / (v_hat**0.5 + 1e-6) + decay * p[i])
 
 
 def walk(optimiser, lr, steps, scale=1.0):
     p, s = np.array([1.0, 1.0]), {"m": np.zeros(2), "v": np.zeros(2)}
     path = [p.copy()]
-    for t in range(1, steps + 1):
-        optimiser(p, scale * slope(p), s, lr, t)
+    for step in range(1, steps + 1):
+        optimiser(p, scale * slope(p), s, lr, step)
         path.append(p.copy())
     return np.array(path)
 
@@ -152,12 +152,12 @@ start = rng.standard_normal(5)
 p1, s1 = start.copy(), {"m": np.zeros(5), "v": np.zeros(5)}
 p2, m2, v2 = start.copy(), np.zeros(5), np.zeros(5)
 p3, m3, v3 = start.copy(), np.zeros(5), np.zeros(5)
-for t in range(1, 11):
+for step in range(1, 11):
     g = rng.standard_normal(5)
-    adam(p1, g, s1, 0.01, t, decay=0.1)
+    adam(p1, g, s1, 0.01, step, decay=0.1)
     m3, v3 = 0.9 * m3 + 0.1 * g, 0.999 * v3 + 0.001 * g * g
-    p3 = p3 - 0.01 * (m3 / (1 - 0.9**t) / (np.sqrt(v3 / (1 - 0.999**t)) + 1e-6) + 0.1 * p3)
-    adamw.update(p2, g.copy(), m2, v2, 0.01, t, True, adamw.AdamW(weight_decay=0.1))
+    p3 = p3 - 0.01 * (m3 / (1 - 0.9**step) / (np.sqrt(v3 / (1 - 0.999**step)) + 1e-6) + 0.1 * p3)
+    adamw.update(p2, g.copy(), m2, v2, 0.01, step, True, adamw.AdamW(weight_decay=0.1))
 wb.show("after 10 steps, loops", p1)
 wb.show("after 10 steps, library", p2)
 assert np.allclose(p1, p3, rtol=1e-12)
@@ -262,21 +262,22 @@ def train(lr, optimiser="adamw", warm_up=WARM_UP, constants=adamw.DEFAULT, decay
     p = pretraining.initial_parameters(CONFIG, seed)
     g, m, v = p.zeros_like(), p.zeros_like(), p.zeros_like()
     losses, moved = [], []
-    for t, batch in enumerate(BATCHES, start=1):
+    for step, batch in enumerate(BATCHES, start=1):
         out, cache = pretraining.forward(inputs(batch), p.tree, CONFIG)
         losses.append(float(out.loss))
         g.flat.fill(0)
         pretraining.backward(pretraining.Output(loss=1.0), cache, p.tree, g.tree)
-        if t == accident:
+        if step == accident:
             g.flat *= 1000
         if clip:
             g.flat *= min(1.0, clip / float(np.linalg.norm(g.flat)))
-        rate = adamw.learning_rate(t, lr, warm_up, STEPS)
+        rate = adamw.learning_rate(step, lr, warm_up, STEPS)
         before = p.flat.copy()
         if optimiser == "adamw":
             for run in adamw.runs(p.layout):
                 part = slice(run.start, run.stop)
-                adamw.update(p.flat[part], g.flat[part], m.flat[part], v.flat[part], rate, t, run.decay or decay_all, constants)
+                adamw.update(p.flat[part], g.flat[part], m.flat[part], v.flat[part], rate, step, run.decay or decay_all,
+                             constants)
         else:
             m.flat[...] = g.flat + (0.9 * m.flat if optimiser == "momentum" else 0)
             p.flat -= rate * m.flat
@@ -306,8 +307,8 @@ print(f"knowing only the place of a word: {PLATEAU:.2f}")
 assert len({losses[0] for losses in courses.values()}) == 1, "all start from the same weights and the same batch"
 
 # %% [markdown]
-# SGD and momentum learn where each word stands, and stop there. Adam goes on and finds the other mention. (With many more steps
-# SGD may get there too; we gave all the same number.)
+# SGD and momentum learn at best where each word stands, and stop there. Adam goes on and finds the other mention. (With many more
+# steps SGD may get there too; we gave all the same number.)
 #
 # Why? Look at the gradients of the first batch, one number per tensor: the typical size of an element. They lie far apart.
 # One learning rate cannot be right for all of them, and √v gives each its own.
@@ -333,17 +334,17 @@ if not wb.QUICK:
 # ## Bias correction, and its absence in the reference
 #
 # BERT's reference leaves the correction out: it divides m by √v as they are (`optimization.py`, `AdamWeightDecayOptimizer`).
-# How much larger does that make a step? m is too small by 1 − β₁ᵗ and √v by √(1 − β₂ᵗ). So for a steady gradient the step is
-# (1 − β₁ᵗ)/√(1 − β₂ᵗ) times as large.
+# How much larger does that make a step? At step k, m is too small by 1 − β₁ᵏ and √v by √(1 − β₂ᵏ). So for a steady
+# gradient the step is (1 − β₁ᵏ)/√(1 − β₂ᵏ) times as large.
 
 # %%
-def enlarged(t):
-    return (1 - 0.9**t) / np.sqrt(1 - 0.999**t)
+def enlarged(step):
+    return (1 - 0.9**step) / np.sqrt(1 - 0.999**step)
 
 
-ts = np.arange(1, 20_001)
-peak = int(ts[np.argmax(enlarged(ts))])
-wb.table(["step t", "steps are larger by"], [[t, float(enlarged(t))] for t in (1, peak, 100, 300, 1000, 10_000)])
+numbers = np.arange(1, 20_001)
+peak = int(numbers[np.argmax(enlarged(numbers))])
+wb.table(["step", "steps are larger by"], [[step, float(enlarged(step))] for step in (1, peak, 100, 300, 1000, 10_000)])
 assert np.isclose(enlarged(1), 0.1 / np.sqrt(0.001))
 assert enlarged(10_000) < 1.0001
 
@@ -368,7 +369,7 @@ assert 0.85 < ratio / enlarged(1) < 1.02, "a little less than the formula: where
 # the learning rate rises from 0; the next section looks at it.)
 #
 # With the correction, lr = 0.01 learns. Without it the same lr destroys the model in its first steps: it ends above the plateau,
-# knowing less than the places of the words. With a fifth of the learning rate it learns as well. So the correction is no magic:
+# knowing less than the places of the words. With a fifth of the learning rate it learns, too. So the correction is no magic:
 # it is a factor on the learning rate, largest at the start.
 #
 # Why then did the reference do well without? Its learning rate is small (1e-4), and it takes 10,000 steps to rise to that value
@@ -427,7 +428,7 @@ layout = pretraining.layout(CONFIG)
 decayed = sum(slot.stop - slot.start for slot in layout.slots.values() if slot.decay)
 print(f"{decayed:,} numbers are decayed, {layout.size - decayed:,} are not "
       f"({1 - decayed / layout.size:.1%}), such as {[name for name in layout.slots if not layout.slots[name].decay][1]}")
-rates = np.array([adamw.learning_rate(t, 0.01, WARM_UP, STEPS) for t in range(1, STEPS + 1)])
+rates = np.array([adamw.learning_rate(step, 0.01, WARM_UP, STEPS) for step in range(1, STEPS + 1)])
 for strength in (0.01, 1.0):
     print(f"a weight without any gradient keeps {np.prod(1 - rates * strength):.1%} of its value in this run with λ = {strength}")
 
@@ -474,9 +475,9 @@ def noise_only(inside, steps=2000, lr=0.001, strength=0.1):
     rng = np.random.default_rng(3)
     p, m, v = np.ones((2, 500)), np.zeros((2, 500)), np.zeros((2, 500))
     constants = adamw.AdamW(weight_decay=0.0 if inside else strength)
-    for t in range(1, steps + 1):
+    for step in range(1, steps + 1):
         g = rng.standard_normal((2, 500)) * np.array([[10.0], [0.1]])
-        adamw.update(p, g + strength * p if inside else g, m, v, lr, t, True, constants)
+        adamw.update(p, g + strength * p if inside else g, m, v, lr, step, True, constants)
     return p.mean(1)
 
 
@@ -545,13 +546,13 @@ def smooth(losses, width=10):
 
 picture = wb.figure(15, 6, "Adam leaves the plateau; uncorrected, its first steps are too large; clipping survives an accident")
 left, middle, right = picture.subplots(1, 3)
-for key, label, colour in ((("sgd", 0.3), "SGD", wb.ORANGE), (("momentum", 0.1), "momentum", wb.GREEN),
-                           (("adamw", 0.01), "AdamW", wb.BLUE)):
-    left.plot(np.arange(10, STEPS + 1), smooth(courses[key]), color=colour, label=label)
+for key, label, colour, line in ((("sgd", 0.3), "SGD", wb.ORANGE, "-"), (("momentum", 0.1), "momentum", wb.GREEN, ":"),
+                                 (("adamw", 0.01), "AdamW", wb.BLUE, "-")):
+    left.plot(np.arange(10, STEPS + 1), smooth(courses[key]), line, color=colour, label=label)
 left.axhline(PLATEAU, color=wb.GREY, linestyle="--", linewidth=1.5)
 left.text(STEPS, PLATEAU + 0.25, "knows only places", color=wb.GREY, ha="right", fontsize=13)
 left.set(title="Optimisers", xlabel="step", ylabel="loss (nats per masked word)", ylim=(0, 4))
-middle.semilogx(ts, enlarged(ts), color=wb.PINK)
+middle.semilogx(numbers, enlarged(numbers), color=wb.PINK)
 middle.axhline(1, color=wb.GREY, linestyle="--", linewidth=1.5)
 middle.annotate(f"step {peak}", (peak, enlarged(peak)), (peak * 6, enlarged(peak) - 0.2), arrowprops={"arrowstyle": "-"})
 middle.set(title="No bias correction", xlabel="step", ylabel="steps are larger by this factor", ylim=(0, 7.2))
@@ -578,10 +579,8 @@ print(f"lr = {LEARNING_RATE}: loss {last(knob):.2f} after {STEPS} steps; the pla
 # %% [markdown]
 # ## Exercises
 #
-#     python -m lessons.check 12 --start answers.py
-#
-# says `wrote answers.py; fill it in, then: python -m lessons.check 12 answers.py`. The second command names each exercise with
-# *right*, *not answered*, or what is wrong.
+# Four functions and a number, printed by the last cell with two commands. The first puts them into a file of your own, the second
+# names each exercise with *right*, *not answered*, or what is wrong.
 
 # %% [markdown]
 # ## When you are stuck
@@ -590,9 +589,9 @@ print(f"lr = {LEARNING_RATE}: loss {last(knob):.2f} after {STEPS} steps; the pla
 #   correction is off. Divide lr by 10 first.
 # - **The loss falls and then stays.** Compare it with what a model knows that reads no context (here: the places). If it stands
 #   there, give it more steps, or try a larger *and* a smaller lr.
-# - **My Adam agrees with the library for one step only.** t counts from 1 and must grow; m and v must survive the step.
+# - **My Adam agrees with the library for one step only.** Steps count from 1 and must grow; m and v must survive the step.
 # - **It differs in the fourth digit.** ε stands outside the root, after the correction. BERT's is 1e-6, not 1e-8.
-# - **It differs by a factor that shrinks with t.** That is the bias correction.
+# - **It differs by a factor that changes with the step.** That is the bias correction.
 # - **Clipping does nothing.** You clip each array by itself, or after the step instead of before.
 # - **Training is slow after one bad batch.** Look at v: it remembers about 1/(1 − β₂) = 1000 steps.
 

@@ -8,7 +8,7 @@
 # must be kept aside, and what has to be saved.
 #
 # **You need** lesson 8 (attention), 10 (hidden words) and 12 (the optimiser).
-# Time: about 50 minutes to read; runs in about 70 s, with `--quick` in about 12 s.
+# Time: about 50 minutes to read; runs in about 110 s, with `--quick` in about 12 s.
 
 # %%
 import tempfile
@@ -72,7 +72,9 @@ assert not set(map(tuple, parts[0])) & set(map(tuple, parts[1])), "no document i
 # **Floor 1**: know nothing, give every word the same chance 1/V. The surprise is ln V, always.
 #
 # **Floor 2**: read nothing, but know how *frequent* each word is. Give word v its share p_v. The mean surprise on text in which
-# v has the share q_v is `-Σ q_v·ln p_v`. Where p and q are the same, this is the **unigram entropy** (一元熵) of the text.
+# v has the share q_v is `-Σ q_v·ln p_v`. Where p and q are the same, it is `-Σ p_v·ln p_v`. Such a mean surprise of shares at
+# themselves is their **entropy** (熵): 0 where one word has everything, ln V where all have alike. Here the shares are those of
+# single words in the text, so it is the **unigram entropy** (一元熵) of the text.
 # A word that was never counted would have p = 0 and a surprise without end, so one is added to every count.
 # A toy text, V = 4:
 
@@ -198,6 +200,18 @@ assert code == 0, "the goal was reached"
 #
 # Here is all of pre-training. Everything inside is known: the stream hides words (lesson 10), `micro_batches` cuts a batch into
 # parts of similar length (lesson 3), the engine does forward, backward and AdamW, the learning rate rises and falls (lesson 12).
+#
+# Four numbers are the arguments of every run, and stand in it under these names:
+#
+# - `length` and the 1,024 tokens of a step say what a gradient is made of. More tokens give a steadier gradient, and cost as much
+#   more time.
+# - `peak` is the largest learning rate: too small and nothing moves, too large and the loss jumps (the knob of lesson 12).
+# - `total` is the number of steps. The schedule needs it from the start, since the rate has to reach 0 at the last one.
+# - A tenth of them is the warm-up.
+#
+# How long will it take? As long as one step, times `total`. `python -m minibert train --minutes 30` turns that round: it measures
+# some steps, and plans as many as fit. Otherwise it takes these arguments as `--max-length`, `--batch-size`, `--learning-rate`,
+# `--steps` and `--warmup`.
 
 # %%
 def train(engine, stream, steps, start=0, position=(0, 0), total=None, peak=4e-3):

@@ -56,10 +56,11 @@ print("the weight on the word before: 0.8, 0.6 and 0.7; their mean is", np.mean(
 # %% [markdown]
 # ## The equation
 #
-# Say for every query which keys count: a table S of 0 and 1. The head's score is the weight that falls on them, averaged over the
-# queries that have any:
+# Say for every query q which keys k count: a table of 0 and 1, here `counts`. The score of head a is the weight P that falls on
+# them, averaged over the n queries that have any:
 #
-# $$\text{score}_a = \frac{1}{|Q|}\sum_{q \in Q}\sum_k P_{a,q,k}\, S_{q,k} \qquad Q = \{q : S_{q,k} = 1 \text{ for some } k\}$$
+# $$\text{score}_a = \frac{1}{n}\sum_{q}\sum_k P_{a,q,k}\cdot \text{counts}_{q,k} \qquad n = \text{number of } q \text{ with }
+# \text{counts}_{q,k} = 1 \text{ for some } k$$
 #
 # A number alone says little. In a text of four words even a head that looks everywhere alike puts a quarter of its weight on the
 # word before. So each score stands beside that of a head whose weights are all equal.
@@ -68,7 +69,7 @@ print("the weight on the word before: 0.8, 0.6 and 0.7; their mean is", np.mean(
 
 # %%
 def score_in_loops(weights, counts):
-    """Weights (T, T) and the table S (T, T) -> the score of one head."""
+    """Weights (T, T) and the table (T, T) of what counts -> the score of one head."""
     total, queries = 0.0, 0
     for q in range(len(weights)):
         if any(counts[q]):
@@ -91,7 +92,7 @@ assert np.isclose(score_in_loops(np.full((4, 4), 0.25), before), 0.25), "what ch
 
 # %%
 def score(weights, counts):
-    """Weights (L, B, A, T, T) and S (B, T, T) -> sums (L, A) and the number of queries."""
+    """Weights (L, B, A, T, T) and the table (B, T, T) of what counts -> sums (L, A) and the number of queries."""
     on_target = (weights * counts[:, None]).sum(-1)  # (L, B, A, T)
     return on_target.sum((1, 3)), int(counts.any(-1).sum())
 
@@ -153,7 +154,7 @@ print(f"Python {sys.version.split()[0]}: {len(held_out)} held-out documents, {su
 
 # %%
 def tables(batch):
-    """Question -> S (B, T, T) of a batch."""
+    """Question -> the table (B, T, T) of what counts in a batch."""
     ids = batch.ids
     T = ids.shape[1]
     word = ~np.isin(ids, vocab.special_ids)  # (B, T) as queries; [PAD] is special, too
@@ -198,7 +199,8 @@ if not wb.QUICK:
 # word, the neighbours are worth most. No head here rests on [SEP] or on repetitions: what BERT-base grew with 144 heads, a model
 # with four did not. We looked, and it is not there.
 #
-# And the other two? They spread their weight. e to the entropy of a row says over how many tokens.
+# And the other two? They spread their weight. Each row of a map is a set of shares, so it has an entropy (lesson 13), and e to
+# the entropy says over how many tokens it is spread: n equal weights have the entropy ln n.
 
 # %%
 out, _ = body.forward(held[0].ids, held[0].token_type_ids, held[0].attention_mask, p["bert"], config)
@@ -294,35 +296,38 @@ assert [w for w, _ in usual] == [w for w, _ in guesses(text, gates_without())], 
 # gate were moved a little. The sign differs from text to text, so one takes the absolute value for each and then the mean.
 # *Michel et al. 2019, "Are Sixteen Heads Really Better than One?", §4.1, equation 1.*
 #
-# With a gate for each text, (L, B, A), the library returns the gradient for each text.
+# With a gate for each text, (L, B, A), the library returns the gradient for each text. A text's loss here is its share of hidden
+# words' surprise, divided by the hidden words that a text has on average. Then the mean over the texts is the held-out loss, and
+# the mean of their gradients, with sign, its slope.
 
 # %%
-gathered = {"absolute": np.zeros((L, A)), "signed": np.zeros((L, A))}
-counts = sum(b.masked for b in held), sum(b.pairs for b in held)
+by_text = []
+texts = sum(len(b.ids) for b in held)
+counts = sum(b.masked for b in held) / texts, sum(b.pairs for b in held) / texts  # of a text, on average
 for batch in held:
     gates = np.ones((L, len(batch.ids), A), dtype=np.float32)
     out, cache = pretraining.forward(inputs(batch, np), p, config, counts=counts, head_mask=gates)
     d = pretraining.backward(pretraining.Output(mlm_loss=1.0), cache, p, NOTHING)  # nothing is kept for the weights
     assert d.head_mask.shape == gates.shape, "a gradient for every gate, in its shape"
-    gathered["absolute"] += np.abs(d.head_mask).sum(1)
-    gathered["signed"] += d.head_mask.sum(1)
-importance = gathered["absolute"]
+    by_text.append(d.head_mask)
+by_text = np.concatenate(by_text, axis=1)  # (L, texts, A)
+importance, slopes = np.abs(by_text).mean(1), by_text.mean(1)  # (L, A) both
 
 # %%
-wb.table(["head", "importance, Σ|gradient|", "Σ gradient", "measured change of the loss"],
-         [[f"{layer}.{head}", float(importance[layer, head]), float(gathered["signed"][layer, head]), float(change[layer, head])]
+wb.table(["head", "importance, mean |gradient|", "mean gradient", "measured change of the loss"],
+         [[f"{layer}.{head}", float(importance[layer, head]), float(slopes[layer, head]), float(change[layer, head])]
           for layer, head in HEADS])
 order = {name: [f"{i // A}.{i % A}" for i in np.argsort(-values, axis=None)] for name, values in
          (("importance", importance), ("measured", change))}
 print("by importance:", " > ".join(order["importance"]), "      by measurement:", " > ".join(order["measured"]))
-assert (importance >= np.abs(gathered["signed"]) - 1e-6).all(), "a sum of sizes is never smaller than the size of the sum"
+assert (importance >= np.abs(slopes) - 1e-6).all(), "a mean of sizes is never smaller than the size of the mean"
 if not wb.QUICK:
     assert set(order["importance"][:2]) == set(order["measured"][:2]) == {"0.1", "1.1"}, "both find the two neighbour heads"
-    assert (np.abs(gathered["signed"]) < change / 2).sum() >= 3, "the slope says far too little"
+    assert (np.abs(slopes) < change / 2).sum() >= 3, "the slope says far too little"
 
 # %% [markdown]
-# The gradient finds the right two heads. But as a forecast it fails. Σ gradient is the slope of the held-out loss: where it is
-# positive, it even promises a *gain* from turning the head down. Why? Turn each gate slowly from 1 to 0 and look.
+# The gradient finds the right two heads. But as a forecast it fails. The mean gradient is the slope of the held-out loss: where
+# it is positive, it even promises a *gain* from turning the head down. Why? Turn each gate slowly from 1 to 0 and look.
 
 # %%
 STEPS = wb.choose(np.array([0, 0.25, 0.5, 0.75, 1, 1.25]), np.array([0.0, 0.5, 1.0]))
@@ -333,7 +338,7 @@ for layer, head in HEADS:
         gates = gates_without()
         gates[layer, head] = value
         curves[layer, head].append(held_out_loss(gates)[0])
-slope = {head: float(gathered["signed"][head]) for head in HEADS}
+slope = {head: float(slopes[head]) for head in HEADS}
 promised = {head: -slope[head] for head in HEADS}  # one step of -1 along the slope
 wb.table(["head", "loss at gate 0.5", "at gate 0", "promised by the slope at gate 1"],
          [[f"{a}.{b}", float(np.interp(0.5, STEPS, curves[a, b])), curves[a, b][0], whole[0] + promised[a, b]] for a, b in HEADS])
@@ -411,8 +416,7 @@ assert back > 0.25, "and so has head 1.1"
 # %% [markdown]
 # ## Exercises
 #
-# Start with `python -m lessons.check 14 --start answers.py`. The output to expect:
-# `wrote answers.py; fill it in, then: python -m lessons.check 14 answers.py`
+# Five functions, printed by the last cell with two commands. The first puts them into a file of your own, the second grades them.
 #
 # ## When you are stuck
 #

@@ -536,7 +536,8 @@ assert set(waited) <= {"flatnonzero"}, "no float, no int, no if: nothing but the
 # backward is two products of the same size (lesson 4).
 
 # %%
-tokens, M, B, T = full.ids.size, full.masked, *full.ids.shape
+B, T = full.ids.shape
+tokens, M = B * T, full.masked
 layer = tokens * (4 * H * H + 2 * H * I) + 2 * B * T * T * H  # query, key, value, output; feed-forward; scores and context
 heads = M * (H * H + H * V) + B * (H * H + 2 * H)  # the masked words' transform and decoder; pooler and next sentence
 by_hand = 3 * 2 * (L * layer + heads)

@@ -227,7 +227,8 @@ rows = [(str(which), "nothing wrong" if isinstance(which, str) else names[which]
          float(np.mean(curve[-30:])), used[which].loss, f"{used[which].words:.0%}", f"{used[which].next:.0%}")
         for which, (curve, _) in trained.items()]
 wb.table(["", "suspect", "first loss", "last loss", "held out", "words right", "pairs right"], rows)
-right = [used[which].loss for which in (0, "0, seed 1", "0, seed 2")]
+RIGHT = [which for which in plans if which == 0 or isinstance(which, str)]
+right = [used[which].loss for which in RIGHT]
 print(f"the right model's held-out loss: {min(right):.2f} to {max(right):.2f}, by the first weights alone")
 if not wb.QUICK:
     last = {which: row[3] for which, row in zip(trained, rows)}
@@ -269,7 +270,8 @@ assert shift[10] > shift[5] > 0 == shift[0], "padding moves the mean"
 # %% [markdown]
 # ## The picture
 #
-# Grey is the right part, orange the suspect. Lines are training losses; dots at the right edge are honest held-out losses.
+# Grey is the right model, three times, from three first weights: what differs among these is chance. Orange is the suspect. Lines
+# are training losses; dots at the right edge are honest held-out losses. An orange dot among the grey ones accuses nobody.
 
 # %%
 def smooth(curve: Sequence[float], width: int = 20) -> np.ndarray:
@@ -282,9 +284,9 @@ for number, panel in enumerate(panels.flat, start=1):
     panel.set_title(f"{number}  {[*names, 'pool'][number]}", fontsize=15)
     if number in (6, 12):
         continue
-    for which, colour in [(0, wb.GREY), (number, wb.ORANGE)]:
-        panel.plot(smooth(trained[which][0]), color=colour, linewidth=2)
-        panel.plot(steps * 1.04, used[which].loss, "o", color=colour, clip_on=False)
+    for which, colour, offset in [*((which, wb.GREY, 1.04) for which in RIGHT), (number, wb.ORANGE, 1.1)]:
+        panel.plot(smooth(trained[which][0]), color=colour, linewidth=1.2 if which in RIGHT else 2)
+        panel.plot(steps * offset, used[which].loss, "o", color=colour, alpha=0.7, clip_on=False)
     panel.set(ylim=(0, 7), xlabel="step", ylabel="loss in nats")
     panel.text(0.96, 0.93, f"pairs right: {used[number].next:.0%}\nwords right: {used[number].words:.0%}", ha="right", va="top",
                transform=panel.transAxes, fontsize=13)
@@ -302,7 +304,7 @@ wb.save(made, "16_spot_the_bug")
 # So the loss finds nothing. Does the gradient check? Take one more part, on numbers that fit on the screen: the mean surprise
 # of lesson 10, over rows that are not ignored.
 #
-#     loss = 1/count · Σ_n -log P_n[label_n]        over the rows n whose label is not IGNORE
+#     loss = 1/count · Σ_n -log softmax(logits_n)[label_n]        over the rows n whose label is not IGNORE
 
 # %%
 ignored = 2  # <- the knob

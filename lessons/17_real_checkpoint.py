@@ -114,8 +114,8 @@ assert "cls.predictions.decoder.weight" not in shapes, "the decoder is the table
 #
 # Names are the smaller part. A `kernel` of TensorFlow lies the other way round than a `weight` of ours:
 #
-# $$y = x\,K + b \;\;(K: \text{in} \times \text{out}) \qquad y = x\,W^\top + b \;\;(W: \text{out} \times \text{in})
-# \qquad\Rightarrow\qquad W = K^\top$$
+# $$y = x\cdot\text{kernel} + b \;\;(\text{in} \times \text{out}) \qquad y = x\,W^\top + b \;\;(W: \text{out} \times \text{in})
+# \qquad\Rightarrow\qquad W = \text{kernel}^\top$$
 #
 # So each kernel is **transposed** (转置): rows become columns. Tables of embeddings are no kernels, and lie alike in both. So do
 # the weight of the next-sentence head, which TensorFlow calls `output_weights`, and every vector.
@@ -124,7 +124,7 @@ assert "cls.predictions.decoder.weight" not in shapes, "the decoder is the table
 kernel = toy["dense.weight"].T
 x = np.array([[1.0, 10.0]], np.float32)
 ours, _ = linear.forward(x, {"weight": kernel.T, "bias": toy["dense.bias"]})
-print(f"x·K + b = {(x @ kernel + toy['dense.bias'])[0]}, the library's linear layer with W = Kᵀ: {ours[0]}")
+print(f"x·kernel + b = {(x @ kernel + toy['dense.bias'])[0]}, the library's linear layer with W = kernelᵀ: {ours[0]}")
 assert np.array_equal(ours, x @ kernel + toy["dense.bias"]), "one layer, two ways to store it"
 
 # %% [markdown]
@@ -470,7 +470,7 @@ def parity(folder, dtype):
     model.backward(upstream, cache, ours.parameters["bert"], g["bert"])
     torch.autograd.backward([other.last_hidden_state, other.pooler_output], [torch.tensor(u.astype(dtype)),
                                                                             torch.tensor(v.astype(dtype))])
-    slopes = {f"bert.{name}": t.grad.numpy() for name, t in theirs.named_parameters()}
+    slopes = {f"bert.{name}": tensor.grad.numpy() for name, tensor in theirs.named_parameters()}
     views = dict(g.items())
     return {
         "hidden states": max(distance(a[real], b.detach().numpy()[real]) for a, b in zip(out.hidden_states, other.hidden_states)),

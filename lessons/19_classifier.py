@@ -105,8 +105,8 @@ def write(name: str, lines) -> Path:
     return path
 
 
-N = 256
-train_file, dev_file = write("train.tsv", train_rows[:N]), write("dev.tsv", dev_rows)
+LABELLED = 256  # of these the lesson learns; all of them come at the end
+train_file, dev_file = write("train.tsv", train_rows[:LABELLED]), write("dev.tsv", dev_rows)
 print("\n".join(train_file.read_text(encoding="utf-8").splitlines()[:4]))
 
 # %% [markdown]
@@ -518,10 +518,10 @@ def train(settings, n: int, seed: int, workers, source=source, every_epoch: bool
 
 # %%
 everything = classify.read(write("all.tsv", train_rows), settings).examples
-assert [e[:3] for e in everything[:N]] == [e[:3] for e in data.examples]
+assert [e[:3] for e in everything[:LABELLED]] == [e[:3] for e in data.examples]
 with Workers() as workers:
     start = time.perf_counter()
-    accuracies, losses, guesses = train(settings, N, 0, workers)
+    accuracies, losses, guesses = train(settings, LABELLED, 0, workers)
 print(f"{len(losses)} steps in {time.perf_counter() - start:.0f} s; loss {losses[0]:.2f} at first, "
       f"{np.mean(losses[-8:]):.2f} in the last eight steps")
 print("dev accuracy after each epoch:", " ".join(f"{a:.1%}" for a in accuracies))
@@ -541,6 +541,13 @@ if not wb.QUICK:
 # - the **F1 score** (F1 值): their harmonic mean, `2·right / (guessed + there)`. It is high only where both are.
 #
 # Its mean over the classes is the *macro* F1: every class counts the same, however rare it is.
+#
+# The library prints one more: the **Matthews correlation** (马修斯相关系数), the correlation between what it is and what was
+# guessed. It is 1 where all is right, and about 0 for whoever guesses without looking, however often that hits because one class
+# is frequent. With n examples (*Gorodkin 2004*, for any number of classes):
+#
+# $$\frac{n\cdot\text{right} - \sum_c \text{there}_c\,\text{guessed}_c}
+# {\sqrt{n^2 - \sum_c \text{there}_c^2}\;\sqrt{n^2 - \sum_c \text{guessed}_c^2}}$$
 
 # %%
 truth, said = [e.label for e in dev.examples], [g.label for g in guesses]
@@ -560,6 +567,9 @@ assert np.array_equal(by_loop, matrix), "loop and library agree"
 assert np.allclose(f1_by_hand, [score.f1 for score in metrics.per_class(matrix, labels)])
 assert np.isclose(scores["accuracy"], np.trace(by_loop) / len(truth)), "accuracy: what stands on the diagonal"
 assert np.isclose(scores["f1_macro"], np.mean(f1_by_hand))
+there, guessed, n = by_loop.sum(1), by_loop.sum(0), len(truth)
+together, apart = n * np.trace(by_loop) - there @ guessed, (n**2 - there @ there) * (n**2 - guessed @ guessed)
+assert np.isclose(scores["matthews"] * np.sqrt(apart), together), "Matthews by hand"
 assert scores["accuracy"] == max(accuracies)
 
 # %% [markdown]
@@ -713,7 +723,7 @@ for (i, j), n in np.ndenumerate(matrix):
     right_axes.text(j, i, str(n), ha="center", va="center", color="white" if n > DEV / 2 else "black")
 shown = [NAMES[label] for label in labels]
 right_axes.set(xticks=range(C), yticks=range(C), xticklabels=shown, yticklabels=shown, xlabel="guessed", ylabel="is",
-               title=f"Pre-trained, {N} labels")
+               title=f"Pre-trained, {LABELLED} labels")
 right_axes.tick_params(axis="x", labelrotation=25)
 wb.save(picture, "19_classifier")
 

@@ -209,7 +209,7 @@ def tagged(patterns) -> tag.Example:
 train_tags = [tagged(PATTERNS) for _ in range(300)]
 dev_tags, dev_unseen = [tagged(PATTERNS) for _ in range(150)], [tagged(UNSEEN) for _ in range(150)]
 for example in train_tags[:3]:
-    print(" ".join(f"{word}/{t}" if t != "O" else word for word, t in zip(example.words, example.tags)))
+    print(" ".join(f"{word}/{label}" if label != "O" else word for word, label in zip(example.words, example.tags)))
 print("\n".join(tag.describe(train_tags)[-1:]))
 
 # %% [markdown]
@@ -341,7 +341,7 @@ scores, _ = span_head.forward(x, mask, p)  # (B, 2, T)
 by_loop = 0.0
 for b, n in enumerate(mask.sum(1)):
     for k in range(2):
-        row = [sum(p["weight"][k, h] * x[b, t, h] for h in range(4)) + p["bias"][k] for t in range(n)]
+        row = [sum(p["weight"][k, j] * x[b, t, j] for j in range(4)) + p["bias"][k] for t in range(n)]
         by_loop -= np.log(np.exp(row[ends[b, k]]) / sum(np.exp(v) for v in row)) / 4
 library, _ = cross_entropy.forward(scores.reshape(-1, 5), ends.reshape(-1))
 wb.show("scores", scores[1], "(2, T), the last two places are padding", digits=2)
@@ -522,7 +522,8 @@ if not wb.QUICK:
     assert with_it["exact"] > silent + 0.15, "it does not live on silence"
     assert with_it["has_answer_f1"] > with_it["has_answer_exact"], "F1 sees half an answer"
 for example, guessed in list(zip(dev_qa, answered[False][1]))[:6]:
-    print(f"{example.question:36} {' | '.join(t for t, _ in example.answers) or '(none)':24} guessed {guessed.text or '(none)'}")
+    right = " | ".join(text for text, _ in example.answers) or "(none)"
+    print(f"{example.question:36} {right:24} guessed {guessed.text or '(none)'}")
 
 # %% [markdown]
 # A model that always says "no answer" scores as much as there are such questions. That is why both kinds are listed apart. From

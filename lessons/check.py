@@ -1,12 +1,14 @@
 """Grades the answers to a lesson's exercises: ``python -m lessons.check 6 answers.py``.
 
-``--start`` writes that file with every exercise of the lesson, ready to be filled in. Each answer is judged by what it does:
-right, or what is wrong and where to look. The exercises stand in ``lessons/exercises/lessonNN.py``.
+``--start`` puts every exercise of the lesson into that file, ready to be filled in; one file may hold the answers to all lessons.
+Each answer is judged by what it does: right, or what is wrong and where to look. The exercises stand in
+``lessons/exercises/lessonNN.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -20,6 +22,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from minibert.files import decode_utf8, write_atomically
 
 HERE = Path(__file__).resolve().parent
 
@@ -153,15 +157,27 @@ def read(path: Path) -> ModuleType:
 
 
 def start(number: int, path: Path) -> None:
-    """Writes a fresh file of answers. Raises ValueError where ``path`` exists already."""
-    if path.exists():
-        raise ValueError(f"{path} exists already: its answers are kept; name another file")
-    head = f'"""Answers to lesson {number}. To have them graded: python -m lessons.check {number} {path.as_posix()}"""\n\n'
-    text = head + "import numpy as np\n\n\n" + "\n\n".join(item.stub for item in exercises(number))
+    """Puts the exercises of a lesson into a file of answers, after what stands there: answers stay, and no exercise comes twice.
+
+    Raises ValueError where the file is no Python, OSError where it cannot be read or written.
+    """
+    text = decode_utf8(path.read_bytes(), path) if path.exists() else "import numpy as np\n"
+    have = _names(text, path)
+    new = [item.stub for item in exercises(number) if item.name not in have]
+    if new:
+        head = f"# Answers to lesson {number}. To have them graded: python -m lessons.check {number} {path.as_posix()}\n\n"
+        write_atomically(path, text.rstrip("\n") + "\n\n\n" + head + "\n\n".join(new))
+
+
+def _names(text: str, path: Path) -> set[str]:
+    """What a file of answers defines: its functions and its numbers."""
     try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError) as error:  # ValueError: bytes of 0, before Python 3.12
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}; mend that first") from None
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    return functions | {node.id for line in body if isinstance(line, ast.Assign | ast.AnnAssign) for node in ast.walk(line)
+                        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def grade_solutions() -> int:
@@ -191,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                      epilog="example: python -m lessons.check 6 --start answers.py, then without --start")
     parser.add_argument("lesson", type=int, nargs="?", help="the number of the lesson")
     parser.add_argument("answers", type=Path, nargs="?", help="the Python file with the answers")
-    parser.add_argument("--start", action="store_true", help="write the file: every exercise, ready to be filled in")
+    parser.add_argument("--start", action="store_true", help="put the exercises of the lesson into that file, to be filled in")
     parser.add_argument("--all-solutions", action="store_true", help="for authors: grade the solutions of all lessons")
     options = parser.parse_intermixed_args(arguments)  # the options may stand between the two
     if hasattr(sys.stdout, "reconfigure"):  # a console may not know Greek: show what it can
@@ -203,10 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return grade_solutions()
         if options.start:
             start(options.lesson, options.answers)
-            print(f"wrote {options.answers}; fill it in, then: python -m lessons.check {options.lesson} {options.answers}")
+            print(f"{options.answers} has the exercises of lesson {options.lesson}; fill them in, then: "
+                  f"python -m lessons.check {options.lesson} {options.answers}")
             return 0
         verdicts = grade(options.lesson, read(options.answers))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for position, (item, verdict) in enumerate(verdicts, start=1):

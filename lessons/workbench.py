@@ -23,6 +23,8 @@ if str(HERE.parent) not in sys.path[:2]:  # a lesson is run by its path: the fol
     sys.path.insert(0, str(HERE.parent))  # in front: in a student's copy, that copy
 QUICK = "--quick" in sys.argv[1:] or os.environ.get("MINIBERT_LESSONS_QUICK") == "1"
 
+QUICK_STAMP = "quick run: it shows no effects\nthe titles are those of a full run"
+
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, GREY = (  # told apart by colour-blind eyes (Okabe and Ito)
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
 
@@ -85,11 +87,15 @@ def figure(width: float = 12, height: float = 5.6, title: str = "") -> Figure:
 def save(made: Figure, name: str) -> None:
     """The figure to ``figures/NAME.png``, and on the screen where the lesson runs as a notebook.
 
-    With ``--quick`` to ``figures/quick/NAME.png``: it shows no effects, and does not replace a picture that does.
+    With ``--quick`` to ``figures/quick/NAME.png``, and stamped: its titles speak of effects that such a run does not show, and
+    it never replaces a picture that does.
     """
     import matplotlib.pyplot as plt
 
     path = (FIGURES / "quick" if QUICK else FIGURES) / f"{name}.png"
+    if QUICK:
+        made.text(0.5, 0.5, QUICK_STAMP, fontsize=3 * made.get_figwidth(), rotation=15, color=ORANGE, alpha=0.55, ha="center",
+                  va="center", fontweight="bold", zorder=1000)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path)
     print(f"picture: {path.relative_to(HERE.parent).as_posix()}")

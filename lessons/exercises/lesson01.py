@@ -36,11 +36,11 @@ def attention_numbers(answer):
 def vectors(answer):
     """The sum of the three rows for every token, before its size is changed.
 
-    ids, types: (B, T); word (V, H), position (P, H), kind (2, H), with P at least T -> (B, T, H)
+    ids, types: (B, T); word (V, H), kind (2, H), position: T rows of H numbers or more -> (B, T, H)
     """
     rng = np.random.default_rng(1)
-    B, T, V, P, H = 2, 3, 11, 5, 4
-    word, position, kind = (rng.standard_normal((n, H)) for n in (V, P, 2))
+    B, T, V, H = 2, 3, 11, 4
+    word, position, kind = (rng.standard_normal((n, H)) for n in (V, 5, 2))
     ids, types = rng.integers(0, V, (B, T)), np.array([[0, 0, 1], [0, 1, 1]])
     got = answer(ids, types, word, position, kind)
     expect(np.shape(got) == (B, T, H), f"expected the shape (B, T, H) = {(B, T, H)}, got {np.shape(got)}")

@@ -66,7 +66,7 @@ def linear_backward(answer):
 
 @exercise("(f, x, direction)", look="A step without a subtraction")
 def directional_derivative(answer):
-    """How fast f grows along a direction, by the complex step: d/dt f(x + t·direction) at t = 0.
+    """How fast f grows along a direction, by the complex step: the derivative of f(x + s·direction) by s, at s = 0.
     f takes an array, also a complex one, and returns one number. It must be called once only."""
     rng = np.random.default_rng(3)
     x, direction, a = (rng.standard_normal((2, 3)) for _ in range(3))
@@ -85,7 +85,7 @@ def directional_derivative(answer):
 
 @exercise("(dy, x, weight)", look="Why `+=`")
 def twice_backward(answer):
-    """One weight (n, n) is used twice: h = tanh(x·Wᵀ), y = h·Wᵀ, with x and y (N, n).
+    """One weight W (H, H) is used twice: z = tanh(x·Wᵀ), y = z·Wᵀ, with x and y (N, H).
     Return (dx, dweight)."""
     rng = np.random.default_rng(4)
     x, dy, weight = rng.standard_normal((2, 3)), rng.standard_normal((2, 3)), rng.standard_normal((3, 3))

@@ -12,22 +12,23 @@ from minibert.config import BertConfig
 from minibert.layers import embedding, layernorm
 from minibert.model import embeddings
 
-B, T, H, V, P, S = 3, 4, 5, 7, 6, 2
+B, T, H, V = 3, 4, 5, 7
+ROWS = 6  # of the table of positions
 IDS = np.array([[6, 2, 2, 4], [0, 2, 6, 6], [4, 1, 2, 0]])  # (B, T); 3 and 5 do not occur
 TYPES = np.array([[0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]])  # (B, T)
 
 
 @exercise("(ids, token_type_ids, words, positions, types)", look="Three tables and a sum")
 def embed(answer: Callable[..., Any]) -> None:
-    """The sum of the three embeddings, (B, T, H). ids and token_type_ids are (B, T), words (V, H), positions (P, H) with P at
-    least T, types (S, H)."""
+    """The sum of the three embeddings, (B, T, H). ids and token_type_ids are (B, T), words (V, H), types (2, H);
+    positions has T rows of H numbers, or more."""
     rng = np.random.default_rng(51)
-    words, positions, types = (rng.standard_normal((n, H)) for n in (V, P, S))
+    words, positions, types = (rng.standard_normal((n, H)) for n in (V, ROWS, 2))
     got = answer(IDS.copy(), TYPES.copy(), words.copy(), positions.copy(), types.copy())
     expect(np.shape(got) == (B, T, H), f"expected the shape (B, T, H) = {(B, T, H)}, got {np.shape(got)}")
     e = {"word_embeddings": words, "position_embeddings": positions, "token_type_embeddings": types}
     p = {name: {"weight": table} for name, table in e.items()} | {"LayerNorm": {"weight": np.ones(H), "bias": np.zeros(H)}}
-    config = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=1, max_position_embeddings=P, type_vocab_size=S)
+    config = BertConfig(vocab_size=V, hidden_size=H, num_attention_heads=1, max_position_embeddings=ROWS)
     right, _ = embeddings.forward(IDS, TYPES, p, config)
     normed = layernorm.forward(np.asarray(got, float), p["LayerNorm"])[0]
     for name in e:
@@ -62,14 +63,15 @@ def lookup_backward(answer: Callable[..., Any]) -> None:
     close(answer(dy[:1, :3], single[None], V), g["weight"], "the gradient of a batch with one text of three tokens")
 
 
-@exercise("(de, P)", look="The gradient of a lookup")
+@exercise("(de, rows)", look="The gradient of a lookup")
 def positions_backward(answer: Callable[..., Any]) -> None:
-    """The gradient of the position table, (P, H): de is the upstream gradient of the sum, (B, T, H), with T at most P."""
+    """The gradient of the position table, which has so many rows of H numbers: de is the upstream gradient of the sum, (B, T, H).
+    T is at most rows."""
     rng = np.random.default_rng(53)
-    de, table = rng.standard_normal((B, T, H)), rng.standard_normal((P, H))
-    got = answer(de.copy(), P)
-    if np.shape(got) in ((T, H), (B, T, H), (B, P, H)):
-        raise Wrong(f"expected the shape of the table, (P, H) = {(P, H)}, got {np.shape(got)}: all texts share the table, "
+    de, table = rng.standard_normal((B, T, H)), rng.standard_normal((ROWS, H))
+    got = answer(de.copy(), ROWS)
+    if np.shape(got) in ((T, H), (B, T, H), (B, ROWS, H)):
+        raise Wrong(f"expected the shape of the table, {(ROWS, H)}, got {np.shape(got)}: all texts share the table, "
                     "and only its first T rows were used")
     close(got, _slopes(lambda p: float((de * p[:T]).sum()), table), "the gradient", 1e-6)
 
@@ -77,8 +79,8 @@ def positions_backward(answer: Callable[..., Any]) -> None:
 @exercise("(dy, ids, attention_mask, V)", look="The gradient of a lookup")
 def mean_backward(answer: Callable[..., Any]) -> None:
     """A small model: each text becomes the mean of the word vectors of its real tokens, y[b] = sum over t of mask[b,t]
-    W[ids[b,t]] / (number of real tokens of b). Given dy (B, H), ids and attention_mask (B, T), and V: the gradient of
-    W, (V, H)."""
+    words[ids[b,t]] / (number of real tokens of b). Given dy (B, H), ids and attention_mask (B, T), and V: the gradient of
+    words, (V, H)."""
     rng = np.random.default_rng(54)
     dy, words = rng.standard_normal((B, H)), rng.standard_normal((V, H))
     mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])

@@ -52,7 +52,7 @@ def backward_through_norm(answer):
     close(got, expected, "dx", 1e-9)
 
 
-@exercise("(x)", look="What float32 does to E[x²] − E[x]²")
+@exercise("(x)", look="What float32 does to mean(x²) − mean(x)²")
 def steady_variance(answer):
     """The variance of each row of x (N, H), which is float32, in float32 throughout and right to 4 digits even where the mean
     is 10,000 times σ. Return (N,). (No np.var, no float64.)"""

@@ -40,7 +40,7 @@ def gelu_tanh_backward(answer):
         slope = 2 * cache.cdf * (1 - cache.cdf) * np.sqrt(2 / np.pi)
         for inner in (1.0, 1 + 0.044715 * x * x):
             expect(not np.allclose(got, dy * (cache.cdf + x * slope * inner)),
-                   "tanh(h) is differentiated, h itself is not, or not all of it")
+                   "tanh(z) is differentiated, z itself is not, or not all of it")
     close(got, library.backward(dy, cache), "dx", 1e-12)
 
 

@@ -55,30 +55,30 @@ def numbers_in_a_block(answer):
         expect(got == total, f"H = {H}, I = {I}: expected {'fewer' if got is not None and got > total else 'more'} than {got}")
 
 
-@exercise("(dy, h, W1, b1, W2, b2)", look="Gradient check")
+@exercise("(dy, x, W1, b1, W2, b2)", look="Gradient check")
 def feed_forward_gradient(answer):
-    """The second half of a pre-LN block without its norm is y = h + gelu(h·W1ᵀ + b1)·W2ᵀ + b2; h and dy are (T, H), W1 (I, H),
-    W2 (H, I). The answer is dh. You may use gelu and linear of minibert.layers."""
+    """The second half of a pre-LN block without its norm is y = x + gelu(x·W1ᵀ + b1)·W2ᵀ + b2; x and dy are (T, H), W1 (I, H),
+    W2 (H, I). The answer is dx. You may use gelu and linear of minibert.layers."""
     T, H, I = 4, 3, 5
     rng = np.random.default_rng(2)
     up, down = _dense(rng, I, H), _dense(rng, H, I)
 
     def measured(residual):
-        """dh by the complex step (lesson 4), one element of h at a time."""
-        dh = np.empty_like(h)
-        for place in np.ndindex(h.shape):
-            moved = h.astype(complex)
+        """dx by the complex step (lesson 4), one element of x at a time."""
+        dx = np.empty_like(x)
+        for place in np.ndindex(x.shape):
+            moved = x.astype(complex)
             moved[place] += 1e-30j
             a, _ = gelu.forward(linear.forward(moved, up)[0])
-            dh[place] = (dy * (residual * moved + linear.forward(a, down)[0])).imag.sum() / 1e-30
-        return dh
+            dx[place] = (dy * (residual * moved + linear.forward(a, down)[0])).imag.sum() / 1e-30
+        return dx
 
-    h, dy = rng.standard_normal((2, T, H))
-    got = answer(dy.copy(), h.copy(), up["weight"], up["bias"], down["weight"], down["bias"])
-    expect(np.shape(got) == (T, H), f"dh: expected the shape of h, (T, H) = {(T, H)}, got {np.shape(got)}")
+    x, dy = rng.standard_normal((2, T, H))
+    got = answer(dy.copy(), x.copy(), up["weight"], up["bias"], down["weight"], down["bias"])
+    expect(np.shape(got) == (T, H), f"dx: expected the shape of x, (T, H) = {(T, H)}, got {np.shape(got)}")
     expect(not np.allclose(got, measured(residual=0)),
            "that is the gradient through the feed-forward network; the one past it, along the residual connection, is missing")
-    close(got, measured(residual=1), "dh (upside down: W2, GELU, W1, then the residual connection)")
+    close(got, measured(residual=1), "dx (upside down: W2, GELU, W1, then the residual connection)")
 
 
 @exercise("(dcontext, P, v)", look="`head_mask`")

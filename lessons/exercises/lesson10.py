@@ -83,19 +83,19 @@ def cross_entropy_loss(answer: Any) -> None:
     expect(none is not None and none == 0, f"where no label counts the loss should be 0.0, got {none}")
 
 
-@exercise("(ids, dwords, t, dlogits, V)", look="The decoder is the embedding table")
+@exercise("(ids, dwords, z, dlogits, V)", look="The decoder is the embedding table")
 def tied_gradient(answer: Any) -> None:
-    """The gradient of the table E (V, H) that is used twice: ``words = E[ids]`` at the bottom, ``logits = t·Eᵀ + bias`` at the
-    top. ``ids`` (N,) with upstream ``dwords`` (N, H); ``t`` (M, H) with upstream ``dlogits`` (M, V).
+    """The gradient of the table E (V, H) that is used twice: ``words = E[ids]`` at the bottom, ``logits = z·Eᵀ + bias`` at the
+    top. ``ids`` (N,) with upstream ``dwords`` (N, H); ``z`` (M, H) with upstream ``dlogits`` (M, V).
     """
     rng = np.random.default_rng(7)
     N, M, H, V = 9, 4, 5, 8
     ids = np.array([3, 1, 3, 0, 7, 3, 2, 1, 3])
-    dwords, t, dlogits = rng.standard_normal((N, H)), rng.standard_normal((M, H)), rng.standard_normal((M, V))
-    got = answer(ids.copy(), dwords.copy(), t.copy(), dlogits.copy(), V)
+    dwords, z, dlogits = rng.standard_normal((N, H)), rng.standard_normal((M, H)), rng.standard_normal((M, V))
+    got = answer(ids.copy(), dwords.copy(), z.copy(), dlogits.copy(), V)
     lookup, top = {"weight": np.zeros((V, H))}, {"weight": np.zeros((V, H)), "bias": np.zeros(V)}
     embedding.backward(dwords, embedding.Cache(ids), lookup, lookup)
-    linear.backward(dlogits, linear.Cache(t), {"weight": np.zeros((V, H))}, top)
+    linear.backward(dlogits, linear.Cache(z), {"weight": np.zeros((V, H))}, top)
     if isinstance(got, np.ndarray) and got.shape == (V, H):
         expect(not np.allclose(got, lookup["weight"]), "only the lookup's part: the decoder's is missing")
         expect(not np.allclose(got, top["weight"]), "only the decoder's part: the lookup's is missing")
@@ -108,14 +108,14 @@ def tied_gradient(answer: Any) -> None:
 
 @exercise("(losses, weights)", look="Padded slots in other implementations")
 def slot_loss(answer: Any) -> None:
-    """The loss of an implementation with padded slots: the mean of ``losses`` (B, P) over the slots whose weight (B, P) is 1;
-    the others have weight 0. Divide as the reference does, with its 1e-5, so that no slot at all gives 0.
+    """The loss of an implementation with padded slots: the mean of ``losses`` over the slots whose weight is 1, both
+    (B, slots); the others have weight 0. Divide as the reference does, with its 1e-5, so that no slot at all gives 0.
     """
     rng = np.random.default_rng(9)
-    B, P, V = 3, 6, 7
-    weights = (np.arange(P) < np.array([2, 5, 1])[:, None]).astype(float)
-    x, labels = rng.standard_normal((B, P, V)), rng.integers(0, V, (B, P))
-    losses = np.array([[cross_entropy.forward(x[b, s:s + 1], labels[b, s:s + 1])[0] for s in range(P)] for b in range(B)])
+    B, slots, V = 3, 6, 7
+    weights = (np.arange(slots) < np.array([2, 5, 1])[:, None]).astype(float)
+    x, labels = rng.standard_normal((B, slots, V)), rng.integers(0, V, (B, slots))
+    losses = np.array([[cross_entropy.forward(x[b, s:s + 1], labels[b, s:s + 1])[0] for s in range(slots)] for b in range(B)])
     right = cross_entropy.forward(x[weights > 0], labels[weights > 0])[0]
     got = answer(losses.copy(), weights.copy())
     if got is not None and np.ndim(got) == 0:
@@ -126,4 +126,4 @@ def slot_loss(answer: Any) -> None:
     close(got, right, "loss", 1e-5)
     expect(not np.isclose(got, right, rtol=1e-9), "the 1e-5 in the denominator is missing")
     with np.errstate(invalid="ignore", divide="ignore"):
-        expect(answer(losses, np.zeros((B, P))) == 0, "with no slot at all the loss should be 0: that is what the 1e-5 is for")
+        expect(answer(losses, np.zeros((B, slots))) == 0, "with no slot at all the loss should be 0: the 1e-5 is for that")

@@ -23,35 +23,36 @@ def momentum_step(answer):
     close(got[0], p - 0.1 * (0.9 * m + g), "p", 1e-9)
 
 
-@exercise("(p, g, m, v, lr, t, decay)", look="By hand: plain loops")
+@exercise("(p, g, m, v, lr, step, decay)", look="By hand: plain loops")
 def adamw_step(answer):
-    """Step t (from 1) of AdamW with β₁ = 0.9, β₂ = 0.999, ε = 1e-6 and bias correction; decay is λ. Return the new (p, m, v)."""
+    """One step of AdamW with β₁ = 0.9, β₂ = 0.999, ε = 1e-6 and bias correction; step is its number (from 1), decay is λ.
+    Return the new (p, m, v)."""
     rng = np.random.default_rng(1)
-    for t in (1, 7):
+    for step in (1, 7):
         p, g, m = (rng.standard_normal(6) for _ in range(3))
         v = rng.random(6)
-        if t == 1:
+        if step == 1:
             m, v = 0 * m, 0 * v
             g[0] = 1e-6  # here ε counts
         right, other = [p.copy(), m.copy(), v.copy()], {}
         constants = adamw.AdamW(weight_decay=0.5)
-        adamw.update(right[0], g.copy(), *right[1:], 0.1, t, True, constants)
+        adamw.update(right[0], g.copy(), *right[1:], 0.1, step, True, constants)
         for name, changed, decay in (("the bias correction is missing", constants._replace(bias_correction=False), True),
                                      ("the decay is missing", constants, False),
                                      ("ε = 1e-8 was used; 1e-6 is asked for", constants._replace(epsilon=1e-8), True)):
             wrong = [p.copy(), m.copy(), v.copy()]
-            adamw.update(wrong[0], g.copy(), *wrong[1:], 0.1, t, decay, changed)
+            adamw.update(wrong[0], g.copy(), *wrong[1:], 0.1, step, decay, changed)
             other[name] = wrong[0]
         inside = [p.copy(), m.copy(), v.copy()]
-        adamw.update(inside[0], g + 0.5 * p, *inside[1:], 0.1, t, False, constants)
+        adamw.update(inside[0], g + 0.5 * p, *inside[1:], 0.1, step, False, constants)
         other["the decay went into the gradient; it stands beside the division by √v̂"] = inside[0]
-        got = answer(p.copy(), g.copy(), m.copy(), v.copy(), 0.1, t, 0.5)
+        got = answer(p.copy(), g.copy(), m.copy(), v.copy(), 0.1, step, 0.5)
         expect(isinstance(got, tuple) and len(got) == 3, "return three arrays: the new p, m and v")
         for name, wrong in other.items():
             if np.shape(got[0]) == p.shape and not np.allclose(got[0], right[0], rtol=1e-9, atol=0):
-                expect(not np.allclose(got[0], wrong, rtol=1e-9, atol=0), f"step {t}: {name}")
+                expect(not np.allclose(got[0], wrong, rtol=1e-9, atol=0), f"step {step}: {name}")
         for value, wanted, name in zip((got[1], got[2], got[0]), (right[1], right[2], right[0]), ("m", "v", "p")):
-            close(value, wanted, f"step {t}: {name}", 1e-9)
+            close(value, wanted, f"step {step}: {name}", 1e-9)
 
 
 @exercise("(gradients, limit)", look="Gradient clipping")
@@ -91,10 +92,10 @@ def rate(answer):
 def worst_factor(answer):
     """Somebody runs Adam with β₁ = 0.9 and β₂ = 0.98 without the bias correction. The gradient is steady.
     By how much are the steps too large at most, at whatever step that is? (Three digits.)"""
-    t = np.arange(1, 5000)
-    factor = (1 - 0.9**t) / np.sqrt(1 - 0.98**t)
+    step = np.arange(1, 5000)
+    factor = (1 - 0.9**step) / np.sqrt(1 - 0.98**step)
     expect(np.shape(answer) == (), "expected one number")
     expect(not np.isclose(answer, factor[0], rtol=2e-3), "this is the factor at the first step; it is larger later")
-    expect(not np.isclose(answer, ((1 - 0.9**t) / np.sqrt(1 - 0.999**t)).max(), rtol=2e-3), "this is for β₂ = 0.999")
+    expect(not np.isclose(answer, ((1 - 0.9**step) / np.sqrt(1 - 0.999**step)).max(), rtol=2e-3), "this is for β₂ = 0.999")
     expect(not np.isclose(answer, float(np.argmax(factor) + 1)), "this is the step; its factor is asked for")
     close(answer, factor.max(), "the factor", 2e-3)

@@ -92,23 +92,27 @@ def head_importance(answer):
 
 @exercise("(bert, x, layer, head)", look="Switching heads off")
 def change_without(answer):
-    """bert is a loaded model (bert.parameters.tree, bert.config), x a pretraining.Inputs with labels. By how much does the
-    masked-word loss rise when one head is switched off? The answer is a number."""
+    """bert is a loaded model (bert.parameters.tree, bert.config), x a pretraining.Inputs with labels for both losses. By how much
+    does the masked-word loss (that one alone) rise when one head is switched off? The answer is a number."""
     bert = minibert.load(dtype=np.float64)
     ids, types, mask = bert.tokenizer.batch([bert.tokenizer.encode(text) for text in (
         "the [MASK] statement raises an exception.", "if the file is [MASK] found, the function returns [MASK].")])
     places = np.flatnonzero(ids == bert.tokenizer.vocab.mask_id)
     labels = np.array([bert.tokenizer.vocab.index[word] for word in ("try", "not", "none")])
-    x = pretraining.Inputs(ids, types, mask, places, labels)
-    whole = float(pretraining.forward(x, bert.parameters.tree, bert.config)[0].mlm_loss)
+    x = pretraining.Inputs(ids, types, mask, places, labels, next_labels=np.array([0, 1]))
+    untouched = pretraining.forward(x, bert.parameters.tree, bert.config)[0]
+    whole = float(untouched.mlm_loss)
     D = bert.config.head_size
     for layer, head in ((0, 1), (1, 0)):
         cut = minibert.load(dtype=np.float64)  # the same with surgery: nothing reads the head's part of the context
         cut.parameters["bert"]["encoder"]["layer"][str(layer)]["attention"]["output"]["dense"]["weight"][:, head * D:][:, :D] = 0
-        without = float(pretraining.forward(x, cut.parameters.tree, bert.config)[0].mlm_loss)
+        lost = pretraining.forward(x, cut.parameters.tree, bert.config)[0]
+        without = float(lost.mlm_loss)
         got = np.asarray(answer(bert, x, layer, head))
         expect(got.shape == (), f"expected a single number, got the shape {got.shape}")
         expect(not np.isclose(got, without), f"head {layer}.{head}: that is the loss without it; by how much does it rise?")
+        expect(not np.isclose(got, float(lost.loss - untouched.loss)),
+               f"head {layer}.{head}: that is the change of both losses together, `loss`; the masked-word loss is `mlm_loss`")
         expect(not np.isclose(got, whole - without),
                f"head {layer}.{head}: the sign; positive means that the loss is higher without it")
         close(got, without - whole, f"the change without head {layer}.{head}", tolerance=1e-5)

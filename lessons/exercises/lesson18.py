@@ -18,20 +18,20 @@ def _batch(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((5, 6, 4)) - 1, mask
 
 
-@exercise("(h, mask)", look="Vectorised, and the library's own")
+@exercise("(x, mask)", look="Vectorised, and the library's own")
 def max_of_tokens(answer: Callable[..., Any]) -> None:
-    """For each text the largest of each of the H numbers over its real tokens: h (B, T, H) and mask (B, T), 1 for tokens and 0
-    for padding, -> (B, H). What h holds in the padding must not matter, and h must stay as it was."""
-    h, mask = _batch(181)
-    h[mask == 0] = 5
-    before = h.copy()
-    got = answer(h, mask.copy())
-    expect(np.array_equal(h, before), "h was changed")
-    if np.shape(got) == (5, 4) and np.allclose(got, (h * mask[:, :, None]).max(1)):
+    """For each text the largest of each of the H numbers over its real tokens: x (B, T, H) and mask (B, T), 1 for tokens and 0
+    for padding, -> (B, H). What x holds in the padding must not matter, and x must stay as it was."""
+    x, mask = _batch(181)
+    x[mask == 0] = 5
+    before = x.copy()
+    got = answer(x, mask.copy())
+    expect(np.array_equal(x, before), "x was changed")
+    if np.shape(got) == (5, 4) and np.allclose(got, (x * mask[:, :, None]).max(1)):
         raise Wrong("padding set to 0 wins wherever all tokens are negative")
-    if np.shape(got) == (5, 4) and np.allclose(got, h.max(1)):
+    if np.shape(got) == (5, 4) and np.allclose(got, x.max(1)):
         raise Wrong("padding takes part")
-    close(got, pool(h, mask, Pooling("max")), "the maxima", 1e-12)
+    close(got, pool(x, mask, Pooling("max")), "the maxima", 1e-12)
 
 
 @exercise("(vectors)", look="The equation")
@@ -76,29 +76,29 @@ def nearest(answer: Callable[..., Any]) -> None:
 
 
 @exercise("(dv, mask)", look="Gradient check")
-def mean_backward(answer: Callable[..., Any]) -> None:
-    """The backward of mean pooling: dv (B, H), the gradient with respect to the vectors, and mask (B, T) -> dh (B, T, H)."""
-    h, mask = _batch(184)
+def mean_pooling_backward(answer: Callable[..., Any]) -> None:
+    """The backward of mean pooling: dv (B, H), the gradient with respect to the vectors, and mask (B, T) -> dx (B, T, H)."""
+    x, mask = _batch(184)
     shape = np.shape(answer(np.ones((5, 4)), mask))
-    expect(shape == h.shape, f"expected the shape (B, T, H) = {h.shape}, got {shape}")
+    expect(shape == x.shape, f"expected the shape (B, T, H) = {x.shape}, got {shape}")
     expect(np.all(np.asarray(answer(np.ones((5, 4)), mask))[mask == 0] == 0), "padding gets a gradient, but nobody read it")
-    pair = Pair(lambda h: (pool(h, mask, Pooling("mean")), None), lambda dv, _: np.asarray(answer(dv, mask.copy()), dv.dtype))
+    pair = Pair(lambda x: (pool(x, mask, Pooling("mean")), None), lambda dv, _: np.asarray(answer(dv, mask.copy()), dv.dtype))
     try:
-        check(pair, {"h": h}, name="mean_backward")
+        check(pair, {"x": x}, name="mean_pooling_backward")
     except GradientError as error:
         raise Wrong(f"not the gradient of the mean: {str(error).splitlines()[0]}; by what is each text divided?") from None
 
 
 @exercise("(cosines, right)", look="How good is it? Measure")
 def reciprocal_rank(answer: Callable[..., Any]) -> None:
-    """How good is a search? For each of Q questions, take 1/rank of the right line (1 if it comes first, 1/2 if second, …), and
-    return the mean. cosines (Q, N); right (Q,): the number of the right line of each question, from 0. All cosines of a row
-    differ. Example: reciprocal_rank(np.array([[0.9, 0.1], [0.8, 0.3]]), np.array([0, 1])) gives 0.75."""
+    """How good is a search? For each question, take 1/rank of the right line (1 if it comes first, 1/2 if second, …), and return
+    the mean. cosines: a row for each question, a column for each line; right: the number of the right line of each question, from
+    0. All cosines of a row differ. Example: reciprocal_rank(np.array([[0.9, 0.1], [0.8, 0.3]]), np.array([0, 1])) gives 0.75."""
     rng = np.random.default_rng(185)
-    for Q, N in ((2, 2), (7, 30), (16, 16)):
-        cosines, right = rng.uniform(-1, 1, (Q, N)), rng.integers(0, N, Q)
-        better = (cosines > cosines[np.arange(Q), right][:, None]).sum(1)
+    for questions, lines in ((2, 2), (7, 30), (16, 16)):
+        cosines, right = rng.uniform(-1, 1, (questions, lines)), rng.integers(0, lines, questions)
+        better = (cosines > cosines[np.arange(questions), right][:, None]).sum(1)
         got = answer(cosines.copy(), right.copy())
         if got is not None and np.isclose(got, (1 / np.maximum(better, 1)).mean()) and better.max() > 1:
             raise Wrong("ranks begin at 1: one more than the number of better lines")
-        close(got, np.mean(1 / (better + 1.0)), f"the mean over {Q} questions", 1e-9)
+        close(got, np.mean(1 / (better + 1.0)), f"the mean over {questions} questions", 1e-9)

@@ -28,8 +28,8 @@ def directional_derivative(f, x, direction):
 
 
 def twice_backward(dy, x, weight):
-    h = np.tanh(x @ weight.T)
-    dweight = dy.T @ h
-    da = dy @ weight * (1 - h * h)
+    z = np.tanh(x @ weight.T)
+    dweight = dy.T @ z
+    da = dy @ weight * (1 - z * z)
     dweight = dweight + da.T @ x
     return da @ weight, dweight

@@ -13,8 +13,8 @@ def lookup_backward(dy, ids, V):
     return g
 
 
-def positions_backward(de, P):
-    g = np.zeros((P, de.shape[-1]))
+def positions_backward(de, rows):
+    g = np.zeros((rows, de.shape[-1]))
     g[:de.shape[1]] += de.sum(0)
     return g
 

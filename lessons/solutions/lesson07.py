@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-C = math.sqrt(2 / math.pi)
+ROOT = math.sqrt(2 / math.pi)
 
 
 def gelu(x):
@@ -13,13 +13,13 @@ def gelu(x):
 
 
 def gelu_tanh_backward(dy, x):
-    t = np.tanh(C * (x + 0.044715 * x**3))
-    slope = 0.5 * (1 - t * t) * C * (1 + 3 * 0.044715 * x * x)
-    return dy * (0.5 * (1 + t) + x * slope)
+    bend = np.tanh(ROOT * (x + 0.044715 * x**3))
+    slope = 0.5 * (1 - bend * bend) * ROOT * (1 + 3 * 0.044715 * x * x)
+    return dy * (0.5 * (1 + bend) + x * slope)
 
 
 _x = np.linspace(0, 6, 6001)
-largest_gap = np.abs(gelu(_x) - _x * 0.5 * (1 + np.tanh(C * (_x + 0.044715 * _x**3)))).max()
+largest_gap = np.abs(gelu(_x) - _x * 0.5 * (1 + np.tanh(ROOT * (_x + 0.044715 * _x**3)))).max()
 
 lowest_place = -0.5
 for _ in range(50):  # Newton's method for the place where the gradient is zero

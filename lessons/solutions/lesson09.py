@@ -18,8 +18,8 @@ def numbers_in_a_block(H, I):
     return attention + feed_forward + norms
 
 
-def feed_forward_gradient(dy, h, W1, b1, W2, b2):
-    _, cache = gelu.forward(h @ W1.T + b1)
+def feed_forward_gradient(dy, x, W1, b1, W2, b2):
+    _, cache = gelu.forward(x @ W1.T + b1)
     return dy + gelu.backward(dy @ W2, cache) @ W1
 
 

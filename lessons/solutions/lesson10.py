@@ -22,8 +22,8 @@ def cross_entropy_loss(x, labels):
     return (np.log(np.exp(z).sum(-1)) - z[np.arange(len(rows)), labels[rows]]).mean()
 
 
-def tied_gradient(ids, dwords, t, dlogits, V):
-    gradient = dlogits.T @ t
+def tied_gradient(ids, dwords, z, dlogits, V):
+    gradient = dlogits.T @ z
     np.add.at(gradient, ids, dwords)
     return gradient
 

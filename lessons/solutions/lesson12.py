@@ -8,10 +8,10 @@ def momentum_step(p, g, m, lr):
     return p - lr * m, m
 
 
-def adamw_step(p, g, m, v, lr, t, decay):
+def adamw_step(p, g, m, v, lr, step, decay):
     m = 0.9 * m + 0.1 * g
     v = 0.999 * v + 0.001 * g * g
-    m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    m_hat, v_hat = m / (1 - 0.9**step), v / (1 - 0.999**step)
     return p - lr * (m_hat / (np.sqrt(v_hat) + 1e-6) + decay * p), m, v
 
 
@@ -27,5 +27,5 @@ def rate(step, peak, warmup, total):
     return peak * (total + 1 - step) / (total + 1 - warmup)
 
 
-_t = np.arange(1, 1000)
-worst_factor = ((1 - 0.9**_t) / np.sqrt(1 - 0.98**_t)).max()
+_steps = np.arange(1, 1000)
+worst_factor = ((1 - 0.9**_steps) / np.sqrt(1 - 0.98**_steps)).max()

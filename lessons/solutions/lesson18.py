@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def max_of_tokens(h, mask):
-    return np.where(mask[:, :, None] == 1, h, -np.inf).max(axis=1)
+def max_of_tokens(x, mask):
+    return np.where(mask[:, :, None] == 1, x, -np.inf).max(axis=1)
 
 
 def unit_vectors(vectors):
@@ -18,7 +18,7 @@ def nearest(vectors, query, top):
     return np.argsort(-cosines.round(12), kind="stable")[:top]
 
 
-def mean_backward(dv, mask):
+def mean_pooling_backward(dv, mask):
     share = mask / mask.sum(axis=1, keepdims=True)
     return share[:, :, None] * dv[:, None, :]
 

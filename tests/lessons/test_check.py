@@ -142,15 +142,50 @@ def test_a_missing_lesson_lists_those_that_exist(tmp_path, capsys):
 
 
 def test_start_keeps_what_is_there(graded, tmp_path):
-    status, _, complaint = graded(RIGHT, "--start")
-    assert status == 2
-    assert "exists already: its answers are kept" in complaint
-    assert (tmp_path / "answers.py").read_text(encoding="utf-8") == RIGHT
+    status, out, _ = graded(RIGHT, "--start")
+    assert status == 0
+    assert "answers.py has the exercises of lesson 99; fill them in, then: python -m lessons.check 99 " in out
+    assert (tmp_path / "answers.py").read_text(encoding="utf-8") == RIGHT, "nothing is missing: not a byte has changed"
+
+
+def test_start_goes_on_in_the_same_file(graded, tmp_path):
+    """What is answered stays, also where another function uses the name of an exercise for something of its own."""
+    mine = "def double(x):\n    answer = x + x\n    return answer  # à moi"
+    assert graded(mine, "--start")[0] == 0
+    text = (tmp_path / "answers.py").read_text(encoding="utf-8")
+    assert text.startswith(mine)
+    assert text.count("def double") == 1
+    assert text.count("answer = None") == 1
+    assert [verdict for _, verdict in check.grade(99, check.read(tmp_path / "answers.py"))] == ["right", "not answered"]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"def double(x) return x", "does not run: SyntaxError"), (b"x = '\xff'", "is not UTF-8"), (b"x = 1\0", "does not run: ")])
+def test_start_in_a_file_that_is_no_python(lesson99, tmp_path, capsys, content, message):
+    path = tmp_path / "answers.py"
+    path.write_bytes(content)
+    assert check.main(["99", "--start", str(path)]) == 2
+    complaint = capsys.readouterr().err
+    assert str(path) in complaint
+    assert message in complaint
+    assert path.read_bytes() == content
+
+
+def test_one_file_holds_the_answers_to_all_lessons(tmp_path, capsys):
+    """The command that ends every lesson names the same file, so it must work for the second lesson too."""
+    path = tmp_path / "answers.py"
+    lessons = [number(lesson) for lesson in LESSONS]
+    for lesson in lessons:
+        assert check.main([str(lesson), "--start", str(path)]) == 0
+    names = [item.name for lesson in lessons for item in check.exercises(lesson)]
+    assert len(set(names)) == len(names), "two exercises have one name, and only one place in the file"
+    answers = check.read(path)
+    assert all(hasattr(answers, name) for name in names)
 
 
 def test_start_in_a_folder_that_is_not_there(lesson99, tmp_path, capsys):
     assert check.main(["99", "--start", str(tmp_path / "none" / "answers.py")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "could not be written" in capsys.readouterr().err
 
 
 def test_lesson_and_file_must_be_named(capsys):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.lessons.reading import FOLDER, LESSONS, cells, headings, number, rows, terms
+from tests.lessons.reading import FOLDER, LESSONS, ROOT, cells, headings, number, rows, terms
 
 PLACE = re.compile(r'\[\d+\]\(([^)]+)\) (?:"([^"]+)"|“([^”]+)”)')
 
@@ -63,8 +63,22 @@ def test_the_warm_up_prints_what_it_says():
 def test_the_index_lists_every_lesson_with_its_title():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for lesson in LESSONS:
+        opening = " ".join(cells(lesson)[0].lines)
         title = cells(lesson)[0].lines[0].removeprefix("# ")
-        assert f"[{title}]({lesson.name})" in text
+        read, run = (re.search(words, opening) for words in (r"about (\d+) minutes to read", r"runs in (?:about )?(\d+) s\b"))
+        row = re.search(rf"\| \[{re.escape(title)}\]\({lesson.name}\) \|.*\| {read[1]} min \| {run[1]} s \|", text)
+        assert row, f"{lesson.name}: its row, with {read[1]} min and {run[1]} s"
+
+
+def test_a_file_that_is_cited_is_introduced():
+    """`modeling.py` means nothing to whoever has not met the reference implementation: the first lesson lists its files."""
+    ours = {path.name for path in ROOT.rglob("*.py")} | {"answers.py"}
+    introduced = set(re.findall(r"`([\w.-]+\.py)`", LESSONS[0].read_text(encoding="utf-8")))
+    assert "modeling.py" in introduced
+    for lesson in LESSONS:
+        text = "\n".join(cell.text for cell in cells(lesson) if cell.markdown)
+        cited = set(re.findall(r"(?<!SQuAD's )`([\w.-]+\.py)`(?! of the PyTorch port)", text))
+        assert cited <= ours | introduced, f"{lesson.name}: {cited - ours - introduced}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "GLOSSARY.md", "TEACHING.md"])
