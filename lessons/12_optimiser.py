@@ -537,6 +537,45 @@ if not wb.QUICK:
     assert last(crashes[None, 1.0]) < 0.6 * PLATEAU
 
 # %% [markdown]
+# ## One step in several pieces
+#
+# What if a batch does not fit into memory? It is read in pieces, their gradients are added, and the weights move once. But the
+# loss of a piece is a mean, over the masked words in it. Sums may be added, means may not: five means make five times the mean.
+# Dividing by the number of pieces repairs that only where all pieces have equally many masked words. What is right in any case:
+# count the masked words of the *whole* step first, and divide by that count in every piece. The library calls it `counts`.
+
+# %%
+def gradient(pieces, counts=None):
+    p = pretraining.initial_parameters(CONFIG, dtype=np.float64)
+    g = p.zeros_like()
+    for piece in pieces:
+        _, cache = pretraining.forward(inputs(piece), p.tree, CONFIG, counts=counts)
+        pretraining.backward(pretraining.Output(loss=1.0), cache, p.tree, g.tree)
+    return g.flat
+
+
+five = stream.batch()[0][:5]
+alone, one_and_four = [collate([story]) for story in five], [collate(five[:1]), collate(five[1:])]
+whole = collate(five)
+expected = gradient([whole])
+ways = {"five pieces, means added": gradient(alone), "one and four, means added, halved": gradient(one_and_four) / 2,
+        "five pieces, divided by the step's count": gradient(alone, (whole.masked, 0)),
+        "one and four, divided by the step's count": gradient(one_and_four, (whole.masked, 0))}
+length = np.linalg.norm(expected)
+times = {how: float(np.linalg.norm(g) / length) for how, g in ways.items()}
+apart = {how: float(np.linalg.norm(g - expected) / length) for how, g in ways.items()}
+wb.table(["how", "gradient: times as long", "relative difference"], [[how, times[how], apart[how]] for how in ways])
+assert np.isclose(times["five pieces, means added"], 5)
+assert apart["one and four, means added, halved"] > 0.1
+assert max(apart[how] for how in list(ways)[2:]) < 1e-12, "however it is cut"
+
+# %% [markdown]
+# One can live with adding means for long, because Adam hides it: with a gradient five times as long it takes the same path (see
+# *By hand* above). Only the printed loss, plain SGD and clipping notice. The `Trainer` of transformers 5.24 adds the means
+# of BERT's heads: five equal examples, read one by one, step five times as far under SGD as read at once, and the loss that it
+# reports is five times as large.
+
+# %% [markdown]
 # ## One picture
 
 # %%
@@ -592,6 +631,7 @@ print(f"lr = {LEARNING_RATE}: loss {last(knob):.2f} after {STEPS} steps; the pla
 # - **My Adam agrees with the library for one step only.** Steps count from 1 and must grow; m and v must survive the step.
 # - **It differs in the fourth digit.** ε stands outside the root, after the correction. BERT's is 1e-6, not 1e-8.
 # - **It differs by a factor that changes with the step.** That is the bias correction.
+# - **The loss grows with the number of pieces of a batch.** Each was divided by its own count. Divide by the whole step's.
 # - **Clipping does nothing.** You clip each array by itself, or after the step instead of before.
 # - **Training is slow after one bad batch.** Look at v: it remembers about 1/(1 − β₂) = 1000 steps.
 

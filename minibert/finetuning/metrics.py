@@ -1,5 +1,8 @@
 """Figures that say how good guesses are, each as the field defines it.
 
+Where a definition divides by zero, what stands here is said with it: a share of nothing is 0, and so is a correlation with what
+never changes. Other libraries choose otherwise (``docs/WHERE_THEY_PART.md``).
+
 Compared in ``tests/oracle`` with scikit-learn, seqeval and the official scripts of SQuAD and CMRC 2018.
 """
 
@@ -18,7 +21,7 @@ import numpy as np
 
 
 def accuracy(gold: Sequence, guess: Sequence) -> float:
-    """The share that is right."""
+    """The share that is right. Of no examples there is none: ZeroDivisionError."""
     return sum(a == b for a, b in zip(gold, guess)) / len(gold)
 
 
@@ -56,13 +59,16 @@ def _prf(right: int, guessed: int, there: int) -> tuple[float, float, float]:
 
 
 def f1_macro(matrix: np.ndarray) -> float:
-    """The mean F1 over the classes that occur, or were guessed."""
+    """The mean F1 over the classes that occur or were guessed: one that never came up neither helps nor harms."""
     scores = per_class(matrix, [""] * len(matrix))
     return float(np.mean([score.f1 for score, n in zip(scores, matrix.sum(0)) if score.support + n]))
 
 
 def matthews(matrix: np.ndarray) -> float:
-    """Matthews' correlation, for any number of classes (Gorodkin 2004): 1 right, 0 no better than chance."""
+    """Matthews' correlation, for any number of classes (Gorodkin 2004): 1 right, 0 no better than chance.
+
+    0/0 where one class is all that was guessed, or all that there is, right or wrong: then 0, as in scikit-learn.
+    """
     right, total = float(np.trace(matrix)), float(matrix.sum())
     guessed, there = matrix.sum(0).astype(float), matrix.sum(1).astype(float)
     scale = (total**2 - guessed @ guessed) * (total**2 - there @ there)
@@ -95,7 +101,7 @@ def f1_micro_macro(matrix: np.ndarray) -> tuple[float, float]:
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:
-    """How far the two lie on a straight line, from -1 to 1; 0 where one of them never changes."""
+    """How far the two lie on a straight line, from -1 to 1; 0 where one of them never changes (SciPy: NaN)."""
     a, b = (np.asarray(values, float) - np.mean(values) for values in (x, y))
     scale = float(a @ a) * float(b @ b)
     return float(a @ b) / scale**0.5 if scale > 0 else 0.0
@@ -185,7 +191,11 @@ def _entities(tags: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]:
 
 def entity_scores(gold: Iterable[Sequence[str]], guess: Iterable[Sequence[str]],
                   scheme: Scheme = BIOES) -> tuple[ClassScore, list[ClassScore]]:
-    """The scores of all entities together (micro), and of every type. Right is one with the same type, start and end."""
+    """The scores of all entities together (micro), and of every type. Right is one with the same type, start and end.
+
+    Precision is 0 where nothing was guessed, recall where nothing is there: a sentence without entities that is tagged so counts
+    for nothing.
+    """
     right, guessed, there = Counter(), Counter(), Counter()
     for a, b in zip(gold, guess):
         a, b = set(entities(a, scheme)), set(entities(b, scheme))

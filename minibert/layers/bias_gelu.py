@@ -13,6 +13,7 @@ from typing import NamedTuple
 from minibert.backend import Array
 from minibert.kernels import twin
 from minibert.layers import gelu
+from minibert.layers.rows import down
 from minibert.parameters import Tree
 
 
@@ -32,5 +33,5 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """dy ``(..., I)`` -> dx ``(..., I)``; adds to ``g["bias"]``."""
     dx = gelu.backward(dy, cache.gelu)
     if g:
-        g["bias"] += dx.reshape(-1, dx.shape[-1]).sum(0)
+        g["bias"] += down(dx.reshape(-1, dx.shape[-1]))
     return dx

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, widen
 from minibert.kernels import twin
-from minibert.layers.rows import mean
+from minibert.layers.rows import down, mean
 from minibert.parameters import Tree
 
 
@@ -53,8 +53,8 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """dy ``(..., H)`` -> dx ``(..., H)``; adds to ``g["weight"]`` and ``g["bias"]``."""
     xhat, rstd = cache
     if g:
-        g["weight"] += (dy * xhat).reshape(-1, dy.shape[-1]).sum(0)
-        g["bias"] += dy.reshape(-1, dy.shape[-1]).sum(0)
+        g["weight"] += down((dy * xhat).reshape(-1, dy.shape[-1]))
+        g["bias"] += down(dy.reshape(-1, dy.shape[-1]))
     dx = dy * p["weight"]  # this is dx̂; the next lines turn it into dx in place
     along_xhat = xhat * mean(dx * xhat)
     dx -= mean(dx)

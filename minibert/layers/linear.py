@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
+from minibert.layers.rows import down
 from minibert.parameters import Tree
 
 
@@ -41,7 +42,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     if g:
         g["weight"] += _rows(dy).T @ _rows(x)
         if bias:
-            g["bias"] += _rows(dy).sum(0)
+            g["bias"] += down(_rows(dy))
     return (_rows(dy) @ p["weight"]).reshape(x.shape)
 
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from minibert.backend import Array, get_xp, widen
 from minibert.layers.rows import total
 
@@ -51,9 +53,15 @@ def additive_mask(mask: Array, dtype: object) -> Array:
 
     mask ``(B, T)``: which keys may be seen, the same for all queries -> ``(B, 1, 1, T)``.
     mask ``(B, T, T)``: which keys each query may see -> ``(B, 1, T, T)``.
+
+    0 and False hide, 1 and True show, whatever the type. ValueError for another shape and, where no device must be waited for,
+    for negative numbers: those are of a mask that is additive already, whose 0 shows.
     """
     if mask.ndim not in (2, 3):
         raise ValueError(f"attention mask: expected shape (B, T) or (B, T, T), got {mask.shape}")
+    if get_xp(mask) is np and mask.min(initial=0) < 0:
+        raise ValueError(f"attention mask: expected 1 where a token may be seen and 0 where not, got {mask.min():g}; of a mask "
+                         "that is to be added to the scores, pass mask == 0")
     hidden = (mask == 0).astype(dtype)
     hidden *= MASKED  # in place: a Python float would make float32 of bfloat16 on a device
     return hidden[:, None, None, :] if mask.ndim == 2 else hidden[:, None, :, :]

@@ -17,6 +17,7 @@ from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers import dropout, embedding, layernorm
 from minibert.layers.dropout import Key
+from minibert.layers.rows import down
 from minibert.parameters import Tree
 
 
@@ -51,7 +52,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     dy = dropout.backward(dy, cache.dropout)
     de = layernorm.backward(dy, cache.norm, p["LayerNorm"], g["LayerNorm"])
     if g:
-        g["position_embeddings"]["weight"][:de.shape[1]] += de.sum(0)
+        g["position_embeddings"]["weight"][:de.shape[1]] += down(de)
     embedding.backward(de, cache.types, p["token_type_embeddings"], g["token_type_embeddings"])
     if cache.words is not None:
         embedding.backward(de, cache.words, p["word_embeddings"], g["word_embeddings"])

@@ -33,7 +33,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> No
             name = tensorflow(ours)
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(info, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(x.T if lies_transposed(name) else x), allow_pickle=False)
+                x = np.asarray(x.T if lies_transposed(name) else x, order="C")
+                np.lib.format.write_array(member, x, allow_pickle=False)
 
 
 class Reader:

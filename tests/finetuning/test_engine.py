@@ -8,6 +8,7 @@ from minibert.finetuning.features import Feature, collate, micro_batches
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import finetuned
 from minibert.parameters import Parameters
+from minibert.training.adamw import AdamW
 from minibert.training.workers import Workers
 from tests import device
 from tests.model.examples import distance, small_config
@@ -72,6 +73,26 @@ def test_three_labels_of_a_text_of_three_tokens_are_not_those_of_its_tokens():
     assert collate(made, [0, 1]).labels.tolist() == [[True, False, True], [False, True, True]]
     assert collate(made, [0, 1]).count() == 6
     assert collate(made, [0, 1]).count(np.array([3.0, 5.0, 7.0])) == 3 + 1 + 7 + 1 + 5 + 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_five_equal_examples_make_the_step_of_one_however_they_are_cut(kind):
+    """In pieces that are each divided by their own count the step would be five times as long."""
+    config = small_config(**NO_DROPOUT)
+    feature = features(kind, config)[0]
+    plain = AdamW(beta1=0.0, beta2=0.0, epsilon=1e6, weight_decay=0.0, bias_correction=False)  # lr·g/ε, as SGD does
+    steps = []
+    for count, pieces in ((1, 1), (5, 1), (5, 5)):
+        with Workers(1) as workers:
+            e = engine(kind, workers, config, clip_norm=None, optimiser=plain)
+            before = e.parameters.flat.copy()
+            five = [feature._replace(example=i) for i in range(count)]
+            batches = [collate(five, range(i, i + count // pieces)) for i in range(0, count, count // pieces)]
+            e.train(batches, 1e6)
+            steps.append(e.parameters.flat - before)
+    assert np.linalg.norm(steps[0]) > 1e-3
+    for step in steps[1:]:
+        assert distance(step, steps[0]) < 1e-9
 
 
 def test_batches_are_cut_evenly():

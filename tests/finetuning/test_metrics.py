@@ -18,11 +18,31 @@ def test_classes():
     assert metrics.matthews(np.array([[5, 0], [5, 0]])) == 0
 
 
+@pytest.mark.parametrize("matrix", [
+    [[0, 1], [0, 9]], [[9, 0], [1, 0]], [[5, 5], [0, 0]], [[0, 0], [0, 10]], [[0, 0], [10, 0]], [[0, 0, 3], [0, 0, 3], [0, 0, 4]],
+    [[0, 0], [0, 0]]])
+def test_matthews_is_0_for_a_guess_or_a_truth_that_never_changes(matrix):
+    assert metrics.matthews(np.array(matrix)) == 0
+
+
+def test_shares_of_nothing_are_0():
+    never, always = metrics.per_class(np.array([[0, 3], [0, 7]]), ["a", "b"])
+    assert (never.precision, never.recall, never.f1) == (0, 0, 0)
+    assert (always.precision, always.recall) == (0.7, 1)
+    assert metrics.f1_macro(np.array([[2, 0, 0], [0, 2, 0], [0, 0, 0]])) == 1  # a class that never came up
+    whole, types = metrics.entity_scores([["O", "O"]], [["O", "O"]])
+    assert (whole.precision, whole.recall, whole.f1, whole.support, types) == (0, 0, 0, 0, [])
+    assert metrics.entity_scores([["O", "B-a"]], [["O", "O"]])[0].precision == 0
+    with pytest.raises(ZeroDivisionError):
+        metrics.accuracy([], [])
+
+
 def test_correlations():
     assert metrics.pearson([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
     assert metrics.spearman([1, 2, 3], [1, 10, 100]) == pytest.approx(1)
     assert metrics.spearman([1, 1, 2], [5, 5, 9]) == pytest.approx(1)
-    assert metrics.pearson([1, 1], [2, 3]) == 0
+    for x, y in (([1, 1], [2, 3]), ([2, 3], [1, 1]), ([1], [2])):
+        assert metrics.pearson(x, y) == metrics.spearman(x, y) == 0
 
 
 def test_entities():

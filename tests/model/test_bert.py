@@ -331,6 +331,38 @@ def test_zero_counts_contribute_zero():
         assert not g.flat.any()
 
 
+@pytest.mark.parametrize("per_query", [False, True], ids=["(B, T)", "(B, T, T)"])
+def test_a_mask_means_the_same_in_every_type(per_query):
+    config = small_config()
+    inputs, parameters = random_inputs(config), random_parameters(config)
+    seen = inputs.attention_mask == 1
+    if per_query:
+        seen = seen[:, None] & np.tri(9, dtype=bool)
+    results = [loss_and_gradients(inputs._replace(attention_mask=seen.astype(dtype)), parameters, config)
+               for dtype in (bool, np.int8, np.int64, np.uint8, np.float16, np.float32, np.float64)]
+    assert (results[0][0].bert.attentions[0][~np.broadcast_to(seen[:, None] if per_query else seen[:, None, None],
+                                                              (4, 2, 9, 9))] == 0).all()
+    for output, d, g in results[1:]:
+        equal((output, d, g.flat), (results[0][0], results[0][1], results[0][2].flat))
+
+
+def test_a_mask_for_all_queries_is_that_of_each():
+    config = small_config()
+    inputs, parameters = random_inputs(config), random_parameters(config)
+    each = inputs._replace(attention_mask=np.repeat(inputs.attention_mask[:, None], 9, axis=1))
+    (output, d, g), (expected, d_expected, g_expected) = (loss_and_gradients(x, parameters, config) for x in (each, inputs))
+    equal((output, d, g.flat), (expected, d_expected, g_expected.flat))
+
+
+def test_masks_of_other_libraries_are_refused_where_they_would_mean_something_else():
+    config = small_config()
+    inputs, parameters = random_inputs(config), random_parameters(config)
+    for mask, message in ((inputs.attention_mask[:, None, None], r"expected shape \(B, T\) or \(B, T, T\), got \(4, 1, 1, 9\)"),
+                          ((inputs.attention_mask - 1) * 1e4, r"0 where not, got -10000; of a mask that is to be added")):
+        with pytest.raises(ValueError, match=message):
+            loss_and_gradients(inputs._replace(attention_mask=mask), parameters, config)
+
+
 def test_no_masked_position_at_all():
     config = small_config()
     parameters, inputs = random_parameters(config), random_inputs(config)

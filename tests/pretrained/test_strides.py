@@ -1,0 +1,44 @@
+"""Every writer writes an array as it is read, however it lies in memory; one that copies memory would scramble it in silence."""
+
+import numpy as np
+import pytest
+
+from minibert import pretrained
+from minibert.convert import FORMATS
+from minibert.parameters import Parameters
+from minibert.pretrained import formats
+from minibert.pretrained.names import canonical
+from tests.pretrained import examples
+
+WHOLE = np.arange(48, dtype=np.float32).reshape(6, 8)
+LAYOUTS = {
+    "transposed": WHOLE.T, "every other column": WHOLE[:, ::2], "a part": WHOLE[1:4, 2:5], "rows reversed": WHOLE[::-1],
+    "both reversed": WHOLE[::-1, ::-1], "Fortran's order": np.asfortranarray(WHOLE), "axes moved": WHOLE.reshape(2, 3, 8).T,
+    "one row for all": np.broadcast_to(WHOLE[0], (3, 8)), "one column": WHOLE[:, 3], "one number": WHOLE[2, 5:6].reshape(()),
+    "nothing": WHOLE[:0].T,
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_written_is_what_the_array_holds(tmp_path, format, layout):
+    x = LAYOUTS[layout]
+    names = {  # a matrix that TensorFlow keeps transposed, and what it does not
+        "bert.pooler.dense.weight": x if x.ndim == 2 else WHOLE, "bert.embeddings.word_embeddings.weight": x, "step": x}
+    name, write = FORMATS[format]
+    write(tmp_path / name, names)
+    with formats.opened(tmp_path / name) as reader:
+        found = {canonical(key): reader[key] for key in reader.shapes}
+    assert found.keys() == names.keys()
+    for key, y in found.items():
+        assert (y.shape, y.dtype) == (names[key].shape, names[key].dtype), key
+        np.testing.assert_array_equal(y, names[key])
+
+
+@pytest.mark.parametrize("cut", [slice(None, None, 2), slice(None, None, -2)], ids=["every other number", "backwards"])
+def test_a_slab_that_is_a_view_is_saved_as_it_is_read(tmp_path, cut):
+    config, parameters, tokenizer = examples.tiny()
+    wide = np.zeros(2 * len(parameters), np.float32)
+    wide[cut] = parameters.flat
+    pretrained.save(tmp_path, config, Parameters(parameters.layout, wide[cut]), tokenizer)
+    np.testing.assert_array_equal(pretrained.load(tmp_path).parameters.flat, parameters.flat)
