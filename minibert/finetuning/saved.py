@@ -17,7 +17,7 @@ import numpy as np
 
 from minibert import pretrained, swap
 from minibert.config import BertConfig
-from minibert.files import read_json, write_atomically
+from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.model import finetuned
@@ -103,7 +103,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     module = TASKS[task or named] if task or named else of_model(config, heads)
     if module is None:
         raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
-                         f"{config.unknown.get('architectures')!r:.200}, and there is no tensor called classifier.weight or "
+                         f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
                          "qa_outputs.weight; train one with: minibert finetune TASK --model …")
     labels = reading.pop("labels", None) or _labels(module, config, heads, folder)
     if module.KIND == "sequence" and task != "regress":
@@ -156,7 +156,7 @@ def _labels(task: ModuleType, config: BertConfig, heads: dict[str, tuple[int, ..
     wanted = list(map(str, range(len(names)))) if isinstance(names, dict) else []
     if not wanted or not all(isinstance(names.get(i), str) for i in wanted):
         raise ValueError(f'{folder / CONFIG}: id2label must name the classes from 0 on: {{"0": "…", "1": "…"}}, '
-                         f"got {names!r:.200}")
+                         f"got {brief(names)}")
     return [names[i] for i in wanted]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.files import brief
 from minibert.finetuning import metrics, rows
 from minibert.finetuning.features import Feature
 from minibert.finetuning.tasks import common
@@ -77,7 +78,7 @@ def split(value: Any, where: str) -> tuple[str, ...]:
     found = tuple(filter(None, (str(name).strip() for name in names))) if fine else ()
     if not fine or len(set(found)) < len(found):
         raise ValueError(f'{where}: the labels of a text must be given as a|b, or as a JSON list ["a", "b"] of those that apply, '
-                         f"each once; got {value!r:.80}")
+                         f"each once; got {brief(value)}")
     return tuple(sorted(found))
 
 
@@ -112,7 +113,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
     """One feature for each example; and how many texts were too long and cut."""
     features, cut = [], 0
     for i, example in enumerate(examples):
-        ids, start, too_long = common.sequence(tokenizer, example.text, example.pair, settings.max_length)
+        ids, start, too_long = common.sequence(tokenizer, example.text, example.pair, settings)
         there = np.zeros(len(labels), bool)
         there[[common.class_number(name, labels, example.where) for name in example.label or ()]] = True
         features.append(Feature((ids,), (start,), there, i))
