@@ -73,8 +73,8 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
     beyond, added = _add(files, tokens, names, notes)
     source = next(folder / name for name in (FAST, VOCABULARY) if (folder / name).is_file())
     vocab = Vocabulary(tokens, special=names, added=beyond, source=source)
-    if absent := [name for name in names[2:4] if name and name not in vocab]:
-        notes.append(f"{vocab.source} has no {' and no '.join(absent)}: texts are read without")
+    if absent := [name or token for name, token in zip(names[2:4], SPECIAL[2:4]) if name not in vocab]:
+        notes.append(f"{vocab.source} has no {' and no '.join(absent)} for a text: texts are read without")
     notes += [f"{folder / SETTINGS}: {key} has no effect here" for key, idle in _IDLE.items()
               if settings.get(key, idle[0]) not in idle]
     return {"vocab": vocab, "added": added, "max_length": _limit(files, notes), "notes": notes, **steps}

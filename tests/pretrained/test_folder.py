@@ -215,7 +215,7 @@ def test_a_vocabulary_without_special_tokens_closes_only_what_needs_them(tmp_pat
                           for i, token in enumerate(tiny_model.TOKENS)])
     pretrained.save(tmp_path, config, parameters, Tokenizer(without, max_length=24))
     bert = minibert.load(tmp_path, "cpu")
-    assert bert.notes == [f"{tmp_path / 'vocab.txt'} has no [CLS] and no [SEP]: texts are read without"]
+    assert bert.notes == [f"{tmp_path / 'vocab.txt'} has no [CLS] and no [SEP] for a text: texts are read without"]
     out = bert("the exception", hidden_states=True)
     assert out.tokens == [["the", "exception"]]
     assert len(out.hidden_states) == 3

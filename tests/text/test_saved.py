@@ -81,7 +81,7 @@ def test_special_tokens_may_have_other_names(tmp_path):
 
 def test_without_cls_and_sep_texts_have_no_frame_and_pairs_are_refused(tmp_path):
     tokenizer = load(tmp_path, [token for token in TOKENS if token not in ("[CLS]", "[SEP]")])
-    assert tokenizer.notes == [f"{tmp_path / 'vocab.txt'} has no [CLS] and no [SEP]: texts are read without"]
+    assert tokenizer.notes == [f"{tmp_path / 'vocab.txt'} has no [CLS] and no [SEP] for a text: texts are read without"]
     assert tokenizer.encode("the").tokens == ["the"]
     with pytest.raises(ValueError, match=r"vocab\.txt has no \[SEP\], which a pair of texts needs"):
         tokenizer.encode("the", "the")
