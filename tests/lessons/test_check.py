@@ -236,3 +236,13 @@ def test_all_solutions(lesson99, monkeypatch, tmp_path, capsys):
     solution.write_text("answer = 42\n", encoding="utf-8")
     assert check.main(["--all-solutions"]) == 1
     assert "    double: not answered" in capsys.readouterr().out
+
+
+def test_the_sum_of_both_losses_is_not_the_masked_word_loss(tmp_path):
+    """Lesson 14, exercise 5: inputs without sentence pairs would let `loss` pass for `mlm_loss`."""
+    text = (ROOT / "lessons" / "solutions" / "lesson14.py").read_text(encoding="utf-8")
+    path = tmp_path / "answers.py"
+    path.write_text(text.replace(".mlm_loss", ".loss"), encoding="utf-8")
+    verdicts = {item.name: verdict for item, verdict in check.grade(14, check.read(path))}
+    assert "the masked-word loss is `mlm_loss`" in verdicts.pop("change_without")
+    assert set(verdicts.values()) == {"right"}
