@@ -16,6 +16,7 @@ from minibert.backend import Array, get_xp, widen
 
 BLOCK = 512  # rows that are summed together: as many as a micro-batch has tokens
 
+
 def total(x: Array) -> Array:
     """x ``(..., n)`` -> Σ x ``(..., 1)``."""
     return _times(x, 1.0)
