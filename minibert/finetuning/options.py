@@ -102,7 +102,7 @@ examples:
   minibert finetune tag --model DIR --train train.conll --dev dev.conll --out runs/names --seeds 5
       a BERT checkpoint learns to tag words, five times: mean and spread
   minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
-      each text may have several labels, written sport|politics or ["sport", "politics"]; a tenth is kept aside to measure on
+      each text may have several labels, written sport|politics or ["sport", "politics"]
   minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
       the same sizes with fresh weights: what was pre-training worth?
   minibert finetune --resume runs/sentiment

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minibert.files import loads_json
+from minibert.files import brief, loads_json
 from minibert.finetuning import rows
 
 LAYOUT = '{"data": [{"paragraphs": [{"context": …, "qas": [{"id": …, "question": …, "answers": …}]}]}]}'
@@ -154,8 +154,9 @@ def _given(qa: dict, name: str, where: str) -> list[tuple[str, int | None]] | No
         answers = [(a["text"], None if a.get("answer_start") is None else int(a["answer_start"])) for a in given]
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"{where}: an answer must have text and answer_start ({type(error).__name__}: {error})") from None
-    if odd := next((text for text, _ in answers if not isinstance(text, str)), None):
-        raise ValueError(f"{where}: the text of an answer must be a string, found {type(odd).__name__}")
+    for text, _ in answers:
+        if not isinstance(text, str):
+            raise ValueError(f"{where}: an answer must have text and answer_start (its text is no string but {brief(text)})")
     return answers
 
 

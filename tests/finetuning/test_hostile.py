@@ -41,7 +41,7 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, task, name, content):
 
 
 @pytest.mark.parametrize("answers", [
-    {"text": "a"}, {"text": None, "answer_start": None}, [{"text": ["a"], "answer_start": 0}], [1], 7,
+    {"text": None, "answer_start": None}, [{"text": ["a"], "answer_start": 0}], [1], 7,
     [{"text": "a", "answer_start": float("inf")}], [{"text": "a", "answer_start": "x"}]])
 def test_answers_of_odd_values_are_named(tmp_path, answers):
     path = tmp_path / "a.json"

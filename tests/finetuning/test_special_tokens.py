@@ -29,7 +29,8 @@ def features(task, tmp_path, **settings):
     (tmp_path / name).write_text(content, encoding="utf-8")
     settings = Settings(task=task, max_length=24, **settings)
     examples = TASKS[task].read(tmp_path / name, settings).examples
-    return examples, TASKS[task].encode(examples, TOKENIZER, ["O", "X"] if task == "tag" else ["x", "y"], settings)[0]
+    labels = {"tag": ["O", "X"], "regress": ["number"]}.get(task, ["x", "y"])
+    return examples, TASKS[task].encode(examples, TOKENIZER, labels, settings)[0]
 
 
 @pytest.mark.parametrize("task", CASES)
