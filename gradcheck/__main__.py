@@ -104,12 +104,12 @@ def _details(result: Result) -> str:
     lines = []
     for k, shape in result.shapes.items():
         numbers = [f"{e[k]:.1e}" if (e := result.errors.get(m)) else "-" for m in ("central", "complex")]
-        lines.append(f"    {f'{k} {_shape(shape)}':<87} {numbers[0]:>8} {numbers[1]:>8}")
+        lines.append(f"    {f'{k} {_shape(shape)}':<90} {numbers[0]:>8} {numbers[1]:>8}")
     return "\n".join(lines)
 
 
 def _row(name: str, shapes: str, checked: str, central: str, complex_step: str, verdict: str) -> str:
-    return f"{name:<25} {shapes:<32} {checked:<32} {central:>8} {complex_step:>8}  {verdict}".rstrip()
+    return f"{name:<28} {shapes:<32} {checked:<32} {central:>8} {complex_step:>8}  {verdict}".rstrip()
 
 
 def _some(shapes: list[str]) -> str:

@@ -21,6 +21,7 @@ from minibert.layers import (
     attention,
     attention_probs,
     bias_gelu,
+    binary_cross_entropy,
     cross_entropy,
     dropout,
     embedding,
@@ -208,6 +209,27 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     labels = np.array([4, cross_entropy.IGNORE, 10, 4, 0, cross_entropy.IGNORE, 7])
     return {"inputs": {"x": 2 * rng.standard_normal((7, V)), "labels": labels}, "options": {"weights": rng.random(V) + 0.2}}
+
+
+def _binary_cross_entropy(rng: np.random.Generator, **options: Any) -> dict:
+    labels = rng.integers(0, 2, (B, I))
+    labels[0, 2] = labels[3, 4] = cross_entropy.IGNORE
+    return {"inputs": {"x": 3 * rng.standard_normal((B, I)), "labels": labels}, "options": options}
+
+
+@case(binary_cross_entropy)
+def _(rng: np.random.Generator) -> dict:
+    return _binary_cross_entropy(rng)
+
+
+@case(binary_cross_entropy, "count")
+def _(rng: np.random.Generator) -> dict:
+    return _binary_cross_entropy(rng, count=90)  # one part of a batch
+
+
+@case(binary_cross_entropy, "weights")
+def _(rng: np.random.Generator) -> dict:
+    return _binary_cross_entropy(rng, weights=rng.random(I) + 0.2)
 
 
 @case(squared_error)
@@ -536,7 +558,7 @@ def _finetuned(
 ) -> dict:
     """Loss, logits and all outputs of the body, for one of the tasks."""
     x = finetuned.Inputs(IDS, TYPES, PADDING, labels, choices)
-    layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" else 3)
+    layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" and labels.ndim == 1 else 3)
 
     def forward(p):
         return finetuned.forward(x, p, CONFIG, kind, key=dropout.Key(37), count=9, weights=weights)
@@ -558,9 +580,19 @@ def _(rng: np.random.Generator) -> dict:
     return _finetuned(rng, "sequence", np.array([0, 2, cross_entropy.IGNORE, 1]), rng.random(3) + 0.2)
 
 
+@case(finetuned, "several-labels")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "sequence", rng.random((B, 3)) < 0.5, rng.random(3) + 0.2)
+
+
 @case(finetuned, "regression")
 def _(rng: np.random.Generator) -> dict:
     return _finetuned(rng, "sequence", rng.standard_normal(B))
+
+
+@case(finetuned, "several-numbers")
+def _(rng: np.random.Generator) -> dict:
+    return _finetuned(rng, "sequence", rng.standard_normal((B, 3)))
 
 
 @case(finetuned, "choice")

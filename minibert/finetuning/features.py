@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.layers import binary_cross_entropy
 from minibert.layers.cross_entropy import IGNORE
 
 
@@ -15,7 +16,7 @@ class Feature(NamedTuple):
 
     ids: tuple[np.ndarray, ...]  # one sequence (T,), or one for each choice
     splits: tuple[int, ...]  # of each sequence: where its second text begins
-    labels: np.ndarray  # () class, number or right choice; (T,) classes; (2,) first and last place of the answer
+    labels: np.ndarray  # () class, number or right choice; (C,) numbers, or bool: which apply; (T,) classes; (2,) ends
     example: int  # which example it belongs to
     places: Any = None  # what a task needs to find its way from tokens back to the text
 
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
     ids: np.ndarray  # (N, T)
     token_type_ids: np.ndarray  # (N, T)
     attention_mask: np.ndarray | None  # (N, T) bool, None where nothing is padded
-    labels: np.ndarray  # (B,), (B, T) or (B, 2)
+    labels: np.ndarray  # (B,), (B, C), (B, T) or (B, 2)
     choices: int
     places: list[int]  # of its features in the list that was cut
 
@@ -49,6 +50,8 @@ class Batch(NamedTuple):
         """What its part of the loss weighs: labels, or the sum of their weights ``(C,)``."""
         if self.labels.dtype.kind == "f":
             return self.labels.size
+        if self.labels.dtype.kind == "b":
+            return binary_cross_entropy.count(self.labels, weights)
         labels = self.labels[self.labels != IGNORE]
         return labels.size if weights is None else float(weights[labels].sum())
 
@@ -64,7 +67,8 @@ def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0)
     ids[real] = np.concatenate(sequences)
     types = (real & (np.arange(T) >= splits[:, None])).astype(np.int64)
     labels = [feature.labels for feature in features]
-    if len(features[0].ids) == 1 and labels[0].shape == features[0].ids[0].shape:  # a label for each token
+    each_token = len(features[0].ids) == 1 and labels[0].shape == features[0].ids[0].shape and labels[0].dtype.kind == "i"
+    if each_token:
         rectangle = np.full(real.shape, IGNORE, np.int64)
         rectangle[real] = np.concatenate(labels)
         labels = rectangle

@@ -17,19 +17,19 @@ from minibert.backend import Array, widen
 
 
 class Cache(NamedTuple):
-    difference: Array  # (N,)
+    difference: Array  # (N,) or (N, C)
     count: int
     dtype: object
 
 
 def forward(x: Array, targets: Array, count: int | None = None) -> tuple[Array, Cache]:
-    """x ``(N,)``, targets ``(N,)`` -> loss ``()``. ``count`` defaults to N."""
-    count = len(x) if count is None else count
+    """x, targets ``(N,)``, or ``(N, C)`` -> loss ``()``. ``count`` defaults to how many numbers there are."""
+    count = x.size if count is None else count
     difference = widen(x) - targets.astype(x.real.dtype)
     return (difference * difference).sum() / (count or 1), Cache(difference, count, x.dtype)
 
 
 def backward(dloss: Array | float, cache: Cache) -> Array:
-    """dloss ``()`` -> dx ``(N,)``."""
+    """dloss ``()`` -> dx, of the shape of x."""
     difference, count, dtype = cache
     return (difference * (2 * dloss / (count or 1))).astype(dtype, copy=False)

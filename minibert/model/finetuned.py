@@ -4,12 +4,15 @@
 
     kind        head over                  logits       labels                  called in transformers
     sequence    the pooled vector          (B, C)       (B,) class or number    BertForSequenceClassification
+                                                        (B, C) numbers
+                                                        (B, C) bool: which apply
     choice      the pooled vectors         (B, C)       (B,) which one fits     BertForMultipleChoice
     token       every token's vector       (B, T, C)    (B, T) class            BertForTokenClassification
     span        every token's vector       (B, 2, T)    (B, 2) first and last   BertForQuestionAnswering
 
 The last axis of the logits is always what the softmax runs over: classes, choices, or places in the text. So all four have one
-loss, the cross-entropy of the rows; only numbers (regression: C = 1, labels of a floating type) have the squared error instead.
+loss, the cross-entropy of the rows. The type of the labels says where it is another one: numbers (regression, of a floating type)
+have the squared error; truth values, one for each of several classes that do not exclude one another, have the binary one.
 
 The whole network learns, from the first step on: a pre-trained encoder needs no more than a linear layer on top.
 Source: Devlin et al. 2018, section 3.2 and figure 4.
@@ -21,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import cross_entropy, squared_error
+from minibert.layers import binary_cross_entropy, cross_entropy, squared_error
 from minibert.layers.dropout import Key
 from minibert.model import bert, classifier_head, span_head
 from minibert.model.encoder import add
@@ -53,7 +56,7 @@ class Cache(NamedTuple):
     bert: bert.Cache
     head: Any  # of classifier_head or span_head
     shape: tuple[int, ...]  # of the logits
-    loss: cross_entropy.Cache | squared_error.Cache | None
+    loss: cross_entropy.Cache | binary_cross_entropy.Cache | squared_error.Cache | None
 
 
 def layout(config: BertConfig, kind: Kind, outputs: int) -> Layout:
@@ -81,7 +84,9 @@ def forward(x: Inputs, p: Tree, config: BertConfig, kind: Kind, *, key: Key | No
             logits = logits.reshape(-1, x.choices)  # (N, 1) -> (B, C)
     loss = loss_cache = None
     if x.labels is not None and x.labels.dtype.kind == "f":
-        loss, loss_cache = squared_error.forward(logits[:, 0], x.labels, count)
+        loss, loss_cache = squared_error.forward(logits.reshape(x.labels.shape), x.labels, count)
+    elif x.labels is not None and x.labels.dtype.kind == "b":
+        loss, loss_cache = binary_cross_entropy.forward(logits, x.labels, count, weights)
     elif x.labels is not None:
         rows = logits.reshape(-1, logits.shape[-1])
         loss, loss_cache = cross_entropy.forward(rows, x.labels.reshape(-1), count, weights)
@@ -97,7 +102,8 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = Non
     kind, bert_cache, head_cache, shape, loss_cache = cache
     dlogits, body = d.logits, d.bert
     if d.loss is not None and loss_cache is not None:
-        loss = squared_error if isinstance(loss_cache, squared_error.Cache) else cross_entropy
+        losses = cross_entropy, binary_cross_entropy, squared_error
+        loss = next(layer for layer in losses if isinstance(loss_cache, layer.Cache))
         dlogits = add(dlogits, loss.backward(d.loss, loss_cache).reshape(shape))
     if dlogits is not None and kind == "span":
         dh = span_head.backward(dlogits, head_cache, p["qa_outputs"], g["qa_outputs"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minibert.finetuning.engine import Engine, depth
-from minibert.finetuning.features import Feature, micro_batches
+from minibert.finetuning.features import Feature, collate, micro_batches
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import finetuned
 from minibert.parameters import Parameters
@@ -13,7 +13,7 @@ from tests import device
 from tests.model.examples import distance, small_config
 from tests.training.examples import NO_DROPOUT, gradient
 
-KINDS = ("sequence", "number", "choice", "token", "span")
+KINDS = ("sequence", "number", "numbers", "labels", "choice", "token", "span")
 LENGTHS = (16, 5, 9, 12, 7, 16, 3)
 
 
@@ -24,25 +24,29 @@ def features(kind, config, seed=0):
         choices = 3 if kind == "choice" else 1
         ids = tuple(rng.integers(5, config.vocab_size, max(3, length - c)) for c in range(choices))
         tags = np.append(rng.integers(0, 3, length - 1), IGNORE)
-        labels = {"sequence": i % 3, "number": float(rng.normal()), "choice": i % 3, "token": tags, "span": (1, length - 1)}[kind]
+        labels = {"sequence": i % 3, "number": float(rng.normal()), "numbers": rng.normal(size=3), "labels": rng.random(3) < 0.5,
+                  "choice": i % 3, "token": tags, "span": (1, length - 1)}[kind]
         made.append(Feature(ids, tuple(len(x) // 2 for x in ids), np.array(labels), i))
     return made
 
 
+def head(kind):
+    return "sequence" if kind in ("number", "numbers", "labels") else kind
+
+
 def parameters_for(kind, config, dtype=np.float64):
-    layout = finetuned.layout(config, "sequence" if kind == "number" else kind, 1 if kind == "number" else 3)
+    layout = finetuned.layout(config, head(kind), 1 if kind == "number" else 3)
     return Parameters(layout, np.random.default_rng(1).normal(0, 0.3, layout.size).astype(dtype))
 
 
 def engine(kind, workers, config=None, parameters=None, **options):
     config = config or small_config(**NO_DROPOUT)
-    name = "sequence" if kind == "number" else kind
-    return Engine(config, name, parameters or parameters_for(kind, config), workers, **options)
+    return Engine(config, head(kind), parameters or parameters_for(kind, config), workers, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
-    weights = np.array([0.5, 2.0, 1.0]) if kind in ("sequence", "token") else None
+    weights = np.array([0.5, 2.0, 1.0]) if kind in ("sequence", "labels", "token") else None
     results = []
     for threads, tokens in ((1, 10_000), (1, 40), (2, 20)):
         with Workers(threads) as workers:
@@ -59,6 +63,15 @@ def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
             if kind in ("token", "span"):  # behind the text is padding, of different lengths
                 a, b = (x[:3] if kind == "token" else x[:, :3] for x in (a, b))
             np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_three_labels_of_a_text_of_three_tokens_are_not_those_of_its_tokens():
+    """The shortest text has as many tokens as there are labels, and stands first."""
+    made = [Feature((np.arange(5, 5 + n),), (n,), labels, i)
+            for i, (n, labels) in enumerate([(3, np.array([True, False, True])), (6, np.array([False, True, True]))])]
+    assert collate(made, [0, 1]).labels.tolist() == [[True, False, True], [False, True, True]]
+    assert collate(made, [0, 1]).count() == 6
+    assert collate(made, [0, 1]).count(np.array([3.0, 5.0, 7.0])) == 3 + 1 + 7 + 1 + 5 + 7
 
 
 def test_batches_are_cut_evenly():
@@ -112,7 +125,8 @@ def test_a_step_on_a_device_is_the_step_on_the_cpu(kind):
         slabs = []
         for xp in (np, device.xp):
             parameters = parameters_for(kind, config, np.float32).to(xp)
-            e = engine(kind, workers, config, parameters, weights=np.array([1.0, 2.0, 3.0]) if kind == "token" else None)
+            weights = np.array([1.0, 2.0, 3.0]) if kind in ("token", "labels") else None
+            e = engine(kind, workers, config, parameters, weights=weights)
             batches = micro_batches(features(kind, config), 40)
             loss, _ = e.train(batches, 1e-3)
             assert np.isfinite(float(loss))

@@ -11,6 +11,7 @@ from minibert.layers import (
     attention,
     attention_probs,
     bias_gelu,
+    binary_cross_entropy,
     cross_entropy,
     dropout,
     embedding,
@@ -132,6 +133,12 @@ def _(rng, dtype):
 def _(rng, dtype):
     options = {"weights": rng.random(9).astype(dtype)}
     return cross_entropy, (normal(rng, dtype, 6, 9), np.array([0, 3, cross_entropy.IGNORE, 8, 3, 3])), None, options
+
+
+@case("binary cross-entropy")
+def _(rng, dtype):
+    labels = np.array([[0, 1, binary_cross_entropy.IGNORE], [1, 1, 0]])
+    return binary_cross_entropy, (normal(rng, dtype, 2, 3), labels), None, {"weights": rng.random(3).astype(dtype)}
 
 
 @case("squared error")

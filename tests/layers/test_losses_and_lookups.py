@@ -1,11 +1,11 @@
 """Cross-entropy and embedding: the layers that read labels and ids."""
 
-from math import log
+from math import exp, log
 
 import numpy as np
 import pytest
 
-from minibert.layers import cross_entropy, embedding
+from minibert.layers import binary_cross_entropy, cross_entropy, embedding
 from minibert.layers.cross_entropy import IGNORE
 
 
@@ -51,6 +51,41 @@ def test_an_unlikely_word_costs_a_lot_but_is_finite():
     loss, cache = cross_entropy.forward(np.array([[1e3, -1e3]], np.float32), np.array([1]))
     assert loss == 2000
     np.testing.assert_array_equal(cross_entropy.backward(1.0, cache), [[1, -1]])
+
+
+def test_a_yes_or_no_without_a_hint_costs_log_2():
+    loss, _ = binary_cross_entropy.forward(np.zeros((3, 8)), np.eye(3, 8, dtype=bool))
+    assert loss == pytest.approx(log(2), rel=1e-14)
+
+
+def test_several_labels_far_out_are_finite_and_a_small_loss_is_not_lost():
+    x = np.array([[1e4, -1e4, 1e4, -1e4, 40.0, -40.0]])
+    loss, cache = binary_cross_entropy.forward(x, np.array([[1, 0, 0, 1, 1, 0]]), 1)
+    assert loss == 2e4
+    np.testing.assert_array_equal(binary_cross_entropy.backward(1.0, cache)[0, :4], [0, 0, 1, -1])
+    x = x[:, 4:].astype(np.float32)
+    loss, cache = binary_cross_entropy.forward(x, np.array([[1, 0]]), 1)
+    assert loss == pytest.approx(2 * exp(-40), rel=1e-6)  # 1 - σ(40) is zero in float32
+    np.testing.assert_allclose(binary_cross_entropy.backward(1.0, cache), [[-exp(-40), exp(-40)]], rtol=1e-6)
+
+
+def test_several_labels_that_are_ignored_or_counted_by_weight():
+    rng = np.random.default_rng(0)
+    x, labels, weights = rng.standard_normal((9, 4)), rng.integers(0, 2, (9, 4)), rng.random(4)
+    labels[[1, 5], [2, 0]] = IGNORE
+    assert binary_cross_entropy.count(labels) == 34
+    count = binary_cross_entropy.count(labels, weights)
+    assert count == pytest.approx(weights @ (labels == 1).sum(0) + (labels == 0).sum())
+    whole, cache = binary_cross_entropy.forward(x, labels, weights=weights)
+    dx = binary_cross_entropy.backward(1.0, cache)
+    assert not dx[1, 2]
+    assert not dx[5, 0]
+    parts = [binary_cross_entropy.forward(x[rows], labels[rows], count, weights) for rows in (slice(0, 4), slice(4, 9))]
+    assert sum(loss for loss, _ in parts) == pytest.approx(whole, rel=1e-14)
+    np.testing.assert_allclose(np.concatenate([binary_cross_entropy.backward(1.0, part) for _, part in parts]), dx, rtol=1e-14)
+    nothing, cache = binary_cross_entropy.forward(x, np.full((9, 4), IGNORE))
+    assert nothing == 0
+    assert not binary_cross_entropy.backward(1.0, cache).any()
 
 
 def test_repeated_ids_are_summed():

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: E402
 
 from minibert.layers import (  # noqa: E402
     attention,
+    binary_cross_entropy,
     cross_entropy,
     dropout,
     embedding,
@@ -122,6 +123,34 @@ def test_cross_entropy_ignores(dtype, count):
     dx = cross_entropy.backward(dtype(0.7), cache)
     expected = F.cross_entropy(case.theirs["x"], torch.tensor(labels), ignore_index=cross_entropy.IGNORE, reduction="sum")
     case.check(loss, expected / (count or 4), np.array(0.7, dtype), {"x": dx})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_binary_cross_entropy(dtype, weighted):
+    case = Case(dtype, x=(7, 5))
+    labels = case.rng.integers(0, 2, (7, 5))
+    weights = case.rng.random(5).astype(dtype) if weighted else None
+    case.ours["x"] *= 20  # far out too
+    case.theirs["x"] = torch.tensor(case.ours["x"], requires_grad=True)
+    loss, cache = binary_cross_entropy.forward(case.ours["x"], labels, weights=weights)
+    dx = binary_cross_entropy.backward(dtype(0.7), cache)
+    loss_there = torch.nn.BCEWithLogitsLoss(reduction="sum" if weighted else "mean",
+                                            pos_weight=torch.tensor(weights) if weighted else None)
+    expected = loss_there(case.theirs["x"], torch.tensor(labels.astype(dtype)))
+    if weighted:
+        expected = expected / binary_cross_entropy.count(labels, weights)
+    case.check(loss, expected, dtype(0.7), {"x": dx})
+
+
+def test_binary_cross_entropy_ignores(dtype):
+    case = Case(dtype, x=(7, 5))
+    labels = case.rng.integers(0, 2, (7, 5))
+    labels[[0, 3, 3], [1, 0, 4]] = binary_cross_entropy.IGNORE
+    loss, cache = binary_cross_entropy.forward(case.ours["x"], labels)
+    dx = binary_cross_entropy.backward(dtype(0.7), cache)
+    keep = torch.tensor(labels != binary_cross_entropy.IGNORE)
+    expected = F.binary_cross_entropy_with_logits(case.theirs["x"][keep], torch.tensor(labels.astype(dtype))[keep])
+    case.check(loss, expected, dtype(0.7), {"x": dx})
 
 
 def test_cross_entropy_of_huge_logits_is_finite(dtype):
