@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import common
 from minibert.finetuning import loop, saved
 from minibert.finetuning.features import collate, micro_batches
+from minibert.finetuning.options import TASKS as NAMES
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS
 from minibert.training.adamw import AdamW, learning_rate
@@ -153,7 +154,7 @@ def serve(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """The command."""
     parser = common.arguments(__doc__.splitlines()[0], prog="python -m benchmarks.finetuning")
-    parser.add_argument("task", choices=tuple(TASKS))
+    parser.add_argument("task", choices=NAMES)
     for name in ("model", "train", "dev"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--steps", type=int, help="stop after so many steps, instead of after the epochs")

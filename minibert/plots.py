@@ -98,6 +98,38 @@ def confusion(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike
         figure.savefig(temporary)
 
 
+def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike[str], title: str) -> None:
+    """Of each label by itself, (C, 2, 2) counts: where it is there it was found or missed, and elsewhere it was guessed wrongly.
+
+    The most frequent label stands on top; of more than 40 the rest is left out, and the title says so.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    order = sorted(range(len(labels)), key=lambda i: -matrix[i, 1].sum())[:40]
+    found, missed, wrong = matrix[order, 1, 1], matrix[order, 1, 0], matrix[order, 0, 1]
+    figure = Figure(figsize=(10, 2.5 + 0.4 * len(order)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = range(len(order))
+    for name, start, counts, color in (("found", 0, found, BLUE), ("missed", found, missed, GREY),
+                                       ("guessed where it is not", -wrong, wrong, ORANGE)):
+        bars = axes.barh(places, counts, left=start, color=color, label=name)
+        axes.bar_label(bars, [f"{n:,}" if n else "" for n in counts], label_type="center", fontsize=11, color="white")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(places, [labels[i] if len(labels[i]) <= 30 else labels[i][:29] + "…" for i in order], fontsize=12)
+    axes.invert_yaxis()
+    axes.locator_params(axis="x", integer=True)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):,.0f}")
+    axes.set_xlabel("texts", fontsize=13)
+    axes.set_title(title + (f" (the {len(order)} most frequent of {len(labels)} labels)" if len(order) < len(labels) else ""),
+                   fontsize=14, fontweight="bold")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
 def _curve(axes: Any, rows: Sequence[Row], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
     """Values against the rows' steps; with ``last``, a format, the last value is written ``offset`` points above its place."""
     axes.plot([row.step for row in rows], values, **style)

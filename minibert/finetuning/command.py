@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,7 @@ from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
 from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
 from minibert.finetuning.saved import Model
-from minibert.finetuning.tasks import TASKS, common, name_of
+from minibert.finetuning.tasks import common, name_of, task_of
 from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.training.adamw import AdamW
@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
                              "cannot go on exactly; restore the files, or begin a new run")
         return _runs(out, settings, material, args, say)
     settings = settings_of(args)
+    _check_metric(settings, task_of(settings).METRICS)
     material = _read(settings)
     out = new_folder(args.out)
     try:
@@ -87,22 +88,50 @@ def run(args: argparse.Namespace) -> int:
         raise
 
 
+def _check_metric(settings: Settings, names: Collection[str]) -> None:
+    if settings.metric not in (None, "loss", *names):
+        raise ValueError(f"--metric must be one of {', '.join(names)} and loss, got {settings.metric!r}")
+
+
 def _read(settings: Settings) -> Material:
-    """Both files; without ``--dev`` a tenth of the training examples, drawn always alike, is kept aside."""
-    task = TASKS[settings.task]
+    """Both files; without ``--dev`` a tenth of the training examples is kept aside."""
+    task = task_of(settings)
     train = common.with_labels(task, task.read(settings.train, settings))
     fingerprint = hashlib.sha256(train.path.read_bytes())
     if settings.dev is not None:
         dev = common.with_labels(task, task.read(settings.dev, _with_columns(settings, train)))
         fingerprint.update(dev.path.read_bytes())
     else:
-        order = generator(0, ORDER).permutation(len(train.examples))
-        aside = set(order[:max(1, len(order) // 10)].tolist())
+        aside = kept_aside([task.classes(example) for example in train.examples])
         dev = train._replace(examples=[e for i, e in enumerate(train.examples) if i in aside], notes=[])
         train = train._replace(examples=[e for i, e in enumerate(train.examples) if i not in aside])
+        if not dev.examples:
+            raise ValueError(f"{train.path}: no example can be kept aside to measure on without a class losing its only one; "
+                             "give more examples, or others to measure on with --dev")
     if not train.examples:
         raise ValueError(f"{train.path}: one example is not enough to learn from")
-    return Material(task, task.labels(train.examples), train, dev, fingerprint.hexdigest())
+    labels = task.labels(train.examples)
+    if settings.metric:  # not every figure is there for all data
+        _check_metric(settings, task.score(dev.examples, [task.right(e) for e in dev.examples], labels))
+    return Material(task, labels, train, dev, fingerprint.hexdigest())
+
+
+def kept_aside(classes: Sequence[Collection[str]]) -> set[int]:
+    """Which of the examples, given by their classes, are kept out of training: a tenth of each class, drawn always alike.
+
+    They are shuffled and sorted by their rarest class. Of every ten that follow one another one is taken, the first that leaves
+    another example of each of its classes.
+    """
+    left = Counter(name for found in classes for name in found)
+    rarest = [min(((left[name], name) for name in found), default=(0, "")) for found in classes]
+    order = sorted(generator(0, ORDER).permutation(len(classes)).tolist(), key=lambda i: rarest[i])
+    aside = set()
+    for start in range(0, max(10, len(order)) - 9, 10):
+        chosen = next((i for i in order[start:start + 10] if all(left[name] > 1 for name in classes[i])), None)
+        if chosen is not None:
+            aside.add(chosen)
+            left.subtract(classes[chosen])
+    return aside
 
 
 def _with_columns(settings: Settings, data: Data) -> Settings:
@@ -182,9 +211,9 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
         return False
     progress = trainer.progress
     best = saved.load(folder)
-    _, logits = predict(best.parameters, best.config, task.KIND, dev_batches, workers)
+    loss, logits = predict(best.parameters, best.config, task.KIND, dev_batches, workers, engine.weights)
     guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
-    scores = task.score(dev.examples, guesses, labels)
+    scores = task.score(dev.examples, guesses, labels) | {"loss": loss}
     minutes, seconds = divmod(round(progress.seconds), 60)
     say(f"\n{progress.step:,} steps in {minutes} min {seconds:02} s; the best look was after step {progress.best_step:,}. On the "
         f"{len(dev.examples):,} dev examples:\n")
@@ -198,7 +227,7 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
 def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int, Scores], say: Say) -> None:
     """Mean and spread over the seeds; the model of the best one becomes that of the whole folder."""
     metric = settings.metric or task.METRIC
-    best = max(results, key=lambda seed: results[seed][metric] * (-1 if metric == "mean_squared_error" else 1))
+    best = max(results, key=lambda seed: loop.better(results[seed], metric))
     spread = {name: [scores[name] for scores in results.values()] for name in results[best]}
     say(f"\n{len(results)} seeds" + "".join(
         f"\n  {name:<20}mean {np.mean(x):.4f}   standard deviation {np.std(x, ddof=1):.4f}   from {min(x):.4f} to {max(x):.4f}"
@@ -213,9 +242,15 @@ def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int,
 
 
 def class_weights(wanted: str | None, features: Sequence[Feature], labels: Sequence[str]) -> np.ndarray | None:
-    """(C,) what each class counts. ``balanced``: N / (C · N_c), so that all classes together count alike."""
+    """(C,) what each class counts. ``balanced``: N / (C · N_c), so that all classes together count alike.
+
+    Of labels that do not exclude one another it is N / N_c - 1: that one is there counts as much, all in all, as that it is not.
+    """
     if wanted is None:
         return None
+    if wanted == "balanced" and features[0].labels.dtype.kind == "b":
+        there = np.sum([feature.labels for feature in features], 0)
+        return np.maximum(len(features) - there, 1) / np.maximum(there, 1)
     numbers = np.concatenate([np.atleast_1d(feature.labels) for feature in features])
     if wanted == "balanced":
         counts = np.bincount(numbers[numbers >= 0], minlength=len(labels))
@@ -240,40 +275,72 @@ def run_predict(args: argparse.Namespace) -> int:
     model = saved.load(args.model, xp, task=args.task)
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
-    data = _read_for(model, args.file, given)
-    for note in data.notes:
+    data, labels = _read_for(model, args.file, given)
+    for note in (*model.notes, *data.notes):
         print(f"note: {note}", file=sys.stderr)
-    features, cut = task.encode(data.examples, model.tokenizer, model.labels, model.settings)
+    bare = [example._replace(**{task.LABEL: None}) for example in data.examples]
+    features, cut = task.encode(bare, model.tokenizer, labels, model.settings)
     note = f"{len(data.examples):,} examples; columns " + ", ".join(f"{role}: {name}" for role, name in data.columns.items())
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
         _, logits = predict(model.parameters, model.config, task.KIND, batches, workers)
-    guesses = task.guess(logits, features, data.examples, model.labels, model.settings)
+    guesses = task.guess(logits, features, data.examples, labels, model.settings)
     text = report.predictions(task, data.examples, guesses)
     if args.out:
         write_atomically(args.out, text)
     else:
         sys.stdout.write(text)
-    if known := [pair for pair in zip(data.examples, guesses) if getattr(pair[0], task.LABEL) is not None]:
-        scores = task.score(*zip(*known), model.labels)
-        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), file=sys.stderr)
-    else:
-        counts = Counter(str(guess.label) for guess in guesses) if name_of(task) in ("classify", "choice") else {}
-        print("no labels in the file" + "".join(f"; {label}: {n:,}" for label, n in sorted(counts.items())), file=sys.stderr)
+    print(_scored(task, data.examples, guesses, labels), file=sys.stderr)
     return 0
 
 
-def _read_for(model: Model, file: str, given: dict[str, Any]) -> Data:
-    """The examples of a file: with the columns of the training data, or as much of them as is there."""
+def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], labels: Sequence[str]) -> str:
+    """What is said at the end of predicting: scores where there are labels to compare with, and how many have none."""
+    known = [pair for pair in zip(examples, guesses) if _is_known(task, pair[0], labels)]
+    lines = []
+    if known:
+        lines.append("  ".join(f"{name} {value:.4f}" for name, value in task.score(*zip(*known), labels).items()))
+    if foreign := Counter(name for example in examples for name in _unknown(task, example, labels)):
+        names = [f"{name!r} ({n:,})" for name, n in foreign.most_common(5)] + ["…"] * (len(foreign) > 5)
+        lines.append(f"labels that this model does not know: {', '.join(names)}; it knows {', '.join(labels[:20])}"
+                     + " …" * (len(labels) > 20))
+    if 0 < len(known) < len(examples):
+        lines.append(f"these are the scores of {len(known):,} examples; {len(examples) - len(known):,} have no label to compare "
+                     "with")
+    if not known:
+        guessed = [e._replace(label=g.label) for e, g in zip(examples, guesses)] if task.KIND == "sequence" else []
+        counts = Counter(name for example in guessed for name in task.classes(example))
+        lines.append("no labels to compare with" + "".join(f"; {label}: {n:,}" for label, n in sorted(counts.items())))
+    return "\n".join(lines)
+
+
+def _is_known(task: ModuleType, example: Any, labels: Sequence[str]) -> bool:
+    """Does it have a label, and is it one that the model could have guessed?"""
+    return getattr(example, task.LABEL) is not None and not _unknown(task, example, labels)
+
+
+def _unknown(task: ModuleType, example: Any, labels: Sequence[str]) -> list[str]:
+    if task.KIND == "span" or getattr(example, task.LABEL) is None:
+        return []
+    return [name for name in task.classes(example) if name not in labels]
+
+
+def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, list[str]]:
+    """The examples of a file, with the columns of the training data or as many as are there; and what their classes are called.
+
+    Labels are taken where there are some. A column that was only guessed to hold them, but has none that the model knows, was
+    guessed wrong.
+    """
     settings = replace(model.settings, **given)
     if "header" not in given and rows.is_json_file(file):
         settings = replace(settings, header=None)  # that of the training data
-    tries = [(settings, True)]
+    tries = [(settings, None)]
     if "label" not in given:
         tries.append((replace(settings, label=None), False))
         if "text" not in given:
-            tries.append((replace(settings, text=None, pair=given.get("pair"), label=None), False))
+            guessed = replace(settings, text=None, pair=given.get("pair"), label=None)
+            tries += [(guessed, None), (guessed, False)]
     errors = []
     for tried, labelled in tries:
         try:
@@ -281,11 +348,21 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> Data:
         except ValueError as error:
             errors.append(error)
             continue
+        labels = _called(model, data)
+        if labelled is None and not tried.label and not any(_is_known(model.task, e, labels) for e in data.examples):
+            continue
         if model.settings.pair and "pair" not in data.columns:
             raise ValueError(f"{file}: this model reads pairs of texts, but no second text was found; "
                              "name its column with --pair")
-        return data
+        return data, labels
     raise errors[-1]
+
+
+def _called(model: Model, data: Data) -> list[str]:
+    """What the classes are called: their numbers where the model has no names for them (``LABEL_0``) and the file has numbers."""
+    task, numbers = model.task, [str(i) for i in range(len(model.labels))]
+    found = {name for e in data.examples if getattr(e, task.LABEL) is not None for name in task.classes(e)}
+    return numbers if model.labels == [f"LABEL_{i}" for i in numbers] and found & set(numbers) else model.labels
 
 
 def _read_settings(out: Path) -> tuple[Settings, str]:

@@ -33,6 +33,7 @@ from minibert.training.trainer import DEVICE_LOOK, ROWS, interruptible
 STATE = "training_state.safetensors"
 HISTORY = "metrics.csv"
 Scores = dict[str, float]
+LOWER_IS_BETTER = ("mean_squared_error", "loss")
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,7 @@ class Loop:
     def _look(self) -> Scores:
         """Score the dev examples; keep the model where it is the best so far."""
         scores = self.evaluate()
-        if self.metric not in scores:
-            raise ValueError(f"--metric must be one of {', '.join(scores)}, got {self.metric!r}")
-        value = -scores[self.metric] if self.metric in ("mean_squared_error", "loss") else scores[self.metric]
+        value = better(scores, self.metric)
         if self.progress.best is None or value > self.progress.best:
             self.keep()
             self.progress = replace(self.progress, best=value, best_step=self.progress.step, waited=0)
@@ -159,6 +158,11 @@ class Loop:
         scores = "  ".join(f"{name.removeprefix('dev_')} {value:.4f}" for name, value in row.items() if name.startswith("dev_"))
         best = "  (best so far)" if self.progress.best_step == row["step"] else ""
         return f"epoch {row['epoch']:.1f}  step {row['step']:,}  loss {row['loss']:.4f}  |  dev: {scores}{best}"
+
+
+def better(scores: Scores, metric: str) -> float:
+    """The score that chooses between two models, the greater the better."""
+    return -scores[metric] if metric in LOWER_IS_BETTER else scores[metric]
 
 
 def write_history(path: str | os.PathLike[str], rows: Sequence[dict[str, float]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -42,9 +42,12 @@ class ClassScore(NamedTuple):
 
 def per_class(matrix: np.ndarray, labels: Sequence[str]) -> list[ClassScore]:
     """The scores of every class; 0 where nothing can be divided."""
-    right, guessed, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
-    return [ClassScore(label, *_prf(int(right[i]), int(guessed[i]), int(there[i])), int(there[i]))
-            for i, label in enumerate(labels)]
+    return _class_scores(labels, np.diag(matrix), matrix.sum(0), matrix.sum(1))
+
+
+def _class_scores(labels: Sequence[str], right: np.ndarray, guessed: np.ndarray, there: np.ndarray) -> list[ClassScore]:
+    return [ClassScore(label, *_prf(*counts), counts[2])
+            for label, *counts in zip(labels, right.tolist(), guessed.tolist(), there.tolist())]
 
 
 def _prf(right: int, guessed: int, there: int) -> tuple[float, float, float]:
@@ -64,6 +67,28 @@ def matthews(matrix: np.ndarray) -> float:
     guessed, there = matrix.sum(0).astype(float), matrix.sum(1).astype(float)
     scale = (total**2 - guessed @ guessed) * (total**2 - there @ there)
     return (right * total - float(guessed @ there)) / scale**0.5 if scale > 0 else 0.0
+
+
+# --- several labels an example -----------------------------------------------------------------------------------------
+
+
+def confusion_of_each(gold: Sequence[Collection[str]], guess: Sequence[Collection[str]], labels: Sequence[str]) -> np.ndarray:
+    """(C, 2, 2) counts of each label by itself: row, is it there; column, was it guessed; 0 no, 1 yes."""
+    there, guessed = (np.array([[label in found for label in labels] for found in rows], bool).reshape(-1, len(labels))
+                      for rows in (gold, guess))  # (N, C)
+    return np.stack([[(~there & ~guessed).sum(0), (~there & guessed).sum(0)],
+                     [(there & ~guessed).sum(0), (there & guessed).sum(0)]]).transpose(2, 0, 1)
+
+
+def per_label(matrix: np.ndarray, labels: Sequence[str]) -> list[ClassScore]:
+    """The scores of every label, from ``confusion_of_each``; 0 where nothing can be divided."""
+    return _class_scores(labels, matrix[:, 1, 1], matrix[:, :, 1].sum(1), matrix[:, 1, :].sum(1))
+
+
+def f1_micro_macro(matrix: np.ndarray) -> tuple[float, float]:
+    """F1 of all labels of all examples together; and the mean over the labels of theirs, 0 for one that is nowhere."""
+    together, = per_label(matrix.sum(0, keepdims=True), ["all"])
+    return together.f1, float(np.mean([score.f1 for score in per_label(matrix, [""] * len(matrix))]))
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------------

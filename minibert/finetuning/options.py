@@ -20,6 +20,7 @@ class Settings:
     """Everything that decides the course of a run. It is stored in the training state, and resuming reads it back."""
 
     task: str = "classify"
+    multi_label: bool = False
     model: str | None = None
     train: str = ""
     dev: str | None = None
@@ -74,6 +75,8 @@ class Settings:
         need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
         need("layer_decay", 0 < self.layer_decay <= 1, "above 0, and at most 1 (which switches it off)")
         need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        if self.multi_label and self.task != "classify":
+            raise ValueError(f"--multi-label: several labels a text are for the task classify, not for {self.task}")
         if self.pair is not None and self.task == "tag":
             raise ValueError("--pair: the task tag reads one text, no second one")
         if self.header is not None and self.task == "qa":
@@ -94,6 +97,8 @@ examples:
       the model that comes with minibert learns to tell classes apart
   minibert finetune tag --model DIR --train train.conll --dev dev.conll --out runs/names --seeds 5
       a BERT checkpoint learns to tag words, five times: mean and spread
+  minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
+      a text may have several labels: sport|politics, or ["sport", "politics"]
   minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
       the same sizes with fresh weights: what was pre-training worth?
   minibert finetune --resume runs/sentiment
@@ -123,6 +128,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(data, "pair", "column of the second text (qa: of the question; choice: of what every choice begins with)",
          metavar="COLUMN", default_text="guessed and shown")
     _add(data, "label", "column of the label (qa: of the answers)", metavar="COLUMN", default_text="guessed and shown")
+    _add(data, "multi_label", "classify: a text may have several labels, or none: a|b, or a JSON list, in the label's column",
+         action="store_true")
     data.add_argument("--header", action="store_true", default=argparse.SUPPRESS, help="the first line names the columns "
                       "(default: as the whole file shows)")
     data.add_argument("--no-header", dest="header", action="store_false", default=argparse.SUPPRESS, help="it does not")
@@ -147,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(course, "class_weights", "balanced: rare classes count more; or LABEL=WEIGHT,…", metavar="WEIGHTS",
          default_text="all alike")
     _add(course, "metric", "score on the dev examples that chooses the best checkpoint", metavar="NAME",
-         default_text="accuracy, pearson or f1, as is usual for the task")
+         default_text="accuracy, f1_micro, pearson or f1, as is usual for the task")
     _add(course, "eval_every", "steps between looks at the dev examples", type=int, metavar="N", default_text="once an epoch")
     _add(course, "patience", "stop after so many looks without a better score", type=int, metavar="N",
          default_text="go on to the end")

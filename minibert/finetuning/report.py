@@ -50,7 +50,9 @@ def write(folder: str | os.PathLike[str], task: ModuleType, examples: Sequence[A
     if (picture := task.picture(examples, guesses, labels)) is not None:
         from minibert import plots  # matplotlib takes a second to import
 
-        plots.confusion(*picture, folder / "confusion.png", f"{folder.name}: what was taken for what")
+        draw, title = ((plots.confusion, "what was taken for what") if picture[0].ndim == 2 else
+                       (plots.confusion_of_each, "label by label"))
+        draw(*picture, folder / "confusion.png", f"{folder.name}: {title}")
     write_atomically(folder / "metrics.json", json.dumps({"scores": scores, **extra}, indent=2, ensure_ascii=False) + "\n")
     return report
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,6 +185,16 @@ def cell(table: Table, i: int, name: str, role: str) -> str:
     return value
 
 
+def judged(labelled: bool | None, read: Callable[..., Any], *args: Any) -> Any:
+    """``read(*args)``, a label; None instead of its ValueError where none is needed."""
+    try:
+        return read(*args)
+    except ValueError:
+        if labelled:
+            raise
+        return None
+
+
 def labels(table: Table, name: str | None, numeric: bool = False) -> tuple[list[str | None], list[str]]:
     """The label of every row, None where it has none; and what is to be said about that."""
     if name is None:
@@ -238,10 +248,10 @@ def _text(value: Any) -> str:
 
 
 def guess_columns(table: Table, text: str | None, pair: str | None, label: str | None, numeric: bool,
-                  labelled: bool | None = True) -> dict[str, str]:
+                  labelled: bool | None = True, sparse: bool = False) -> dict[str, str]:
     """Which columns hold ``text``, ``pair`` and ``label``; what was named is taken, the rest is guessed.
 
-    ``labelled``: must there be a label? None: it may be missing. False: none is looked for.
+    ``labelled``: must there be a label? None: it may be missing. False: none is looked for. ``sparse``: it may be empty.
 
     By names that are usual, and else by what the columns hold: the label is what repeats itself most (or, for ``numeric`` labels,
     what is a number), the text what is longest. Where more than two columns have names and several could be the label, that is
@@ -259,7 +269,7 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
     free = [name for name in table.columns if name not in found.values()]
     values = {name: [_text(row.get(name)).strip() for row in table.rows] for name in free}
     if "label" not in found and labelled is not False and len(free) > ("text" not in found):
-        if name := _label_by_content(table, values, numeric):
+        if name := _label_by_content(table, values, numeric, sparse):
             found["label"] = name
             free.remove(name)
     if "text" not in found:
@@ -275,13 +285,13 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
     return found
 
 
-def _label_by_content(table: Table, values: dict[str, list[str]], numeric: bool) -> str | None:
+def _label_by_content(table: Table, values: dict[str, list[str]], numeric: bool, sparse: bool) -> str | None:
     """The column that could be the label, in a table without known names.
 
-    One that is empty in more than a tenth of the rows, or says the same in all, is none.
+    One that says the same in all rows is none, nor, but for ``sparse`` labels, one that is empty in more than a tenth of them.
     """
     fitting = [name for name, column in values.items()
-               if 10 * column.count("") <= len(column) and len({*column} - {""}) > 1
+               if (sparse or 10 * column.count("") <= len(column)) and len({*column} - {""}) > 1
                and (not numeric or all_numbers(column, MARKS))]
     if not table.header or len(table.columns) == 2:
         return min(fitting, key=lambda name: (len(set(values[name])), sum(map(len, values[name]))), default=None)

@@ -19,11 +19,13 @@ from minibert import pretrained
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, name_of, of_architecture
+from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.model import finetuned
 from minibert.parameters import Parameters, initialise
-from minibert.pretrained import CONFIG, WEIGHTS
+from minibert.pretrained import CONFIG, WEIGHTS, formats
 from minibert.pretrained.families import config_path
+from minibert.pretrained.folder import open_folder
+from minibert.pretrained.names import canonical
 from minibert.text import Tokenizer
 
 READING = "finetuning.json"
@@ -74,7 +76,7 @@ def save(folder: str | os.PathLike[str], model: Model) -> None:
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
     unknown.pop("problem_type", None)
     if model.task.KIND == "sequence":
-        unknown["problem_type"] = "regression" if name_of(model.task) == "regress" else "single_label_classification"
+        unknown["problem_type"] = next(name for name, task in PROBLEM_TYPES.items() if task is model.task)
     if model.task.KIND in ("span", "choice"):  # the names there are not those of outputs
         del unknown["id2label"], unknown["label2id"]
     write_atomically(folder / CONFIG, model.config.replace(unknown=unknown).to_json())
@@ -94,29 +96,61 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         raise FileNotFoundError(f"{folder}: there is no such folder; expected one that minibert finetune wrote")
     config = pretrained.read_config(config_path(folder))
     reading = _reading(folder / READING)
-    name = task or reading.pop("task", None) or of_architecture(config.unknown.get("architectures"))
-    if name == "classify" and task is None and config.unknown.get("problem_type") == "regression":
-        name = "regress"
-    module = TASKS[name]
-    labels = reading.pop("labels", None) or _labels(module, config, folder)
+    heads = _heads(folder)
+    named = reading.pop("task", None)
+    module = TASKS[task or named] if task or named else of_model(config, heads)
+    if module is None:
+        raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
+                         f"{config.unknown.get('architectures')!r:.200}, and there is no tensor called classifier.weight or "
+                         "qa_outputs.weight; train one with: minibert finetune TASK --model …")
+    labels = reading.pop("labels", None) or _labels(module, config, heads, folder)
+    if module.KIND == "sequence" and task != "regress":
+        module = _of_outputs(config, len(labels), folder, task)
     loaded = pretrained.load(folder, xp, dtype, finetuned.layout(config, module.KIND, len(labels)))
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
-                         f"minibert finetune {name} --model {folder} …")
+                         f"minibert finetune {asked_for(module)['task']} --model {folder} …")
+    notes = loaded.notes
+    if not (task or named or of_model(config, {})):
+        notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "
+                         f"{asked_for(module)['task']}, and --task says otherwise"]
     limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
-    settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
-    return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, loaded.notes)
+    settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, **asked_for(module)})
+    return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes)
 
 
-def _labels(task: ModuleType, config: BertConfig, folder: Path) -> list[str]:
-    """The names of the outputs of a model that transformers saved; where it names none there are two, its default."""
+def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names, as we call them, and shapes of all tensors of a folder."""
+    weights, _, _ = open_folder(folder)
+    with formats.opened(weights) as reader:
+        return {canonical(name): shape for name, shape in reader.shapes.items()}
+
+
+def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None) -> ModuleType:
+    """What the outputs over the pooled vector mean; ValueError where that contradicts their number or the ``task`` asked for."""
+    try:
+        module = of_outputs(config, outputs)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: {error}") from None
+    if task == "classify" and name_of(module) == "regress":
+        module = TASKS["classify"]
+    if outputs == 1 and name_of(module) == "classify":
+        raise ValueError(f"{folder}: the head has one output, so there are no classes to choose between; it is a number "
+                         "(--task regress) or how well a choice fits (--task choice)")
+    return module
+
+
+def _labels(task: ModuleType, config: BertConfig, heads: dict[str, tuple[int, ...]], folder: Path) -> list[str]:
+    """The names of the outputs of a model that transformers saved; where it names none they have numbers, as there."""
     if task.KIND in ("span", "choice"):
         return ["answer"]
-    names = config.unknown.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    try:
-        return [str(names[str(i)]) for i in range(len(names))]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG}: id2label must name the classes 0 to {len(names) - 1}; {error} is missing") from None
+    outputs = heads.get("classifier.weight", (2,))[0]
+    names = config.unknown.get("id2label") or {str(i): f"LABEL_{i}" for i in range(outputs)}
+    wanted = list(map(str, range(len(names)))) if isinstance(names, dict) else []
+    if not wanted or not all(isinstance(names.get(i), str) for i in wanted):
+        raise ValueError(f'{folder / CONFIG}: id2label must name the classes from 0 on: {{"0": "…", "1": "…"}}, '
+                         f"got {names!r:.200}")
+    return [names[i] for i in wanted]
 
 
 def _reading(path: Path) -> dict[str, Any]:

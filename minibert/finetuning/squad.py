@@ -51,12 +51,15 @@ def read(path: Path, names: Names, labelled: bool | None) -> tuple[list[Example]
 
     ValueError for an empty question or text, and where no answer stands in its text.
     """
-    read = [_example(*item, names, labelled) for item in _questions(path, names)]
+    questions = list(_questions(path, names))
+    read = [_example(*question, names, labelled) for question in questions]
     if not read:
         raise ValueError(f"{path} holds no questions; expected SQuAD's JSON: {LAYOUT}")
     examples = [example for example, _ in read]
+    if not labelled and not any(example.answers or _is_impossible(qa) for example, (qa, *_) in zip(examples, questions)):
+        examples = [example._replace(answers=None) for example in examples]  # empty: not known, rather than none anywhere
     answered = [example for example in examples if example.answers]
-    if answered and all(map(nowhere, answered)):
+    if labelled and answered and all(map(nowhere, answered)):
         text, context = answered[0].answers[0][0], answered[0].context
         raise ValueError(f"{answered[0].where}: the answer {text!r} does not occur in the context {context[:60]!r}"
                          f"{' …' if len(context) > 60 else ''}, and so it is with every other answer")
@@ -120,9 +123,8 @@ def _example(qa: dict, context: Any, where: str, names: Names, labelled: bool | 
                              "--label (answers)")
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{where}: the {name} is empty")
-    given = None if labelled is False else _given(qa, names.answers, where)
-    impossible = str(qa.get("is_impossible")).lower() in ("true", "1")
-    if impossible:
+    given = None if labelled is False else rows.judged(labelled, _given, qa, names.answers, where)
+    if _is_impossible(qa):
         return Example(str(qa.get("id", where)), question, context, [], where), {"impossible"} if given else set()
     if given is None:
         if labelled:
@@ -132,6 +134,10 @@ def _example(qa: dict, context: Any, where: str, names: Names, labelled: bool | 
     placed = [_place(text, start, context) for text, start in given if text.strip()]
     kinds = {kind for _, _, kind in placed} | ({"empty"} if len(placed) < len(given) else set())
     return Example(str(qa.get("id", where)), question, context, [(text, start) for text, start, _ in placed], where), kinds
+
+
+def _is_impossible(qa: dict) -> bool:
+    return str(qa.get("is_impossible")).lower() in ("true", "1")
 
 
 def _given(qa: dict, name: str, where: str) -> list[tuple[str, int | None]] | None:

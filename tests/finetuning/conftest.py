@@ -22,6 +22,11 @@ def parsed(*argv) -> argparse.Namespace:
     return parser.parse_args([str(arg) for arg in argv])
 
 
+def asked(task: str) -> tuple[str, ...]:
+    """How the command line asks for the task of a module."""
+    return ("classify", "--multi-label") if task == "multi_label" else (task,)
+
+
 def predict_arguments(*argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     options.add_predict_arguments(parser)
@@ -42,7 +47,8 @@ def quick(monkeypatch, request):
     """Pictures take longer than such a training, and the memory settings would hold for all tests that follow."""
     monkeypatch.setattr(command, "keep_freed_memory", lambda: None)
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr(plots, "confusion", lambda matrix, labels, path, *args: Path(path).write_bytes(b"picture"))
+        for name in ("confusion", "confusion_of_each"):
+            monkeypatch.setattr(plots, name, lambda matrix, labels, path, *args: Path(path).write_bytes(b"picture"))
 
 
 @pytest.fixture
@@ -86,6 +92,10 @@ def _kind(words):
     return "good" if "a" in words else "bad"
 
 
+def _labels(words):
+    return "|".join(word for word in words if word in "bc")
+
+
 def _squad(made):
     qas = []
     for i, words in enumerate(made):
@@ -101,6 +111,7 @@ def _swag(words):
 
 _WRITERS = {
     "classify": lambda made: "".join(f"{' '.join(words)}\t{_kind(words)}\n" for words in made),
+    "multi_label": lambda made: "sentence\tlabels\n" + "".join(f"{' '.join(words)}\t{_labels(words)}\n" for words in made),
     "regress": lambda made: "sentence\tscore\n" + "".join(f"{' '.join(words)}\t{1 + 2 * ('a' in words)}\n" for words in made),
     "tag": lambda made: "\n".join("".join(f"{w}\t{f'B-{w}' if w in 'ab' else 'O'}\n" for w in words)
                                   for words in made),
@@ -115,7 +126,7 @@ def finetune(model, files, tmp_path):
     def run(task, *argv, out=None):
         train, dev = files(task)
         where = "--model", model, "--train", train, "--dev", dev, "--out", out or tmp_path / "out"
-        return command.run(parsed(task, *where, *SMALL, *argv))
+        return command.run(parsed(*asked(task), *where, *SMALL, *argv))
     return run
 
 

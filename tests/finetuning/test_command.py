@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 
 import numpy as np
@@ -11,13 +12,13 @@ from minibert import pretrained
 from minibert.finetuning import command, loop, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS
+from minibert.finetuning.tasks import TASKS, asked_for
 from minibert.parameters import Parameters
 from tests import tiny_model
-from tests.finetuning.conftest import SMALL, parsed
+from tests.finetuning.conftest import SMALL, asked, parsed
 
-ENOUGH = {"classify": ("accuracy", 0.9), "regress": ("pearson", 0.8), "tag": ("f1", 0.8), "choice": ("accuracy", 0.8),
-          "qa": ("f1", 0.6)}
+ENOUGH = {"classify": ("accuracy", 0.9), "multi_label": ("f1_micro", 0.9), "regress": ("pearson", 0.8),
+          "tag": ("f1", 0.8), "choice": ("accuracy", 0.8), "qa": ("f1", 0.6)}
 
 
 def scores(folder):
@@ -75,10 +76,10 @@ def test_early_stopping(finetune, tmp_path, monkeypatch):
     assert result["steps"] == 18  # three of six epochs
 
 
-@pytest.mark.parametrize("step", [1, 6, 9])
-def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(step, finetune, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("task", "step"), [("classify", 1), ("classify", 6), ("classify", 9), ("multi_label", 4)])
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(task, step, finetune, tmp_path, monkeypatch):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    assert finetune("classify", "--epochs", 3, out=straight) == 0
+    assert finetune(task, "--epochs", 3, out=straight) == 0
     original = loop.Loop._step
 
     def stepped(self):
@@ -87,7 +88,7 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(step, finetune,
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(loop.Loop, "_step", stepped)
-    assert finetune("classify", "--epochs", 3, out=broken) == 130
+    assert finetune(task, "--epochs", 3, out=broken) == 130
     monkeypatch.setattr(loop.Loop, "_step", original)
     assert (broken / loop.STATE).exists()
     assert command.run(parsed("--resume", broken, "--threads", 2, "--device", "cpu")) == 0
@@ -192,10 +193,83 @@ def test_nothing_is_left_behind_by_a_run_that_could_not_begin(finetune, files, t
     with pytest.raises(ValueError, match=r"--max-length is 100, but this model reads at most 24 tokens"):
         finetune("classify", "--max-length", 100)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="--metric must be one of accuracy, f1"):
-        finetune("classify", "--metric", "beauty")
     with pytest.raises(ValueError, match="freeze must be from 0"):
         finetune("classify", "--freeze", 9, out=tmp_path / "other")
+
+
+@pytest.mark.parametrize(("task", "names"), [
+    ("classify", "accuracy, f1, f1_macro, matthews"), ("multi_label", "f1_micro, f1_macro, subset_accuracy"),
+    ("regress", "pearson, spearman, mean_squared_error"), ("tag", "f1, precision, recall, accuracy"), ("choice", "accuracy"),
+    ("qa", "exact, f1, has_answer_exact, has_answer_f1, no_answer_exact, no_answer_f1")])
+def test_a_wrong_metric_is_refused_before_anything_is_read(task, names, tmp_path):
+    with pytest.raises(ValueError, match=f"--metric must be one of {names} and loss, got 'beauty'"):
+        command.run(parsed(*asked(task), "--train", "nothing", "--metric", "beauty", "--out", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("task", "metric", "change", "names"), [
+    ("classify", "f1", lambda text: text + "c d\tugly\n" * 2, "accuracy, f1_macro, matthews"),  # of two classes only
+    ("tag", "recall", lambda text: text.replace("B-", "N"), "f1, accuracy"),  # of entities only
+    ("qa", "no_answer_f1", lambda text: text.replace('"answers": []', '"answers": [{"text": "b", "answer_start": 0}]'),
+     "exact, f1")])
+def test_a_metric_that_these_data_do_not_have_is_refused_before_training(task, metric, change, names, model, files, tmp_path,
+                                                                        monkeypatch):
+    monkeypatch.setattr(loop.Loop, "_step", lambda self: pytest.fail("it trained"))
+    paths = files(task)
+    for path in paths:
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"--metric must be one of {names} and loss, got '{metric}'"):
+        command.run(parsed(task, "--model", model, "--train", paths[0], "--dev", paths[1], "--metric", metric,
+                           "--out", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_guess_that_would_be_right_scores_best_and_by_every_name_there_is(task, files):
+    module = TASKS[task]
+    examples = module.read(files(task)[1], Settings(**asked_for(module))).examples
+    guesses = [module.right(example) for example in examples]
+    scores = module.score(examples, guesses, module.labels(examples))
+    assert set(scores) <= set(module.METRICS)
+    assert module.METRIC in scores
+    assert all(value == pytest.approx(0 if name in loop.LOWER_IS_BETTER else 1) for name, value in scores.items())
+    assert not any(right is False for _, right in map(module.row, examples, guesses))
+
+
+def test_the_loss_chooses_among_seeds_too(finetune, tmp_path):
+    assert finetune("classify", "--epochs", 1, "--seeds", 2, "--metric", "loss") == 0
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    losses = {seed: scores["loss"] for seed, scores in result["seeds"].items()}
+    assert str(result["best_seed"]) == min(losses, key=losses.get)
+
+
+def test_a_tenth_of_every_class_is_kept_aside_and_none_leaves_training():
+    classes = ["a"] * 40 + ["b"] * 20 + ["c"] * 9 + ["d"]
+    aside = [classes[i] for i in command.kept_aside([[name] for name in classes])]
+    assert sorted(aside) == ["a"] * 4 + ["b"] * 2 + ["c"]
+    aside = command.kept_aside([[name] for name in classes])
+    assert aside == command.kept_aside([[name] for name in classes])  # drawn always alike
+    assert command.kept_aside([[str(i)] for i in range(30)]) == set()  # each the only one
+    assert len(command.kept_aside([()] * 45)) == 4  # no classes
+    assert len(command.kept_aside([()] * 3)) == 1
+    several = [{"x", str(i // 2)} for i in range(40)]  # every second label twice
+    aside = command.kept_aside(several)
+    assert len(aside) == 4
+    assert set().union(*(found for i, found in enumerate(several) if i not in aside)) == set().union(*several)
+
+
+def test_a_rare_class_stays_in_training_where_there_is_no_dev_file(model, tmp_path, capsys):
+    path = tmp_path / "train.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"c {'ab'[i % 2]} {'defghij'[i % 7]}\t{'ab'[i % 2]}\n" for i in range(40))
+                    + "c c c\tother\n", encoding="utf-8")
+    arguments = "classify", "--model", model, "--train", path, *SMALL, "--epochs", 1
+    assert command.run(parsed(*arguments, "--out", tmp_path / "out")) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"examples +37 +4", said)
+    assert re.search(r"other +1 +2\.7%", said)
+    path.write_text("text\tlabel\n" + "".join(f"c {name}\t{name}\n" for name in "abcdefgh"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no example can be kept aside .* without a class losing its only one.*--dev"):
+        command.run(parsed(*arguments, "--out", tmp_path / "other"))
 
 
 @pytest.mark.parametrize(("wanted", "message"), [

@@ -1,5 +1,7 @@
 """Fine-tuning against transformers: twenty steps of every task, and folders that both open."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from minibert.finetuning import saved  # noqa: E402
 from minibert.finetuning.engine import Engine, predict  # noqa: E402
 from minibert.finetuning.features import collate, micro_batches  # noqa: E402
 from minibert.finetuning.options import Settings  # noqa: E402
-from minibert.finetuning.tasks import TASKS  # noqa: E402
+from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from minibert.training.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
@@ -23,8 +25,7 @@ DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (
 def network(task, config, parameters, labels, dtype):
     """transformers' model of a task with the same weights."""
     settings = {"num_labels": len(labels)} if task.KIND in ("sequence", "token") else {}
-    if task is TASKS["regress"]:
-        settings["problem_type"] = "regression"
+    settings |= {key: name for key, (name, module) in zip(["problem_type"] * 3, PROBLEM_TYPES.items()) if module is task}
     ours = ("architectures", "model_type", "norm_first")
     fields = {name: value for name, value in config.to_dict().items() if name not in ours}
     net = getattr(transformers, task.ARCHITECTURE)(transformers.BertConfig(**fields, **settings))
@@ -48,15 +49,28 @@ def torch_inputs(task, features):
     return {**{name: torch.tensor(x) for name, x in arrays.items()}, "labels": torch.tensor(batch.labels)}
 
 
+def compare(task, logits, out, features):
+    """Our logits with those of transformers' output, without what stands behind the text."""
+    expected = torch.stack([out.start_logits, out.end_logits], 1) if task.KIND == "span" else out.logits
+    for a, b, feature in zip(logits, expected.numpy(), features):
+        n = feature.length
+        a, b = (a[:n], b[:n]) if task.KIND == "token" else (a[:, :n], b[:, :n]) if task.KIND == "span" else (a, b)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def material(name, files):  # noqa: F811
     """Features of a task, for a model with random weights of its own."""
+    name, _, two = name.partition(", ")
     task = TASKS[name]
     config, _, tokenizer = tiny_model.make(hidden_size=24, intermediate_size=48, hidden_dropout_prob=0.0,
                                            attention_probs_dropout_prob=0.0)
-    settings = Settings(task=name, max_length=24)
+    settings = Settings(**asked_for(task), max_length=24)
     examples = task.read(files(name)[0], settings).examples
     labels = task.labels(examples)
     features, _ = task.encode(examples, tokenizer, labels, settings)
+    if two:
+        labels = ["LABEL_0", "LABEL_1"]
+        features = [feature._replace(labels=np.array([feature.labels, feature.length / 10])) for feature in features]
     if task.KIND == "span":  # transformers lets padding take part in the softmax: no padding here
         longest = max(feature.length for feature in features)
         features = [feature for feature in features if feature.length == longest] * 30
@@ -64,7 +78,7 @@ def material(name, files):  # noqa: F811
 
 
 @DTYPES
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, "regress, two numbers"])
 def test_twenty_steps(name, dtype, tolerance, files):  # noqa: F811
     task, config, features, labels = material(name, files)
     rng = np.random.default_rng(0)
@@ -86,7 +100,7 @@ def test_twenty_steps(name, dtype, tolerance, files):  # noqa: F811
                 group["lr"] = rate
             adamw.zero_grad()
             inputs = torch_inputs(task, batch)
-            if "labels" in inputs and inputs["labels"].is_floating_point():
+            if "labels" in inputs and inputs["labels"].dtype in (torch.float64, torch.bool):
                 inputs["labels"] = inputs["labels"].to(net.dtype)
             loss = net(**inputs).loss
             loss.backward()
@@ -122,7 +136,7 @@ def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, 
             "span": "AutoModelForQuestionAnswering", "choice": "AutoModelForMultipleChoice"}[task.KIND]
     net, report = getattr(transformers, auto).from_pretrained(out, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    if name in ("classify", "tag"):
+    if name in ("classify", "multi_label", "tag"):
         assert [net.config.id2label[i] for i in range(len(ours.labels))] == ours.labels
     examples = task.read(files(name)[1], ours.settings).examples
     features, _ = task.encode(examples, ours.tokenizer, ours.labels, ours.settings)
@@ -132,14 +146,9 @@ def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, 
     inputs = {n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n}
     with torch.no_grad():
         expected = net.eval()(**inputs)
-    if task.KIND == "span":
-        expected = torch.stack([expected.start_logits, expected.end_logits], 1)
-    else:
-        expected = expected.logits
-    for a, b, feature in zip(logits, expected.numpy(), features):
-        n = feature.length
-        a, b = (a[:n], b[:n]) if task.KIND == "token" else (a[:, :n], b[:, :n]) if task.KIND == "span" else (a, b)
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    compare(task, logits, expected, features)
+    if task.KIND == "sequence":
+        assert PROBLEM_TYPES[net.config.problem_type] is task
     again = transformers.AutoTokenizer.from_pretrained(out)
     assert again("the abc")["input_ids"] == ours.tokenizer.encode("the abc").ids
 
@@ -161,3 +170,50 @@ def test_what_transformers_saved_is_opened(name, finetune, files, tmp_path, caps
     capsys.readouterr()
     assert command.run_predict(predict_arguments(theirs, files(name)[1], "--device", "cpu")) == 0
     assert len(capsys.readouterr().out.splitlines()) == 17  # a header and sixteen examples
+
+
+MADE = {  # what transformers makes: the architecture, and what is given to its configuration
+    "two classes": ("BertForSequenceClassification", {}, "classify"),
+    "three classes": ("BertForSequenceClassification", {"num_labels": 3, "id2label": {0: "x", 1: "y", 2: "z"}}, "classify"),
+    "one output": ("BertForSequenceClassification", {"num_labels": 1}, "regress"),
+    "number": ("BertForSequenceClassification", {"num_labels": 1, "problem_type": "regression"}, "regress"),
+    "numbers": ("BertForSequenceClassification", {"num_labels": 3, "problem_type": "regression"}, "regress"),
+    "single": ("BertForSequenceClassification", {"num_labels": 3, "problem_type": "single_label_classification"}, "classify"),
+    "several": ("BertForSequenceClassification", {"num_labels": 3, "problem_type": "multi_label_classification"}, "multi_label"),
+    "tags": ("BertForTokenClassification", {"num_labels": 3}, "tag"),
+    "answers": ("BertForQuestionAnswering", {}, "qa"),
+    "choices": ("BertForMultipleChoice", {}, "choice"),
+}
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["architecture", "no architecture"])
+@pytest.mark.parametrize("made", MADE)
+def test_every_head_that_transformers_makes_is_what_it_is_there(made, named, files, tmp_path, capsys):  # noqa: F811
+    architecture, settings, name = MADE[made]
+    config, _, tokenizer = tiny_model.make(hidden_size=24, intermediate_size=48)
+    fields = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "model_type", "norm_first")}
+    net = getattr(transformers, architecture)(transformers.BertConfig(**fields, **settings)).eval()
+    net.save_pretrained(tmp_path)
+    tokenizer.save(tmp_path)
+    if not named:
+        stored = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+        del stored["architectures"]
+        (tmp_path / "config.json").write_text(json.dumps(stored), encoding="utf-8")
+    ours = saved.load(tmp_path)
+    task = TASKS[name]
+    assert ours.task is task
+    if "num_labels" in settings:
+        assert ours.labels == [net.config.id2label[i] for i in range(net.config.num_labels)]
+    examples = [e._replace(**{task.LABEL: None}) for e in task.read(files(name)[1], Settings(**asked_for(task))).examples]
+    features, _ = task.encode(examples, tokenizer, ours.labels, ours.settings)
+    batch = collate(features, range(len(features)))
+    with Workers(1) as workers:
+        _, logits = predict(ours.parameters, ours.config, task.KIND, [batch], workers)
+    with torch.no_grad():
+        out = net(**{n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n})
+    compare(task, logits, out, features)
+    guesses = task.guess(logits, features, examples, ours.labels, ours.settings)
+    if made == "several":
+        assert [[name in guess.label for name in ours.labels] for guess in guesses] == (torch.sigmoid(out.logits) > 0.5).tolist()
+    elif task.KIND == "sequence" and name == "regress":
+        np.testing.assert_allclose([np.atleast_1d(guess.label) for guess in guesses], out.logits.numpy(), atol=1e-5)

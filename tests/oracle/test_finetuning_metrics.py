@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minibert.finetuning import metrics
-from minibert.finetuning.tasks import qa
+from minibert.finetuning.tasks import multi_label, qa
 
 sklearn = pytest.importorskip("sklearn.metrics")
 seqeval = pytest.importorskip("seqeval.metrics")
@@ -31,6 +31,26 @@ def test_classes(classes, seed):
     np.testing.assert_allclose([score[1:] for score in metrics.per_class(matrix, labels)], np.array(expected).T)
     if classes == 2:
         assert metrics.per_class(matrix, labels)[1].f1 == pytest.approx(sklearn.f1_score(gold, guess, pos_label="c1"))
+
+
+@pytest.mark.parametrize(("count", "seed"), [(1, 0), (4, 1), (30, 2)])
+def test_several_labels(count, seed):
+    rng = np.random.default_rng(seed)
+    labels = [f"l{i}" for i in range(count)]
+    gold, guess = (rng.random((60, count)) < rng.random(count) ** 2 for _ in range(2))
+    gold[:, -1] = guess[:, -1] = count == 1  # one that is nowhere
+    names = [[{name for name, there in zip(labels, row) if there} for row in rows] for rows in (gold, guess)]
+    matrix = metrics.confusion_of_each(*names, labels)
+    np.testing.assert_array_equal(matrix, sklearn.multilabel_confusion_matrix(gold, guess, labels=None if count > 1 else [1]))
+    micro, macro = metrics.f1_micro_macro(matrix)
+    assert micro == pytest.approx(sklearn.f1_score(gold, guess, average="micro", zero_division=0))
+    assert macro == pytest.approx(sklearn.f1_score(gold, guess, average="macro" if count > 1 else "binary", zero_division=0))
+    expected = sklearn.precision_recall_fscore_support(gold, guess, average=None, zero_division=0)
+    if count > 1:
+        np.testing.assert_allclose([score[1:] for score in metrics.per_label(matrix, labels)], np.array(expected).T)
+    examples = [multi_label.Example("", None, tuple(row), "") for row in names[0]]
+    scores = multi_label.score(examples, [multi_label.Guess(tuple(row), 1.0, {}) for row in names[1]], labels)
+    assert scores["subset_accuracy"] == pytest.approx(sklearn.accuracy_score(gold, guess))
 
 
 def test_correlations():

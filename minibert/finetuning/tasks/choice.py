@@ -21,6 +21,7 @@ from minibert.text import Tokenizer
 KIND = "choice"
 ARCHITECTURE = "BertForMultipleChoice"
 METRIC = "accuracy"
+METRICS = ("accuracy",)
 MAX_LENGTH = 128
 COLUMNS = ("text", "label", "guess", "confidence", "choices")
 LABEL = "label"
@@ -85,7 +86,8 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
         notes.append(f"the label of the first choice is taken to be {first}")
     examples = []
     for i, label in enumerate(found):
-        number = None if label in ABSENT else _number(label, choices[i], called[i], first, table.where(i))
+        number = None if label in ABSENT else rows.judged(
+            labelled, _number, label, choices[i], called[i], first, table.where(i))
         before = str(table.rows[i].get(columns["pair"]) or "") + " " if "pair" in columns else ""
         examples.append(Example(rows.cell(table, i, columns["text"], "text"), [before + choice for choice in choices[i]], number,
                                 table.where(i)))
@@ -129,6 +131,11 @@ def _number(label: str, choices: Sequence[str], called: Sequence[str], first: in
                      f"a letter from A on or the choice itself, got {label!r}")
 
 
+def classes(example: Example) -> tuple[str, ...]:
+    """The number of a choice is no class."""
+    return ()
+
+
 def labels(examples: Sequence[Example]) -> list[str]:
     """The numbers of the choices."""
     return [str(i) for i in range(len(examples[0].choices))]
@@ -150,6 +157,11 @@ def guess(logits: Sequence[np.ndarray], features: Sequence[Feature], examples: S
           settings: Any) -> list[Guess]:
     """The choice that fits best; logits: (C,) each."""
     return [Guess(int(p.argmax()), float(p.max())) for p in map(common.softmax, logits)]
+
+
+def right(example: Example) -> Guess:
+    """The guess that would be right."""
+    return Guess(example.label, 1.0)
 
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:

@@ -20,6 +20,7 @@ from minibert.text import Tokenizer
 KIND = "sequence"
 ARCHITECTURE = "BertForSequenceClassification"
 METRIC = "accuracy"
+METRICS = ("accuracy", "f1", "f1_macro", "matthews")
 MAX_LENGTH = 128  # the flag's default in run_classifier.py
 COLUMNS = ("text", "pair", "label", "guess", "confidence")
 LABEL = "label"
@@ -53,9 +54,14 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
                 [*table.notes, *notes])
 
 
+def classes(example: Example) -> tuple[str, ...]:
+    """Its class."""
+    return example.label,
+
+
 def labels(examples: Sequence[Example]) -> list[str]:
     """The classes of the training data, sorted. ValueError where there is only one."""
-    names = sorted({example.label for example in examples})
+    names = common.class_names(map(classes, examples))
     if len(names) < 2:
         raise ValueError(f"all {len(examples)} training examples have the label {names[0]!r}: there is nothing to tell apart")
     return names
@@ -75,6 +81,11 @@ def guess(logits: Sequence[np.ndarray], features: Sequence[Feature], examples: S
     """The likeliest class of each example; logits: (C,) each."""
     probabilities = common.softmax(np.stack(logits))  # (N, C)
     return [Guess(labels[i], float(row[i])) for i, row in zip(probabilities.argmax(-1), probabilities)]
+
+
+def right(example: Example) -> Guess:
+    """The guess that would be right."""
+    return Guess(example.label, 1.0)
 
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:
@@ -101,7 +112,12 @@ def describe(examples: Sequence[Example]) -> list[str]:
     """The classes and how often they are, and what a guess without reading is worth."""
     values = [example.label for example in examples]
     (most, n), = Counter(values).most_common(1)
-    return [*common.balance(values), f"always guessing {most!r} is right {n / len(values):.1%} of the time"]
+    lines = [*common.balance(values), f"always guessing {most!r} is right {n / len(values):.1%} of the time"]
+    several = [value for value in values if "|" in value or value[0] + value[-1] == "[]"]
+    if several:
+        lines.append(f"note: {len(several):,} labels look like several, such as {several[0]!r}, which is one class here; with "
+                     "--multi-label each is learned by itself")
+    return lines
 
 
 def details(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> list[str]:

@@ -45,6 +45,11 @@ def sequence(tokenizer: Tokenizer, text: str, pair: str | None, max_length: int)
     return np.array(encoding.ids, np.int64), split, whole > max_length
 
 
+def class_names(classes: Iterable[Iterable[str]]) -> list[str]:
+    """All that occur, sorted."""
+    return sorted(set().union(*classes))
+
+
 def class_number(label: str | None, labels: Sequence[str], where: str) -> int:
     """The number of a label, IGNORE for none; ValueError for one that the training data does not have."""
     if label is None:
@@ -62,10 +67,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
-def balance(values: Iterable[str], width: int = 24) -> list[str]:
-    """A line for each class: how often it is, with a bar."""
+def balance(values: Iterable[str], total: int | None = None, width: int = 24) -> list[str]:
+    """A line for each class: how often it is, also as a share of ``total``, by default of them all, with a bar."""
     counts = Counter(values)
-    most, total = max(counts.values()), counts.total()
+    most, total = max(counts.values()), total or counts.total()
     wide = max(len(name) for name in counts)
     return [f"{name:<{wide}}  {n:>9,}  {n / total:6.1%}  {'#' * max(1, round(width * n / most))}"
             for name, n in sorted(counts.items(), key=lambda item: -item[1])[:30]]

@@ -27,6 +27,7 @@ from minibert.text import Tokenizer
 KIND = "span"
 ARCHITECTURE = "BertForQuestionAnswering"
 METRIC = "f1"
+METRICS = ("exact", "f1", "has_answer_exact", "has_answer_f1", "no_answer_exact", "no_answer_f1")
 MAX_LENGTH = 384  # max_seq_length of run_squad.py
 COLUMNS = ("id", "question", "label", "guess", "confidence", "no_answer_margin")
 LABEL = "answers"
@@ -60,6 +61,11 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
     examples, notes = squad.read(Path(path), names, labelled)
     roles = {"text": names.context, "pair": names.question} | ({} if labelled is False else {"label": names.answers})
     return Data(Path(path), examples, roles, notes)
+
+
+def classes(example: Example) -> tuple[str, ...]:
+    """A place in a text is no class, and that there is no answer is one."""
+    return () if example.answers else ("no answer",)
 
 
 def labels(examples: Sequence[Example]) -> list[str]:
@@ -147,6 +153,12 @@ def guess(logits: Sequence[np.ndarray], features: Sequence[Feature], examples: S
         span = example.context[first:last]
         guesses.append(Guess("" if none else span, confidence, margin, span))
     return guesses
+
+
+def right(example: Example) -> Guess:
+    """The guess that would be right."""
+    text = example.answers[0][0] if example.answers else ""
+    return Guess(text, 1.0, 0.0, text)
 
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from minibert.text import Tokenizer
 KIND = "token"
 ARCHITECTURE = "BertForTokenClassification"
 METRIC = "f1"
+METRICS = ("f1", "precision", "recall", "accuracy")
 MAX_LENGTH = 128
 COLUMNS = ("sentence", "word", "label", "guess", "confidence")
 LABEL = "tags"
@@ -104,8 +105,10 @@ def _lists(path: Path, text: str, settings: Any, labelled: bool | None) -> Read:
         raise ValueError(f"{path}: expected fields {' or '.join(conll.WORDS[1:4:2])} and {' or '.join(conll.TAGS[:4])}, found "
                          f"{', '.join(table.columns)}; name them with --text and --label")
     words, tags = ([_items(row.get(name)) for row in table.rows] if name else [[]] * len(table.rows) for name in (word, label))
+    if not labelled:
+        tags = [t if len(t) == len(w) else [] for w, t in zip(words, tags)]
     for i, (w, t) in enumerate(zip(words, tags)):
-        if not w or "" in w or (label and len(t) != len(w)):
+        if not w or "" in w or (labelled and len(t) != len(w)):
             what = f"{word} and {label} must be two lists of the same length" if label else f"{word} must be a list"
             raise ValueError(f"{table.where(i)}: {what}, with one word at least; found {len(w)} words"
                              + f" and {len(t)} labels" * bool(label))
@@ -152,9 +155,14 @@ def _holds_lists(text: str) -> bool:
     return 2 * lists > len(lines)
 
 
+def classes(example: Example) -> set[str]:
+    """Its tags."""
+    return set(example.tags) - {None}
+
+
 def labels(examples: Sequence[Example]) -> list[str]:
     """The tags of the training data, sorted. ValueError where there is only one."""
-    names = sorted({tag for example in examples for tag in example.tags} - {None})
+    names = common.class_names(map(classes, examples))
     if len(names) < 2:
         raise ValueError(f"all words of the training data have the tag {names[0]!r}: there is nothing to tell apart")
     return names
@@ -197,6 +205,11 @@ def guess(logits: Sequence[np.ndarray], features: Sequence[Feature], examples: S
         guesses.append(Guess([labels[i] for i in probabilities.argmax(-1)] + [outside] * unseen,
                              probabilities.max(-1).tolist() + [0.0] * unseen))
     return guesses
+
+
+def right(example: Example) -> Guess:
+    """The guess that would be right."""
+    return Guess(example.tags, [1.0] * len(example.tags))
 
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:
