@@ -145,7 +145,7 @@ def resealed_zip(data: bytes, rng: np.random.Generator) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
         warnings.simplefilter("ignore")  # a name twice
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # of 1980: a seed gives the same bytes at any time
     return out.getvalue()
 
 
@@ -320,7 +320,7 @@ FORMATS: dict[str, Format] = {
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
-    "tokenizer.json": Format(_tokenizer_json, lambda folder: pretrained.load_tokenizer(folder).vocab.tokens, (damaged, odd_json)),
+    "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
                                   sentence_bert_config={"max_seq_length": 128, "do_lower_case": False},

@@ -166,9 +166,9 @@ TEMPLATE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "t
 
 
 @pytest.mark.parametrize(("files", "message"), [
-    ({SETTINGS: "{"}, r"tokenizer_config\.json is not valid JSON"),
-    ({SETTINGS: "[1]"}, r"tokenizer_config\.json must hold a JSON object, got list"),
-    ({SETTINGS: f'{{"a": {DEEP}}}'}, r"tokenizer_config\.json is not valid JSON: nested too deeply"),
+    ({SETTINGS: "{"}, r"tokenizer_config\.json: not valid JSON"),
+    ({SETTINGS: "[1]"}, r"tokenizer_config\.json: expected a JSON object, got list"),
+    ({SETTINGS: f'{{"a": {DEEP}}}'}, r"tokenizer_config\.json: it is nested too deeply"),
     ({SETTINGS: {"do_lower_case": "no"}}, r'tokenizer_config\.json: do_lower_case must be true or false, found "no"'),
     ({SETTINGS: {"do_lower_case": ["x"]}}, "do_lower_case must be true or false, found a JSON list"),
     ({SETTINGS: {"mask_token": 5}}, r"tokenizer_config\.json: 5 is no token"),

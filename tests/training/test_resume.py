@@ -441,7 +441,7 @@ STATE = {"settings": {"steps": 12, "corpus": ["x"]}, "config": {}, "vocabulary":
     ({"progress": {"step": "x"}}, "step must be a whole number"), ({"progress": {"loss_scale": ["x"]}}, "must be numbers"),
     ({"progress": [1]}, "TypeError"), ({"settings": {"steps": 10**30, "corpus": []}}, "--steps must be at most"),
     ({"settings": {"beauty": 1, "corpus": []}}, "beauty"), ({"vocabulary": None}, "TypeError"),
-    ({"vocabulary": [*SPECIAL, 1]}, "TypeError"), ({"vocabulary": ["a"]}, "its vocabulary has no .PAD."),
+    ({"vocabulary": [*SPECIAL, 1]}, "AttributeError"), ({"vocabulary": ["a"]}, "its vocabulary has none of the special tokens"),
 ])
 def test_a_state_of_odd_values_is_named(tmp_path, changes, said):
     tensors.write(tmp_path / checkpoint.FILE, {}, {"state": json.dumps(STATE | changes)})
