@@ -236,17 +236,16 @@ if not wb.QUICK:
     assert last[7] < last[0], "the last loss of number 7 is lower than the right model's"
     assert used[7].next < 0.6 < 0.9 < used[0].next, "and its pairs are guessed by a coin"
     assert used[8].loss > last[8] + 0.4, "number 8 is much worse than its training loss says"
-    assert last[8] < max(last[which] for which in RIGHT) - 0.2, "by that loss it is among the best,"
-    assert used[8].loss > max(right), "and on new text behind all that are right"
+    assert all(used[which].loss < last[which] + 0.2 for which in RIGHT), "the right ones are what it says"
     assert min(used[1].loss, used[2].loss) > max(right), "numbers 1 and 2 are worse than chance explains"
     assert used[9].loss < max(right) + 0.3, "number 9 is not"
 
 # %% [markdown]
 # Read the table slowly.
 #
-# - Number 7 ends with a *lower* training loss than the right model, and guesses pairs by a coin. Number 8 trains as well as the
-#   best of the right models, and on text never seen is behind the worst of them: its loss says too little. Whoever compares
-#   training losses keeps both.
+# - Number 7 ends with a *lower* training loss than the right model, and guesses pairs by a coin. Number 8 looks like one of
+#   the right models while it trains, but on text never seen its loss is far above that. Theirs is not. Whoever compares training
+#   losses keeps both.
 # - Number 1 falls too. It stops where word frequencies alone take it. Number 2 stops on the way.
 # - Other first weights change the right model as much as several of the mistakes do. So this table is no proof against anybody.
 #   And a mistake that hardly costs anything here is one all the same: you no longer have the model that you describe.
