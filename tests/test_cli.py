@@ -146,7 +146,7 @@ def test_fill_mask_says_what_it_could_not_read(folder, capsys):
     assert capsys.readouterr().err == ""
     assert main(["fill-mask", "--model", folder, "राम घर [MASK] the"]) == 0
     err = capsys.readouterr().err
-    assert err == ("note: 2 of the 3 tokens (66.7%) are unknown to the model's vocabulary: it reads [UNK] there, and not what is "
+    assert err == ("note: unknown to the model's vocabulary: 2 of 3 tokens (66.7%); it reads [UNK] there, and not what is "
                    "written\n")
 
 

@@ -176,7 +176,8 @@ def test_search_finds_keeps_and_renews(folder, lines, capsys, monkeypatch):
 def test_embed_and_search_say_what_they_could_not_read(folder, tmp_path, capsys):
     lines = tmp_path / "lines.txt"
     lines.write_text("the \u0930\u093e\u092e\nan [SEP] exception\n", encoding="utf-8")
-    unknown, special = "1 of the 4 tokens (25.0%) are unknown", "special tokens written in the text: 1, read as the tokens"
+    unknown = "unknown to the model's vocabulary: 1 of 4 tokens (25.0%)"
+    special = "special tokens written in the text: 1, read as the tokens"
     assert main(["embed", str(folder), str(lines), "--out", str(tmp_path / "tokens.npy")]) == 0
     err = capsys.readouterr().err
     assert unknown in err
@@ -186,7 +187,7 @@ def test_embed_and_search_say_what_they_could_not_read(folder, tmp_path, capsys)
         err = capsys.readouterr().err
         assert f"note: {lines}: {unknown}" in err
         assert f"note: {lines}: {special}" in err
-        assert "note: 1 of the 2 tokens (50.0%)" in err  # of the query
+        assert "note: unknown to the model's vocabulary: 1 of 2 tokens (50.0%)" in err  # of the query
     assert main(["embed", str(folder), str(lines), "--literal", "--out", str(tmp_path / "words.npy")]) == 0
     assert "read as words, as --literal says" in capsys.readouterr().err
     bert = minibert.load(folder, "cpu")

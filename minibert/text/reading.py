@@ -51,8 +51,8 @@ class Reading(NamedTuple):
             warnings.warn(f"{self._unknown()}. Is the model for this language?", UnknownText, stacklevel=3)
 
     def _unknown(self) -> str:
-        return (f"{self.unknown:,} of the {self.tokens:,} tokens ({self.share:.1%}) are unknown to the model's vocabulary: it "
-                "reads [UNK] there, and not what is written")
+        return (f"unknown to the model's vocabulary: {self.unknown:,} of {self.tokens:,} tokens ({self.share:.1%}); it reads "
+                "[UNK] there, and not what is written")
 
 
 def count_special(vocab: Vocabulary, text: str, but: int | None = None) -> int:

@@ -263,7 +263,7 @@ def test_empty_long_and_only_masks(open_page, text):
 
 
 def test_a_text_that_the_model_cannot_read_says_so(bert, open_page, tmp_path):
-    page, said = ready(open_page()), "2 of 3 tokens (67 %) are unknown"
+    page, said = ready(open_page()), "Unknown to the model: 2 of 3 tokens (67 %)"
     expect(page.locator(".sentence .why")).to_be_hidden()
     ask(page, "राम घर [MASK] the")
     expect(page.locator(".sentence .why")).to_contain_text(said)

@@ -115,4 +115,4 @@ def test_predict_says_what_it_could_not_read(finetune, predict, tmp_path, capsys
     (tmp_path / "odd.tsv").write_text("राम c\nd\n", encoding="utf-8")
     capsys.readouterr()
     assert predict(tmp_path / "out", tmp_path / "odd.tsv", "--no-header", "--text", "1") == 0
-    assert "note: 1 of the 3 tokens (33.3%) are unknown to the model's vocabulary" in capsys.readouterr().err
+    assert "note: unknown to the model's vocabulary: 1 of 3 tokens (33.3%)" in capsys.readouterr().err

@@ -16,7 +16,7 @@ const pick = (label, options, value, change) => html("label", { class: "pick" },
 
 export const limits = (read, cut, { tokens, unknown }) => [
   cut && `The model reads ${read} tokens at a time; ${cut} more at the end are left out.`,
-  unknown && `${unknown} of ${tokens} tokens (${Math.round((100 * unknown) / tokens)} %) are unknown to the model: it reads [UNK] there, and not what is written.`,
+  unknown && `Unknown to the model: ${unknown} of ${tokens} tokens (${Math.round((100 * unknown) / tokens)} %); it reads [UNK] there, and not what is written.`,
 ].filter(Boolean).join(" ");
 const nats = (x) => `${x.toFixed(2)} nats`;
 export const joined = (words) => words.join(" ").replaceAll(" ##", "").replace(/ (?=[.,;:!?)]( |$))/g, "");
