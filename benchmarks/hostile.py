@@ -21,7 +21,7 @@ from minibert.finetuning.tasks import TASKS
 from minibert.pretrained import formats, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.text import Tokenizer
+from minibert.text import Reading, Tokenizer
 from minibert.training import checkpoint, options, probes, trainer
 from tests import tiny_model
 from tests.pretrained import examples, writers
@@ -282,7 +282,8 @@ def _metrics(folder: Path) -> Sequence[Path]:
 
 
 def _vectors(folder: Path) -> Sequence[Path]:
-    tensors.write(folder / "t.vectors.safetensors", {"vectors": np.eye(3, 8, dtype=np.float32)}, {"fingerprint": "k"})
+    about = {"fingerprint": "k", "reading": json.dumps(Reading(9, 0, 0))}
+    tensors.write(folder / "t.vectors.safetensors", {"vectors": np.eye(3, 8, dtype=np.float32)}, about)
     return [folder / "t.vectors.safetensors"]
 
 
@@ -291,7 +292,7 @@ def _read_vectors(folder: Path) -> Any:
     kept = search._kept(folder / "t.vectors.safetensors", "k", (3, 8), said.append)
     if kept is None:
         raise ValueError(said[0] if said else "nothing was said")
-    return kept.tobytes()
+    return kept[0].tobytes(), kept[1]
 
 
 def _task(task: str, name: str, content: str) -> Format:

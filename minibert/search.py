@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert.backend import to_numpy
-from minibert.files import decode_utf8
+from minibert.files import brief, decode_utf8, parse_json
 from minibert.pretrained import tensors
 from minibert.sentence_vectors import Pooling, embed
 from minibert.text import Reading
@@ -105,7 +105,10 @@ def _kept(store: Path, key: str, shape: tuple[int, int], say: Callable[[str], No
         with tensors.opened(store) as reader:
             found = reader.metadata
             if found.get("fingerprint") == key and "reading" in found and reader.shapes.get("vectors") == shape:
-                return reader["vectors"], Reading(*json.loads(found["reading"]))
+                counts = parse_json(found["reading"], store, list)
+                if [type(value) for value in counts] != [int, int, int, bool]:
+                    raise ValueError(f"{store}: its reading must be three counts and a switch, found {brief(counts)}")
+                return reader["vectors"], Reading(*counts)
     except (ValueError, OSError) as error:
         say(f"{error}; the vectors are computed anew")
         return None
