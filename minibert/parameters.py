@@ -62,6 +62,10 @@ class Layout:
         self.size = start
         self.ties = {name: target for name, target in (ties or {}).items() if target in self.slots}
 
+    def describe(self) -> list[list]:
+        """``[name, shape]`` of every tensor in the order of the slab: what a file says that holds one."""
+        return [[slot.name, list(slot.shape)] for slot in self.slots.values()]
+
     def tree(self, flat: Array) -> Tree:
         """Nested dict of views into ``flat``; tied names are the same view under a second key."""
         views = {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.slots.values()}

@@ -28,8 +28,6 @@ from minibert.training.engine import Engine, Metrics
 from minibert.training.options import Settings
 from minibert.training.precision import LossScale
 
-COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy",
-           "held_out_mlm_loss", "held_out_mlm_accuracy", "held_out_nsp_loss", "held_out_nsp_accuracy")
 EVALUATIONS = 12  # in a run, unless the settings say otherwise
 ROWS = 200  # of metrics.csv, about
 DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
@@ -52,6 +50,9 @@ class Row(NamedTuple):
     held_out_mlm_accuracy: float | None = None
     held_out_nsp_loss: float | None = None
     held_out_nsp_accuracy: float | None = None
+
+
+COLUMNS = Row._fields
 
 
 class Trainer:
@@ -223,12 +224,18 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: Path, last_step: int | None = None) -> list[Row]:
-    """The rows of a ``metrics.csv``, those up to ``last_step``; none where there is no such file."""
+    """The rows of a ``metrics.csv``, those up to ``last_step``; none where there is no such file.
+
+    Its first line says what stands where; other columns than those of a row are not looked at. ValueError where one is missing.
+    """
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:
-        rows = [Row(*(int(cell) if name in ("step", "tokens") else float(cell) if cell else None
-                      for name, cell in zip(COLUMNS, cells))) for cells in list(csv.reader(file))[1:]]
+        lines = csv.DictReader(file)
+        if missing := [name for name in COLUMNS if name not in (lines.fieldnames or ())]:
+            raise ValueError(f"{path}: the first line must name the columns, and {', '.join(missing)} is not among them")
+        rows = [Row(*(int(line[name]) if name in ("step", "tokens") else float(line[name]) if line[name] else None
+                      for name in COLUMNS)) for line in lines]
     return [row for row in rows if last_step is None or row.step <= last_step]
 
 

@@ -18,8 +18,9 @@ def test_gradient(case):
     result = case.check()  # raises with the array, the index, what was got and what was expected
     assert result.ok
     assert result.shapes, "nothing was checked"
-    assert result.worst("central") <= TOLERANCE["central"]
-    assert result.worst("complex") <= TOLERANCE["complex"]  # everything in here is analytic
+    assert "complex" in result.errors  # everything in here is analytic; what has a kink has no central differences
+    for method in result.errors:
+        assert result.worst(method) <= TOLERANCE[method]
 
 
 def modules_with_a_backward():

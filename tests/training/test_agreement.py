@@ -61,10 +61,6 @@ def test_a_twelfth_of_the_run_is_what_the_help_says():
     assert "a twelfth of the run" in actions()["eval_every"].help
 
 
-def test_columns_are_the_fields_of_a_row():
-    assert trainer.COLUMNS == trainer.Row._fields
-
-
 def test_what_rests_without_pairs_is_what_only_pairs_reach():
     """The names in the engine against the model: these tensors, and no others, get no gradient from masked words."""
     config = small_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
