@@ -30,24 +30,12 @@ from minibert.layers import (
     softmax,
     squared_error,
 )
-from minibert.model import (
-    bert,
-    block,
-    block_pre_ln,
-    classifier_head,
-    embeddings,
-    encoder,
-    finetuned,
-    mlm_head,
-    nsp_head,
-    pooler,
-    pretraining,
-    recompute,
-    span_head,
-)
+from minibert.model import bert, embeddings, encoder, finetuned, pooler, pretraining, recompute
+from minibert.model.blocks import post_ln, pre_ln
+from minibert.model.heads import choice, classifier, mlm, nsp, span
 from minibert.parameters import NOTHING, Layout
 
-B, T, H, A, I, V, L = 4, 5, 6, 3, 7, 11, 2  # no two alike that could be mistaken for each other
+B, T, H, A, I, V, L, E = 4, 5, 6, 3, 7, 11, 2, 9  # no two alike that could be mistaken for each other
 DIRECTIONS = 3  # random ones for each array of a model that has too many elements
 
 
@@ -232,7 +220,8 @@ def opened(module: ModuleType, fixed: dict[str, Any], gates: dict[str, np.ndarra
 
     def backward(dy, cache, p, g):
         dx, dweights = dy
-        return module.backward(dx, cache, p, g, dweights)
+        d = module.backward(dx, cache, p, g, dweights)
+        return {"x": d.dx, **{name: getattr(d, name) for name in gates}}
 
     return Pair(forward, backward)
 
@@ -272,6 +261,11 @@ def _(rng: np.random.Generator) -> dict:
     return _attention(rng, head_mask=rng.standard_normal(A), override=rng.random((B, A, T, T)))
 
 
+@case(attention, "values-apart")
+def _(rng: np.random.Generator) -> dict:
+    return _attention(rng, head_mask=rng.standard_normal(A), values=rng.standard_normal((B, T, H)))
+
+
 # --- composites ------------------------------------------------------------------------------------------------------
 
 CONFIG = BertConfig(
@@ -305,24 +299,24 @@ def _block(rng: np.random.Generator, module: ModuleType, config: BertConfig, **g
     return {
         "layer": opened(module, fixed, gates),
         "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
-        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"]["layer"]["0"],
+        "params": random_tree(rng, module.shapes(config)),
         "zero": {} if "override" in gates else {"attention.self.key.bias": "attention.self.query.bias"},
     }
 
 
-@case(block)
+@case(post_ln)
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block, CONFIG, head_mask=rng.standard_normal(A))
+    return _block(rng, post_ln, CONFIG, head_mask=rng.standard_normal(A))
 
 
-@case(block, "override")
+@case(post_ln, "override")
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block, CONFIG, override=rng.random((B, A, T, T)))
+    return _block(rng, post_ln, CONFIG, override=rng.random((B, A, T, T)))
 
 
-@case(block_pre_ln)
+@case(pre_ln)
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block_pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
+    return _block(rng, pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
 
 
 @case(embeddings)
@@ -334,7 +328,7 @@ def _(rng: np.random.Generator) -> dict:
     return {
         "layer": Pair(lambda ids, types, p: forward(ids, types, p, CONFIG, dropout.Key(17)), backward),
         "inputs": {"ids": IDS, "token_type_ids": TYPES},
-        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+        "params": random_tree(rng, embeddings.shapes(CONFIG)),
     }
 
 
@@ -342,8 +336,18 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     return {
         "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
-        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+        "params": random_tree(rng, embeddings.shapes(CONFIG)),
         "options": {"config": CONFIG, "key": dropout.Key(17)},
+    }
+
+
+@case(embeddings, "projection")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(embedding_size=E, position_offset=2, type_vocab_size=0)
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, E)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17)},
     }
 
 
@@ -352,16 +356,31 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
 
 
-@case(mlm_head)
+@case(pooler, "relu")
+def _(rng: np.random.Generator) -> dict:
+    return {
+        "inputs": {"x": rng.standard_normal((B, T, H))},
+        "params": {"dense": affine(rng, H, H)},
+        "options": {"kind": "relu"},
+        "methods": ("complex",),  # its kink is where central differences see neither slope
+    }
+
+
+@case(pooler, "first")
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}, "options": {"kind": "first"}}
+
+
+@case(mlm)
 def _(rng: np.random.Generator) -> dict:
     positions = np.array([2, 6, 7, 19, 2])  # of B·T tokens; one is asked twice
-    layer = Pair(lambda x, p: mlm_head.forward(x, positions, p, CONFIG), mlm_head.backward)
+    layer = Pair(lambda x, p: mlm.forward(x, positions, p, CONFIG), mlm.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
 
 
-@case(mlm_head, "all-positions")
+@case(mlm, "all-positions")
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: mlm_head.forward(x, None, p, CONFIG), mlm_head.backward)
+    layer = Pair(lambda x, p: mlm.forward(x, None, p, CONFIG), mlm.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
 
 
@@ -370,20 +389,26 @@ def _head(rng: np.random.Generator) -> dict:
     return {"transform": transform, "decoder": affine(rng, V, H)}
 
 
-@case(nsp_head)
+@case(nsp)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"pooled": rng.standard_normal((B, H))}, "params": affine(rng, 2, H)}
 
 
-@case(classifier_head)
+@case(classifier)
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: classifier_head.forward(x, p, 0.3, dropout.Key(31)), classifier_head.backward)
+    layer = Pair(lambda x, p: classifier.forward(x, p, CONFIG, dropout.Key(31)), classifier.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, I, H)}
 
 
-@case(span_head)
+@case(choice)
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: span_head.forward(x, PADDING, p), span_head.backward)
+    layer = Pair(lambda x, p: choice.forward(x, 2, p, CONFIG, dropout.Key(31)), choice.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, 1, H)}
+
+
+@case(span)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: span.forward(x, PADDING, p), span.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, 2, H)}
 
 
@@ -415,7 +440,7 @@ def _encoder(rng: np.random.Generator, layers: Callable, config: BertConfig = CO
     return {
         "layer": Pair(forward, backward),
         "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
-        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"],
+        "params": random_tree(rng, encoder.shapes(config)),
         "directions": DIRECTIONS,
     }
 
@@ -442,10 +467,8 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(encoder, "shared")
 def _(rng: np.random.Generator) -> dict:
-    def layers(p, g):  # the same block three times: its gradient is the sum
-        return encoder.stack(p, g, CONFIG)[:1] * 3
-
-    return _encoder(rng, layers) | {"zero": key_biases(layers=1)}
+    config = CONFIG.replace(num_hidden_layers=5, layer_map=(0, 1, 0, 0, 1))  # the gradient of a shared block is the sum
+    return _encoder(rng, lambda p, g: encoder.stack(p, g, config), config) | {"zero": key_biases()}
 
 
 @case(recompute)
@@ -471,9 +494,10 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
 
     params = random_tree(rng, bert.shapes(config))["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
+    words = rng.standard_normal((B, T, config.embedding_width))
     return {
         "layer": Pair(forward, backward),
-        "inputs": {"words": rng.standard_normal((B, T, H)), "head_mask": rng.standard_normal((L, B, A))},
+        "inputs": {"words": words, "head_mask": rng.standard_normal((config.num_hidden_layers, B, A))},
         "params": params,
         "directions": DIRECTIONS,
         "zero": key_biases("encoder."),
@@ -488,6 +512,11 @@ def _(rng: np.random.Generator) -> dict:
 @case(bert, "pre-ln")
 def _(rng: np.random.Generator) -> dict:
     return _bert(rng, PRE_LN, CAUSAL)
+
+
+@case(bert, "shared-layers")
+def _(rng: np.random.Generator) -> dict:
+    return _bert(rng, CONFIG.replace(embedding_size=E, num_hidden_layers=3, layer_map=(0, 1, 0), pooler="first"), PADDING)
 
 
 def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "") -> dict:

@@ -22,7 +22,9 @@ from minibert.config import BertConfig
 from minibert.data import batches, corpora, masking
 from minibert.layers import cross_entropy, softmax
 from minibert.model import bert as body
-from minibert.model import mlm_head, nsp_head, pretraining
+from minibert.model import pretraining
+from minibert.model.heads import mlm as mlm_head
+from minibert.model.heads import nsp as nsp_head
 from minibert.text import Tokenizer, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine, inputs

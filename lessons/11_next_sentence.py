@@ -20,7 +20,8 @@ from minibert.api import bundled
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, examples, masking
 from minibert.layers import cross_entropy
-from minibert.model import nsp_head, pooler, pretraining
+from minibert.model import pooler, pretraining
+from minibert.model.heads import nsp as nsp_head
 from minibert.text import Tokenizer, Vocabulary, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine

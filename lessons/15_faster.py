@@ -29,7 +29,8 @@ from minibert.data import python_docs
 from minibert.data.batches import Position, Stream, collate, micro_batches
 from minibert.kernels import cuda
 from minibert.layers import add_norm, bias_gelu, cross_entropy, linear
-from minibert.model import block, encoder, pretraining
+from minibert.model import encoder, pretraining
+from minibert.model.blocks import post_ln as block
 from minibert.model.recompute import recompute
 from minibert.parameters import Parameters
 from minibert.training import profile

@@ -26,7 +26,8 @@ from minibert.config import BertConfig
 from minibert.data import batches, masking
 from minibert.layers import attention, cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, block, pretraining
+from minibert.model import bert, pretraining
+from minibert.model.blocks import post_ln as block
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import adamw, engine
 from minibert.training.workers import Workers

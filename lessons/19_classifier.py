@@ -37,7 +37,8 @@ from minibert.finetuning.tasks import classify
 from minibert.layers import cross_entropy, softmax, squared_error
 from minibert.layers.dropout import Key
 from minibert.layers.softmax import additive_mask
-from minibert.model import classifier_head, finetuned
+from minibert.model import finetuned
+from minibert.model.heads import classifier as classifier_head
 from minibert.parameters import Parameters
 from minibert.pretrained import formats
 from minibert.text import Tokenizer
@@ -357,7 +358,7 @@ assert np.isclose(squared_error.forward(stars, wanted)[0], np.mean((stars - want
 
 # %%
 def forward(x, labels, p):
-    logits, head_cache = classifier_head.forward(x, p, rate=0.25, key=Key(seed=1, step=2))
+    logits, head_cache = classifier_head.forward(x, p, BertConfig(hidden_dropout_prob=0.25), Key(seed=1, step=2))
     loss, loss_cache = cross_entropy.forward(logits, labels)
     return loss, (head_cache, loss_cache)
 

@@ -30,7 +30,8 @@ from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import qa, tag
 from minibert.layers import cross_entropy, softmax
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import classifier_head, span_head
+from minibert.model.heads import classifier as classifier_head
+from minibert.model.heads import span as span_head
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training.adamw import learning_rate
 from minibert.training.workers import Workers

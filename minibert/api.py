@@ -15,7 +15,8 @@ from minibert import backend, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert, encoder, mlm_head
+from minibert.model import bert, encoder
+from minibert.model.heads import mlm
 from minibert.parameters import NOTHING, Parameters
 from minibert.text import Encoding, Tokenizer
 
@@ -135,7 +136,7 @@ class Bert:
                              'as in "the [MASK] statement raises an exception."')
         out, _ = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)
-        logits, _ = mlm_head.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
+        logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(words)])[0])  # (M, words): rows that are padding are no words
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
         answers = [[(words[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]

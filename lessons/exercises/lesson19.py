@@ -12,7 +12,8 @@ from minibert.config import BertConfig
 from minibert.finetuning import loop, metrics
 from minibert.finetuning.options import Settings
 from minibert.layers import cross_entropy
-from minibert.model import classifier_head, finetuned
+from minibert.model import finetuned
+from minibert.model.heads import classifier as classifier_head
 from minibert.training.adamw import learning_rate
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
 from minibert.kernels import twin
-from minibert.layers.rows import total
+from minibert.numerics.rows import total
 
 IGNORE = -100  # no class has this number
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
-from minibert.layers.rows import total
+from minibert.numerics.rows import total
 
 MASKED = -1e4  # what the reference adds (modeling.py, attention_layer)
 

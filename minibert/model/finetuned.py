@@ -23,9 +23,10 @@ from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers import cross_entropy, squared_error
 from minibert.layers.dropout import Key
-from minibert.model import bert, classifier_head, span_head
+from minibert.model import bert
 from minibert.model.encoder import add
-from minibert.parameters import NOTHING, Layout, Tree
+from minibert.model.heads import classifier, span
+from minibert.parameters import Layout, Tree
 
 Kind = Literal["sequence", "choice", "token", "span"]
 
@@ -51,7 +52,7 @@ class Output(NamedTuple):
 class Cache(NamedTuple):
     kind: Kind
     bert: bert.Cache
-    head: Any  # of classifier_head or span_head
+    head: Any  # of classifier or span
     shape: tuple[int, ...]  # of the logits
     loss: cross_entropy.Cache | squared_error.Cache | None
 
@@ -73,10 +74,10 @@ def forward(x: Inputs, p: Tree, config: BertConfig, kind: Kind, *, key: Key | No
     """
     body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], config, key=key, **options)
     if kind == "span":
-        logits, head_cache = span_head.forward(body.last_hidden_state, x.attention_mask, p["qa_outputs"])
+        logits, head_cache = span.forward(body.last_hidden_state, x.attention_mask, p["qa_outputs"])
     else:
         h = body.last_hidden_state if kind == "token" else body.pooled
-        logits, head_cache = classifier_head.forward(h, p["classifier"], config.hidden_dropout_prob, key and key.at(2))
+        logits, head_cache = classifier.forward(h, p["classifier"], config, key and key.at(2))
         if kind == "choice":
             logits = logits.reshape(-1, x.choices)  # (N, 1) -> (B, C)
     loss = loss_cache = None
@@ -100,15 +101,11 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = Non
         loss = squared_error if isinstance(loss_cache, squared_error.Cache) else cross_entropy
         dlogits = add(dlogits, loss.backward(d.loss, loss_cache).reshape(shape))
     if dlogits is not None and kind == "span":
-        dh = span_head.backward(dlogits, head_cache, p["qa_outputs"], g["qa_outputs"])
+        dh = span.backward(dlogits, head_cache, p["qa_outputs"], g["qa_outputs"])
         body = body._replace(last_hidden_state=add(body.last_hidden_state, dh))
     elif dlogits is not None:
         dlogits = dlogits.reshape(-1, 1) if kind == "choice" else dlogits
-        dh = classifier_head.backward(dlogits, head_cache, p["classifier"], g["classifier"])
+        dh = classifier.backward(dlogits, head_cache, p["classifier"], g["classifier"])
         output = "last_hidden_state" if kind == "token" else "pooled"
         body = body._replace(**{output: add(getattr(body, output), dh)})
-    if frozen is None:
-        return bert.backward(body, bert_cache, p["bert"], g["bert"])
-    states = bert_cache.encoder.states  # as if the state above the frozen part had come from outside: see encoder
-    bert_cache = bert_cache._replace(encoder=bert_cache.encoder._replace(hidden={frozen: states[frozen]}))
-    return bert.backward(body, bert_cache, p["bert"], {**g["bert"], "embeddings": NOTHING} if g else g)
+    return bert.backward(body, bert_cache, p["bert"], g["bert"], frozen)

@@ -19,9 +19,10 @@ from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers import cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, encoder, mlm_head, nsp_head
+from minibert.model import bert, encoder
 from minibert.model.encoder import add
-from minibert.parameters import Layout, Parameters, Tree, initialise
+from minibert.model.heads import mlm, nsp
+from minibert.parameters import Layout, Parameters, Tree, initialise, named
 
 
 class Inputs(NamedTuple):
@@ -48,27 +49,16 @@ class Output(NamedTuple):
 
 class Cache(NamedTuple):
     bert: bert.Cache
-    mlm: mlm_head.Cache
-    nsp: nsp_head.Cache
+    mlm: mlm.Cache
+    nsp: nsp.Cache
     mlm_loss: cross_entropy.Cache | None
     nsp_loss: cross_entropy.Cache | None
 
 
 def layout(config: BertConfig) -> Layout:
     """Every tensor of the model with both heads, and the decoder's two ties."""
-    V, H = config.vocab_size, config.hidden_size
-    transform = "cls.predictions.transform"
-    heads: dict[str, tuple[int, ...]] = {
-        "cls.predictions.bias": (V,),
-        f"{transform}.dense.weight": (H, H), f"{transform}.dense.bias": (H,),
-        f"{transform}.LayerNorm.weight": (H,), f"{transform}.LayerNorm.bias": (H,),
-        "cls.seq_relationship.weight": (2, H), "cls.seq_relationship.bias": (2,),
-    }
-    ties = {
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
-    return Layout(bert.shapes(config) | heads, ties)
+    heads = named({head.PATH: head.shapes(config) for head in (mlm, nsp)})
+    return Layout(bert.shapes(config) | heads, mlm.ties())
 
 
 def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Parameters:
@@ -86,8 +76,8 @@ def forward(x: Inputs, p: Tree, config: BertConfig, *, key: Key | None = None, c
     """
     body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], config, key=key, head_mask=head_mask,
                                     hidden=hidden, attentions=attentions, layers=layers)
-    logits, mlm_cache = mlm_head.forward(body.last_hidden_state, x.positions, p["cls"]["predictions"], config)
-    next_logits, nsp_cache = nsp_head.forward(body.pooled, p["cls"]["seq_relationship"])
+    logits, mlm_cache = mlm.forward(body.last_hidden_state, x.positions, p["cls"]["predictions"], config)
+    next_logits, nsp_cache = nsp.forward(body.pooled, p["cls"]["seq_relationship"])
 
     masked, pairs = counts or (None, None)
     mlm_loss = nsp_loss = loss = mlm_loss_cache = nsp_loss_cache = None
@@ -110,9 +100,9 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree) -> bert.Gradients:
     if cache.nsp_loss is not None and (dloss := add(d.loss, d.nsp_loss)) is not None:
         dnext = add(dnext, cross_entropy.backward(dloss, cache.nsp_loss))
     if dlogits is not None:
-        dx = mlm_head.backward(dlogits, cache.mlm, p["cls"]["predictions"], g["cls"]["predictions"])
+        dx = mlm.backward(dlogits, cache.mlm, p["cls"]["predictions"], g["cls"]["predictions"])
         body = body._replace(last_hidden_state=add(body.last_hidden_state, dx))
     if dnext is not None:
-        dpooled = nsp_head.backward(dnext, cache.nsp, p["cls"]["seq_relationship"], g["cls"]["seq_relationship"])
+        dpooled = nsp.backward(dnext, cache.nsp, p["cls"]["seq_relationship"], g["cls"]["seq_relationship"])
         body = body._replace(pooled=add(body.pooled, dpooled))
     return bert.backward(body, cache.bert, p["bert"], g["bert"])

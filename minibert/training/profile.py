@@ -26,9 +26,9 @@ KINDS = {  # what the own time of a module is spent on
     "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
     "dropout": "dropout", "embedding": "lookups", "cross_entropy": "loss",
 }
-PARTS = {"embeddings": "embeddings", "mlm_head": "masked words", "nsp_head": "next sentence", "pooler": "next sentence",
+PARTS = {"embeddings": "embeddings", "mlm": "masked words", "nsp": "next sentence", "pooler": "next sentence",
          "cross_entropy": "masked words"}
-BLOCKS = ("block", "block_pre_ln")
+BLOCKS = ("post_ln", "pre_ln")
 OTHER = "the rest"
 
 
@@ -152,6 +152,6 @@ def _modules() -> list[ModuleType]:
     import importlib
     import pkgutil
 
-    found = [importlib.import_module(f"{package.__name__}.{info.name}") for package in (layers, model)
-             for info in pkgutil.iter_modules(package.__path__)]
+    found = [importlib.import_module(info.name) for package in (layers, model)
+             for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     return [module for module in found if hasattr(module, "forward") and hasattr(module, "backward")]

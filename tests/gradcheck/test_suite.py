@@ -25,7 +25,7 @@ def test_gradient(case):
 
 def modules_with_a_backward():
     for package in (minibert.layers, minibert.model):
-        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             module = importlib.import_module(info.name)
             tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
             if any(isinstance(node, ast.FunctionDef) and node.name == "backward" for node in ast.walk(tree)):

@@ -7,7 +7,9 @@ import pytest
 
 from minibert.layers import add_norm, cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler, pretraining
+from minibert.model import bert, embeddings, encoder, pooler, pretraining
+from minibert.model.blocks import post_ln, pre_ln
+from minibert.model.heads import mlm, nsp
 from minibert.model.pretraining import Inputs, Output
 from minibert.model.recompute import recompute
 from minibert.parameters import NOTHING
@@ -52,8 +54,8 @@ def test_dtype_is_kept_through_the_whole_model(norm_first, dtype):
         assert {a.dtype for a in floats(tree)} == {np.dtype(dtype)}
     assert g.flat.dtype == dtype
     composites = {
-        embeddings: cache.bert.embeddings, encoder: cache.bert.encoder, pooler: cache.bert.pooler, mlm_head: cache.mlm,
-        nsp_head: cache.nsp, (block_pre_ln if norm_first else block): cache.bert.encoder.blocks[0],
+        embeddings: cache.bert.embeddings, encoder: cache.bert.encoder, pooler: cache.bert.pooler, mlm: cache.mlm,
+        nsp: cache.nsp, (pre_ln if norm_first else post_ln): cache.bert.encoder.blocks[0],
     }
     for module, part in composites.items():
         assert {a.dtype for a in floats(part)} == {np.dtype(dtype)}, module.__name__
@@ -262,7 +264,7 @@ def test_layers_that_no_gradient_reaches_are_not_called():
     parameters, inputs = random_parameters(config), random_inputs(config)
     g = parameters.zeros_like()
     usual = encoder.stack(parameters["bert"]["encoder"], g["bert"]["encoder"], config)
-    closed = SimpleNamespace(forward=block.forward, backward=unreachable)
+    closed = SimpleNamespace(forward=post_ln.forward, backward=unreachable)
 
     # a probe on the state after the first block: the blocks above it play no part
     layers = [usual[0], (closed, *usual[1][1:]), (closed, *usual[2][1:])]
