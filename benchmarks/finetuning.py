@@ -61,15 +61,17 @@ class Ours:
     """minibert's side."""
 
     def __init__(self, course: Course, threads: int) -> None:
-        from minibert.finetuning.engine import Engine
+        from minibert.finetuning import models
+        from minibert.training.engine import Engine
 
         keep_freed_memory()
         self.course = course
         workers = Workers(threads).__enter__()
-        self.engine = Engine(course.model.config, course.task.KIND, course.model.parameters, workers, AdamW(), 1.0)
+        model = models.of(course.model.config, course.task.KIND, len(course.labels))
+        self.engine = Engine(model, course.model.parameters, workers, AdamW(), 1.0)
 
     def train(self, features: list, rate: float) -> float:
-        return float(self.engine.train(micro_batches(features), rate)[0])
+        return float(self.engine.train(micro_batches(features), rate)[0].loss)
 
     def logits(self) -> list[np.ndarray]:
         return self.engine.predict(micro_batches(self.course.dev_features))[1]

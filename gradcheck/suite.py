@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
+from gradcheck.combinations import BODIES, MODELS, with_targets
 from minibert.config import BertConfig
 from minibert.layers import (
     add_norm,
@@ -30,9 +31,10 @@ from minibert.layers import (
     softmax,
     squared_error,
 )
-from minibert.model import bert, embeddings, encoder, finetuned, pooler, pretraining, recompute
+from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
 from minibert.model.blocks import post_ln, pre_ln
 from minibert.model.heads import choice, classifier, mlm, nsp, span
+from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
 B, T, H, A, I, V, L, E = 4, 5, 6, 3, 7, 11, 2, 9  # no two alike that could be mistaken for each other
@@ -494,29 +496,23 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
 
     params = random_tree(rng, bert.shapes(config))["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
+    methods = {"methods": ("complex",)} if config.pooler == "relu" else {}  # see pooler-relu
     words = rng.standard_normal((B, T, config.embedding_width))
     return {
         "layer": Pair(forward, backward),
         "inputs": {"words": words, "head_mask": rng.standard_normal((config.num_hidden_layers, B, A))},
         "params": params,
         "directions": DIRECTIONS,
-        "zero": key_biases("encoder."),
+        "zero": key_biases("encoder.", len(set(config.uses))),
+        **methods,
     }
 
 
-@case(bert)
-def _(rng: np.random.Generator) -> dict:
-    return _bert(rng, CONFIG, PADDING)
+for _name, _changes in BODIES.items():
 
-
-@case(bert, "pre-ln")
-def _(rng: np.random.Generator) -> dict:
-    return _bert(rng, PRE_LN, CAUSAL)
-
-
-@case(bert, "shared-layers")
-def _(rng: np.random.Generator) -> dict:
-    return _bert(rng, CONFIG.replace(embedding_size=E, num_hidden_layers=3, layer_map=(0, 1, 0), pooler="first"), PADDING)
+    @case(bert, _name)
+    def _(rng: np.random.Generator, changes: dict = _changes) -> dict:
+        return _bert(rng, CONFIG.replace(**changes), CAUSAL if "norm_first" in changes else PADDING)
 
 
 def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "") -> dict:
@@ -560,48 +556,28 @@ def _(rng: np.random.Generator) -> dict:
     return _pretraining(rng, None, labels)
 
 
-def _finetuned(
-    rng: np.random.Generator, kind: str, labels: np.ndarray, weights: np.ndarray | None = None, choices: int = 1
-) -> dict:
-    """Loss, logits and all outputs of the body, for one of the tasks."""
-    x = finetuned.Inputs(IDS, TYPES, PADDING, labels, choices)
-    layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" else 3)
+def _model(rng: np.random.Generator, whole: Model) -> dict:
+    """Loss, every addend of it, the logits of every head and all outputs of the body."""
+    layout = whole.layout()
+    params = layout.tree(rng.standard_normal(layout.size) * 0.5)
+    spans = any(head.module is span for head in whole.heads.values())  # scores of padding are near -10000: digits that central
+    mask = None if spans else PADDING  # differences need; the head's own entry has them
+    x = with_targets(whole, Inputs(IDS, TYPES, mask, {}, MASKED, choices=2), params, rng)
 
     def forward(p):
-        return finetuned.forward(x, p, CONFIG, kind, key=dropout.Key(37), count=9, weights=weights)
-
-    def backward(dy, cache, p, g):
-        finetuned.backward(dy, cache, p, g)
+        return whole.forward(x, p, key=dropout.Key(37), counts=dict.fromkeys(x.targets, 9))
 
     return {
-        "layer": Pair(forward, backward),
+        "layer": Pair(forward, lambda dy, cache, p, g: whole.backward(dy, cache, p, g) and None),
         "inputs": {},
-        "params": layout.tree(rng.standard_normal(layout.size) * 0.7),
+        "params": params,
         "directions": DIRECTIONS,
         "zero": key_biases("bert.encoder."),
     }
 
 
-@case(finetuned, "sequence")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", np.array([0, 2, cross_entropy.IGNORE, 1]), rng.random(3) + 0.2)
+for _name, _make in MODELS.items():
 
-
-@case(finetuned, "regression")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", rng.standard_normal(B))
-
-
-@case(finetuned, "choice")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "choice", np.array([1, 0]), choices=2)
-
-
-@case(finetuned, "token")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "token", np.where(PADDING == 1, IDS % 3, cross_entropy.IGNORE))
-
-
-@case(finetuned, "span")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "span", np.array([[1, 2], [3, 3], [0, 0], [0, 0]]))
+    @case(model, _name)
+    def _(rng: np.random.Generator, make: Callable = _make) -> dict:
+        return _model(rng, make(CONFIG))

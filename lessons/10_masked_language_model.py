@@ -25,9 +25,10 @@ from minibert.model import bert as body
 from minibert.model import pretraining
 from minibert.model.heads import mlm as mlm_head
 from minibert.model.heads import nsp as nsp_head
+from minibert.model.pretraining import inputs
 from minibert.text import Tokenizer, learn
 from minibert.training.adamw import learning_rate
-from minibert.training.engine import Engine, inputs
+from minibert.training.engine import Engine
 from minibert.training.workers import Workers
 
 rng = np.random.default_rng(10)
@@ -543,7 +544,7 @@ def train(mask_share, random_share, workers):
     """A model after UPDATES updates: {updates: {how the words are hidden: metrics on unseen text}}."""
     stream = batches.Stream(train_ids, small, max_length=16, batch_size=64, seed=0, next_sentence=False, rate=RATE,
                             mask_share=mask_share, random_share=random_share)
-    engine = Engine(shape, pretraining.initial_parameters(shape, seed=0), workers)
+    engine = Engine(pretraining.of(shape), pretraining.initial_parameters(shape, seed=0), workers)
     position, seen = batches.Position(), {}
     for update in range(1, UPDATES + 1):
         examples, position = stream.batch(position)

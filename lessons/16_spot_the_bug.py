@@ -29,7 +29,7 @@ from minibert.layers.dropout import Key
 from minibert.model import bert, pretraining
 from minibert.model.blocks import post_ln as block
 from minibert.text import Tokenizer, Vocabulary
-from minibert.training import adamw, engine
+from minibert.training import adamw
 from minibert.training.workers import Workers
 
 # %% [markdown]
@@ -112,7 +112,7 @@ def train(plan: Plan, steps: int, lr: float = 5e-3) -> tuple[list[float], Any]:
         examples = plan.masks(examples, step) if plan.masks else examples
         curve.append(0.0)
         for i, half in enumerate((examples[::2], examples[1::2])):
-            x = plan.eyes(plan.data(engine.inputs(batches.collate(half), np)))
+            x = plan.eyes(plan.data(pretraining.inputs(batches.collate(half), np)))
             with swapped([*plan.model, *plan.loss]):
                 out, cache = pretraining.forward(x, p, plan.config, key=Key(0, step, i))
                 pretraining.backward(pretraining.Output(loss=0.5), cache, p, g)
@@ -134,7 +134,7 @@ class Use(NamedTuple):
 
 
 def use(plan: Plan, p: Any) -> Use:
-    x = engine.inputs(held_out, np)
+    x = pretraining.inputs(held_out, np)
     with swapped(plan.model):
         out, _ = pretraining.forward(plan.eyes(x), p, plan.config)
     return Use(float(out.loss), float((out.logits.argmax(-1) == x.labels).mean()),
@@ -209,7 +209,7 @@ assert all(np.isfinite(curve).all() for curve, _ in trained.values()), "no suspe
 # padded examples a second time: its loss is the same on both.
 
 # %%
-x = engine.inputs(held_out, np)
+x = pretraining.inputs(held_out, np)
 narrow, wide = (pretraining.forward(made, trained[0][1], config)[0].loss for made in (x, widened(x)))
 print(f"the right model, held-out loss: {narrow:.6f} without padding, {wide:.6f} with 10 tokens of it")
 assert np.isclose(narrow, wide, rtol=1e-5)
@@ -251,7 +251,7 @@ if not wb.QUICK:
 # Two suspects act when a model is used. Number 6 evaluates, number 12 makes one vector of a sentence.
 
 # %%
-x = engine.inputs(held_out, np)
+x = pretraining.inputs(held_out, np)
 p6 = trained[6][1]
 honest = pretraining.forward(x, p6, plans[6].config)[0].loss
 evaluated = [suspects.evaluate_6(x, p6, plans[6].config) for _ in range(8)]

@@ -15,6 +15,7 @@ from minibert.sentence_vectors import Pooling
 from minibert.training.workers import micro_batch_tokens
 
 WIDTH = 78
+OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
 
 
 def config_of(name: str) -> BertConfig:
@@ -103,22 +104,23 @@ def _sizes(c: BertConfig, name: str) -> str:
 
 def _parameters(c: BertConfig) -> str:
     n = memory.parameter_counts(c)
-    V, H, P, S, I, L = (c.vocab_size, c.hidden_size, c.max_position_embeddings, c.type_vocab_size, c.intermediate_size,
-                        c.num_hidden_layers)
-    layer = n["attention"] + n["feed_forward"] + n["norms"]
+    V, H, E, P, S, I = (c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size,
+                        c.intermediate_size)
+    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), n["attention"] + n["feed_forward"] + n["norms"]
+    layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
-        ("word embeddings", f"{V:,} × {H:,}", n["word"]),
-        ("position embeddings", f"{P:,} × {H:,}", n["position"]),
-        ("token types", f"{S:,} × {H:,}", n["type"]),
-        ("layer norm", f"2 × {H:,}", n["norm"]),
+        ("word embeddings", f"{V:,} × {E:,}", n["word"]),
+        ("position embeddings", f"{P:,} × {E:,}", n["position"]),
+        *([("token types", f"{S:,} × {E:,}", n["type"])] if S else []),
+        ("layer norm", f"2 × {E:,}", n["norm"]),
+        *([("projection", f"{H:,} × {E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
-        ("attention of one layer", f"4 × ({H:,} × {H:,} + {H:,})", n["attention"]),
-        ("feed-forward", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", n["feed_forward"]),
-        ("layer norms", f"4 × {H:,}", n["norms"]),
-        (f"all {L} layers" if L > 1 else "the layer", f"{L} × {layer:,}", n["layers"]),
+        *zip(OF_A_LAYER, (f"4 × ({H:,} × {H:,} + {H:,})", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", f"4 × {H:,}"),
+             (n["attention"], n["feed_forward"], n["norms"])),
+        (layers, f"{stored} × {layer:,}", n["layers"]),
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
-        ("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"]),
+        *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
         ("= encoder with pooler", "", n["encoder"]),
         ("masked-word head", "its decoder is the word table", n["mlm"]),
         ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
@@ -130,7 +132,7 @@ def _parameters(c: BertConfig) -> str:
             lines.append("")
         else:
             name, how, count = row
-            share = "" if row in rows[5:8] and L > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
+            share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
 

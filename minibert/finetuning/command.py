@@ -25,8 +25,7 @@ import numpy as np
 from minibert import backend
 from minibert.data.randomness import ORDER, generator
 from minibert.files import write_atomically
-from minibert.finetuning import loop, report, saved
-from minibert.finetuning.engine import Engine, predict, tokens_at_a_time
+from minibert.finetuning import loop, models, report, saved
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
@@ -37,6 +36,7 @@ from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.training.adamw import AdamW
 from minibert.training.command import clear, log_to, new_folder
+from minibert.training.engine import Engine, predict, tokens_at_a_time
 from minibert.training.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
@@ -154,9 +154,9 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     pad = model.tokenizer.vocab.pad_id
     dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=pad)
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    engine = Engine(model.config, task.KIND, model.parameters.to(xp), workers, constants, settings.clip or None, seed,
-                    weights=class_weights(settings.class_weights, features, labels), freeze=settings.freeze,
-                    layer_decay=settings.layer_decay)
+    weights = class_weights(settings.class_weights, features, labels)
+    engine = Engine(models.of(model.config, task.KIND, len(labels), weights), model.parameters.to(xp), workers, constants,
+                    settings.clip or None, seed, freeze=settings.freeze, layer_decay=settings.layer_decay)
     progress = Progress(total=loop.total_steps(len(features), settings))
     if (folder / loop.STATE).is_file():
         progress = loop.read_state(folder, engine)
@@ -182,7 +182,7 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
         return False
     progress = trainer.progress
     best = saved.load(folder)
-    _, logits = predict(best.parameters, best.config, task.KIND, dev_batches, workers)
+    _, logits = predict(models.of(best.config, task.KIND, len(labels)), best.parameters, dev_batches, workers)
     guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
     scores = task.score(dev.examples, guesses, labels)
     minutes, seconds = divmod(round(progress.seconds), 60)
@@ -246,7 +246,7 @@ def run_predict(args: argparse.Namespace) -> int:
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
-        _, logits = predict(model.parameters, model.config, task.KIND, batches, workers)
+        _, logits = predict(models.of(model.config, task.KIND, len(model.labels)), model.parameters, batches, workers)
     guesses = task.guess(logits, features, data.examples, model.labels, model.settings)
     text = report.predictions(task, data.examples, guesses)
     if args.out:

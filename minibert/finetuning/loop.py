@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from minibert.data.randomness import ORDER, generator
 from minibert.files import write_atomically
-from minibert.finetuning.engine import Engine
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.options import Settings
 from minibert.pretrained import tensors
 from minibert.training import state as states
 from minibert.training.adamw import learning_rate
+from minibert.training.engine import Engine
 from minibert.training.trainer import DEVICE_LOOK, ROWS, interruptible
 
 STATE = states.FILE
@@ -116,7 +116,8 @@ class Loop:
     def _step(self) -> None:
         chosen = examples_of(self.progress.step, len(self.features), self.settings, self.engine.seed)
         batches = micro_batches([self.features[i] for i in chosen], self.settings.micro_batch_tokens, pad_id=self.pad_id)
-        self._since.append(self.engine.train(batches, self.learning_rate(self.progress.step + 1)))
+        metrics, norm = self.engine.train(batches, self.learning_rate(self.progress.step + 1))
+        self._since.append((metrics.loss, norm))
         self.progress = replace(self.progress, step=self.progress.step + 1)
 
     def learning_rate(self, step: int) -> float:

@@ -18,9 +18,9 @@ import numpy as np
 from minibert import pretrained
 from minibert.config import BertConfig
 from minibert.files import write_atomically
+from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS, name_of, of_architecture
-from minibert.model import finetuned
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS
 from minibert.pretrained.families import config_path
@@ -47,7 +47,7 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     """The model of a run or a checkpoint, with a fresh head for a task; all of it fresh with ``settings.from_scratch``."""
     loaded = pretrained.load(folder, dtype=dtype)
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    layout = finetuned.layout(config, task.KIND, len(labels))
+    layout = models.of(config, task.KIND, len(labels)).layout()
     parameters = initialise(layout, config.initializer_range, seed, dtype)
     if not settings.from_scratch:
         fresh = {name for name, _ in parameters.items() if name.startswith(("classifier.", "qa_outputs."))}
@@ -99,7 +99,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         name = "regress"
     module = TASKS[name]
     labels = reading.pop("labels", None) or _labels(module, config, folder)
-    loaded = pretrained.load(folder, xp, dtype, finetuned.layout(config, module.KIND, len(labels)))
+    loaded = pretrained.load(folder, xp, dtype, models.of(config, module.KIND, len(labels)).layout())
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"minibert finetune {name} --model {folder} …")

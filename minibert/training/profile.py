@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from minibert import layers, model
+from minibert.model.model import Model
 
 KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
@@ -147,11 +148,11 @@ def _in_order(parts: Counter[str]) -> list[str]:
     return [name for name in [*first, *numbered, *last] if name in parts]
 
 
-def _modules() -> list[ModuleType]:
-    """Every layer and every part of the model that has a forward and a backward."""
+def _modules() -> list[ModuleType | type]:
+    """Every layer and every part of a model that has a forward and a backward, and the model itself."""
     import importlib
     import pkgutil
 
     found = [importlib.import_module(info.name) for package in (layers, model)
              for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    return [module for module in found if hasattr(module, "forward") and hasattr(module, "backward")]
+    return [*(module for module in found if hasattr(module, "forward") and hasattr(module, "backward")), Model]

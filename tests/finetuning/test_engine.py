@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from minibert.finetuning.engine import Engine, depth
+from minibert.finetuning import models
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import finetuned
 from minibert.parameters import Parameters
+from minibert.training.engine import Engine, depth
 from minibert.training.workers import Workers
 from tests import device
 from tests.model.examples import distance, small_config
@@ -29,15 +29,18 @@ def features(kind, config, seed=0):
     return made
 
 
+def model(kind, config, weights=None):
+    return models.of(config, "sequence" if kind == "number" else kind, 1 if kind == "number" else 3, weights)
+
+
 def parameters_for(kind, config, dtype=np.float64):
-    layout = finetuned.layout(config, "sequence" if kind == "number" else kind, 1 if kind == "number" else 3)
+    layout = model(kind, config).layout()
     return Parameters(layout, np.random.default_rng(1).normal(0, 0.3, layout.size).astype(dtype))
 
 
-def engine(kind, workers, config=None, parameters=None, **options):
+def engine(kind, workers, config=None, parameters=None, weights=None, **options):
     config = config or small_config(**NO_DROPOUT)
-    name = "sequence" if kind == "number" else kind
-    return Engine(config, name, parameters or parameters_for(kind, config), workers, **options)
+    return Engine(model(kind, config, weights), parameters or parameters_for(kind, config), workers, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +51,7 @@ def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
         with Workers(threads) as workers:
             e = engine(kind, workers, weights=weights)
             batches = micro_batches(features(kind, e.config), tokens)
-            loss = e.accumulate(batches)
+            loss = e.accumulate(batches).loss
             results.append((len(batches), float(loss), gradient(e), e.predict(batches)))
     assert results[0][0] < results[1][0] < results[2][0]
     for _, loss, g, (dev_loss, logits) in results[1:]:
@@ -114,8 +117,8 @@ def test_a_step_on_a_device_is_the_step_on_the_cpu(kind):
             parameters = parameters_for(kind, config, np.float32).to(xp)
             e = engine(kind, workers, config, parameters, weights=np.array([1.0, 2.0, 3.0]) if kind == "token" else None)
             batches = micro_batches(features(kind, config), 40)
-            loss, _ = e.train(batches, 1e-3)
-            assert np.isfinite(float(loss))
+            metrics, _ = e.train(batches, 1e-3)
+            assert np.isfinite(float(metrics.loss))
             assert len(e.predict(batches)[1]) == len(LENGTHS)
             flat = e.parameters.flat
             slabs.append(flat if xp is np else flat.get())
@@ -127,5 +130,5 @@ def test_dropout_follows_from_seed_and_step():
         losses = []
         for seed in (0, 0, 1):
             e = engine("sequence", workers, small_config(), seed=seed)
-            losses.append(float(e.accumulate(micro_batches(features("sequence", e.config)))))
+            losses.append(float(e.accumulate(micro_batches(features("sequence", e.config))).loss))
     assert losses[0] == losses[1] != losses[2]

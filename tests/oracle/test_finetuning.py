@@ -6,12 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from minibert.finetuning import saved  # noqa: E402
-from minibert.finetuning.engine import Engine, predict  # noqa: E402
+from minibert.finetuning import models, saved  # noqa: E402
 from minibert.finetuning.features import collate, micro_batches  # noqa: E402
 from minibert.finetuning.options import Settings  # noqa: E402
 from minibert.finetuning.tasks import TASKS  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
+from minibert.training.engine import Engine, predict  # noqa: E402
 from minibert.training.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
@@ -70,18 +70,19 @@ def test_twenty_steps(name, dtype, tolerance, files):  # noqa: F811
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(len(features))[:BATCH] for _ in range(STEPS)]
     rates = [learning_rate(step, PEAK, 4, STEPS) for step in range(1, STEPS + 1)]
-    parameters = saved.initialise(saved.finetuned.layout(config, task.KIND, len(labels)), 0.1, 0, dtype)
+    whole = models.of(config, task.KIND, len(labels))
+    parameters = saved.initialise(whole.layout(), 0.1, 0, dtype)
     net = network(task, config, parameters, labels, dtype).train()
     groups = [{"params": [p for n, p in net.named_parameters() if (n.endswith("bias") or "LayerNorm" in n) == plain],
                "weight_decay": 0.0 if plain else 0.1} for plain in (False, True)]
     adamw = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999), eps=1e-6)
     ours, theirs = [], []
     with Workers(2) as workers:
-        engine = Engine(config, task.KIND, parameters, workers, AdamW(weight_decay=0.1), CLIP)
+        engine = Engine(whole, parameters, workers, AdamW(weight_decay=0.1), CLIP)
         for places, rate in zip(chosen, rates):
             batch = [features[i] for i in places]
-            loss, norm = engine.train(micro_batches(batch, 60), rate)
-            ours.append((float(loss), float(norm)))
+            metrics, norm = engine.train(micro_batches(batch, 60), rate)
+            ours.append((float(metrics.loss), float(norm)))
             for group in adamw.param_groups:
                 group["lr"] = rate
             adamw.zero_grad()
@@ -128,7 +129,7 @@ def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, 
     features, _ = task.encode(examples, ours.tokenizer, ours.labels, ours.settings)
     batch = collate(features, range(len(features)))
     with Workers(1) as workers:
-        _, logits = predict(ours.parameters, ours.config, task.KIND, [batch], workers)
+        _, logits = predict(models.of(ours.config, task.KIND, len(ours.labels)), ours.parameters, [batch], workers)
     inputs = {n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n}
     with torch.no_grad():
         expected = net.eval()(**inputs)

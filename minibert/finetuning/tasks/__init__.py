@@ -2,7 +2,7 @@
 
 ::
 
-    KIND            which head (see model/finetuned)          ARCHITECTURE    what transformers calls the model
+    KIND            which head (see models)                    ARCHITECTURE    what transformers calls the model
     METRIC          which score chooses the best checkpoint   MAX_LENGTH      tokens of an input, unless told otherwise
     read            file -> Data                              labels          training examples -> names of the classes
     encode          examples -> features for the model        guess           logits -> a guess for each example

@@ -24,7 +24,7 @@ INPUTS = ("choices",)
 
 
 def shapes(config: BertConfig, outputs: int = 1) -> Shapes:
-    """weight and bias; there is one output, however many choices."""
+    """weight and bias; there is always one output, however many choices."""
     return classifier.shapes(config, 1)
 
 

@@ -36,7 +36,7 @@ class Cache(NamedTuple):
 
 
 def shapes(config: BertConfig, outputs: int = 0) -> Shapes:
-    """Every tensor that it does not share; there are as many outputs as words."""
+    """Every tensor that it does not share; there are always as many outputs as words."""
     E = config.embedding_width
     return {"bias": (config.vocab_size,), **named({
         "transform.dense": linear.shapes(E, config.hidden_size), "transform.LayerNorm": layernorm.shapes(E)})}

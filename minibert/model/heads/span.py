@@ -29,8 +29,8 @@ INPUTS = ("attention_mask",)
 
 
 def shapes(config: BertConfig, outputs: int = 2) -> Shapes:
-    """weight and bias."""
-    return linear.shapes(outputs, config.hidden_size)
+    """weight and bias; there are always two outputs."""
+    return linear.shapes(2, config.hidden_size)
 
 
 def forward(x: Array, attention_mask: Array | None, p: Tree, config: BertConfig | None = None,
