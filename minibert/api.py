@@ -86,7 +86,7 @@ class Bert:
     @property
     def max_length(self) -> int:
         """The most tokens of one input, [CLS] and [SEP] counted."""
-        return min(self.tokenizer.max_length, self.config.max_position_embeddings)
+        return min(self.tokenizer.max_length, self.config.max_tokens)
 
     def __call__(self, texts: Text | Sequence[Text], *, hidden_states: bool = False, attentions: bool = False,
                  head_mask: Any = None, max_length: int | None = None, truncate: bool = False, batch_size: int = 32) -> Output:
@@ -192,8 +192,8 @@ class Bert:
         pretrained.save(folder, self.config, self.parameters, self.tokenizer, dtype, without=self.initialised)
 
     def _encode(self, text: Text, max_length: int | None, truncate: bool, place: str = "") -> Encoding:
-        if max_length is not None and max_length > self.config.max_position_embeddings:
-            raise ValueError(f"max_length is {max_length}, but the model has {self.config.max_position_embeddings} positions")
+        if max_length is not None and max_length > self.config.max_tokens:
+            raise ValueError(f"max_length is {max_length}, but the model has {self.config.max_tokens} positions")
         first, second = (text, None) if isinstance(text, str) else text
         try:
             return self.tokenizer.encode(first, second, max_length=self.max_length if max_length is None else max_length,

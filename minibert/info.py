@@ -69,7 +69,7 @@ def _tokenizer(folder: Path, config: BertConfig) -> str:
     padding = f" ({config.vocab_size - tokens} rows of the table are padding)" if config.vocab_size > tokens else ""
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
     return (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
-            f"{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+            f"{padding}, at most {min(tokenizer.max_length, config.max_tokens):,} a text")
 
 
 def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
@@ -77,7 +77,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
     Raises ValueError for a length that the model cannot read, and for numbers below 1.
     """
-    limit = config.max_position_embeddings
+    limit = config.max_tokens
     length = min(128, limit) if length is None else length
     for option, value in {"batch": batch, "length": length, "threads": workers}.items():
         if value < 1:

@@ -55,7 +55,7 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
         for name, view in parameters.items():
             if name not in fresh:
                 view[...] = there[name]
-    limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
+    limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
@@ -103,7 +103,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"minibert finetune {name} --model {folder} …")
-    limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
+    limit = min(config.max_tokens, loaded.tokenizer.max_length)
     settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, "task": name})
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, loaded.notes)
 

@@ -61,8 +61,7 @@ def shapes(size: int) -> Shapes:
 
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,
-            head_mask: Array | None = None, override: Array | None = None,
-            values: Array | None = None) -> tuple[tuple[Array, Array], Cache]:
+            head_mask: Array | None = None, override: Array | None = None, values: Array | None = None) -> tuple[tuple, Cache]:
     """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v.
 
     ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
@@ -77,40 +76,37 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         q, k = _split(query, heads), _split(keys, heads)
         q *= q.shape[-1] ** -0.5
         scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
-        probs, probs_cache = attention_probs.forward(scores, mask, rate, key)
+        probs, p_cache = attention_probs.forward(scores, mask, rate, key)
     else:
-        probs, q_cache, k_cache, q, k, probs_cache = override, None, None, None, None, None
+        probs, q_cache, k_cache, q, k, p_cache = override, None, None, None, None, None
     weights = probs if head_mask is None else probs * head_mask[..., None, None]
     context = _merge(matmul(weights, v))  # (B, A, T, T)·(B, A, T, D) -> (B, A, T, D) -> (B, T, H)
-    apart = values is not None
-    return (context, weights), Cache(q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask, apart)
+    return (context, weights), Cache(q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, values is not None)
 
 
 def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> Gradients:
     """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
-    q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask, apart = cache
+    q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
     dw = matmul(dcontext, v.transpose(0, 1, 3, 2))
     if dweights is not None:
         dw += dweights
     dv = _merge(matmul(weights.transpose(0, 1, 3, 2), dcontext))
     dvalues = linear.backward(dv, v_cache, p["value"], g["value"])
-
     dhead_mask = None
     if head_mask is not None:
         dhead_mask = (dw * probs).sum((2, 3))  # (B, A)
         dhead_mask = dhead_mask if head_mask.ndim == 2 else dhead_mask.sum(0)
         dw *= head_mask[..., None, None]
-    if probs_cache is None:
+    if p_cache is None:
         return Gradients(None, dhead_mask, dw, dvalues) if apart else Gradients(dvalues, dhead_mask, dw)
 
-    dscores = attention_probs.backward(dw, probs_cache)
+    dscores = attention_probs.backward(dw, p_cache)
     dq = matmul(dscores, k)
     dq *= q.shape[-1] ** -0.5
     dk = matmul(dscores.transpose(0, 1, 3, 2), q)  # the √D is in q
     dx = linear.backward(_merge(dq), q_cache, p["query"], g["query"])
-    if not apart:
-        dx += dvalues
+    dx = dx if apart else dx + dvalues
     dx += linear.backward(_merge(dk), k_cache, p["key"], g["key"])
     return Gradients(dx, dhead_mask, None, dvalues if apart else None)
 

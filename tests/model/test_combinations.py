@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minibert
 from gradcheck.combinations import BODIES, MODELS, with_targets
 from minibert import info, memory, pretrained
 from minibert.layers.dropout import Key
@@ -65,6 +66,10 @@ def test_a_folder_and_back(changes, tmp_path):
     assert loaded.config.replace(unknown={}) == config
     assert not loaded.initialised
     np.testing.assert_array_equal(loaded.parameters.flat, parameters.flat)
+    model = minibert.load(tmp_path, device="cpu")
+    assert model(["a " * (model.max_length - 2), ("a", "b")]).last_hidden_state.shape == (2, config.max_tokens, 12)
+    with pytest.raises(ValueError, match=f"{config.max_tokens + 1} tokens"):
+        model("a " * (model.max_length - 1))
 
 
 @EACH
