@@ -569,7 +569,7 @@ wb.table(["mask/random/kept", *(f"{how}: {what}" for how in asked_by for what in
          [(name, *(cell for how in asked_by for cell in (f"{float(m[how].mlm_loss):.2f}", f"{m[how].mlm_accuracy:.1%}")))
           for name, m in last.items()])
 for m in last.values():
-    assert all(np.isfinite(m[how].mlm_loss) and m[how].masked == len(words) for how in asked_by)
+    assert all(np.isfinite(m[how].mlm_loss) and m[how].counts["mlm"] == len(words) for how in asked_by)
 
 # %% [markdown]
 # Read it column by column.

@@ -190,7 +190,7 @@ plans = {
     4: Plan(model=[(bert, "additive_mask", suspects.additive_mask_4)], data=widened),
     5: Plan(eyes=lambda x: x._replace(attention_mask=None), data=widened),
     6: Plan(config=replace(config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)),
-    7: Plan(loss=[(pretraining, "cross_entropy", both_heads)]),
+    7: Plan(loss=[(pretraining, "TERMS", [term._replace(loss=both_heads) for term in pretraining.TERMS])]),
     8: Plan(data=in_slots),
     9: Plan(masks=remasked(lambda rows, step: [suspects.mask_9(ids, stream.rule, (0, step, i)) for i, ids in enumerate(rows)])),
     10: Plan(masks=remasked(lambda rows, step: suspects.mask_batch_10(rows, stream.rule, 0, step))),

@@ -17,11 +17,11 @@ from minibert.layers import (
     gelu,
     layernorm,
     linear,
-    normal,
     softmax,
 )
 from minibert.model import pooler, pretraining
 from minibert.model.heads import mlm
+from minibert.numerics import normal
 from minibert.parameters import NOTHING
 
 
