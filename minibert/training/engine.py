@@ -100,7 +100,7 @@ class Engine:
         gradients are dropped.
         """
         metrics = self.accumulate(batches)
-        present = frozenset(term for term, count in metrics.counts.items() if count)
+        present = frozenset(term for term, count in self.model.counts(batches).items() if count)
         return metrics, self.apply(lr, present, float(metrics.loss) if self.on_cpu else None)
 
     def accumulate(self, batches: Sequence[Any]) -> Metrics:

@@ -434,3 +434,27 @@ def test_recomputation_of_any_pair_with_any_arguments():
     np.testing.assert_array_equal(y, expected)
     equal(recompute(add_norm).backward(dy, cache, p, g), add_norm.backward(dy, kept, p, g_kept))
     equal(g, g_kept)
+
+
+def test_which_blocks_run_may_be_a_function_of_parameters_and_gradients():
+    """Frozen, replaced and recomputed layers without a list that must know its gradients beforehand."""
+    config = small_config()
+    parameters, inputs = random_parameters(config), random_inputs(config)
+    expected, _, g = loss_and_gradients(inputs, parameters, config)
+
+    def usual_recomputed(p, g):
+        return [(recompute(module), *rest) for module, *rest in encoder.stack(p, g, config)]
+
+    output, _, again = loss_and_gradients(inputs, parameters, config, layers=usual_recomputed)
+    assert output.loss == expected.loss
+    np.testing.assert_array_equal(again.flat, g.flat)
+
+    def replaced(p, g):  # layer 0 stands in for layer 1, and does not learn there
+        first, _, last = encoder.stack(p, g, config)
+        return [first, (*first[:2], NOTHING), last]
+
+    output, _, g = loss_and_gradients(inputs, parameters, config, layers=replaced)
+    layers = g["bert"]["encoder"]["layer"]
+    assert output.loss != expected.loss
+    assert not any(a.any() for a in arrays(layers["1"]))
+    assert all(layers[i]["output"]["dense"]["weight"].any() for i in "02")
