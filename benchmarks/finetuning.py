@@ -62,15 +62,17 @@ class Ours:
     """minibert's side."""
 
     def __init__(self, course: Course, threads: int) -> None:
-        from minibert.finetuning.engine import Engine
+        from minibert.finetuning import models
+        from minibert.training.engine import Engine
 
         keep_freed_memory()
         self.course = course
         workers = Workers(threads).__enter__()
-        self.engine = Engine(course.model.config, course.task.KIND, course.model.parameters, workers, AdamW(), 1.0)
+        model = models.of(course.model.config, course.task.KIND, len(course.labels))
+        self.engine = Engine(model, course.model.parameters, workers, AdamW(), 1.0)
 
     def train(self, features: list, rate: float) -> float:
-        return float(self.engine.train(micro_batches(features), rate)[0])
+        return float(self.engine.train(micro_batches(features), rate)[0].loss)
 
     def logits(self) -> list[np.ndarray]:
         return self.engine.predict(micro_batches(self.course.dev_features))[1]
@@ -90,7 +92,7 @@ class Theirs:
         config, task = course.model.config, course.task
         fields = {name: value for name, value in config.to_dict().items()
                   if name not in ("architectures", "model_type", "norm_first", *config.unknown)}
-        extra = {"num_labels": len(course.labels)} if task.KIND in ("sequence", "token") else {}
+        extra = {"num_labels": len(course.labels)} if task.KIND not in ("choice", "span") else {}
         if task is TASKS["regress"]:
             extra["problem_type"] = "regression"
         self.net = getattr(transformers, task.ARCHITECTURE)(transformers.BertConfig(**fields, **extra))

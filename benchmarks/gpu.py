@@ -151,7 +151,7 @@ def minibert_step(xp: Any, case: train_step.Case, precision: str, workers: Worke
                   without: Sequence[str] | None) -> Callable[[], Any]:
     """A training step of the whole batch at once; ``without``: see ``kernels.without``, None for all kernels."""
     config = train_step.configuration(case)
-    engine = Engine(config, pretraining.initial_parameters(config).to(xp), workers, precision=precision)
+    engine = Engine(pretraining.of(config), pretraining.initial_parameters(config).to(xp), workers, precision=precision)
     batches = train_step.micro_batches(case, *train_step.data(case), size=case.batch * case.tokens if xp is not np else 512)
 
     def step() -> None:

@@ -24,7 +24,7 @@ runs in float64. The promises around the gradient are checked too (``_check_cont
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ STEP = {
 TOLERANCE = {"central": 1e-7, "complex": 1e-12}
 EXPLAINED = 5  # arrays that get a message of their own, the last first: one slip makes wrong all that lies before it
 METHOD = {"central": "central differences", "complex": "complex step"}
+METHODS = tuple(METHOD)
 
 
 class Pair(NamedTuple):
@@ -91,7 +92,7 @@ def check(
     *,
     name: str | None = None,
     options: dict[str, Any] | None = None,
-    analytic: bool = True,
+    methods: Sequence[str] = METHODS,
     directions: int | None = None,
     zero: dict[str, str] | None = None,
     nothing: Any = None,
@@ -108,7 +109,8 @@ def check(
     inputs       name -> array, in the order forward takes them. Floating arrays are differentiated; others, ids and
                  masks, are only watched.
     params       nested dict of floating arrays; ``g`` has the same structure. Dotted paths are their names.
-    analytic     also take the complex step: forward must then run on complex arrays.
+    methods      how to measure. Complex step needs a forward that runs on complex arrays; central differences need one
+                 without kinks (of a ReLU, say), across which they see neither the one slope nor the other.
     directions   None: every element, one at a time. A number: so many random directions for each array.
     zero         {array: other}: a gradient that mathematics makes zero, measured by the norm of the other's gradient.
     nothing      a ``g`` that swallows parameter gradients; ``dx`` must be the same with it.
@@ -125,7 +127,7 @@ def check(
         result.outputs = run.outputs
         gradients = _check_contract(run, nothing, overwrites_dy)
         claimed = run.project(gradients, directions)
-        for method in ("central", "complex") if analytic else ("central",):
+        for method in methods:
             result.errors[method] = run.compare(claimed, run.measure(method, directions))
     except _Broken as broken:
         result.failures.append(f"{name}: {broken}")
@@ -147,7 +149,7 @@ def ucurve(
     params: Tree = None,
     *,
     steps: Array | None = None,
-    analytic: bool = True,
+    methods: Sequence[str] = METHODS,
     options: dict[str, Any] | None = None,
     seed: int = 0,
     **_: Any,
@@ -163,7 +165,7 @@ def ucurve(
     gradients = run.gradients()
     exact = _flat(run.project(gradients, directions))
     curve = {"step": steps}
-    for method in ("two points", "central", "complex") if analytic else ("two points", "central"):
+    for method in ("two points", *methods) if "central" in methods else methods:
         found = [_flat(run.measure(method, directions, h)) for h in steps]
         curve[method] = np.array([np.linalg.norm(exact - b) / np.linalg.norm(exact) for b in found])
     return curve
@@ -313,7 +315,7 @@ class _Run:
 
 NOT_ANALYTIC = """the complex step is impossible: {}
   look for         abs, norm, var, float(), .real, or a buffer made without result_type
-  or say           analytic=False, if forward cannot be written without them"""
+  or say           methods=("central",), if forward cannot be written without them"""
 
 
 # --- the promises around the gradient --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
+from gradcheck.combinations import BODIES, MODELS, with_targets
 from minibert.config import BertConfig
 from minibert.layers import (
     add_norm,
@@ -31,24 +32,13 @@ from minibert.layers import (
     softmax,
     squared_error,
 )
-from minibert.model import (
-    bert,
-    block,
-    block_pre_ln,
-    classifier_head,
-    embeddings,
-    encoder,
-    finetuned,
-    mlm_head,
-    nsp_head,
-    pooler,
-    pretraining,
-    recompute,
-    span_head,
-)
+from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
+from minibert.model.blocks import post_ln, pre_ln
+from minibert.model.heads import choice, classifier, mlm, nsp, span
+from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
-B, T, H, A, I, V, L = 4, 5, 6, 3, 7, 11, 2  # no two alike that could be mistaken for each other
+B, T, H, A, I, V, L, E = 4, 5, 6, 3, 7, 11, 2, 9  # no two alike that could be mistaken for each other
 DIRECTIONS = 3  # random ones for each array of a model that has too many elements
 
 
@@ -254,7 +244,8 @@ def opened(module: ModuleType, fixed: dict[str, Any], gates: dict[str, np.ndarra
 
     def backward(dy, cache, p, g):
         dx, dweights = dy
-        return module.backward(dx, cache, p, g, dweights)
+        d = module.backward(dx, cache, p, g, dweights)
+        return {"x": d.dx, **{name: getattr(d, name) for name in gates}}
 
     return Pair(forward, backward)
 
@@ -294,6 +285,11 @@ def _(rng: np.random.Generator) -> dict:
     return _attention(rng, head_mask=rng.standard_normal(A), override=rng.random((B, A, T, T)))
 
 
+@case(attention, "values-apart")
+def _(rng: np.random.Generator) -> dict:
+    return _attention(rng, head_mask=rng.standard_normal(A), values=rng.standard_normal((B, T, H)))
+
+
 # --- composites ------------------------------------------------------------------------------------------------------
 
 CONFIG = BertConfig(
@@ -327,24 +323,24 @@ def _block(rng: np.random.Generator, module: ModuleType, config: BertConfig, **g
     return {
         "layer": opened(module, fixed, gates),
         "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
-        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"]["layer"]["0"],
+        "params": random_tree(rng, module.shapes(config)),
         "zero": {} if "override" in gates else {"attention.self.key.bias": "attention.self.query.bias"},
     }
 
 
-@case(block)
+@case(post_ln)
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block, CONFIG, head_mask=rng.standard_normal(A))
+    return _block(rng, post_ln, CONFIG, head_mask=rng.standard_normal(A))
 
 
-@case(block, "override")
+@case(post_ln, "override")
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block, CONFIG, override=rng.random((B, A, T, T)))
+    return _block(rng, post_ln, CONFIG, override=rng.random((B, A, T, T)))
 
 
-@case(block_pre_ln)
+@case(pre_ln)
 def _(rng: np.random.Generator) -> dict:
-    return _block(rng, block_pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
+    return _block(rng, pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
 
 
 @case(embeddings)
@@ -356,7 +352,7 @@ def _(rng: np.random.Generator) -> dict:
     return {
         "layer": Pair(lambda ids, types, p: forward(ids, types, p, CONFIG, dropout.Key(17)), backward),
         "inputs": {"ids": IDS, "token_type_ids": TYPES},
-        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+        "params": random_tree(rng, embeddings.shapes(CONFIG)),
     }
 
 
@@ -364,8 +360,18 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     return {
         "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
-        "params": random_tree(rng, bert.shapes(CONFIG))["bert"]["embeddings"],
+        "params": random_tree(rng, embeddings.shapes(CONFIG)),
         "options": {"config": CONFIG, "key": dropout.Key(17)},
+    }
+
+
+@case(embeddings, "projection")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(embedding_size=E, position_offset=2, type_vocab_size=0)
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, E)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17)},
     }
 
 
@@ -374,16 +380,31 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
 
 
-@case(mlm_head)
+@case(pooler, "relu")
+def _(rng: np.random.Generator) -> dict:
+    return {
+        "inputs": {"x": rng.standard_normal((B, T, H))},
+        "params": {"dense": affine(rng, H, H)},
+        "options": {"kind": "relu"},
+        "methods": ("complex",),  # its kink is where central differences see neither slope
+    }
+
+
+@case(pooler, "first")
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}, "options": {"kind": "first"}}
+
+
+@case(mlm)
 def _(rng: np.random.Generator) -> dict:
     positions = np.array([2, 6, 7, 19, 2])  # of B·T tokens; one is asked twice
-    layer = Pair(lambda x, p: mlm_head.forward(x, positions, p, CONFIG), mlm_head.backward)
+    layer = Pair(lambda x, p: mlm.forward(x, positions, p, CONFIG), mlm.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
 
 
-@case(mlm_head, "all-positions")
+@case(mlm, "all-positions")
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: mlm_head.forward(x, None, p, CONFIG), mlm_head.backward)
+    layer = Pair(lambda x, p: mlm.forward(x, None, p, CONFIG), mlm.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
 
 
@@ -392,20 +413,26 @@ def _head(rng: np.random.Generator) -> dict:
     return {"transform": transform, "decoder": affine(rng, V, H)}
 
 
-@case(nsp_head)
+@case(nsp)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"pooled": rng.standard_normal((B, H))}, "params": affine(rng, 2, H)}
 
 
-@case(classifier_head)
+@case(classifier)
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: classifier_head.forward(x, p, 0.3, dropout.Key(31)), classifier_head.backward)
+    layer = Pair(lambda x, p: classifier.forward(x, p, CONFIG, dropout.Key(31)), classifier.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, I, H)}
 
 
-@case(span_head)
+@case(choice)
 def _(rng: np.random.Generator) -> dict:
-    layer = Pair(lambda x, p: span_head.forward(x, PADDING, p), span_head.backward)
+    layer = Pair(lambda x, p: choice.forward(x, 2, p, CONFIG, dropout.Key(31)), choice.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, 1, H)}
+
+
+@case(span)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: span.forward(x, PADDING, p), span.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, 2, H)}
 
 
@@ -437,7 +464,7 @@ def _encoder(rng: np.random.Generator, layers: Callable, config: BertConfig = CO
     return {
         "layer": Pair(forward, backward),
         "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
-        "params": random_tree(rng, bert.shapes(config))["bert"]["encoder"],
+        "params": random_tree(rng, encoder.shapes(config)),
         "directions": DIRECTIONS,
     }
 
@@ -464,10 +491,8 @@ def _(rng: np.random.Generator) -> dict:
 
 @case(encoder, "shared")
 def _(rng: np.random.Generator) -> dict:
-    def layers(p, g):  # the same block three times: its gradient is the sum
-        return encoder.stack(p, g, CONFIG)[:1] * 3
-
-    return _encoder(rng, layers) | {"zero": key_biases(layers=1)}
+    config = CONFIG.replace(num_hidden_layers=5, layer_map=(0, 1, 0, 0, 1))  # the gradient of a shared block is the sum
+    return _encoder(rng, lambda p, g: encoder.stack(p, g, config), config) | {"zero": key_biases()}
 
 
 @case(recompute)
@@ -493,23 +518,23 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
 
     params = random_tree(rng, bert.shapes(config))["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
+    methods = {"methods": ("complex",)} if config.pooler == "relu" else {}  # see pooler-relu
+    words = rng.standard_normal((B, T, config.embedding_width))
     return {
         "layer": Pair(forward, backward),
-        "inputs": {"words": rng.standard_normal((B, T, H)), "head_mask": rng.standard_normal((L, B, A))},
+        "inputs": {"words": words, "head_mask": rng.standard_normal((config.num_hidden_layers, B, A))},
         "params": params,
         "directions": DIRECTIONS,
-        "zero": key_biases("encoder."),
+        "zero": key_biases("encoder.", len(set(config.uses))),
+        **methods,
     }
 
 
-@case(bert)
-def _(rng: np.random.Generator) -> dict:
-    return _bert(rng, CONFIG, PADDING)
+for _name, _changes in BODIES.items():
 
-
-@case(bert, "pre-ln")
-def _(rng: np.random.Generator) -> dict:
-    return _bert(rng, PRE_LN, CAUSAL)
+    @case(bert, _name)
+    def _(rng: np.random.Generator, changes: dict = _changes) -> dict:
+        return _bert(rng, CONFIG.replace(**changes), CAUSAL if "norm_first" in changes else PADDING)
 
 
 def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "") -> dict:
@@ -553,58 +578,28 @@ def _(rng: np.random.Generator) -> dict:
     return _pretraining(rng, None, labels)
 
 
-def _finetuned(
-    rng: np.random.Generator, kind: str, labels: np.ndarray, weights: np.ndarray | None = None, choices: int = 1
-) -> dict:
-    """Loss, logits and all outputs of the body, for one of the tasks."""
-    x = finetuned.Inputs(IDS, TYPES, PADDING, labels, choices)
-    layout = finetuned.layout(CONFIG, kind, 1 if labels.dtype.kind == "f" and labels.ndim == 1 else 3)
+def _model(rng: np.random.Generator, whole: Model) -> dict:
+    """Loss, every addend of it, the logits of every head and all outputs of the body."""
+    layout = whole.layout()
+    params = layout.tree(rng.standard_normal(layout.size) * 0.5)
+    spans = any(head.module is span for head in whole.heads.values())  # scores of padding are near -10000: digits that central
+    mask = None if spans else PADDING  # differences need; the head's own entry has them
+    x = with_targets(whole, Inputs(IDS, TYPES, mask, {}, MASKED, choices=2), params, rng)
 
     def forward(p):
-        return finetuned.forward(x, p, CONFIG, kind, key=dropout.Key(37), count=9, weights=weights)
-
-    def backward(dy, cache, p, g):
-        finetuned.backward(dy, cache, p, g)
+        return whole.forward(x, p, key=dropout.Key(37), counts=dict.fromkeys(x.targets, 9))
 
     return {
-        "layer": Pair(forward, backward),
+        "layer": Pair(forward, lambda dy, cache, p, g: whole.backward(dy, cache, p, g) and None),
         "inputs": {},
-        "params": layout.tree(rng.standard_normal(layout.size) * 0.7),
+        "params": params,
         "directions": DIRECTIONS,
         "zero": key_biases("bert.encoder."),
     }
 
 
-@case(finetuned, "sequence")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", np.array([0, 2, cross_entropy.IGNORE, 1]), rng.random(3) + 0.2)
+for _name, _make in MODELS.items():
 
-
-@case(finetuned, "several-labels")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", rng.random((B, 3)) < 0.5, rng.random(3) + 0.2)
-
-
-@case(finetuned, "regression")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", rng.standard_normal(B))
-
-
-@case(finetuned, "several-numbers")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "sequence", rng.standard_normal((B, 3)))
-
-
-@case(finetuned, "choice")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "choice", np.array([1, 0]), choices=2)
-
-
-@case(finetuned, "token")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "token", np.where(PADDING == 1, IDS % 3, cross_entropy.IGNORE))
-
-
-@case(finetuned, "span")
-def _(rng: np.random.Generator) -> dict:
-    return _finetuned(rng, "span", np.array([[1, 2], [3, 3], [0, 0], [0, 0]]))
+    @case(model, _name)
+    def _(rng: np.random.Generator, make: Callable = _make) -> dict:
+        return _model(rng, make(CONFIG))

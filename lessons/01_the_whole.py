@@ -14,7 +14,8 @@ import workbench as wb
 
 import minibert
 from minibert.layers import softmax
-from minibert.model import embeddings, mlm_head, pretraining
+from minibert.model import embeddings, pretraining
+from minibert.model.heads import mlm as mlm_head
 
 bert = minibert.load(dtype=np.float64)
 config, p = bert.config, bert.parameters

@@ -20,7 +20,8 @@ import minibert
 from minibert.config import BertConfig
 from minibert.data import python_docs
 from minibert.model import bert as model
-from minibert.model import mlm_head, pretraining
+from minibert.model import pretraining
+from minibert.model.heads import mlm as mlm_head
 from minibert.text import Tokenizer, Vocabulary
 
 bert = minibert.load()

@@ -16,7 +16,8 @@ import workbench as wb
 
 import minibert
 from gradcheck import GradientError, Pair, check
-from minibert.layers import gelu, linear, normal
+from minibert.layers import gelu, linear
+from minibert.numerics import normal
 
 rng = np.random.default_rng(7)
 
@@ -326,7 +327,7 @@ print(f"with {CUBIC}: the tanh form is at most {furthest(CUBIC):.1e} from the er
 # - **My values differ from the library's in the fourth digit.** You run the other form.
 # - **They differ a lot for large |x|.** x³ stands inside the bracket, before the factor √(2/π).
 # - **My gradient is right near 0 and wrong further out.** One of the two terms of the product rule is missing, or z′ is: its 3.
-# - **`only length-1 arrays can be converted`.** `math.erf` takes single numbers. Loop, or use `minibert.layers.normal.cdf`.
+# - **`only length-1 arrays can be converted`.** `math.erf` takes single numbers. Loop, or use `minibert.numerics.normal.cdf`.
 # - **The complex step is impossible.** `math.erf` and `math.tanh` take no complex numbers. Use `np.tanh`, or `normal.cdf`.
 # - **The check fails for ReLU.** Is an x within a step of 0? There it has no gradient to agree on.
 

@@ -22,9 +22,12 @@ from gradcheck import Pair, check
 from minibert.config import BertConfig
 from minibert.data.batches import Batch
 from minibert.layers import add_norm, attention, dropout, gelu, linear
-from minibert.model import bert, block, block_pre_ln, encoder, pooler, pretraining
+from minibert.model import bert, encoder, pooler, pretraining
+from minibert.model.blocks import post_ln as block
+from minibert.model.blocks import pre_ln as block_pre_ln
+from minibert.model.pretraining import inputs
 from minibert.parameters import NOTHING, Layout
-from minibert.training.engine import Engine, inputs
+from minibert.training.engine import Engine
 from minibert.training.workers import Workers, keep_freed_memory
 
 keep_freed_memory()
@@ -417,7 +420,7 @@ def train(norm_first, rise, rate=RATE, seed=0):
     config = deep.replace(norm_first=norm_first)
     generator, losses = np.random.default_rng(seed), []
     with Workers(1) as workers:
-        engine = Engine(config, pretraining.initial_parameters(config, seed), workers)
+        engine = Engine(pretraining.of(config), pretraining.initial_parameters(config, seed), workers)
         for step in range(1, STEPS + 1):
             metrics, _ = engine.train([copy_batch(generator)], rate * min(1.0, step / max(rise, 1)))
             losses.append(float(metrics.mlm_loss))

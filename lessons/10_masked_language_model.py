@@ -22,10 +22,13 @@ from minibert.config import BertConfig
 from minibert.data import batches, corpora, masking
 from minibert.layers import cross_entropy, softmax
 from minibert.model import bert as body
-from minibert.model import mlm_head, nsp_head, pretraining
+from minibert.model import pretraining
+from minibert.model.heads import mlm as mlm_head
+from minibert.model.heads import nsp as nsp_head
+from minibert.model.pretraining import inputs
 from minibert.text import Tokenizer, learn
 from minibert.training.adamw import learning_rate
-from minibert.training.engine import Engine, inputs
+from minibert.training.engine import Engine
 from minibert.training.workers import Workers
 
 rng = np.random.default_rng(10)
@@ -541,7 +544,7 @@ def train(mask_share, random_share, workers):
     """A model after UPDATES updates: {updates: {how the words are hidden: metrics on unseen text}}."""
     stream = batches.Stream(train_ids, small, max_length=16, batch_size=64, seed=0, next_sentence=False, rate=RATE,
                             mask_share=mask_share, random_share=random_share)
-    engine = Engine(shape, pretraining.initial_parameters(shape, seed=0), workers)
+    engine = Engine(pretraining.of(shape), pretraining.initial_parameters(shape, seed=0), workers)
     position, seen = batches.Position(), {}
     for update in range(1, UPDATES + 1):
         examples, position = stream.batch(position)
@@ -566,7 +569,7 @@ wb.table(["mask/random/kept", *(f"{how}: {what}" for how in asked_by for what in
          [(name, *(cell for how in asked_by for cell in (f"{float(m[how].mlm_loss):.2f}", f"{m[how].mlm_accuracy:.1%}")))
           for name, m in last.items()])
 for m in last.values():
-    assert all(np.isfinite(m[how].mlm_loss) and m[how].masked == len(words) for how in asked_by)
+    assert all(np.isfinite(m[how].mlm_loss) and m[how].counts["mlm"] == len(words) for how in asked_by)
 
 # %% [markdown]
 # Read it column by column.

@@ -20,7 +20,8 @@ from minibert.api import bundled
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, examples, masking
 from minibert.layers import cross_entropy
-from minibert.model import nsp_head, pooler, pretraining
+from minibert.model import pooler, pretraining
+from minibert.model.heads import nsp as nsp_head
 from minibert.text import Tokenizer, Vocabulary, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
@@ -263,7 +264,7 @@ UPDATES = wb.choose(80, 4)
 
 def by_heart(pairs, workers):
     """Train on the same pairs again and again: (update, accuracy on them, accuracy on unseen ones)."""
-    engine, curve = Engine(config, pretraining.initial_parameters(config, seed=0), workers), []
+    engine, curve = Engine(pretraining.of(config), pretraining.initial_parameters(config, seed=0), workers), []
     seen, other = batches.micro_batches(pairs), batches.micro_batches(unseen)
     for update in range(1, UPDATES + 1):
         engine.train(seen, 1e-3 * min(1, update / 20))
@@ -401,7 +402,7 @@ tests = {task: batches.micro_batches(make(task, new, wb.choose(1000, 50), rng)) 
 
 def train(task, workers):
     """A model trained on one question: its accuracy on both, in stories that it has not seen."""
-    engine = Engine(tiny, pretraining.initial_parameters(tiny, seed=0), workers)
+    engine = Engine(pretraining.of(tiny), pretraining.initial_parameters(tiny, seed=0), workers)
     pairs = make(task, old, wb.choose(4000, 200), rng)
     for update in range(1, STEPS + 1):
         batch = batches.collate([pairs[i] for i in rng.integers(0, len(pairs), 64)])

@@ -107,7 +107,7 @@ def held_out(length, count, **options):
 
 short_text, long_text = held_out(16, wb.choose(500, 40)), held_out(64, wb.choose(120, 10))
 with Workers() as workers:
-    fresh = Engine(config, pretraining.initial_parameters(config), workers).evaluate(short_text)
+    fresh = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers).evaluate(short_text)
 print(f"ln V = {ln_v:.2f}   by frequency alone: {unigram:.2f}   a model before its first step: {fresh.mlm_loss:.2f} nats")
 assert unigram < ln_v
 assert abs(fresh.mlm_loss - ln_v) < 0.3, "random weights know nothing: far from ln V would be a bug"
@@ -161,7 +161,7 @@ assert np.log(np.exp(bias).sum()) - q @ bias - entropy < 0.05, "it ends at the s
 # %%
 LIMIT = wb.choose(150, 60)
 with Workers() as workers:
-    engine = Engine(config, pretraining.initial_parameters(config), workers)
+    engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     stream = batches.Stream(train_ids, tokenizer, max_length=32, batch_size=8, seed=0)
     same, _ = stream.batch()
     same = batches.micro_batches(same)
@@ -235,9 +235,9 @@ def make_stream(length, next_sentence=False):
 # %%
 settings = Settings(steps=12, learning_rate=4e-3, warmup=1 / 12, short_first=0, next_sentence=False, micro_batch_tokens=512)
 with Workers() as workers, tempfile.TemporaryDirectory() as folder:
-    ours = Engine(config, pretraining.initial_parameters(config), workers)
+    ours = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     train(ours, make_stream(64), 12)
-    theirs = Engine(config, pretraining.initial_parameters(config), workers)
+    theirs = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     trainer = Trainer(theirs, make_stream(64), make_stream(16), long_text[:1], settings, Progress(total=12),
                       Path(folder, "metrics.csv"), save=lambda progress: None, say=lambda line: None)
     assert trainer.run()
@@ -278,7 +278,7 @@ def looks_at_neighbours(parameters):
 
 def course(short_share, workers):
     """Train for STEPS steps, the first ones on runs of 16 tokens. The engine, and (step, training, held-out, neighbours)."""
-    engine = Engine(config, pretraining.initial_parameters(config), workers)
+    engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     switch, every, rows = round(short_share * STEPS), STEPS // 20, []
     for step in range(0, STEPS, every):
         if step in (0, switch):
@@ -339,7 +339,7 @@ if not wb.QUICK:
 few = train_ids[:15]
 with Workers() as workers:
     little = batches.Stream(few, tokenizer, max_length=16, batch_size=64, seed=0, next_sentence=False)
-    engine, position, overfit = Engine(config, pretraining.initial_parameters(config), workers), (0, 0), []
+    engine, position, overfit = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers), (0, 0), []
     total = wb.choose(250, 25)
     for step in range(0, total, total // 25):
         position, losses = train(engine, little, total // 25, step, position, total)
@@ -462,10 +462,10 @@ if not wb.QUICK:
 
 # %%
 with Workers() as workers, tempfile.TemporaryDirectory() as folder:
-    straight = Engine(config, pretraining.initial_parameters(config), workers)
+    straight = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     train(straight, make_stream(64), 12)
 
-    first_half = Engine(config, pretraining.initial_parameters(config), workers)
+    first_half = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     position, _ = train(first_half, make_stream(64), 6, total=12)
     state = Checkpoint(settings, config, tokenizer, corpus.sha256, Progress(6, 12, *position),
                        first_half.parameters, first_half.m, first_half.v)
@@ -474,7 +474,7 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
 
     def resume(loaded, moments=True, place=True):
         """A new engine from what was loaded, six more steps."""
-        engine = Engine(loaded.config, loaded.parameters, workers)
+        engine = Engine(pretraining.of(loaded.config), loaded.parameters, workers)
         engine.step = loaded.progress.step
         if moments:
             engine.m, engine.v = loaded.m, loaded.v

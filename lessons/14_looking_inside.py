@@ -24,8 +24,8 @@ from minibert.data.report import unigram_loss
 from minibert.layers import softmax
 from minibert.model import bert as body
 from minibert.model import pretraining
+from minibert.model.pretraining import inputs
 from minibert.parameters import NOTHING
-from minibert.training.engine import inputs
 
 bert = minibert.load()
 config, p, vocab = bert.config, bert.parameters.tree, bert.tokenizer.vocab

@@ -29,11 +29,13 @@ from minibert.data import python_docs
 from minibert.data.batches import Position, Stream, collate, micro_batches
 from minibert.kernels import cuda
 from minibert.layers import add_norm, bias_gelu, cross_entropy, linear
-from minibert.model import block, encoder, pretraining
+from minibert.model import encoder, pretraining
+from minibert.model.blocks import post_ln as block
+from minibert.model.pretraining import inputs
 from minibert.model.recompute import recompute
 from minibert.parameters import Parameters
 from minibert.training import profile
-from minibert.training.engine import Engine, inputs
+from minibert.training.engine import Engine
 from minibert.training.workers import Workers, available_cores, describe_blas, share_out
 
 bert = minibert.load(device="cpu")
@@ -120,7 +122,7 @@ CUTS = {1: [seven], 2: [seven[:4], seven[4:]], 7: [[example] for example in seve
 results = {}
 with Workers(1) as workers:
     for count, cut in CUTS.items():
-        engine = Engine(config, exact, workers)
+        engine = Engine(pretraining.of(config), exact, workers)
         metrics = engine.accumulate([collate(piece) for piece in cut])
         results[count] = metrics.loss, engine.gradients[0].flat.copy()
 
@@ -237,7 +239,7 @@ assert shares == [["a", "d"], ["b", "c", "e"]], "as by hand"
 
 def a_step(workers, batches):
     """Gradients and seconds of one step, from the same start. The second of two runs counts: the first warms up."""
-    engine = Engine(config, bert.parameters, workers)
+    engine = Engine(pretraining.of(config), bert.parameters, workers)
     for _ in range(2):
         for slab in engine.gradients:
             slab.flat.fill(0)
@@ -306,7 +308,7 @@ assert abs(measured / predicted - 1) < 0.05, "the formulas are those of the real
 def highest(batches):
     """The most bytes that a step has in use at once, beyond what was there before."""
     with Workers(1) as workers:
-        engine = Engine(config, p, workers)
+        engine = Engine(pretraining.of(config), p, workers)
         engine.accumulate(batches[:1])
         tracemalloc.start()
         engine.accumulate(batches)
@@ -588,7 +590,7 @@ print(f"the slope meets the ceiling at {peak / bandwidth:.1f} operations a byte"
 # %%
 step_batches = micro_batches(sorted(examples, key=lambda e: -len(e.ids))[:16], 512)
 with Workers(1) as workers:
-    engine = Engine(config, p, workers)
+    engine = Engine(pretraining.of(config), p, workers)
     seconds = best(lambda: engine.accumulate(step_batches))
     watch = profile.Profile()
     with watch.watching():
@@ -759,7 +761,7 @@ MICRO_BATCH_TOKENS = 512  # <- the knob
 
 # %%
 with Workers(1) as workers:
-    engine, rows = Engine(config, p, workers), []
+    engine, rows = Engine(pretraining.of(config), p, workers), []
     for limit in sorted({64, 512, 4096, MICRO_BATCH_TOKENS}):
         parts = micro_batches(examples, limit)
         loss = engine.accumulate(parts).loss

@@ -26,9 +26,10 @@ from minibert.config import BertConfig
 from minibert.data import batches, masking
 from minibert.layers import attention, cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, block, pretraining
+from minibert.model import bert, pretraining
+from minibert.model.blocks import post_ln as block
 from minibert.text import Tokenizer, Vocabulary
-from minibert.training import adamw, engine
+from minibert.training import adamw
 from minibert.training.workers import Workers
 
 # %% [markdown]
@@ -111,7 +112,7 @@ def train(plan: Plan, steps: int, lr: float = 5e-3) -> tuple[list[float], Any]:
         examples = plan.masks(examples, step) if plan.masks else examples
         curve.append(0.0)
         for i, half in enumerate((examples[::2], examples[1::2])):
-            x = plan.eyes(plan.data(engine.inputs(batches.collate(half), np)))
+            x = plan.eyes(plan.data(pretraining.inputs(batches.collate(half), np)))
             with swapped([*plan.model, *plan.loss]):
                 out, cache = pretraining.forward(x, p, plan.config, key=Key(0, step, i))
                 pretraining.backward(pretraining.Output(loss=0.5), cache, p, g)
@@ -133,7 +134,7 @@ class Use(NamedTuple):
 
 
 def use(plan: Plan, p: Any) -> Use:
-    x = engine.inputs(held_out, np)
+    x = pretraining.inputs(held_out, np)
     with swapped(plan.model):
         out, _ = pretraining.forward(plan.eyes(x), p, plan.config)
     return Use(float(out.loss), float((out.logits.argmax(-1) == x.labels).mean()),
@@ -189,7 +190,7 @@ plans = {
     4: Plan(model=[(bert, "additive_mask", suspects.additive_mask_4)], data=widened),
     5: Plan(eyes=lambda x: x._replace(attention_mask=None), data=widened),
     6: Plan(config=replace(config, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)),
-    7: Plan(loss=[(pretraining, "cross_entropy", both_heads)]),
+    7: Plan(loss=[(pretraining, "TERMS", [term._replace(loss=both_heads) for term in pretraining.TERMS])]),
     8: Plan(data=in_slots),
     9: Plan(masks=remasked(lambda rows, step: [suspects.mask_9(ids, stream.rule, (0, step, i)) for i, ids in enumerate(rows)])),
     10: Plan(masks=remasked(lambda rows, step: suspects.mask_batch_10(rows, stream.rule, 0, step))),
@@ -208,7 +209,7 @@ assert all(np.isfinite(curve).all() for curve, _ in trained.values()), "no suspe
 # padded examples a second time: its loss is the same on both.
 
 # %%
-x = engine.inputs(held_out, np)
+x = pretraining.inputs(held_out, np)
 narrow, wide = (pretraining.forward(made, trained[0][1], config)[0].loss for made in (x, widened(x)))
 print(f"the right model, held-out loss: {narrow:.6f} without padding, {wide:.6f} with 10 tokens of it")
 assert np.isclose(narrow, wide, rtol=1e-5)
@@ -253,7 +254,7 @@ if not wb.QUICK:
 # Two suspects act when a model is used. Number 6 evaluates, number 12 makes one vector of a sentence.
 
 # %%
-x = engine.inputs(held_out, np)
+x = pretraining.inputs(held_out, np)
 p6 = trained[6][1]
 honest = pretraining.forward(x, p6, plans[6].config)[0].loss
 evaluated = [suspects.evaluate_6(x, p6, plans[6].config) for _ in range(8)]

@@ -29,20 +29,21 @@ from minibert import backend, cli
 from minibert.api import bundled
 from minibert.config import BertConfig
 from minibert.data import python_docs
-from minibert.finetuning import loop, metrics, options, report, saved
-from minibert.finetuning.engine import Engine, depth, inputs
+from minibert.finetuning import loop, metrics, models, options, report, saved
 from minibert.finetuning.features import collate, micro_batches
 from minibert.finetuning.look import look
 from minibert.finetuning.tasks import classify
 from minibert.layers import cross_entropy, softmax, squared_error
 from minibert.layers.dropout import Key
 from minibert.layers.softmax import additive_mask
-from minibert.model import classifier_head, finetuned
+from minibert.model.heads import classifier as classifier_head
+from minibert.model.model import Output
 from minibert.parameters import Parameters
 from minibert.pretrained import formats
 from minibert.text import Tokenizer
 from minibert.training import adamw
 from minibert.training.command import new_folder
+from minibert.training.engine import Engine, depth, inputs
 from minibert.training.workers import Workers
 
 rng = np.random.default_rng(19)
@@ -155,7 +156,7 @@ def refuses(action) -> str:
 
 taken = new_folder(str(here / "taken"))
 for complaint in (refuses(lambda: replace(settings, warmup=1.5)), refuses(lambda: new_folder(str(taken))),
-                  refuses(lambda: Parameters.zeros(finetuned.layout(BertConfig.preset("tiny"), "sequence", 4), np, np.float16))):
+                  refuses(lambda: Parameters.zeros(models.of(BertConfig(), "sequence", 4).layout(), np, np.float16))):
     print(complaint)
     assert complaint, "each of these is an error before any work is done"
 xp, device = backend.choose("auto")
@@ -357,7 +358,7 @@ assert np.isclose(squared_error.forward(stars, wanted)[0], np.mean((stars - want
 
 # %%
 def forward(x, labels, p):
-    logits, head_cache = classifier_head.forward(x, p, rate=0.25, key=Key(seed=1, step=2))
+    logits, head_cache = classifier_head.forward(x, p, BertConfig(hidden_dropout_prob=0.25), Key(seed=1, step=2))
     loss, loss_cache = cross_entropy.forward(logits, labels)
     return loss, (head_cache, loss_cache)
 
@@ -377,8 +378,9 @@ print(f"gradient check: central differences {result.worst('central'):.0e}, compl
 # One batch of 16 through all of it. The walk of lesson 1, now with a batch, a mask and a head:
 
 # %%
-p = model.parameters
-out, cache = finetuned.forward(inputs(batch, np), p.tree, model.config, "sequence")
+p, whole = model.parameters, models.of(model.config, "sequence", C)
+out, cache = whole.forward(inputs(batch, np), p.tree)
+logits = out.logits["task"]
 states, maps = out.bert.hidden_states, out.bert.attentions
 D = H // A
 split = states[0].reshape(16, T, A, D).transpose(0, 2, 1, 3)
@@ -390,11 +392,11 @@ wb.table(["what", "shape", "in letters", "lesson"], [
     (f"attention of each of {L} layers", str(maps[0].shape), "(B, A, T, T)", 8),
     (f"hidden states, {len(states)} of them", str(states[-1].shape), "(B, T, H)", 9),
     ("pooled: [CLS], linear, tanh", str(out.bert.pooled.shape), "(B, H)", 9),
-    ("logits", str(out.logits.shape), "(B, C)", 19), ("loss", str(np.shape(out.loss)), "()", 10)])
+    ("logits", str(logits.shape), "(B, C)", 19), ("loss", str(np.shape(out.loss)), "()", 10)])
 print(f"loss before the first step: {out.loss:.3f}, ln C = {np.log(C):.3f}")
 assert len(states) == L + 1, "13 for 12 layers"
 assert maps[0][~np.broadcast_to(batch.attention_mask[:, None, None, :], maps[0].shape)].max() < 1e-30, "pads vanish"
-assert out.logits.shape == (16, C)
+assert logits.shape == (16, C)
 assert abs(out.loss - np.log(C)) < 0.4, "a fresh head knows nothing: as lesson 13 has it"
 
 # %% [markdown]
@@ -405,13 +407,13 @@ assert abs(out.loss - np.log(C)) < 0.4, "a fresh head knows nothing: as lesson 1
 wide = model.parameters.astype(np.float64)
 few = collate(features[:3], range(3), tokenizer.vocab.pad_id)
 gradient = wide.zeros_like()
-out64, cache = finetuned.forward(inputs(few, np), wide.tree, model.config, "sequence")
-finetuned.backward(finetuned.Output(loss=1.0), cache, wide.tree, gradient.tree)
+out64, cache = whole.forward(inputs(few, np), wide.tree)
+whole.backward(Output(loss=1.0), cache, wide.tree, gradient.tree)
 direction = Parameters(wide.layout, rng.standard_normal(wide.flat.shape))
 sides = []
 for h in (1e-5, -1e-5):
     moved = Parameters(wide.layout, wide.flat + h * direction.flat)
-    sides.append(finetuned.forward(inputs(few, np), moved.tree, model.config, "sequence")[0].loss)
+    sides.append(whole.forward(inputs(few, np), moved.tree)[0].loss)
 measured, claimed = (sides[0] - sides[1]) / 2e-5, float(gradient.flat @ direction.flat)
 still = [name for name, x in gradient.items() if not np.any(x)]
 print(f"{len(wide):,} parameters, along one direction: measured {measured:.8f}, backward says {claimed:.8f}")
@@ -474,8 +476,8 @@ def gradients(parts) -> np.ndarray:
     g = wide.zeros_like()
     count = sum(len(part.labels) for part in parts)
     for part in parts:
-        _, cache = finetuned.forward(inputs(part, np), wide.tree, model.config, "sequence", count=count)
-        finetuned.backward(finetuned.Output(loss=1.0), cache, wide.tree, g.tree)
+        _, cache = whole.forward(inputs(part, np), wide.tree, counts={"label": count})
+        whole.backward(Output(loss=1.0), cache, wide.tree, g.tree)
     return g.flat
 
 
@@ -499,14 +501,15 @@ def train(settings, n: int, seed: int, workers, source=source, every_epoch: bool
     features, _ = classify.encode(everything[:n], tokenizer, labels, settings)
     dev_features, _ = classify.encode(dev.examples, tokenizer, labels, settings)
     dev_batches = micro_batches(dev_features, pad_id=tokenizer.vocab.pad_id)
-    engine = Engine(model.config, "sequence", model.parameters, workers, clip_norm=settings.clip, seed=seed)
+    whole = models.of(model.config, "sequence", len(labels))
+    engine = Engine(whole, model.parameters, workers, clip_norm=settings.clip, seed=seed)
     total, an_epoch = loop.total_steps(n, settings), loop.steps_an_epoch(n, settings)
     losses, accuracies, best = [], [], None
     for step in range(total):
         chosen = loop.examples_of(step, n, settings, seed)  # random, without replacement, anew in each epoch
         parts = micro_batches([features[i] for i in chosen], pad_id=tokenizer.vocab.pad_id)
         rate = adamw.learning_rate(step + 1, settings.learning_rate, round(settings.warmup * total), total)
-        losses.append(float(engine.train(parts, rate)[0]))  # forward, backward, clip, AdamW, gradients to zero
+        losses.append(float(engine.train(parts, rate)[0].loss))  # forward, backward, clip, AdamW, gradients to zero
         if step + 1 == total or (every_epoch and (step + 1) % an_epoch == 0):
             _, logits = engine.predict(dev_batches)  # nothing is dropped here
             guesses = classify.guess(logits, dev_features, dev.examples, labels, settings)

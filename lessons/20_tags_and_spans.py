@@ -23,16 +23,17 @@ import workbench as wb
 
 from gradcheck import Pair, check
 from minibert.api import bundled
-from minibert.finetuning import loop, metrics, saved
-from minibert.finetuning.engine import Engine
+from minibert.finetuning import loop, metrics, models, saved
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import qa, tag
 from minibert.layers import cross_entropy, softmax
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import classifier_head, span_head
+from minibert.model.heads import classifier as classifier_head
+from minibert.model.heads import span as span_head
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training.adamw import learning_rate
+from minibert.training.engine import Engine
 from minibert.training.workers import Workers
 
 rng = np.random.default_rng(20)
@@ -222,12 +223,12 @@ def train(task, examples, dev_sets, settings, seed: int, workers, rate: float, s
     model = saved.begin(source or bundled(), task, labels, settings, seed)
     pad = model.tokenizer.vocab.pad_id
     features, _ = task.encode(examples, model.tokenizer, labels, settings)
-    engine = Engine(model.config, task.KIND, model.parameters, workers, seed=seed)
+    engine = Engine(models.of(model.config, task.KIND, len(labels)), model.parameters, workers, seed=seed)
     total, losses, seen = loop.total_steps(len(features), settings), [], []
     for step in range(total):
         chosen = loop.examples_of(step, len(features), settings, seed)
         parts = micro_batches([features[i] for i in chosen], pad_id=pad)
-        losses.append(float(engine.train(parts, learning_rate(step + 1, rate, round(0.1 * total), total))[0]))
+        losses.append(float(engine.train(parts, learning_rate(step + 1, rate, round(0.1 * total), total))[0].loss))
     for dev in dev_sets:
         dev_features, _ = task.encode(dev, model.tokenizer, labels, settings)
         _, logits = engine.predict(micro_batches(dev_features, pad_id=pad))

@@ -15,7 +15,8 @@ from minibert import backend, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert, encoder, mlm_head
+from minibert.model import bert, encoder
+from minibert.model.heads import mlm
 from minibert.parameters import NOTHING, Parameters
 from minibert.text import Encoding, Reading, Tokenizer
 from minibert.text.reading import as_words
@@ -86,7 +87,7 @@ class Bert:
     @property
     def max_length(self) -> int:
         """The most tokens of one input, [CLS] and [SEP] counted."""
-        return min(self.tokenizer.max_length, self.config.max_position_embeddings)
+        return min(self.tokenizer.max_length, self.config.max_tokens)
 
     def __call__(self, texts: Text | Sequence[Text], *, hidden_states: bool = False, attentions: bool = False,
                  head_mask: Any = None, max_length: int | None = None, truncate: bool = False, batch_size: int = 32,
@@ -150,7 +151,7 @@ class Bert:
         Reading.of(self.tokenizer.vocab, [], [encoding.ids]).warn()
         out, _ = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)
-        logits, _ = mlm_head.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
+        logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(words)])[0])  # (M, words): rows that are padding are no words
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
         answers = [[(words[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
@@ -213,8 +214,8 @@ class Bert:
         pretrained.save(folder, self.config, self.parameters, self.tokenizer, dtype, without=self.initialised)
 
     def _encode(self, text: Text, max_length: int | None, truncate: bool, place: str = "", literal: bool = False) -> Encoding:
-        if max_length is not None and max_length > self.config.max_position_embeddings:
-            raise ValueError(f"max_length is {max_length}, but the model has {self.config.max_position_embeddings} positions")
+        if max_length is not None and max_length > self.config.max_tokens:
+            raise ValueError(f"max_length is {max_length}, but the model has {self.config.max_tokens} positions")
         first, second = (text, None) if isinstance(text, str) else text
         try:
             return self.tokenizer.encode(first, second, max_length=self.max_length if max_length is None else max_length,

@@ -26,14 +26,22 @@ PRESETS = MappingProxyType({
 
 MOST_LAYERS = 10_000
 MOST_NUMBERS = 10**13  # of a model
+POOLERS = ("tanh", "relu", "first", None)  # a linear layer over [CLS] and its activation; [CLS] as it is; none
 
 
 @dataclass(frozen=True)
 class BertConfig:
     """Sizes and rates of one BERT. Keys and defaults are those of the reference ``config.json`` (``bert-base-uncased``).
 
-    ``norm_first`` (our own key) selects pre-LN blocks instead of the reference's post-LN. Keys that this class does not
-    know are kept in ``unknown``, written back unchanged, and have no effect.
+    Our own keys vary the structure; a file has only those that differ from BERT:
+
+    ``norm_first``       pre-LN blocks instead of the reference's post-LN (written in any case)
+    ``embedding_size``   E, of the embeddings, from which a projection leads to the hidden size; None: H, and no projection
+    ``layer_map``        of each layer, whose tensors it uses: (0, 0, 1, 1) are four layers of two; None: each its own
+    ``position_offset``  which row of the table of positions is that of the first token
+    ``pooler``           how the vector of the whole input is made of [CLS]: one of POOLERS
+
+    Keys that this class does not know are kept in ``unknown``, written back unchanged, and have no effect.
 
     Raises ValueError for sizes and rates that no BERT can have, naming the key, its value and what it must be.
     """
@@ -52,14 +60,19 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
     norm_first: bool = False
+    embedding_size: int | None = None
+    layer_map: tuple[int, ...] | None = None
+    position_offset: int = 0
+    pooler: str | None = "tanh"
     unknown: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings", "type_vocab_size"):
+        sizes = dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                               "max_position_embeddings"), 1) | {"type_vocab_size": 0, "position_offset": 0}
+        for name, least in (sizes if self.embedding_size is None else {**sizes, "embedding_size": 1}).items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"config: {name} must be a whole number of at least 1, got {brief(value)}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"config: {name} must be a whole number of at least {least}, got {brief(value)}")
             if value >= 2**31:
                 raise ValueError(f"config: {name} must be below 2**31, got {brief(value)}")
         if self.num_hidden_layers > MOST_LAYERS:  # a damaged file, and each layer has names to be listed
@@ -86,11 +99,40 @@ class BertConfig:
             )
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}, got {brief(self.hidden_act)}")
+        if self.position_offset >= self.max_position_embeddings:
+            raise ValueError(f"config: position_offset must be below max_position_embeddings, {self.max_position_embeddings}, "
+                             f"got {self.position_offset}")
+        if self.pooler not in POOLERS:
+            raise ValueError(f"config: pooler must be one of {', '.join(map(str, POOLERS))}, got {brief(self.pooler)}")
+        if self.layer_map is not None:
+            self._check_map(self.layer_map)
+            object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
+
+    def _check_map(self, layer_map: Any) -> None:
+        fits = isinstance(layer_map, (tuple, list)) and len(layer_map) == self.num_hidden_layers
+        if not (fits and all(type(i) is int for i in layer_map) and sorted(set(layer_map)) == [*range(len(set(layer_map)))]):
+            raise ValueError(f"config: layer_map must say of each of the {self.num_hidden_layers} layers whose tensors it uses, "
+                             f"numbered from 0 without a gap, got {brief(layer_map)}")
 
     @property
     def head_size(self) -> int:
         """D = H / A."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def embedding_width(self) -> int:
+        """E, or H where the embeddings are as wide as the rest."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def uses(self) -> tuple[int, ...]:
+        """Of each layer, whose tensors it uses. There are ``len(set(config.uses))`` layers' worth of them."""
+        return self.layer_map or tuple(range(self.num_hidden_layers))
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input: there must be a position for each token."""
+        return self.max_position_embeddings - self.position_offset
 
     def replace(self, **changes: Any) -> BertConfig:
         """A copy with some values changed, validated again."""
@@ -122,7 +164,7 @@ class BertConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a ``config.json``: known keys, then the unknown ones as they came."""
-        values = asdict(self)
+        values = {key: value for key, value in asdict(self).items() if key not in NEUTRAL or value != NEUTRAL[key]}
         unknown = values.pop("unknown")
         return {"architectures": ["BertForPreTraining"], "model_type": "bert", **values, **unknown}
 
@@ -139,3 +181,8 @@ class BertConfig:
     def to_json(self) -> str:
         """The text of a ``config.json``."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+
+#: Keys that a file need not have: what they are in BERT itself.
+NEUTRAL = MappingProxyType({
+    key: getattr(BertConfig, key) for key in ("embedding_size", "layer_map", "position_offset", "pooler")})

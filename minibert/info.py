@@ -16,6 +16,7 @@ from minibert.text import Tokenizer
 from minibert.training.workers import micro_batch_tokens
 
 WIDTH = 78
+OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
 
 
 def config_of(name: str) -> BertConfig:
@@ -74,7 +75,7 @@ def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
     added = f", {tokenizer.vocab.added:,} of them added" if tokenizer.vocab.added else ""
     kind = (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
-            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_position_embeddings):,} a text")
+            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_tokens):,} a text")
     return [kind, *tokenizer.notes]
 
 
@@ -83,7 +84,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
     Raises ValueError for a length that the model cannot read, and for numbers below 1.
     """
-    limit = config.max_position_embeddings
+    limit = config.max_tokens
     length = min(128, limit) if length is None else length
     for option, value in {"batch": batch, "length": length, "threads": workers}.items():
         if not 1 <= value < 2**31:
@@ -110,22 +111,23 @@ def _sizes(c: BertConfig, name: str) -> str:
 
 def _parameters(c: BertConfig) -> str:
     n = memory.parameter_counts(c)
-    V, H, P, S, I, L = (c.vocab_size, c.hidden_size, c.max_position_embeddings, c.type_vocab_size, c.intermediate_size,
-                        c.num_hidden_layers)
-    layer = n["attention"] + n["feed_forward"] + n["norms"]
+    V, H, E, P, S, I = (c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size,
+                        c.intermediate_size)
+    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), n["attention"] + n["feed_forward"] + n["norms"]
+    layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
-        ("word embeddings", f"{V:,} × {H:,}", n["word"]),
-        ("position embeddings", f"{P:,} × {H:,}", n["position"]),
-        ("token types", f"{S:,} × {H:,}", n["type"]),
-        ("layer norm", f"2 × {H:,}", n["norm"]),
+        ("word embeddings", f"{V:,} × {E:,}", n["word"]),
+        ("position embeddings", f"{P:,} × {E:,}", n["position"]),
+        *([("token types", f"{S:,} × {E:,}", n["type"])] if S else []),
+        ("layer norm", f"2 × {E:,}", n["norm"]),
+        *([("projection", f"{H:,} × {E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
-        ("attention of one layer", f"4 × ({H:,} × {H:,} + {H:,})", n["attention"]),
-        ("feed-forward", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", n["feed_forward"]),
-        ("layer norms", f"4 × {H:,}", n["norms"]),
-        (f"all {L} layers" if L > 1 else "the layer", f"{L} × {layer:,}", n["layers"]),
+        *zip(OF_A_LAYER, (f"4 × ({H:,} × {H:,} + {H:,})", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", f"4 × {H:,}"),
+             (n["attention"], n["feed_forward"], n["norms"])),
+        (layers, f"{stored} × {layer:,}", n["layers"]),
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
-        ("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"]),
+        *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
         ("= encoder with pooler", "", n["encoder"]),
         ("masked-word head", "its decoder is the word table", n["mlm"]),
         ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
@@ -137,7 +139,7 @@ def _parameters(c: BertConfig) -> str:
             lines.append("")
         else:
             name, how, count = row
-            share = "" if row in rows[5:8] and L > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
+            share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
 

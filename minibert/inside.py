@@ -18,7 +18,8 @@ import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
-from minibert.model import mlm_head, pretraining
+from minibert.model import pretraining
+from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
 from minibert.training.workers import Workers
@@ -155,7 +156,7 @@ def layers(bert: Bert, question: Question, top: int = 5) -> list[list[Guess]]:
     for state in out.bert.hidden_states:
         if bert.config.norm_first:
             state = layernorm.forward(state, p["bert"]["LayerNorm"], bert.config.layer_norm_eps)[0]
-        answers.append(_guesses(bert, question, mlm_head.forward(state, xp.asarray(question.masked, dtype=np.int64),
+        answers.append(_guesses(bert, question, mlm.forward(state, xp.asarray(question.masked, dtype=np.int64),
                                                                  p["cls"]["predictions"], bert.config)[0], top))
     return answers
 

@@ -8,19 +8,37 @@ With N = B·T tokens, training keeps for every layer, until its backward pass::
     layer norms   x̂ and 1/σ, twice                           2·N·H + 2·N
     dropout       two masks                                  2·N·H
 
-and, for each weight, four numbers: itself, its gradient and the two moments of Adam. These are the arrays that the caches of
-``layers`` and ``model`` hold, counted once where two of them share one. Temporaries, which live for a moment only, are estimates.
+and, for each weight, four numbers: itself, its gradient and the two moments of Adam. The formulas are for the reader: what a
+layer keeps is measured on the cache of a real block, whatever block that is, arrays that two of its parts share counted once.
+Temporaries, which live for a moment only, are estimates.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from minibert.config import BertConfig
-from minibert.model import pretraining
+from minibert.layers.dropout import Key
+from minibert.model import blocks, pretraining
+from minibert.parameters import Layout
 
 FLOAT = 4  # bytes of a float32
 MASKED_SHARE = 0.15  # of the tokens are predicted
+
+
+PARTS = {  # of what a block keeps, by the names of the fields of its cache; the first that fits
+    r"^(attention\.(?!probs|weights)|output\.)": "attention: x, q, k, v, context",
+    r"^attention\.": "attention probabilities, T × T per head",
+    r"^(up|gelu|down)\.": "feed-forward: its input, W1·h, Φ, gelu",
+    r"\.(xhat|rstd)$": "layer norms",
+    r"\.mask$": "dropout masks",
+    r"": "other activations",
+}
 
 
 class Part(NamedTuple):
@@ -34,11 +52,12 @@ class Part(NamedTuple):
 def parameter_counts(config: BertConfig) -> dict[str, int]:
     """The number of weights by part, counted over the tensors that a model of this configuration really has.
 
-    Keys: word, position, type, norm (of the embeddings); attention, feed_forward, norms (of one layer); layers (all of them);
-    final_norm (pre-LN only); pooler; encoder (all so far); mlm and nsp (the heads); total.
+    Keys: word, position, type, norm, projection (of the embeddings); attention, feed_forward, norms (of one layer); layers (all
+    of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far); mlm and nsp (the
+    heads); total.
     """
-    counts = dict.fromkeys(("word", "position", "type", "norm", "attention", "feed_forward", "norms", "layers", "final_norm",
-                            "pooler", "encoder", "mlm", "nsp", "total"), 0)
+    counts = dict.fromkeys(("word", "position", "type", "norm", "projection", "attention", "feed_forward", "norms", "layers",
+                            "final_norm", "pooler", "encoder", "mlm", "nsp", "total"), 0)
     for name, slot in pretraining.layout(config).slots.items():
         size = slot.stop - slot.start
         counts["total"] += size
@@ -46,14 +65,14 @@ def parameter_counts(config: BertConfig) -> dict[str, int]:
         counts["layers"] += size * name.startswith("bert.encoder.")
         counts[_part(name)] += size
     for part in ("attention", "feed_forward", "norms"):
-        counts[part] //= config.num_hidden_layers
+        counts[part] //= len(set(config.uses))
     return counts
 
 
 def _part(name: str) -> str:
     if name.startswith("bert.embeddings."):
         return {"word_embeddings": "word", "position_embeddings": "position", "token_type_embeddings": "type",
-                "LayerNorm": "norm"}[name.split(".")[2]]
+                "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
     if name.startswith("bert.encoder."):
         return "norms" if "LayerNorm" in name else "attention" if ".attention." in name else "feed_forward"
     return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm",
@@ -62,27 +81,44 @@ def _part(name: str) -> str:
 
 def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:
     """What one layer keeps for its backward pass in training, for ``batch`` texts of ``length`` tokens."""
-    H, I, A = config.hidden_size, config.intermediate_size, config.num_attention_heads
-    N = batch * length
-    copies = 3 if config.attention_probs_dropout_prob else 1
-    masks = 2 if config.hidden_dropout_prob else 0
-    return [
-        Part("attention: x, q, k, v, context", FLOAT * N * H * (6 if config.norm_first else 5)),  # pre-LN: x, normalised and not
-        Part("attention probabilities, T × T per head", FLOAT * batch * A * length**2 * copies),
-        Part("feed-forward: its input, W1·h, Φ, gelu", FLOAT * N * (H + 3 * I)),
-        Part("layer norms", FLOAT * 2 * N * (H + 1)),
-        Part("dropout masks", FLOAT * masks * N * H),
-    ]
+    return [Part(name, batch * size) for name, size in _kept(config, length).items() if size]
+
+
+@lru_cache(maxsize=64)
+def _kept(config: BertConfig, length: int) -> dict[str, int]:
+    """Bytes by part that a block keeps of one text: its input, and what is in its cache."""
+    block = blocks.of(config)
+    layout = Layout(block.shapes(config))
+    x = np.zeros((1, length, config.hidden_size), np.float32)
+    _, cache = block.forward(x, layout.tree(np.zeros(layout.size, np.float32)), config, key=Key(0))
+    sizes, seen = dict.fromkeys(PARTS.values(), 0), set()
+    for path, array in (("attention.x", x), *_arrays(cache)):
+        while isinstance(array.base, np.ndarray):  # a view keeps the whole alive
+            array = array.base
+        if id(array) not in seen:
+            seen.add(id(array))
+            part = next(part for pattern, part in PARTS.items() if re.search(pattern, path))
+            sizes[part] += array.nbytes
+    return sizes
+
+
+def _arrays(cache: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays in a cache, with the names of the fields on the way to each."""
+    for field, value in zip(cache._fields, cache):
+        if hasattr(value, "_fields"):
+            yield from _arrays(value, f"{path}{field}.")
+        elif isinstance(value, np.ndarray):
+            yield path + field, value
 
 
 def other_activations(config: BertConfig, batch: int, length: int, masked: int) -> list[Part]:
     """What is kept outside the layers; ``masked``: the number of tokens that are predicted."""
-    H, V, N = config.hidden_size, config.vocab_size, batch * length
-    embeddings = N * (H + 1) + (N * H if config.hidden_dropout_prob else 0)
+    H, E, V, N = config.hidden_size, config.embedding_width, config.vocab_size, batch * length
+    embeddings = N * (E + 1) + N * E * (bool(config.hidden_dropout_prob) + bool(config.embedding_size))
     last = N * H + (N * (2 * H + 1) if config.norm_first else 0) + batch * H
     return [
         Part("embeddings, last hidden state, pooled", FLOAT * (embeddings + last)),
-        Part(f"logits of {masked:,} masked tokens, twice", FLOAT * (5 * masked * H + 2 * masked * V)),
+        Part(f"logits of {masked:,} masked tokens, twice", FLOAT * (masked * (H + 4 * E) + 2 * masked * V)),
     ]
 
 
@@ -103,7 +139,7 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
     masked = masked_tokens(batch, length) if masked is None else masked
     H, I, A, V = config.hidden_size, config.intermediate_size, config.num_attention_heads, config.vocab_size
     N = batch * length
-    head = V * H  # one gradient of the decoder's weight, before it is added
+    head = V * config.embedding_width  # one gradient of the decoder's weight, before it is added
     block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
     return FLOAT * (masked * V + max(head, block))
 

@@ -16,6 +16,19 @@ import numpy as np
 from minibert.backend import Array
 
 Tree = dict[str, Any]  # nested dict whose leaves are arrays: {"bert": {"embeddings": {...}}}
+Shapes = dict[str, tuple[int, ...]]  # name -> shape of tensors, in the order of a slab
+
+
+def named(parts: Mapping[str, Shapes]) -> Shapes:
+    """Tensors of parts by their names in the whole: ``{"dense": {"bias": (3,)}}`` -> ``{"dense.bias": (3,)}``."""
+    return {f"{part}.{name}": shape for part, shapes in parts.items() for name, shape in shapes.items()}
+
+
+def subtree(tree: Tree, path: str) -> Tree:
+    """What is called ``path``, such as ``cls.predictions``, in a tree."""
+    for part in path.split("."):
+        tree = tree[part]
+    return tree
 
 
 class _Nothing:
@@ -25,6 +38,9 @@ class _Nothing:
         return False
 
     def __getitem__(self, key: str) -> _Nothing:
+        return self
+
+    def get(self, key: str, default: Any = None) -> _Nothing:
         return self
 
     def __repr__(self) -> str:
@@ -48,10 +64,11 @@ class Slot(NamedTuple):
 class Layout:
     """The order of the tensors in a slab: decayed ones first, then biases and norms, each in the order given.
 
-    ``ties`` maps a name that has no tensor of its own to the name whose tensor it shares (the tied decoder).
+    ``ties`` maps a name that has no tensor of its own to the name whose tensor it shares (the tied decoder), which may be tied
+    itself.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], ties: Mapping[str, str] | None = None) -> None:
+    def __init__(self, shapes: Shapes, ties: Mapping[str, str] | None = None) -> None:
         ordered = sorted(shapes, key=lambda name: not _decays(name))  # stable: layer order within each part
         self.slots: dict[str, Slot] = {}
         start = 0
@@ -60,7 +77,12 @@ class Layout:
             self.slots[name] = Slot(name, tuple(shapes[name]), start, stop, _decays(name))
             start = stop
         self.size = start
-        self.ties = {name: target for name, target in (ties or {}).items() if target in self.slots}
+        ties = dict(ties or {})
+        self.ties = {name: target for name in ties if (target := _end(name, ties)) in self.slots}
+
+    def describe(self) -> list[list]:
+        """``[name, shape]`` of every tensor in the order of the slab: what a file says that holds one."""
+        return [[slot.name, list(slot.shape)] for slot in self.slots.values()]
 
     def tree(self, flat: Array) -> Tree:
         """Nested dict of views into ``flat``; tied names are the same view under a second key."""
@@ -141,6 +163,16 @@ def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.nd
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(int(outside.sum()))
     return values
+
+
+def _end(name: str, ties: Mapping[str, str]) -> str:
+    """The name at the end of a chain of ties. ValueError where it has none."""
+    followed = [name]
+    while (name := ties[name]) in ties:
+        if name in followed:
+            raise ValueError(f"these ties go round in a circle: {' -> '.join([*followed, name])}")
+        followed.append(name)
+    return name
 
 
 def _decays(name: str) -> bool:

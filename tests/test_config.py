@@ -120,3 +120,41 @@ def test_a_file_that_is_not_text(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         BertConfig.load(tmp_path / "config.json")
+
+
+VARIED = {"embedding_size": 10, "layer_map": (0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 2), "position_offset": 2, "pooler": None,
+          "type_vocab_size": 0}
+
+
+@pytest.mark.parametrize("key", VARIED)
+def test_keys_of_our_own_stand_in_a_file_only_where_they_differ_from_bert(key, tmp_path):
+    assert set(BertConfig().to_dict()) - {"type_vocab_size"} == set(BertConfig(**VARIED).to_dict()) - set(VARIED)
+    config = BertConfig(**{key: VARIED[key]})
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json(), encoding="utf-8")
+    assert BertConfig.load(path).replace(unknown={}) == config
+    assert hash(BertConfig.load(path)) == hash(config)
+    assert BertConfig.load(path).to_json() == config.to_json() != BertConfig().to_json()
+
+
+def test_shared_layers_and_offsets():
+    assert BertConfig().uses == tuple(range(12))
+    assert BertConfig(**VARIED).uses == VARIED["layer_map"]
+    assert (BertConfig(**VARIED).embedding_width, BertConfig().embedding_width) == (10, 768)
+    assert (BertConfig(**VARIED).max_tokens, BertConfig().max_tokens) == (510, 512)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"layer_map": (0, 1)}, r"layer_map must say of each of the 12 layers whose tensors it uses, .*, got \(0, 1\)"),
+    ({"layer_map": [0] * 11 + [2]}, "numbered from 0 without a gap"),
+    ({"layer_map": [0.0] * 12}, "numbered from 0 without a gap"),
+    ({"layer_map": 3}, "layer_map must say of each of the 12 layers"),
+    ({"pooler": "mean"}, "pooler must be one of tanh, relu, first, None, got 'mean'"),
+    ({"embedding_size": 0}, "embedding_size must be a whole number of at least 1, got 0"),
+    ({"position_offset": 512}, "position_offset must be below max_position_embeddings, 512, got 512"),
+    ({"position_offset": -1}, "position_offset must be a whole number of at least 0, got -1"),
+    ({"type_vocab_size": -1}, "type_vocab_size must be a whole number of at least 0, got -1"),
+])
+def test_keys_of_our_own_that_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        BertConfig(**changes)

@@ -47,6 +47,7 @@ CASES = [
     ({"norm_first": True}, 4, 64),
     ({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, 4, 64),
     ({"vocab_size": 20_000}, 2, 64),  # the logits count
+    ({"embedding_size": 16, "layer_map": (0, 1, 0)}, 4, 64),
 ]
 
 
@@ -72,6 +73,23 @@ def buffers(x, found):
         for part in x:
             buffers(part, found)
     return found.values()
+
+
+@pytest.mark.parametrize("length", [64, 100])  # 64 is also the size of a head
+@pytest.mark.parametrize("changes", [
+    {}, {"norm_first": True}, {"hidden_dropout_prob": 0.0}, {"attention_probs_dropout_prob": 0.0}])
+def test_what_a_layer_keeps_is_what_the_formulas_say(changes, length):
+    config = BertConfig.preset("mini", **changes)
+    H, I, A, N = 256, 1024, 4, 3 * length
+    formulas = {
+        "attention: x, q, k, v, context": N * H * (6 if config.norm_first else 5),  # pre-LN: x, normalised and not
+        "attention probabilities, T × T per head": 3 * A * length**2 * (3 if config.attention_probs_dropout_prob else 1),
+        "feed-forward: its input, W1·h, Φ, gelu": N * (H + 3 * I),
+        "layer norms": 2 * N * (H + 1),
+        "dropout masks": 2 * N * H if config.hidden_dropout_prob else 0,
+    }
+    kept = {part.name: part.bytes for part in memory.layer_activations(config, 3, length)}
+    assert kept == {name: 4 * numbers for name, numbers in formulas.items() if numbers}
 
 
 @pytest.mark.parametrize(("changes", "batch", "length"), CASES)

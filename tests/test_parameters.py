@@ -141,3 +141,14 @@ def test_nothing_is_falsy_and_gives_itself():
     assert repr(NOTHING) == "NOTHING"
     with pytest.raises(TypeError):
         NOTHING["weight"] += np.ones(3)  # a layer that forgets to ask ``if g`` fails at once
+
+
+def test_a_chain_of_ties_ends_at_the_tensor():
+    layout = Layout({"table.weight": (3, 2)},
+                    {"decoder.weight": "copy.weight", "copy.weight": "table.weight", "x.weight": "absent"})
+    assert layout.ties == {"decoder.weight": "table.weight", "copy.weight": "table.weight"}
+    parameters = Parameters(layout, np.arange(6.0))
+    parameters["decoder"]["weight"][1, 1] = 7
+    assert parameters["table"]["weight"][1, 1] == 7
+    with pytest.raises(ValueError, match=r"these ties go round in a circle: a -> b -> a"):
+        Layout({"c": (2,)}, {"a": "b", "b": "a"})

@@ -9,7 +9,8 @@ import numpy as np
 from lessons.check import close, exercise, expect
 from minibert.data import batches, masking
 from minibert.layers import linear
-from minibert.model import nsp_head, pooler
+from minibert.model import pooler
+from minibert.model.heads import nsp as nsp_head
 
 
 @exercise("(logits, labels)", look="How well does a model do?")

@@ -9,10 +9,10 @@ import numpy as np
 
 from lessons.check import close, exercise, expect
 from minibert.config import BertConfig
-from minibert.finetuning import loop, metrics
+from minibert.finetuning import loop, metrics, models
 from minibert.finetuning.options import Settings
 from minibert.layers import cross_entropy
-from minibert.model import classifier_head, finetuned
+from minibert.model.heads import classifier as classifier_head
 from minibert.training.adamw import learning_rate
 
 
@@ -41,7 +41,7 @@ def groups(answer: Callable[..., Any]) -> None:
     """The two parameter groups as a pair of lists (with decay, without), each in the order of ``names``: names of tensors such as
     ``bert.encoder.layer.0.attention.output.LayerNorm.weight``.
     """
-    layout = finetuned.layout(BertConfig.preset("tiny", vocab_size=20), "sequence", 3)
+    layout = models.of(BertConfig.preset("tiny", vocab_size=20), "sequence", 3).layout()
     names = [str(name) for name in np.random.default_rng(4).permutation(list(layout.slots))]
     got = answer(list(names))
     expect(isinstance(got, tuple) and len(got) == 2, f"expected a pair of lists, got {type(got).__name__}")

@@ -23,6 +23,13 @@ class Batch(NamedTuple):
     labels: np.ndarray  # (M,) int64: the original ids at those positions
     next_labels: np.ndarray  # (B,) int64: 0 follows, 1 random, IGNORE no pair
 
+    choices = 1  # each sequence is an example
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What each term of the loss compares with."""
+        return {"mlm": self.labels, "nsp": self.next_labels}
+
     @property
     def tokens(self) -> int:
         """Tokens without padding."""

@@ -25,20 +25,20 @@ import numpy as np
 from minibert import backend, swap
 from minibert.data.randomness import ORDER, generator
 from minibert.files import read_json, remove_leftovers, write_atomically
-from minibert.finetuning import loop, report, rows, saved
-from minibert.finetuning.engine import Engine, predict, tokens_at_a_time
+from minibert.finetuning import loop, models, report, rows, saved
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
 from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
 from minibert.finetuning.saved import Model
-from minibert.finetuning.tasks import common, name_of, task_of
+from minibert.finetuning.tasks import PROBLEM_TYPES, common, name_of, task_of
 from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import LOG
 from minibert.training.command import clear, log_to, new_folder
+from minibert.training.engine import Engine, predict, tokens_at_a_time
 from minibert.training.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
@@ -188,9 +188,9 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     pad = model.tokenizer.vocab.pad_id
     dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=pad)
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    engine = Engine(model.config, task.KIND, model.parameters.to(xp), workers, constants, settings.clip or None, seed,
-                    weights=class_weights(settings.class_weights, features, labels), freeze=settings.freeze,
-                    layer_decay=settings.layer_decay)
+    weights = class_weights(settings.class_weights, features, labels)
+    engine = Engine(models.of(model.config, task.KIND, len(labels), weights), model.parameters.to(xp), workers, constants,
+                    settings.clip or None, seed, freeze=settings.freeze, layer_decay=settings.layer_decay)
     progress = Progress(total=loop.total_steps(len(features), settings))
     if (folder / loop.STATE).is_file():
         progress = loop.read_state(folder, engine)
@@ -217,7 +217,7 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
         return False
     progress = trainer.progress
     best = saved.load(folder)
-    loss, logits = predict(best.parameters, best.config, task.KIND, dev_batches, workers, engine.weights)
+    loss, logits = predict(models.of(best.config, task.KIND, len(labels), weights), best.parameters, dev_batches, workers)
     guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
     scores = task.score(dev.examples, guesses, labels) | {"loss": loss}
     minutes, seconds = divmod(round(progress.seconds), 60)
@@ -311,7 +311,7 @@ def run_predict(args: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
-        _, logits = predict(model.parameters, model.config, task.KIND, batches, workers)
+        _, logits = predict(models.of(model.config, task.KIND, len(labels)), model.parameters, batches, workers)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)
     text = report.predictions(task, data.examples, guesses)
     if args.out:
@@ -342,7 +342,7 @@ def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], l
         lines.append(f"these are the scores of {len(known):,} examples; {len(examples) - len(known):,} have no label to compare "
                      "with")
     if not known:
-        guessed = [e._replace(label=g.label) for e, g in zip(examples, guesses)] if task.KIND == "sequence" else []
+        guessed = [e._replace(label=g.label) for e, g in zip(examples, guesses)] if task in PROBLEM_TYPES.values() else []
         counts = Counter(name for example in guessed for name in task.classes(example))
         lines.append("no labels to compare with" + "".join(f"; {label}: {n:,}" for label, n in sorted(counts.items())))
     return "\n".join(lines)

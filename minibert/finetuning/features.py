@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.layers import binary_cross_entropy
 from minibert.layers.cross_entropy import IGNORE
 
 
@@ -41,19 +40,17 @@ class Batch(NamedTuple):
     choices: int
     places: list[int]  # of its features in the list that was cut
 
+    positions = None  # the logits of all tokens are asked for
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What the term of the loss compares with."""
+        return {"label": self.labels}
+
     @property
     def tokens(self) -> int:
         """Tokens without padding."""
         return self.ids.size if self.attention_mask is None else int(self.attention_mask.sum())
-
-    def count(self, weights: np.ndarray | None = None) -> float:
-        """What its part of the loss weighs: labels, or the sum of their weights ``(C,)``."""
-        if self.labels.dtype.kind == "f":
-            return self.labels.size
-        if self.labels.dtype.kind == "b":
-            return binary_cross_entropy.count(self.labels, weights)
-        labels = self.labels[self.labels != IGNORE]
-        return labels.size if weights is None else float(weights[labels].sum())
 
 
 def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0) -> Batch:

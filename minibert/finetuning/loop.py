@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,18 +18,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from minibert.backend import to_numpy
 from minibert.data.randomness import ORDER, generator
-from minibert.files import brief, parse_json, write_atomically
-from minibert.finetuning.engine import Engine
+from minibert.files import brief, write_atomically
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.options import Settings
-from minibert.parameters import Parameters
 from minibert.pretrained import tensors
+from minibert.training import state as states
 from minibert.training.adamw import learning_rate
+from minibert.training.engine import Engine
 from minibert.training.trainer import DEVICE_LOOK, ROWS, interruptible
 
-STATE = "training_state.safetensors"
+STATE = states.FILE
 HISTORY = "metrics.csv"
 Scores = dict[str, float]
 LOWER_IS_BETTER = ("mean_squared_error", "loss")
@@ -126,7 +124,8 @@ class Loop:
     def _step(self) -> None:
         chosen = examples_of(self.progress.step, len(self.features), self.settings, self.engine.seed)
         batches = micro_batches([self.features[i] for i in chosen], self.settings.micro_batch_tokens, pad_id=self.pad_id)
-        self._since.append(self.engine.train(batches, self.learning_rate(self.progress.step + 1)))
+        metrics, norm = self.engine.train(batches, self.learning_rate(self.progress.step + 1))
+        self._since.append((metrics.loss, norm))
         self.progress = replace(self.progress, step=self.progress.step + 1)
 
     def learning_rate(self, step: int) -> float:
@@ -186,25 +185,20 @@ def write_history(path: str | os.PathLike[str], rows: Sequence[dict[str, float]]
 
 def save_state(folder: str | os.PathLike[str], engine: Engine, progress: Progress) -> None:
     """Write what it takes to go on exactly: weights, moments, counters."""
-    slabs = {"parameters": engine.parameters, "m": engine.m, "v": engine.v}
-    tensors.write(Path(folder) / STATE, {name: to_numpy(slab.flat) for name, slab in slabs.items()},
-                  {"finetuning": json.dumps(asdict(progress))})
+    states.write(folder, "finetuning", asdict(progress), (engine.parameters, engine.m, engine.v))
 
 
 def read_state(folder: str | os.PathLike[str], engine: Engine) -> Progress:
     """Put the weights and moments of an interrupted run into the engine. ValueError for a file that does not fit it."""
-    layout = engine.parameters.layout
     with tensors.opened(Path(folder) / STATE) as file:
         try:
-            progress = Progress(**parse_json(file.metadata["finetuning"], "its state", dict))
+            found = states.read(file, "finetuning")
+            layout = found.pop("layout", None)
+            progress = Progress(**found)
+            slabs = states.read_slabs(file, engine.parameters.layout, layout)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file.path}: this is no training state of a fine-tuning run ({type(error).__name__}: {error}); "
                              "a run of minibert train goes on with: minibert train --resume") from None
-        for name in ("parameters", "m", "v"):
-            if file.shapes.get(name) != (layout.size,):
-                raise ValueError(f"{file.path}: expected {name} of shape ({layout.size},), found {file.shapes.get(name)}: "
-                                 "the model or the classes have changed since the run began")
-            slab = Parameters(layout, np.array(file[name]))
-            setattr(engine, name, slab.to(engine.xp))
+        engine.parameters, engine.m, engine.v = (slab.to(engine.xp) for slab in slabs)
     engine.step = progress.step
     return progress

@@ -18,9 +18,9 @@ import numpy as np
 from minibert import pretrained, swap
 from minibert.config import BertConfig
 from minibert.files import brief, read_json, write_atomically
+from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
-from minibert.model import finetuned
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS, formats
 from minibert.pretrained.families import config_path
@@ -51,7 +51,7 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     loaded = pretrained.load(folder, dtype=dtype)
     loaded.tokenizer.vocab.require("fine-tuning", "[CLS]", "[SEP]")
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    layout = finetuned.layout(config, task.KIND, len(labels))
+    layout = models.of(config, task.KIND, len(labels)).layout()
     parameters = initialise(layout, config.initializer_range, seed, dtype)
     if not settings.from_scratch:
         fresh = {name for name, _ in parameters.items() if name.startswith(("classifier.", "qa_outputs."))}
@@ -59,12 +59,12 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
         for name, view in parameters.items():
             if name not in fresh:
                 view[...] = there[name]
-    limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
+    limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
     notes = list(loaded.tokenizer.notes)
-    if "bert.pooler.dense.weight" in loaded.initialised and task.KIND in ("sequence", "choice"):
+    if "bert.pooler.dense.weight" in loaded.initialised and models.reads(task.KIND) == "pooled":
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
 
@@ -75,7 +75,7 @@ def save(folder: str | os.PathLike[str], model: Model) -> None:
     unknown |= {"architectures": [model.task.ARCHITECTURE], "id2label": {str(i): name for i, name in enumerate(model.labels)},
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
     unknown.pop("problem_type", None)
-    if model.task.KIND == "sequence":
+    if model.task in PROBLEM_TYPES.values():
         unknown["problem_type"] = next(name for name, task in PROBLEM_TYPES.items() if task is model.task)
     if model.task.KIND in ("span", "choice"):  # the names there are not those of outputs
         del unknown["id2label"], unknown["label2id"]
@@ -106,9 +106,9 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
                          f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
                          "qa_outputs.weight; train one with: minibert finetune TASK --model …")
     labels = reading.pop("labels", None) or _labels(module, config, heads, folder)
-    if module.KIND == "sequence" and task != "regress":
+    if module in PROBLEM_TYPES.values() and task != "regress":
         module = _of_outputs(config, len(labels), folder, task)
-    loaded = pretrained.load(folder, xp, dtype, finetuned.layout(config, module.KIND, len(labels)))
+    loaded = pretrained.load(folder, xp, dtype, models.of(config, module.KIND, len(labels)).layout())
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"minibert finetune {asked_for(module)['task']} --model {folder} …")
@@ -117,7 +117,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "
                          f"{asked_for(module)['task']}, and --task says otherwise"]
     loaded.tokenizer.vocab.require(f"the task {asked_for(module)['task']}", "[CLS]", "[SEP]")
-    limit = min(config.max_position_embeddings, loaded.tokenizer.max_length)
+    limit = min(config.max_tokens, loaded.tokenizer.max_length)
     try:
         settings = Settings(**{"max_length": min(module.MAX_LENGTH, limit), **reading, **asked_for(module)})
     except (ValueError, TypeError) as error:

@@ -16,8 +16,8 @@ from minibert.layers.cross_entropy import IGNORE
 
 
 class Cache(NamedTuple):
-    x: Array  # (N, V)
-    labels: Array  # (N,)
+    x: Array  # (..., V)
+    labels: Array  # (...)
     lse: Array  # (N,) float32: log Σ_v exp x
     count: Array | float
 
@@ -28,7 +28,7 @@ def forward(x: Array, labels: Array, count: float | None = None, weights: Array 
         return readable.forward.__wrapped__(x, labels, count, weights)
     xp = get_xp(x)
     (x,), (labels,) = contiguous(x), contiguous(labels.astype(np.int64, copy=False))
-    rows, columns = x.shape
+    rows, columns = labels.size, x.shape[-1]
     losses, lse = xp.empty(rows, "float32"), xp.empty(rows, "float32")
     if rows:
         launch(x, "cross_entropy", "cross_entropy_forward", (rows,), (_threads(columns),), x, labels, losses, lse, columns,
@@ -44,7 +44,7 @@ def backward(dloss: Array | float, cache: Cache) -> Array:
     dx = xp.empty_like(x)
     scale = dloss / count
     scale = scale.astype("float32") if hasattr(scale, "get") else xp.full((), float(scale), "float32")
-    rows, columns = x.shape
+    rows, columns = labels.size, x.shape[-1]
     if rows:
         launch(x, "cross_entropy", "cross_entropy_backward", (rows,), (_threads(columns),), x, labels, lse, scale, dx, columns,
                IGNORE, WIDTH=_width(x, dx))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import Array, get_xp
-from minibert.layers import products as readable
+from minibert.numerics import products as readable
 
 TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}  # CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT = 68, 77, -1
@@ -34,7 +34,7 @@ def allow_tf32(xp: Any, allow: bool) -> None:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """As ``layers.products.matmul``: a ``(B, A, n, k)``, b ``(B, A, k, m)`` -> ``(B, A, n, m)``.
+    """As ``numerics.products.matmul``: a ``(B, A, n, k)``, b ``(B, A, k, m)`` -> ``(B, A, n, m)``.
 
     Where the rows of b are heads side by side, so are those of the result: its axes can be put back in order without a copy.
     """

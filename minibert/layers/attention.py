@@ -16,6 +16,8 @@ Backward, from the last line to the first::
     dq = dscores·k/√D            dk = dscoresᵀ·q/√D
     dx = dq·Wq + dk·Wk + dv·Wv                                       x was read three times, so three gradients are added
 
+Values may be made from something else than x, which dv·Wv is then the gradient of (MobileBERT does so).
+
 The gradient of ``key.bias`` is zero: bk adds the same number q·bk to a whole row of scores, and softmax does not see it.
 
 Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2; reference ``modeling.py``, ``attention_layer``.
@@ -28,8 +30,8 @@ from typing import NamedTuple
 from minibert.backend import Array
 from minibert.layers import attention_probs, linear
 from minibert.layers.dropout import Key
-from minibert.layers.products import matmul
-from minibert.parameters import Tree
+from minibert.numerics.products import matmul
+from minibert.parameters import Shapes, Tree, named
 
 
 class Cache(NamedTuple):
@@ -43,23 +45,30 @@ class Cache(NamedTuple):
     probs: Array  # (B, A, T, T) before the head mask
     weights: Array  # (B, A, T, T) after it
     head_mask: Array | None  # (A,) or (B, A)
+    apart: bool  # were the values made from something else than x?
 
 
 class Gradients(NamedTuple):
-    dx: Array  # (B, T, H)
+    dx: Array | None  # (B, T, H), None where nobody read x
     head_mask: Array | None  # of the head mask, in its shape
     override: Array | None  # of the probabilities given from outside, in their shape
+    values: Array | None = None  # (B, T, H) of what the values were made from, where that was not x
+
+
+def shapes(size: int) -> Shapes:
+    """Query, key and value."""
+    return named({name: linear.shapes(size, size) for name in ("query", "key", "value")})
 
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,
-            head_mask: Array | None = None, override: Array | None = None) -> tuple[tuple[Array, Array], Cache]:
+            head_mask: Array | None = None, override: Array | None = None, values: Array | None = None) -> tuple[tuple, Cache]:
     """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v.
 
     ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
     ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P:
-    neither queries, keys nor dropout then play a part.
+    neither queries, keys nor dropout then play a part. ``values`` ``(B, T, H)``: what v is made from, by default x.
     """
-    value, v_cache = linear.forward(x, p["value"])
+    value, v_cache = linear.forward(x if values is None else values, p["value"])
     v = _split(value, heads)  # (B, T, H) -> (B, A, T, D)
     if override is None:
         query, q_cache = linear.forward(x, p["query"])
@@ -67,39 +76,39 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         q, k = _split(query, heads), _split(keys, heads)
         q *= q.shape[-1] ** -0.5
         scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
-        probs, probs_cache = attention_probs.forward(scores, mask, rate, key)
+        probs, p_cache = attention_probs.forward(scores, mask, rate, key)
     else:
-        probs, q_cache, k_cache, q, k, probs_cache = override, None, None, None, None, None
+        probs, q_cache, k_cache, q, k, p_cache = override, None, None, None, None, None
     weights = probs if head_mask is None else probs * head_mask[..., None, None]
     context = _merge(matmul(weights, v))  # (B, A, T, T)·(B, A, T, D) -> (B, A, T, D) -> (B, T, H)
-    return (context, weights), Cache(q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask)
+    return (context, weights), Cache(q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, values is not None)
 
 
 def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> Gradients:
     """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
-    q_cache, k_cache, q, k, probs_cache, v_cache, v, probs, weights, head_mask = cache
+    q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
     dw = matmul(dcontext, v.transpose(0, 1, 3, 2))
     if dweights is not None:
         dw += dweights
     dv = _merge(matmul(weights.transpose(0, 1, 3, 2), dcontext))
-    dx = linear.backward(dv, v_cache, p["value"], g["value"])
-
+    dvalues = linear.backward(dv, v_cache, p["value"], g["value"])
     dhead_mask = None
     if head_mask is not None:
         dhead_mask = (dw * probs).sum((2, 3))  # (B, A)
         dhead_mask = dhead_mask if head_mask.ndim == 2 else dhead_mask.sum(0)
         dw *= head_mask[..., None, None]
-    if probs_cache is None:
-        return Gradients(dx, dhead_mask, dw)
+    if p_cache is None:
+        return Gradients(None, dhead_mask, dw, dvalues) if apart else Gradients(dvalues, dhead_mask, dw)
 
-    dscores = attention_probs.backward(dw, probs_cache)
+    dscores = attention_probs.backward(dw, p_cache)
     dq = matmul(dscores, k)
     dq *= q.shape[-1] ** -0.5
     dk = matmul(dscores.transpose(0, 1, 3, 2), q)  # the √D is in q
-    dx += linear.backward(_merge(dq), q_cache, p["query"], g["query"])
+    dx = linear.backward(_merge(dq), q_cache, p["query"], g["query"])
+    dx = dx if apart else dx + dvalues
     dx += linear.backward(_merge(dk), k_cache, p["key"], g["key"])
-    return Gradients(dx, dhead_mask, None)
+    return Gradients(dx, dhead_mask, None, dvalues if apart else None)
 
 
 def _split(x: Array, heads: int) -> Array:

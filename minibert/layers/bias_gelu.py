@@ -13,7 +13,7 @@ from typing import NamedTuple
 from minibert.backend import Array
 from minibert.kernels import twin
 from minibert.layers import gelu
-from minibert.layers.rows import down
+from minibert.numerics.rows import down
 from minibert.parameters import Tree
 
 

@@ -11,11 +11,16 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp, widen
 from minibert.kernels import twin
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree
 
 
 class Cache(NamedTuple):
     ids: Array  # (...) integers
+
+
+def shapes(rows: int, size: int) -> Shapes:
+    """The table."""
+    return {"weight": (rows, size)}
 
 
 def forward(ids: Array, p: Tree) -> tuple[Array, Cache]:

@@ -19,7 +19,7 @@ from math import pi, sqrt
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
-from minibert.layers import normal
+from minibert.numerics import normal
 
 C = sqrt(2 / pi)
 

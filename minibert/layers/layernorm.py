@@ -27,13 +27,18 @@ from typing import NamedTuple
 
 from minibert.backend import Array, widen
 from minibert.kernels import twin
-from minibert.layers.rows import down, mean
-from minibert.parameters import Tree
+from minibert.numerics.rows import down, mean
+from minibert.parameters import Shapes, Tree
 
 
 class Cache(NamedTuple):
     xhat: Array  # (..., H)  normalised input
     rstd: Array  # (..., 1)  1/σ
+
+
+def shapes(size: int) -> Shapes:
+    """γ and β."""
+    return {"weight": (size,), "bias": (size,)}
 
 
 @twin

@@ -19,13 +19,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
-from minibert.layers.rows import down
-from minibert.parameters import Tree
+from minibert.numerics.rows import down
+from minibert.parameters import Shapes, Tree
 
 
 class Cache(NamedTuple):
     x: Array  # (..., in)
     bias: bool = True  # was it added here?
+
+
+def shapes(outputs: int, inputs: int) -> Shapes:
+    """weight and bias."""
+    return {"weight": (outputs, inputs), "bias": (outputs,)}
 
 
 def forward(x: Array, p: Tree, bias: bool = True) -> tuple[Array, Cache]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert.backend import Array, get_xp, widen
-from minibert.layers.rows import total
+from minibert.numerics.rows import total
 
 MASKED = -1e4  # what the reference adds (modeling.py, attention_layer)
 

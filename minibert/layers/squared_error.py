@@ -17,19 +17,25 @@ from minibert.backend import Array, widen
 
 
 class Cache(NamedTuple):
-    difference: Array  # (N,) or (N, C)
+    difference: Array  # (...)
     count: int
+    shape: tuple[int, ...]  # of x
     dtype: object
 
 
+def count(targets: Array) -> int:
+    """What targets add to the count: how many numbers there are."""
+    return targets.size
+
+
 def forward(x: Array, targets: Array, count: int | None = None) -> tuple[Array, Cache]:
-    """x, targets ``(N,)``, or ``(N, C)`` -> loss ``()``. ``count`` defaults to how many numbers there are."""
-    count = x.size if count is None else count
-    difference = widen(x) - targets.astype(x.real.dtype)
-    return (difference * difference).sum() / (count or 1), Cache(difference, count, x.dtype)
+    """x, targets ``(...)`` with as many numbers N -> loss ``()``. ``count`` defaults to N."""
+    count = targets.size if count is None else count
+    difference = widen(x).reshape(targets.shape) - targets.astype(x.real.dtype)
+    return (difference * difference).sum() / (count or 1), Cache(difference, count, x.shape, x.dtype)
 
 
 def backward(dloss: Array | float, cache: Cache) -> Array:
-    """dloss ``()`` -> dx, of the shape of x."""
-    difference, count, dtype = cache
-    return (difference * (2 * dloss / (count or 1))).astype(dtype, copy=False)
+    """dloss ``()`` -> dx ``(...)``."""
+    difference, count, shape, dtype = cache
+    return (difference * (2 * dloss / (count or 1))).reshape(shape).astype(dtype, copy=False)

@@ -6,7 +6,8 @@ accepts an upstream gradient. Distillation, attribution, head importance, early 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from minibert.backend import Array
@@ -16,7 +17,9 @@ from minibert.layers.dropout import Key
 from minibert.layers.softmax import additive_mask
 from minibert.model import embeddings, encoder, pooler
 from minibert.model.encoder import add
-from minibert.parameters import NOTHING, Tree
+from minibert.parameters import NOTHING, Shapes, Tree, named
+
+Layers = Callable[[Tree, Tree], Sequence[encoder.Layer]]  # p and g of the encoder -> its blocks
 
 
 class Output(NamedTuple):
@@ -31,7 +34,7 @@ class Output(NamedTuple):
 class Gradients(NamedTuple):
     """Of every floating array that went in, in its shape; None or empty where none did."""
 
-    embeddings: Array  # (B, T, H) of the word vectors, given or looked up
+    embeddings: Array  # (B, T, E) of the word vectors, given or looked up
     hidden: Mapping[int, Array]
     attentions: Mapping[int, Array]
     head_mask: Array | None
@@ -40,77 +43,61 @@ class Gradients(NamedTuple):
 class Cache(NamedTuple):
     embeddings: embeddings.Cache
     encoder: encoder.Cache
-    layers: Sequence[encoder.Layer] | None  # the caller's choice, None for the usual stack
+    layers: Layers
     norm: layernorm.Cache | None  # pre-LN only
-    pooler: pooler.Cache | None  # None where the parameters have no pooler
-    config: BertConfig
+    pooler: pooler.Cache | None  # None where there is no pooler
 
 
-def shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """Checkpoint name -> shape of every tensor, in layer order."""
-    V, P, S = config.vocab_size, config.max_position_embeddings, config.type_vocab_size
-    H, I = config.hidden_size, config.intermediate_size
-
-    def dense(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
-
-    def norm(name: str) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (H,), f"{name}.bias": (H,)}
-
-    names: dict[str, tuple[int, ...]] = {
-        "bert.embeddings.word_embeddings.weight": (V, H),
-        "bert.embeddings.position_embeddings.weight": (P, H),
-        "bert.embeddings.token_type_embeddings.weight": (S, H),
-        **norm("bert.embeddings.LayerNorm"),
-    }
-    norm1, norm2 = ("attention", "intermediate") if config.norm_first else ("attention.output", "output")
-    for i in range(config.num_hidden_layers):
-        layer = f"bert.encoder.layer.{i}"
-        names |= {
-            **dense(f"{layer}.attention.self.query", H, H),
-            **dense(f"{layer}.attention.self.key", H, H),
-            **dense(f"{layer}.attention.self.value", H, H),
-            **dense(f"{layer}.attention.output.dense", H, H),
-            **norm(f"{layer}.{norm1}.LayerNorm"),
-            **dense(f"{layer}.intermediate.dense", I, H),
-            **dense(f"{layer}.output.dense", H, I),
-            **norm(f"{layer}.{norm2}.LayerNorm"),
-        }
-    if config.norm_first:
-        names |= norm("bert.LayerNorm")
-    return names | dense("bert.pooler.dense", H, H)
+def shapes(config: BertConfig, pooled: bool = True) -> Shapes:
+    """Checkpoint name -> shape of every tensor, in layer order. ``pooled``: with a pooler, if the configuration has one."""
+    return named({
+        "bert.embeddings": embeddings.shapes(config),
+        "bert.encoder": encoder.shapes(config),
+        "bert.LayerNorm": layernorm.shapes(config.hidden_size) if config.norm_first else {},
+        "bert.pooler": pooler.shapes(config) if pooled else {},
+    })
 
 
 def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig, *,
             key: Key | None = None, head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
             attentions: Mapping[int, Array] | None = None,
-            layers: Sequence[encoder.Layer] | None = None) -> tuple[Output, Cache]:
-    """ids ``(B, T)`` or word vectors ``(B, T, H)``, token_type_ids ``(B, T)`` -> Output.
+            layers: Layers | Sequence[encoder.Layer] | None = None) -> tuple[Output, Cache]:
+    """ids ``(B, T)`` or word vectors ``(B, T, E)``, token_type_ids ``(B, T)`` -> Output.
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
-    ``bert``, with or without its pooler. ``head_mask``, ``hidden``, ``attentions``, ``layers``: see ``encoder``. Without a
-    ``key`` nothing is dropped.
+    ``bert``, with or without its pooler. ``layers``: a function from ``p`` and ``g``, the subtree ``encoder``, to a list of
+    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``: see ``encoder``. Without
+    a ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(ids, token_type_ids, p["embeddings"], config, key and key.at(0))
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
-    blocks = encoder.stack(p["encoder"], NOTHING, config) if layers is None else layers
-    (states, weights), encoder_cache = encoder.forward(x, blocks, config, mask, key and key.at(1), head_mask, hidden, attentions)
+    chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
+    (states, weights), encoder_cache = encoder.forward(
+        x, chosen(p["encoder"], NOTHING), config, mask, key and key.at(1), head_mask, hidden, attentions)
     y, norm_cache = states[-1], None
     if config.norm_first:
         y, norm_cache = layernorm.forward(y, p["LayerNorm"], config.layer_norm_eps)
-    pooled, pooler_cache = pooler.forward(y, p["pooler"]) if "pooler" in p else (None, None)
-    return Output(y, pooled, states, weights), Cache(embeddings_cache, encoder_cache, layers, norm_cache, pooler_cache, config)
+    pooled = pooler_cache = None
+    if config.pooler == "first" or (config.pooler and "pooler" in p):
+        pooled, pooler_cache = pooler.forward(y, p.get("pooler", NOTHING), config.pooler)
+    return Output(y, pooled, states, weights), Cache(embeddings_cache, encoder_cache, chosen, norm_cache, pooler_cache)
 
 
-def backward(d: Output, cache: Cache, p: Tree, g: Tree) -> Gradients:
-    """Upstream gradients of any of the outputs -> Gradients of every floating input; adds to ``g``, the subtree ``bert``."""
-    _, encoder_cache, layers, norm_cache, pooler_cache, config = cache
-    if layers is None:  # the usual stack; a list that the caller chose brought its g along
-        encoder_cache = encoder_cache._replace(layers=encoder.stack(p["encoder"], g["encoder"], config))
+def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = None) -> Gradients:
+    """Upstream gradients of any of the outputs -> Gradients of every floating input; adds to ``g``, the subtree ``bert``.
+
+    ``frozen``: the embeddings and so many of the lowest layers do not learn. The gradient ends above them, and what is below
+    costs nothing.
+    """
+    _, encoder_cache, layers, norm_cache, pooler_cache = cache
+    encoder_cache = encoder_cache._replace(layers=layers(p["encoder"], g["encoder"]))
+    if frozen is not None:  # as if the state above the frozen part had come from outside: see encoder
+        encoder_cache = encoder_cache._replace(hidden={**encoder_cache.hidden, frozen: encoder_cache.states[frozen]})
+        g = {**g, "embeddings": NOTHING} if g else g
     dstates = list(d.hidden_states or [None] * len(encoder_cache.states))
     dy = d.last_hidden_state
     if d.pooled is not None:
-        dy = add(dy, pooler.backward(d.pooled, pooler_cache, p["pooler"], g["pooler"]))
+        dy = add(dy, pooler.backward(d.pooled, pooler_cache, p.get("pooler", NOTHING), g.get("pooler", NOTHING)))
     if norm_cache is not None and dy is not None:
         dy = layernorm.backward(dy, norm_cache, p["LayerNorm"], g["LayerNorm"])
     dstates[-1] = add(dstates[-1], dy)

@@ -1,4 +1,4 @@
-"""The input of the encoder: word + position + token type, then layer norm and dropout.
+"""The input of the encoder: word + position + token type, then layer norm and dropout, and a projection where there is one.
 
 ::
 
@@ -6,7 +6,10 @@
 
 Backward: a sum hands the same de to all three tables. The position table gets one row per t, the sum over the batch.
 
-Source: reference ``modeling.py``, ``embedding_postprocessor``.
+The tables may be narrower than the encoder (E < H, ``embedding_size``): a linear layer then leads from one to the other, and the
+V·E numbers of the word table are the fewer. A model without token types (``type_vocab_size`` 0) leaves that table out.
+
+Source: reference ``modeling.py``, ``embedding_postprocessor``; the projection: Lan et al. 2019 (ALBERT), section 3.1.
 """
 
 from __future__ import annotations
@@ -15,45 +18,64 @@ from typing import NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import dropout, embedding, layernorm
+from minibert.layers import dropout, embedding, layernorm, linear
 from minibert.layers.dropout import Key
-from minibert.layers.rows import down
-from minibert.parameters import Tree
+from minibert.numerics.rows import down
+from minibert.parameters import Shapes, Tree, named
 
 
 class Cache(NamedTuple):
     words: embedding.Cache | None  # None where the words came as vectors
-    types: embedding.Cache
+    types: embedding.Cache | None  # None where there are no token types
+    offset: int
     norm: layernorm.Cache
     dropout: dropout.Cache
+    projection: linear.Cache | None  # None where there is none
+
+
+def shapes(config: BertConfig) -> Shapes:
+    """The tables, the layer norm and the projection."""
+    E, types = config.embedding_width, config.type_vocab_size
+    return named({
+        "word_embeddings": embedding.shapes(config.vocab_size, E),
+        "position_embeddings": embedding.shapes(config.max_position_embeddings, E),
+        "token_type_embeddings": embedding.shapes(types, E) if types else {},
+        "LayerNorm": layernorm.shapes(E),
+        "projection": linear.shapes(config.hidden_size, E) if config.embedding_size else {},
+    })
 
 
 def forward(ids: Array, token_type_ids: Array, p: Tree, config: BertConfig, key: Key | None = None) -> tuple[Array, Cache]:
-    """ids ``(B, T)`` integers, or word vectors ``(B, T, H)``; token_type_ids ``(B, T)`` -> y ``(B, T, H)``.
+    """ids ``(B, T)`` integers, or word vectors ``(B, T, E)``; token_type_ids ``(B, T)`` -> y ``(B, T, H)``.
 
-    ``p``: word_embeddings ``(V, H)``, position_embeddings ``(P, H)``, token_type_embeddings ``(types, H)``, LayerNorm.
-    Raises ValueError where T exceeds the position table.
+    ``p``: word_embeddings ``(V, E)``, position_embeddings ``(P, E)``, token_type_embeddings ``(types, E)``, LayerNorm and, where
+    there is one, projection ``(H, E)``. Raises ValueError where T exceeds the position table.
     """
-    tokens = ids.shape[1]
-    positions = p["position_embeddings"]["weight"]
+    tokens, offset = ids.shape[1], config.position_offset
+    positions = p["position_embeddings"]["weight"][offset:offset + tokens]
     if tokens > len(positions):
         raise ValueError(f"input of {tokens} tokens: the model has {len(positions)} positions; cut the text or pass truncate")
     words, words_cache = (ids, None) if ids.ndim == 3 else embedding.forward(ids, p["word_embeddings"])
-    types, types_cache = embedding.forward(token_type_ids, p["token_type_embeddings"])
-    e = words + positions[:tokens]  # (B, T, H) + (T, H)
-    e += types
+    e, types_cache = words + positions, None  # (B, T, E) + (T, E)
+    if config.type_vocab_size:
+        types, types_cache = embedding.forward(token_type_ids, p["token_type_embeddings"])
+        e += types
     y, norm_cache = layernorm.forward(e, p["LayerNorm"], config.layer_norm_eps)
     y, dropout_cache = dropout.forward(y, config.hidden_dropout_prob, key)
-    return y, Cache(words_cache, types_cache, norm_cache, dropout_cache)
+    y, projection_cache = linear.forward(y, p["projection"]) if config.embedding_size else (y, None)  # (B, T, E) -> (B, T, H)
+    return y, Cache(words_cache, types_cache, offset, norm_cache, dropout_cache, projection_cache)
 
 
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
-    """dy ``(B, T, H)`` -> the gradient of the word vectors ``(B, T, H)``; adds to all three tables."""
+    """dy ``(B, T, H)`` -> the gradient of the word vectors ``(B, T, E)``; adds to all tables."""
+    if cache.projection is not None:
+        dy = linear.backward(dy, cache.projection, p["projection"], g["projection"])
     dy = dropout.backward(dy, cache.dropout)
     de = layernorm.backward(dy, cache.norm, p["LayerNorm"], g["LayerNorm"])
     if g:
-        g["position_embeddings"]["weight"][:de.shape[1]] += down(de)
-    embedding.backward(de, cache.types, p["token_type_embeddings"], g["token_type_embeddings"])
+        g["position_embeddings"]["weight"][cache.offset:cache.offset + de.shape[1]] += down(de)
+    if cache.types is not None:
+        embedding.backward(de, cache.types, p["token_type_embeddings"], g["token_type_embeddings"])
     if cache.words is not None:
         embedding.backward(de, cache.words, p["word_embeddings"], g["word_embeddings"])
     return de

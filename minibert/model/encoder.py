@@ -4,9 +4,9 @@
 
     x₀ -> block₀ -> x₁ -> … -> block_{L-1} -> x_L            L blocks, L+1 hidden states
 
-The list is the caller's: ``stack`` makes the usual one, and any other list of ``(block, p, g)`` runs as well. Leave some out
-(early exit), repeat one (shared layers), give ``NOTHING`` for g (frozen), wrap one in ``recompute``, put in a block of your
-own. The list travels in the cache, so that backward walks the same blocks in reverse.
+The list is the caller's: ``stack`` makes the usual one, in which layers may share their tensors, and any other list of
+``(block, p, g)`` runs as well. Leave some out (early exit), repeat one, give ``NOTHING`` for g (frozen), wrap one in
+``recompute``, put in a block of your own. The list travels in the cache, so that backward walks the same blocks in reverse.
 
 Everything floating can be put in from outside and asked for its gradient: the first hidden state, the state entering any layer
 (``hidden``), the attention of any layer (``attentions``), the gates of the heads (``head_mask``). Everything that comes out
@@ -22,8 +22,8 @@ from typing import NamedTuple
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key
-from minibert.model import block, block_pre_ln
-from minibert.parameters import Tree
+from minibert.model import blocks
+from minibert.parameters import Shapes, Tree, named
 
 Layer = tuple[ModuleType, Tree, Tree]  # (a module with a block's forward and backward, its p, its g)
 
@@ -44,10 +44,14 @@ class Gradients(NamedTuple):
     head_mask: Array | None  # (L, A) or (L, B, A), as it was given
 
 
+def shapes(config: BertConfig) -> Shapes:
+    """Every tensor of the usual list, in layer order."""
+    return named({f"layer.{i}": blocks.of(config).shapes(config) for i in sorted(set(config.uses))})
+
+
 def stack(p: Tree, g: Tree, config: BertConfig) -> list[Layer]:
     """The blocks of a BERT in order. ``p`` and ``g``: the subtree ``bert.encoder``."""
-    kind = block_pre_ln if config.norm_first else block
-    return [(kind, p["layer"][str(i)], g["layer"][str(i)]) for i in range(config.num_hidden_layers)]
+    return [(blocks.of(config), p["layer"][str(i)], g["layer"][str(i)]) for i in config.uses]
 
 
 def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array | None = None, key: Key | None = None,

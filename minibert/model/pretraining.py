@@ -4,13 +4,13 @@
 
     loss = mlm + nsp      mlm: mean surprise over the masked tokens      nsp: mean surprise over the pairs
 
-Both means are sums divided by a count that the caller may give: that of the whole step, when this batch is a part of it.
+It is the ``model.Model`` of two heads and two terms, ``HEADS`` and ``TERMS``; inputs and outputs have their names here.
 Source: Devlin et al. 2018, section 3.1; reference ``run_pretraining.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,15 +19,19 @@ from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers import cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, encoder, mlm_head, nsp_head
-from minibert.model.encoder import add
+from minibert.model import bert, model
+from minibert.model.heads import mlm, nsp
+from minibert.model.model import Head, Model, Term
 from minibert.parameters import Layout, Parameters, Tree, initialise
+
+HEADS = MappingProxyType({"mlm": Head(mlm), "nsp": Head(nsp)})
+TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy))
 
 
 class Inputs(NamedTuple):
     """What one forward pass reads. Integers, but for the masks; ``labels`` is None where no loss is wanted."""
 
-    ids: Array  # (B, T), or word vectors (B, T, H)
+    ids: Array  # (B, T), or word vectors (B, T, E)
     token_type_ids: Array  # (B, T)
     attention_mask: Array | None = None  # (B, T) or (B, T, T); None: nothing is padded
     positions: Array | None = None  # (M,) flat positions b·T + t of the masked tokens; None: logits for all
@@ -48,27 +52,21 @@ class Output(NamedTuple):
 
 class Cache(NamedTuple):
     bert: bert.Cache
-    mlm: mlm_head.Cache
-    nsp: nsp_head.Cache
+    mlm: mlm.Cache
+    nsp: nsp.Cache
     mlm_loss: cross_entropy.Cache | None
     nsp_loss: cross_entropy.Cache | None
+    config: BertConfig
+
+
+def of(config: BertConfig) -> Model:
+    """The model: what an engine trains."""
+    return Model(config, HEADS, TERMS)
 
 
 def layout(config: BertConfig) -> Layout:
     """Every tensor of the model with both heads, and the decoder's two ties."""
-    V, H = config.vocab_size, config.hidden_size
-    transform = "cls.predictions.transform"
-    heads: dict[str, tuple[int, ...]] = {
-        "cls.predictions.bias": (V,),
-        f"{transform}.dense.weight": (H, H), f"{transform}.dense.bias": (H,),
-        f"{transform}.LayerNorm.weight": (H,), f"{transform}.LayerNorm.bias": (H,),
-        "cls.seq_relationship.weight": (2, H), "cls.seq_relationship.bias": (2,),
-    }
-    ties = {
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
-    return Layout(bert.shapes(config) | heads, ties)
+    return of(config).layout()
 
 
 def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Parameters:
@@ -76,43 +74,30 @@ def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float3
     return initialise(layout(config), config.initializer_range, seed, dtype)
 
 
+def inputs(batch: Any, xp: Any = np) -> Inputs:
+    """A micro-batch of ``data.batches`` as Inputs, on the device of ``xp``."""
+    return Inputs(*(None if array is None else xp.asarray(array) for array in batch))
+
+
 def forward(x: Inputs, p: Tree, config: BertConfig, *, key: Key | None = None, counts: tuple[int, int] | None = None,
-            head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
-            attentions: Mapping[int, Array] | None = None,
-            layers: Sequence[encoder.Layer] | None = None) -> tuple[Output, Cache]:
+            **opened: Any) -> tuple[Output, Cache]:
     """Inputs -> Output. ``p``: the whole tree. ``counts``: (masked tokens, pairs) of the whole step, by default of this batch.
 
-    The other arguments are those of ``bert.forward``.
+    ``opened``: the other arguments of ``bert.forward``.
     """
-    body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], config, key=key, head_mask=head_mask,
-                                    hidden=hidden, attentions=attentions, layers=layers)
-    logits, mlm_cache = mlm_head.forward(body.last_hidden_state, x.positions, p["cls"]["predictions"], config)
-    next_logits, nsp_cache = nsp_head.forward(body.pooled, p["cls"]["seq_relationship"])
-
-    masked, pairs = counts or (None, None)
-    mlm_loss = nsp_loss = loss = mlm_loss_cache = nsp_loss_cache = None
-    if x.labels is not None:
-        mlm_loss, mlm_loss_cache = cross_entropy.forward(logits.reshape(-1, logits.shape[-1]), x.labels.reshape(-1), masked)
-        loss = mlm_loss
-    if x.next_labels is not None:
-        nsp_loss, nsp_loss_cache = cross_entropy.forward(next_logits, x.next_labels, pairs)
-        loss = add(loss, nsp_loss)
-    return (Output(loss, mlm_loss, nsp_loss, logits, next_logits, body),
-            Cache(bert_cache, mlm_cache, nsp_cache, mlm_loss_cache, nsp_loss_cache))
+    whole = model.Inputs(x.ids, x.token_type_ids, x.attention_mask, _named(x.labels, x.next_labels), x.positions)
+    out, cache = of(config).forward(whole, p, key=key, counts=counts and _named(*counts), read=HEADS, **opened)
+    return (Output(out.loss, out.losses.get("mlm"), out.losses.get("nsp"), out.logits["mlm"], out.logits["nsp"], out.bert),
+            Cache(cache.bert, cache.heads["mlm"], cache.heads["nsp"], cache.terms.get("mlm"), cache.terms.get("nsp"), config))
 
 
 def backward(d: Output, cache: Cache, p: Tree, g: Tree) -> bert.Gradients:
     """Upstream gradients, ``Output(loss=1.0)`` as a rule -> Gradients of every floating input; adds to ``g``."""
-    dlogits, dnext, body = d.logits, d.next_logits, d.bert
-    if cache.mlm_loss is not None and (dloss := add(d.loss, d.mlm_loss)) is not None:
-        dx = cross_entropy.backward(dloss, cache.mlm_loss)  # (N, V)
-        dlogits = dx if dlogits is None else dlogits + dx.reshape(dlogits.shape)
-    if cache.nsp_loss is not None and (dloss := add(d.loss, d.nsp_loss)) is not None:
-        dnext = add(dnext, cross_entropy.backward(dloss, cache.nsp_loss))
-    if dlogits is not None:
-        dx = mlm_head.backward(dlogits, cache.mlm, p["cls"]["predictions"], g["cls"]["predictions"])
-        body = body._replace(last_hidden_state=add(body.last_hidden_state, dx))
-    if dnext is not None:
-        dpooled = nsp_head.backward(dnext, cache.nsp, p["cls"]["seq_relationship"], g["cls"]["seq_relationship"])
-        body = body._replace(pooled=add(body.pooled, dpooled))
-    return bert.backward(body, cache.bert, p["bert"], g["bert"])
+    upstream = model.Output(d.loss, _named(d.mlm_loss, d.nsp_loss), _named(d.logits, d.next_logits), d.bert)
+    whole = model.Cache(cache.bert, _named(cache.mlm, cache.nsp), _named(cache.mlm_loss, cache.nsp_loss))
+    return of(cache.config).backward(upstream, whole, p, g)
+
+
+def _named(mlm: Any, nsp: Any) -> dict[str, Any]:
+    """What there is of the two, by the names of their terms and heads."""
+    return {name: value for name, value in (("mlm", mlm), ("nsp", nsp)) if value is not None}

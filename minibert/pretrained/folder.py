@@ -182,7 +182,7 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
     Nothing is allocated before: shapes that a damaged file or configuration claims are compared first. A decoder that is not
     tied to the word embeddings keeps its own name.
     """
-    if config.num_hidden_layers > len(reader.shapes):
+    if len(set(config.uses)) > len(reader.shapes):
         raise ValueError(f"{reader.path}: num_hidden_layers is {config.num_hidden_layers} in {CONFIG}, but there are only "
                          f"{len(reader.shapes)} tensors: the two do not belong together")
     if sum(map(math.prod, reader.shapes.values())) > reader.size:

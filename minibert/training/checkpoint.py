@@ -1,30 +1,22 @@
-"""``training_state.safetensors``: one file that suffices to go on with a run exactly.
-
-It holds three slabs (the weights and the two moments, in full precision) and, as one JSON string, everything else: settings,
-configuration, vocabulary, counters. There is no state of a random generator in it: whatever is random follows from the seed and
-the counters. The file is written whole or not at all.
-"""
+"""What ``minibert train`` goes on from: settings, configuration, vocabulary and counters, beside the slabs (see ``state``)."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from minibert.backend import to_numpy
 from minibert.config import BertConfig
-from minibert.files import brief, parse_json
+from minibert.files import brief
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
+from minibert.training import state as states
 from minibert.training.options import Settings
+from minibert.training.state import FILE
 
-FILE = "training_state.safetensors"
 LOG = "log.txt"
 
 
@@ -72,9 +64,7 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
-    slabs = {"parameters": checkpoint.parameters, "m": checkpoint.m, "v": checkpoint.v}
-    tensors.write(Path(folder) / FILE, {name: to_numpy(slab.flat) for name, slab in slabs.items()},
-                  {"state": json.dumps(state, ensure_ascii=False)})
+    states.write(folder, "state", state, (checkpoint.parameters, checkpoint.m, checkpoint.v))
 
 
 def load(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -88,20 +78,14 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
         raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}{ended}")
     with tensors.opened(path) as file:
         try:
-            state = parse_json(file.metadata["state"], "its state", dict)
+            state = states.read(file, "state")
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
             tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                                   max_length=config.max_position_embeddings)
             progress = Progress(**state["progress"])
             corpus_sha256 = state["corpus_sha256"]
+            slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
-        layout = pretraining.layout(config)
-        slabs = []
-        for name in ("parameters", "m", "v"):
-            found = file.shapes.get(name)
-            if found != (layout.size,):
-                raise ValueError(f"{path}: expected {name} of shape ({layout.size},) for its configuration, found {found}")
-            slabs.append(Parameters(layout, np.array(file[name])))
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)

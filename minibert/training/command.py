@@ -227,7 +227,7 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.pairs else ""
+                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts["nsp"] else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
             if done:
@@ -319,7 +319,8 @@ def config_of(settings: Settings, vocabulary: int) -> BertConfig:
 
 def _engine(settings: Settings, config: BertConfig, parameters: Parameters, workers: Workers) -> Engine:
     constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    return Engine(config, parameters, workers, constants, settings.clip or None, settings.seed, settings.precision)
+    model, clip = pretraining.of(config), settings.clip or None
+    return Engine(model, parameters, workers, constants, clip, settings.seed, settings.precision)
 
 
 def _stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:

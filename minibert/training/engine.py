@@ -1,118 +1,162 @@
 """One training step: micro-batches in, gradients summed, weights moved. What is done once a step and what once a micro-batch.
 
 The loss of a step is a sum over all its micro-batches, divided by counts that are known before the first forward pass: masked
-tokens for one task, pairs for the other. So it does not matter how the examples were cut, nor how many workers there are.
+tokens for one term, pairs for another. So it does not matter how the examples were cut. Gradients are added in a fixed tree over
+*lanes* (see ``lanes``), so it does not matter either how many threads there are.
+
+The engine knows nothing of its model but that it is a pair with counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from minibert.backend import Array, get_xp, widen
+from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
-from minibert.data.batches import Batch
 from minibert.kernels import products
 from minibert.layers.dropout import Key
-from minibert.model import pretraining
-from minibert.parameters import Parameters, Tree
-from minibert.training import adamw
+from minibert.model.model import Inputs, Model, Output
+from minibert.parameters import Parameters
+from minibert.training import adamw, lanes
 from minibert.training.adamw import AdamW
 from minibert.training.precision import LossScale, dtype_of
-from minibert.training.workers import Workers, share_out
+from minibert.training.workers import DEVICE_TOKENS, Workers, share_out
 
 PIECE = 2**18  # numbers that the optimiser treats at a time: few for the cache, many so that threads seldom wait for one another
 
 
-class Metrics(NamedTuple):
-    """Of a step or an evaluation. Numbers, or arrays () on the device until somebody reads them."""
+@dataclass(frozen=True)
+class Metrics:
+    """Of a step or an evaluation. Numbers, or arrays () on the device until somebody reads them.
 
-    mlm_loss: Array | float  # nats per masked token
-    nsp_loss: Array | float  # nats per pair
-    mlm_correct: Array | int
-    nsp_correct: Array | int
-    masked: int
-    pairs: int
+    What belongs to a term can be read as in the columns of ``metrics.csv``: ``metrics.mlm_loss``, ``metrics.mlm_accuracy``.
+    """
+
+    loss: Array | float
+    losses: Mapping[str, Array | float]  # by term: nats per masked token, per pair
+    correct: Mapping[str, Array | int]  # by term
+    counts: Mapping[str, int]  # by term: its targets
     tokens: int
 
-    @property
-    def loss(self) -> float:
-        return float(self.mlm_loss) + float(self.nsp_loss)
+    def accuracy(self, term: str) -> float:
+        """The share of right guesses."""
+        return float(self.correct.get(term, 0)) / max(self.counts[term], 1)
 
-    @property
-    def mlm_accuracy(self) -> float:
-        return float(self.mlm_correct) / max(self.masked, 1)
-
-    @property
-    def nsp_accuracy(self) -> float:
-        return float(self.nsp_correct) / max(self.pairs, 1)
+    def __getattr__(self, name: str) -> Any:
+        term, _, figure = name.rpartition("_")
+        if figure not in ("loss", "accuracy") or term not in self.__dict__.get("counts", ()):
+            raise AttributeError(f"Metrics has no {name}")
+        return self.accuracy(term) if figure == "accuracy" else self.losses.get(term, 0.0)
 
 
 class Engine:
-    """A model in training: its parameters, their gradients (one slab a worker) and moments, on one device.
+    """A model in training: its parameters, their gradients and moments, on one device.
 
     ``key`` of a step is ``(seed, step)``, extended by the number of the micro-batch: the same step always drops the same numbers.
+    ``freeze``: the embeddings and so many of the lowest layers do not learn; None: all do. ``layer_decay``: the learning rate of
+    each layer is that of the layer above times this. ``lanes``: of the sum of gradients, by default one a worker. ``teacher``:
+    from the inputs of a micro-batch to further targets, such as the states of another model. ValueError for a ``freeze`` that
+    cannot be.
     """
 
-    def __init__(self, config: BertConfig, parameters: Parameters, workers: Workers, optimiser: AdamW = adamw.DEFAULT,
-                 clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32") -> None:
-        self.config, self.parameters, self.workers = config, parameters, workers
+    def __init__(self, model: Model, parameters: Parameters, workers: Workers, optimiser: AdamW = adamw.DEFAULT,
+                 clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32", *, freeze: int | None = None,
+                 layer_decay: float = 1.0, lanes: int | None = None,
+                 teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> None:
+        check_freeze(freeze, model.config)
+        self.model, self.parameters, self.workers = model, parameters, workers
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
+        self.freeze, self.layer_decay, self.teacher = freeze, layer_decay, teacher
         self.xp = get_xp(parameters.flat)
         self.on_cpu = self.xp is np
         self.dtype = dtype_of(precision, self.xp)
         self.loss_scale = LossScale(self.xp) if precision == "float16" else None
         if not self.on_cpu:
             products.allow_tf32(self.xp, precision == "tf32")
-        count = workers.count if self.on_cpu else 1
-        self.gradients = [parameters.zeros_like() for _ in range(count)]
+        self._carry(lanes or (workers.count if self.on_cpu else 1))
         self.m, self.v = parameters.zeros_like(), parameters.zeros_like()
         self.step = 0
-        self._runs = adamw.runs(parameters.layout)
-        self._runs_without_pairs = adamw.runs(
-            parameters.layout, lambda name: not name.startswith(("bert.pooler.", "cls.seq_relationship.")))
+        self._tables: dict[frozenset[str], list[adamw.Run]] = {}
 
-    def train(self, batches: Sequence[Batch], lr: float) -> tuple[Metrics, Array | float]:
+    def _carry(self, count: int) -> None:
+        """Give every carrier its lanes and its slabs; the sum of ``self.gradients`` is the gradient."""
+        self.lanes = count
+        self._plan = lanes.plan(range(count), self.workers.count if self.on_cpu else 1)
+        self._slabs = [[self.parameters.zeros_like() for _ in range(lanes.levels(part))] for part in lanes.parts(self._plan)]
+        self.gradients = [slab for slabs in self._slabs for slab in slabs]
+
+    @property
+    def config(self) -> BertConfig:
+        return self.model.config
+
+    def train(self, batches: Sequence[Any], lr: float) -> tuple[Metrics, Array | float]:
         """One step: the metrics of its micro-batches, before the weights moved, and the norm of the gradient.
 
         On the CPU a loss or a norm that is not finite raises FloatingPointError; weights and moments stay as they were, the
         gradients are dropped.
         """
         metrics = self.accumulate(batches)
-        norm = self.apply(lr, pairs=metrics.pairs > 0, loss=metrics.loss if self.on_cpu else None)
-        return metrics, norm
+        present = frozenset(term for term, count in self.model.counts(batches).items() if count)
+        return metrics, self.apply(lr, present, float(metrics.loss) if self.on_cpu else None)
 
-    def accumulate(self, batches: Sequence[Batch]) -> Metrics:
-        """Forward and backward of every micro-batch; the gradients are added to the workers' slabs."""
-        return self._each(batches, Key(self.seed, self.step), self.gradients)
+    def accumulate(self, batches: Sequence[Any]) -> Metrics:
+        """Forward and backward of every micro-batch; the gradients are added to the slabs."""
+        work = self._work(batches, Key(self.seed, self.step))
+        shares = share_out(range(len(batches)), [b.ids.size for b in batches], self.lanes)
 
-    def evaluate(self, batches: Sequence[Batch]) -> Metrics:
+        def carrier(part: range, slabs: Sequence[Parameters]) -> list[list[tuple]]:
+            return lanes.carry(part, slabs, lambda lane, slab: [(i, work(i, slab)) for i in shares[lane]])
+
+        carried = self.workers.map(carrier, lanes.parts(self._plan), self._slabs)
+        return self._metrics(batches, dict(figure for part in carried for lane in part for figure in lane))
+
+    def evaluate(self, batches: Sequence[Any]) -> Metrics:
         """Forward only, nothing dropped."""
-        return self._each(batches, None, [None] * len(self.gradients))
+        work = self._work(batches, None)
+        return self._metrics(batches, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
 
-    def _each(self, batches: Sequence[Batch], key: Key | None, slabs: Sequence[Parameters | None]) -> Metrics:
-        counts = sum(b.masked for b in batches), sum(b.pairs for b in batches)
-        numbered = list(enumerate(batches))
-        shares = share_out(numbered, [b.ids.size for b in batches], len(slabs))
+    def predict(self, batches: Sequence[Any]) -> tuple[float, list[np.ndarray]]:
+        """The loss, and the logits of every feature: see the function of this name."""
+        return predict(self.model, self.parameters, batches, self.workers)
 
+    def _work(self, batches: Sequence[Any], key: Key | None) -> Callable[..., tuple]:
+        """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures."""
+        counts = self.model.counts(batches)
+        model = _on_device(self.model, self.parameters)
         narrow = self.dtype.itemsize < 4
         p = (self.parameters.astype(self.dtype) if narrow else self.parameters).tree  # the masters stay as they are
         dloss = 1.0 if self.loss_scale is None else self.loss_scale.scale
 
-        def work(share: list[tuple[int, Batch]], slab: Parameters | None) -> list[tuple]:
-            return [_micro_batch(self.xp, batch, p, self.config, counts, key and key._replace(micro_batch=i), slab, dloss)
-                    for i, batch in share]
+        def work(i: int, slab: Parameters | None = None) -> tuple:
+            x = inputs(batches[i], self.xp)
+            if self.teacher is not None:
+                x = x._replace(targets={**x.targets, **self.teacher(x)})
+            out, cache = model.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts)
+            if slab is not None:
+                model.backward(Output(loss=dloss), cache, p, slab.tree, self.freeze)
+            return out.loss, out.losses, model.correct(x, out)
 
-        parts = [part for share in self.workers.map(work, shares, slabs) for part in share]
-        mlm_loss, nsp_loss, mlm_correct, nsp_correct = (sum(column) for column in zip(*parts))
-        return Metrics(mlm_loss, nsp_loss, mlm_correct, nsp_correct, *counts, sum(b.tokens for b in batches))
+        return work
 
-    def apply(self, lr: float, pairs: bool = True, loss: float | None = None) -> Array | float:
-        """Sum the workers' gradients, clip them, step, zero them. Returns the norm of the gradient before clipping."""
+    def _metrics(self, batches: Sequence[Any], figures: Mapping[int, tuple]) -> Metrics:
+        """The figures of all micro-batches added up, in their order."""
+        loss, losses, correct = zip(*(figures[i] for i in range(len(batches))))
+        terms = [term.name for term in self.model.terms]
+        return Metrics(sum(loss), *({name: sum(part.get(name, 0) for part in column) for name in terms}
+                                    for column in (losses, correct)),
+                       self.model.counts(batches, options=False), sum(b.tokens for b in batches))
+
+    def apply(self, lr: float, present: frozenset[str] | None = None, loss: float | None = None) -> Array | float:
+        """Sum the gradients of the lanes, clip them, step, zero them. Returns the norm of the gradient before clipping.
+
+        ``present``: the terms that were, by default all. What none of them reads rests.
+        """
         self.step += 1
-        table = self._runs if pairs else self._runs_without_pairs
+        table = self.table(frozenset(term.name for term in self.model.terms) if present is None else present)
         if not self.on_cpu:
             return self._apply_on_device(table, lr)
         pieces = adamw.pieces(table, PIECE)
@@ -126,6 +170,16 @@ class Engine:
         scale = None if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
         self.workers.map(lambda run: self._step([run], lr, self.step, scale), pieces)
         return norm
+
+    def table(self, present: frozenset[str]) -> list[adamw.Run]:
+        """The runs of the slab in a step with these terms: what is frozen or idle is inactive."""
+        if present not in self._tables:
+            idle, top = self.model.idle(present), self.config.num_hidden_layers + 1
+            self._tables[present] = adamw.runs(
+                self.parameters.layout,
+                lambda name: not name.startswith(idle) and (self.freeze is None or depth(name, self.config) > self.freeze),
+                lambda name: self.layer_decay ** (top - depth(name, self.config)))
+        return self._tables[present]
 
     def _apply_on_device(self, table: Sequence[adamw.Run], lr: float) -> Array:
         """The same without a look at any number: the host goes on while the device works.
@@ -146,11 +200,8 @@ class Engine:
         return norm
 
     def _sum_piece(self, run: adamw.Run) -> float:
-        """The other workers' gradients added to the first one's, in worker order; theirs are zeroed. Its squared norm."""
-        total, *others = (slab.flat[run.start:run.stop] for slab in self.gradients)
-        for other in others:
-            total += other
-            other.fill(0)
+        """A piece of the carriers' gradients joined into the first one's; theirs are zeroed. Its squared norm."""
+        total = lanes.join(self._plan, (slabs[0].flat[run.start:run.stop] for slabs in self._slabs))
         return float(np.dot(total, total))
 
     def _step(self, table: Sequence[adamw.Run], lr: float, number: Array | int, scale: Array | float | None,
@@ -159,20 +210,76 @@ class Engine:
         adamw.step(*slabs, table, lr, number, self.optimiser, scale, skip)
 
 
-def inputs(batch: Batch, xp: Any) -> pretraining.Inputs:
+def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers) -> tuple[float, list[np.ndarray]]:
+    """Nothing dropped: the loss, and the logits of the model's head for every feature, in the order before they were cut.
+
+    Logits of one feature: (C,), (T, C) with the batch's padding, or (2, T); see ``finetuning.models``.
+    """
+    xp = get_xp(parameters.flat)
+    counts, there, [head] = model.counts(batches), _on_device(model, parameters), model.heads
+
+    def work(i: int) -> tuple:
+        out, _ = there.forward(inputs(batches[i], xp), parameters.tree, counts=counts, read=[head])
+        return out.loss, out.logits[head]
+
+    parts = _spread(batches, work, workers, xp)
+    logits: list[np.ndarray] = [np.empty(0)] * sum(len(batch.places) for batch in batches)
+    for batch, (_, rows) in zip(batches, parts):
+        for place, row in zip(batch.places, to_numpy(rows)):
+            logits[place] = row
+    return float(sum(loss for loss, _ in parts)), logits
+
+
+def inputs(batch: Any, xp: Any) -> Inputs:
     """A micro-batch as the model's inputs, on the device of ``xp``."""
-    move = (lambda a: a) if xp is np else xp.asarray
-    return pretraining.Inputs(move(batch.ids), move(batch.token_type_ids),
-                              None if batch.attention_mask is None else move(batch.attention_mask),
-                              move(batch.positions), move(batch.labels), move(batch.next_labels))
+    def move(array: np.ndarray | None) -> Array | None:
+        return None if array is None else xp.asarray(array)
+
+    targets = {term: move(target) for term, target in batch.targets.items()}
+    return Inputs(move(batch.ids), move(batch.token_type_ids), move(batch.attention_mask), targets, move(batch.positions),
+                  batch.choices)
 
 
-def _micro_batch(xp: Any, batch: Batch, p: Tree, config: BertConfig, counts: tuple[int, int], key: Key | None,
-                 slab: Parameters | None, dloss: Array | float) -> tuple:
-    x = inputs(batch, xp)
-    out, cache = pretraining.forward(x, p, config, key=key, counts=counts)
-    if slab is not None:
-        pretraining.backward(pretraining.Output(loss=dloss), cache, p, slab.tree)
-    mlm_correct = (widen(out.logits).argmax(-1) == x.labels).sum()
-    nsp_correct = (widen(out.next_logits).argmax(-1) == x.next_labels).sum()
-    return out.mlm_loss, out.nsp_loss, mlm_correct, nsp_correct
+def tokens_at_a_time(xp: Any) -> int:
+    """Of a micro-batch, unless somebody says otherwise. Whoever predicts with as many gets the same numbers to the last bit."""
+    return 512 if xp is np else DEVICE_TOKENS
+
+
+def depth(name: str, config: BertConfig) -> int:
+    """How far from the text a tensor is: 0 in the embeddings, L + 1 on top of the layers, i + 1 where layer i is its last use."""
+    if name.startswith("bert.embeddings."):
+        return 0
+    if name.startswith("bert.encoder.layer."):
+        return config.num_hidden_layers - config.uses[::-1].index(int(name.split(".")[3]))
+    return config.num_hidden_layers + 1
+
+
+def check_freeze(freeze: int | None, config: BertConfig) -> None:
+    """ValueError for a number of frozen layers that there is not, or that would freeze a half of what layers share."""
+    if freeze is None:
+        return
+    if not 0 <= freeze <= config.num_hidden_layers:
+        raise ValueError(f"freeze must be from 0 (the embeddings) to {config.num_hidden_layers}, the number of layers, "
+                         f"got {freeze}")
+    if both := set(config.uses[:freeze]) & set(config.uses[freeze:]):
+        shared = [i for i, use in enumerate(config.uses) if use == min(both)]
+        raise ValueError(f"freeze is {freeze}, but layers {', '.join(map(str, shared))} share their tensors (they count from 0): "
+                         "they can learn or rest only together")
+
+
+def _spread(batches: Sequence[Any], work: Callable[[int], tuple], workers: Workers, xp: Any) -> list[tuple]:
+    """``work(i)`` of every batch, shared out among the workers; the results in the order of the batches."""
+    shares = share_out(range(len(batches)), [batch.ids.size for batch in batches], workers.count if xp is np else 1)
+    results = dict(part for share in workers.map(lambda share: [(i, work(i)) for i in share], shares) for part in share)
+    return [results[i] for i in range(len(batches))]
+
+
+def _on_device(model: Model, parameters: Parameters) -> Model:
+    """The model, with the arrays among its terms' options where the parameters are, in their dtype."""
+    xp, dtype = get_xp(parameters.flat), parameters.flat.dtype
+
+    def moved(term: Any) -> Any:
+        return term._replace(options={name: xp.asarray(value.astype(dtype)) if isinstance(value, np.ndarray) else value
+                                      for name, value in term.options.items()})
+
+    return replace(model, terms=[moved(term) for term in model.terms])

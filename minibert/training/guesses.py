@@ -21,7 +21,7 @@ def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
     """
     rng = np.random.default_rng([seed, 0xB3])
     vocab = bert.tokenizer.vocab
-    longest = min(24, bert.config.max_position_embeddings - 2)
+    longest = min(24, bert.config.max_tokens - 2)
     ends = {vocab.index.get(mark) for mark in MARKS}
     sentences = [s for document in documents for s in document if 8 <= len(s) <= longest]
     sentences = [s for s in sentences if s[-1] in ends] or sentences

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from minibert import layers, model
+from minibert.model.model import Model
 
 KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
@@ -26,9 +27,9 @@ KINDS = {  # what the own time of a module is spent on
     "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
     "dropout": "dropout", "embedding": "lookups", "cross_entropy": "loss",
 }
-PARTS = {"embeddings": "embeddings", "mlm_head": "masked words", "nsp_head": "next sentence", "pooler": "next sentence",
+PARTS = {"embeddings": "embeddings", "mlm": "masked words", "nsp": "next sentence", "pooler": "next sentence",
          "cross_entropy": "masked words"}
-BLOCKS = ("block", "block_pre_ln")
+BLOCKS = ("post_ln", "pre_ln")
 OTHER = "the rest"
 
 
@@ -147,11 +148,11 @@ def _in_order(parts: Counter[str]) -> list[str]:
     return [name for name in [*first, *numbered, *last] if name in parts]
 
 
-def _modules() -> list[ModuleType]:
-    """Every layer and every part of the model that has a forward and a backward."""
+def _modules() -> list[ModuleType | type]:
+    """Every layer and every part of a model that has a forward and a backward, and the model itself."""
     import importlib
     import pkgutil
 
-    found = [importlib.import_module(f"{package.__name__}.{info.name}") for package in (layers, model)
-             for info in pkgutil.iter_modules(package.__path__)]
-    return [module for module in found if hasattr(module, "forward") and hasattr(module, "backward")]
+    found = [importlib.import_module(info.name) for package in (layers, model)
+             for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    return [*(module for module in found if hasattr(module, "forward") and hasattr(module, "backward")), Model]

@@ -55,6 +55,9 @@ class Row(NamedTuple):
     held_out_nsp_accuracy: float | None = None
 
 
+COLUMNS = Row._fields
+
+
 class Trainer:
     """``run()`` trains until the last step, or until somebody interrupts it.
 
@@ -163,7 +166,7 @@ class Trainer:
     def _evaluate(self) -> Metrics:
         """The figures of the held-out text. They must be finite: what is saved next would be of no use."""
         metrics = self.engine.evaluate(self.held_out)
-        if not np.isfinite(metrics.loss):
+        if not np.isfinite(float(metrics.loss)):
             step = self.progress.step
             raise FloatingPointError(
                 f"after step {step}: the loss of the held-out text is {metrics.loss}, the last gradient's norm "
@@ -172,7 +175,7 @@ class Trainer:
 
     def _look(self) -> None:
         """Read the figures of the steps since the last row; stop on one that is not finite."""
-        loss, norm = self._since[-1][0].loss, float(self._since[-1][1])
+        loss, norm = float(self._since[-1][0].loss), float(self._since[-1][1])
         if not np.isfinite([loss, norm]).all():
             step = self.progress.step
             raise FloatingPointError(f"step {step}: the loss is {loss}, the gradient's norm {norm}, "
@@ -180,17 +183,13 @@ class Trainer:
 
     def _write_row(self, held_out: Metrics | None) -> None:
         steps = [m for m, _ in self._since]
-        paired = [m for m in steps if m.pairs]  # the first steps read runs of text that have none
+        paired = [m for m in steps if m.counts["nsp"]]  # the first steps read runs of text that have none
         row = Row(
             self.progress.step, self.progress.tokens, round(self.progress.seconds, 1),
-            self._learning_rate(self.progress.step), float(self._since[-1][1]),
-            sum(float(m.mlm_loss) for m in steps) / len(steps),
-            sum(float(m.mlm_correct) for m in steps) / max(1, sum(m.masked for m in steps)),
-            sum(float(m.nsp_loss) for m in paired) / len(paired) if paired else None,
-            sum(float(m.nsp_correct) for m in paired) / sum(m.pairs for m in paired) if paired else None)
+            self._learning_rate(self.progress.step), float(self._since[-1][1]), *_means(steps, "mlm"), *_means(paired, "nsp"))
         if held_out is not None:
             row = row._replace(held_out_mlm_loss=float(held_out.mlm_loss), held_out_mlm_accuracy=held_out.mlm_accuracy)
-            if held_out.pairs:
+            if held_out.counts["nsp"]:
                 row = row._replace(held_out_nsp_loss=float(held_out.nsp_loss), held_out_nsp_accuracy=held_out.nsp_accuracy)
         self.rows.append(row)
         self._since.clear()
@@ -198,11 +197,10 @@ class Trainer:
 
     def _postfix(self) -> str:
         steps = [m for m, _ in self._since[-20:]]
-        pairs = sum(m.pairs for m in steps)
-        masked = sum(float(m.mlm_correct) for m in steps) / max(1, sum(m.masked for m in steps))
-        nsp = f"next {sum(float(m.nsp_correct) for m in steps) / pairs:.0%}, " if pairs else ""
+        masked, nsp = (_means([m for m in steps if m.counts[term]], term)[1] for term in ("mlm", "nsp"))
+        pairs = "" if nsp is None else f"next {nsp:.0%}, "
         speed = self.progress.tokens / max(self.progress.seconds, 1e-9)
-        return f"loss {sum(m.loss for m in steps) / len(steps):.2f}, masked {masked:.0%}, {nsp}{speed / 1e3:.1f}k tokens/s"
+        return f"loss {np.mean([float(m.loss) for m in steps]):.2f}, masked {masked or 0:.0%}, {pairs}{speed / 1e3:.1f}k tokens/s"
 
     def line(self) -> str:
         """The last row that has held-out figures, in words."""
@@ -211,6 +209,14 @@ class Trainer:
         pairs = "" if row.held_out_nsp_accuracy is None else f"  next {row.held_out_nsp_accuracy:5.1%}"
         return (f"step {row.step:{width},}  loss {row.mlm_loss + (row.nsp_loss or 0):.3f}  |  held-out: "
                 f"masked {row.held_out_mlm_loss:.3f} nats, {row.held_out_mlm_accuracy:5.1%} right{pairs}")
+
+
+def _means(steps: Sequence[Metrics], term: str) -> tuple[float | None, float | None]:
+    """Loss and accuracy of a term over some steps; None where there are none."""
+    if not steps:
+        return None, None
+    correct, count = (sum(float(getattr(m, of)[term]) for m in steps) for of in ("correct", "counts"))
+    return sum(float(m.losses[term]) for m in steps) / len(steps), correct / max(1, count)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

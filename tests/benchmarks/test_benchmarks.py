@@ -16,8 +16,8 @@ pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 from benchmarks import common, scaling, train_step  # noqa: E402
 from minibert import backend  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
+from minibert.model.pretraining import inputs  # noqa: E402
 from minibert.parameters import Parameters  # noqa: E402
-from minibert.training.engine import inputs  # noqa: E402
 
 
 def test_turns_alternate_and_each_round_begins_with_another():

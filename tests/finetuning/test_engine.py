@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from minibert.finetuning.engine import Engine, depth
+from minibert.finetuning import models
 from minibert.finetuning.features import Feature, collate, micro_batches
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import finetuned
 from minibert.parameters import Parameters
 from minibert.training.adamw import AdamW
+from minibert.training.engine import Engine, depth
 from minibert.training.workers import Workers
 from tests import device
 from tests.model.examples import distance, small_config
@@ -31,18 +31,18 @@ def features(kind, config, seed=0):
     return made
 
 
-def head(kind):
-    return "sequence" if kind in ("number", "numbers", "labels") else kind
+def model(kind, config, weights=None):
+    return models.of(config, "number" if kind == "numbers" else kind, 1 if kind == "number" else 3, weights)
 
 
 def parameters_for(kind, config, dtype=np.float64):
-    layout = finetuned.layout(config, head(kind), 1 if kind == "number" else 3)
+    layout = model(kind, config).layout()
     return Parameters(layout, np.random.default_rng(1).normal(0, 0.3, layout.size).astype(dtype))
 
 
-def engine(kind, workers, config=None, parameters=None, **options):
+def engine(kind, workers, config=None, parameters=None, weights=None, **options):
     config = config or small_config(**NO_DROPOUT)
-    return Engine(config, head(kind), parameters or parameters_for(kind, config), workers, **options)
+    return Engine(model(kind, config, weights), parameters or parameters_for(kind, config), workers, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +53,7 @@ def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
         with Workers(threads) as workers:
             e = engine(kind, workers, weights=weights)
             batches = micro_batches(features(kind, e.config), tokens)
-            loss = e.accumulate(batches)
+            loss = e.accumulate(batches).loss
             results.append((len(batches), float(loss), gradient(e), e.predict(batches)))
     assert results[0][0] < results[1][0] < results[2][0]
     for _, loss, g, (dev_loss, logits) in results[1:]:
@@ -71,8 +71,8 @@ def test_three_labels_of_a_text_of_three_tokens_are_not_those_of_its_tokens():
     made = [Feature((np.arange(5, 5 + n),), (n,), labels, i)
             for i, (n, labels) in enumerate([(3, np.array([True, False, True])), (6, np.array([False, True, True]))])]
     assert collate(made, [0, 1]).labels.tolist() == [[True, False, True], [False, True, True]]
-    assert collate(made, [0, 1]).count() == 6
-    assert collate(made, [0, 1]).count(np.array([3.0, 5.0, 7.0])) == 3 + 1 + 7 + 1 + 5 + 7
+    for weights, count in ((None, 6), (np.array([3.0, 5.0, 7.0]), 3 + 1 + 7 + 1 + 5 + 7)):
+        assert model("labels", small_config(), weights).counts([collate(made, [0, 1])]) == {models.TERM: count}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,8 +149,8 @@ def test_a_step_on_a_device_is_the_step_on_the_cpu(kind):
             weights = np.array([1.0, 2.0, 3.0]) if kind in ("token", "labels") else None
             e = engine(kind, workers, config, parameters, weights=weights)
             batches = micro_batches(features(kind, config), 40)
-            loss, _ = e.train(batches, 1e-3)
-            assert np.isfinite(float(loss))
+            metrics, _ = e.train(batches, 1e-3)
+            assert np.isfinite(float(metrics.loss))
             assert len(e.predict(batches)[1]) == len(LENGTHS)
             flat = e.parameters.flat
             slabs.append(flat if xp is np else flat.get())
@@ -162,5 +162,5 @@ def test_dropout_follows_from_seed_and_step():
         losses = []
         for seed in (0, 0, 1):
             e = engine("sequence", workers, small_config(), seed=seed)
-            losses.append(float(e.accumulate(micro_batches(features("sequence", e.config)))))
+            losses.append(float(e.accumulate(micro_batches(features("sequence", e.config))).loss))
     assert losses[0] == losses[1] != losses[2]

@@ -100,7 +100,7 @@ def test_plot(tmp_path, capsys, broken):
 @pytest.mark.parametrize("name", ["no/such/folder/u.png", "u.docx"])
 def test_a_plot_that_cannot_be_written(tmp_path, capsys, name):
     with pytest.raises(SystemExit) as stopped:
-        main(["nsp_head", "--plot", str(tmp_path / name)])
+        main(["nsp", "--plot", str(tmp_path / name)])
     assert stopped.value.code == 2
     assert "--plot: cannot write" in capsys.readouterr().err
 

@@ -18,13 +18,14 @@ def test_gradient(case):
     result = case.check()  # raises with the array, the index, what was got and what was expected
     assert result.ok
     assert result.shapes, "nothing was checked"
-    assert result.worst("central") <= TOLERANCE["central"]
-    assert result.worst("complex") <= TOLERANCE["complex"]  # everything in here is analytic
+    assert "complex" in result.errors  # everything in here is analytic; what has a kink has no central differences
+    for method in result.errors:
+        assert result.worst(method) <= TOLERANCE[method]
 
 
 def modules_with_a_backward():
     for package in (minibert.layers, minibert.model):
-        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             module = importlib.import_module(info.name)
             tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
             if any(isinstance(node, ast.FunctionDef) and node.name == "backward" for node in ast.walk(tree)):

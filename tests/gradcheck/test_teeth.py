@@ -17,10 +17,11 @@ from minibert.layers import (
     gelu,
     layernorm,
     linear,
-    normal,
     softmax,
 )
-from minibert.model import mlm_head, pooler, pretraining
+from minibert.model import pooler, pretraining
+from minibert.model.heads import mlm
+from minibert.numerics import normal
 from minibert.parameters import NOTHING
 
 
@@ -254,8 +255,8 @@ def test_a_position_asked_twice_whose_gradients_overwrite_each_other(monkeypatch
     def assign(table, ids, rows):
         table[ids] = rows
 
-    monkeypatch.setattr(mlm_head.embedding, "add_rows", assign)
-    assert wrong_arrays(failure("mlm_head")) == ["x"]
+    monkeypatch.setattr(mlm.embedding, "add_rows", assign)
+    assert wrong_arrays(failure("mlm")) == ["x"]
 
 
 def test_a_tied_decoder_whose_gradient_is_lost():

@@ -8,8 +8,9 @@ import pytest
 
 from minibert import kernels
 from minibert.kernels import TWINS, cuda
-from minibert.layers import dropout, embedding, layernorm, products
+from minibert.layers import dropout, embedding, layernorm
 from minibert.layers.dropout import Key, draw
+from minibert.numerics import products
 from minibert.parameters import NOTHING
 from minibert.training import adamw
 from tests import device

@@ -7,7 +7,9 @@ import pytest
 
 from minibert.layers import add_norm, cross_entropy
 from minibert.layers.dropout import Key
-from minibert.model import bert, block, block_pre_ln, embeddings, encoder, mlm_head, nsp_head, pooler, pretraining
+from minibert.model import bert, embeddings, encoder, pooler, pretraining
+from minibert.model.blocks import post_ln, pre_ln
+from minibert.model.heads import mlm, nsp
 from minibert.model.pretraining import Inputs, Output
 from minibert.model.recompute import recompute
 from minibert.parameters import NOTHING
@@ -52,8 +54,8 @@ def test_dtype_is_kept_through_the_whole_model(norm_first, dtype):
         assert {a.dtype for a in floats(tree)} == {np.dtype(dtype)}
     assert g.flat.dtype == dtype
     composites = {
-        embeddings: cache.bert.embeddings, encoder: cache.bert.encoder, pooler: cache.bert.pooler, mlm_head: cache.mlm,
-        nsp_head: cache.nsp, (block_pre_ln if norm_first else block): cache.bert.encoder.blocks[0],
+        embeddings: cache.bert.embeddings, encoder: cache.bert.encoder, pooler: cache.bert.pooler, mlm: cache.mlm,
+        nsp: cache.nsp, (pre_ln if norm_first else post_ln): cache.bert.encoder.blocks[0],
     }
     for module, part in composites.items():
         assert {a.dtype for a in floats(part)} == {np.dtype(dtype)}, module.__name__
@@ -262,7 +264,7 @@ def test_layers_that_no_gradient_reaches_are_not_called():
     parameters, inputs = random_parameters(config), random_inputs(config)
     g = parameters.zeros_like()
     usual = encoder.stack(parameters["bert"]["encoder"], g["bert"]["encoder"], config)
-    closed = SimpleNamespace(forward=block.forward, backward=unreachable)
+    closed = SimpleNamespace(forward=post_ln.forward, backward=unreachable)
 
     # a probe on the state after the first block: the blocks above it play no part
     layers = [usual[0], (closed, *usual[1][1:]), (closed, *usual[2][1:])]
@@ -464,3 +466,27 @@ def test_recomputation_of_any_pair_with_any_arguments():
     np.testing.assert_array_equal(y, expected)
     equal(recompute(add_norm).backward(dy, cache, p, g), add_norm.backward(dy, kept, p, g_kept))
     equal(g, g_kept)
+
+
+def test_which_blocks_run_may_be_a_function_of_parameters_and_gradients():
+    """Frozen, replaced and recomputed layers without a list that must know its gradients beforehand."""
+    config = small_config()
+    parameters, inputs = random_parameters(config), random_inputs(config)
+    expected, _, g = loss_and_gradients(inputs, parameters, config)
+
+    def usual_recomputed(p, g):
+        return [(recompute(module), *rest) for module, *rest in encoder.stack(p, g, config)]
+
+    output, _, again = loss_and_gradients(inputs, parameters, config, layers=usual_recomputed)
+    assert output.loss == expected.loss
+    np.testing.assert_array_equal(again.flat, g.flat)
+
+    def replaced(p, g):  # layer 0 stands in for layer 1, and does not learn there
+        first, _, last = encoder.stack(p, g, config)
+        return [first, (*first[:2], NOTHING), last]
+
+    output, _, g = loss_and_gradients(inputs, parameters, config, layers=replaced)
+    layers = g["bert"]["encoder"]["layer"]
+    assert output.loss != expected.loss
+    assert not any(a.any() for a in arrays(layers["1"]))
+    assert all(layers[i]["output"]["dense"]["weight"].any() for i in "02")

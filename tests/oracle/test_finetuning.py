@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from minibert.finetuning import saved  # noqa: E402
-from minibert.finetuning.engine import Engine, predict  # noqa: E402
+from minibert.finetuning import models, saved  # noqa: E402
 from minibert.finetuning.features import collate, micro_batches  # noqa: E402
 from minibert.finetuning.options import Settings  # noqa: E402
 from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
+from minibert.training.engine import Engine, predict  # noqa: E402
 from minibert.training.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
@@ -24,7 +24,7 @@ DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (
 
 def network(task, config, parameters, labels, dtype):
     """transformers' model of a task with the same weights."""
-    settings = {"num_labels": len(labels)} if task.KIND in ("sequence", "token") else {}
+    settings = {"num_labels": len(labels)} if task.KIND not in ("choice", "span") else {}
     settings |= {key: name for key, (name, module) in zip(["problem_type"] * 3, PROBLEM_TYPES.items()) if module is task}
     ours = ("architectures", "model_type", "norm_first")
     fields = {name: value for name, value in config.to_dict().items() if name not in ours}
@@ -84,18 +84,19 @@ def test_twenty_steps(name, dtype, tolerance, files):  # noqa: F811
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(len(features))[:BATCH] for _ in range(STEPS)]
     rates = [learning_rate(step, PEAK, 4, STEPS) for step in range(1, STEPS + 1)]
-    parameters = saved.initialise(saved.finetuned.layout(config, task.KIND, len(labels)), 0.1, 0, dtype)
+    whole = models.of(config, task.KIND, len(labels))
+    parameters = saved.initialise(whole.layout(), 0.1, 0, dtype)
     net = network(task, config, parameters, labels, dtype).train()
     groups = [{"params": [p for n, p in net.named_parameters() if (n.endswith("bias") or "LayerNorm" in n) == plain],
                "weight_decay": 0.0 if plain else 0.1} for plain in (False, True)]
     adamw = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.999), eps=1e-6)
     ours, theirs = [], []
     with Workers(2) as workers:
-        engine = Engine(config, task.KIND, parameters, workers, AdamW(weight_decay=0.1), CLIP)
+        engine = Engine(whole, parameters, workers, AdamW(weight_decay=0.1), CLIP)
         for places, rate in zip(chosen, rates):
             batch = [features[i] for i in places]
-            loss, norm = engine.train(micro_batches(batch, 60), rate)
-            ours.append((float(loss), float(norm)))
+            metrics, norm = engine.train(micro_batches(batch, 60), rate)
+            ours.append((float(metrics.loss), float(norm)))
             for group in adamw.param_groups:
                 group["lr"] = rate
             adamw.zero_grad()
@@ -142,12 +143,12 @@ def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, 
     features, _ = task.encode(examples, ours.tokenizer, ours.labels, ours.settings)
     batch = collate(features, range(len(features)))
     with Workers(1) as workers:
-        _, logits = predict(ours.parameters, ours.config, task.KIND, [batch], workers)
+        _, logits = predict(models.of(ours.config, task.KIND, len(ours.labels)), ours.parameters, [batch], workers)
     inputs = {n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n}
     with torch.no_grad():
         expected = net.eval()(**inputs)
     compare(task, logits, expected, features)
-    if task.KIND == "sequence":
+    if task in PROBLEM_TYPES.values():
         assert PROBLEM_TYPES[net.config.problem_type] is task
     again = transformers.AutoTokenizer.from_pretrained(out)
     assert again("the abc")["input_ids"] == ours.tokenizer.encode("the abc").ids
@@ -208,12 +209,12 @@ def test_every_head_that_transformers_makes_is_what_it_is_there(made, named, fil
     features, _ = task.encode(examples, tokenizer, ours.labels, ours.settings)
     batch = collate(features, range(len(features)))
     with Workers(1) as workers:
-        _, logits = predict(ours.parameters, ours.config, task.KIND, [batch], workers)
+        _, logits = predict(models.of(ours.config, task.KIND, len(ours.labels)), ours.parameters, [batch], workers)
     with torch.no_grad():
         out = net(**{n: x for n, x in torch_inputs(task, features).items() if "label" not in n and "positions" not in n})
     compare(task, logits, out, features)
     guesses = task.guess(logits, features, examples, ours.labels, ours.settings)
     if made == "several":
         assert [[name in guess.label for name in ours.labels] for guess in guesses] == (torch.sigmoid(out.logits) > 0.5).tolist()
-    elif task.KIND == "sequence" and name == "regress":
+    elif task.KIND == "number":
         np.testing.assert_allclose([np.atleast_1d(guess.label) for guess in guesses], out.logits.numpy(), atol=1e-5)

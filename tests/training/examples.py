@@ -7,6 +7,7 @@ import numpy as np
 from minibert.data.batches import Batch
 from minibert.data.examples import IGNORE
 from minibert.data.masking import Masked
+from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.training.engine import Engine
 from minibert.training.workers import Workers
@@ -34,7 +35,7 @@ def engine(config=None, threads: int = 1, dtype=np.float64, parameters: Paramete
     config = config or small_config(**NO_DROPOUT)
     parameters = parameters or random_parameters(config, dtype=dtype)
     with Workers(threads) as workers:
-        yield Engine(config, Parameters(parameters.layout, parameters.flat.copy()), workers, **options)
+        yield Engine(pretraining.of(config), Parameters(parameters.layout, parameters.flat.copy()), workers, **options)
 
 
 def gradient(engine: Engine) -> np.ndarray:

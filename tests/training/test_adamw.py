@@ -123,7 +123,7 @@ def test_lr_scale_scales_the_step_and_the_decay():
     for scaled in (False, True):
         with engine(config, optimiser=CONSTANTS, clip_norm=None) as e:
             if scaled:
-                e._runs = adamw.runs(e.parameters.layout, lr_scale=scale)
+                e.table = lambda present: adamw.runs(e.parameters.layout, lr_scale=scale)
             before = e.parameters.flat.copy()
             set_gradients(e)
             e.apply(0.1)
@@ -139,7 +139,7 @@ def test_frozen_parameters_have_no_share_in_anything():
         return name.startswith(("bert.embeddings.", "bert.encoder.layer.1."))
 
     with engine(config, optimiser=CONSTANTS) as e:
-        e._runs = adamw.runs(e.parameters.layout, active=lambda name: not frozen(name))
+        e.table = lambda present: adamw.runs(e.parameters.layout, active=lambda name: not frozen(name))
         before = {name: view.copy() for name, view in e.parameters.items()}
         set_gradients(e)
         g = dict(Parameters(e.parameters.layout, e.gradients[0].flat.copy()).items())

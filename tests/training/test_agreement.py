@@ -61,16 +61,12 @@ def test_a_twelfth_of_the_run_is_what_the_help_says():
     assert "a twelfth of the run" in actions()["eval_every"].help
 
 
-def test_columns_are_the_fields_of_a_row():
-    assert trainer.COLUMNS == trainer.Row._fields
-
-
 def test_what_rests_without_pairs_is_what_only_pairs_reach():
-    """The names in the engine against the model: these tensors, and no others, get no gradient from masked words."""
+    """What the model says that rests: these tensors, and no others, get no gradient from masked words."""
     config = small_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     with engine(config) as e:
         e.accumulate(micro_batches(masked_examples(config, pairs=False), 1000))
         unreached = {name for name, g in e.gradients[0].items() if not g.any() and not name.endswith("key.bias")}
-        resting = {slot.name for slot in e.parameters.layout.slots.values() for run in e._runs_without_pairs
+        resting = {slot.name for slot in e.parameters.layout.slots.values() for run in e.table(frozenset({"mlm"}))
                    if not run.active and run.start <= slot.start < run.stop}
     assert unreached == resting

@@ -6,6 +6,7 @@ import math
 import os
 import stat
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -330,7 +331,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
 
     def poisoned(self, batches):
         metrics = original(self, batches)
-        return metrics._replace(mlm_loss=np.float32("nan")) if self.step == 8 else metrics
+        return replace(metrics, loss=np.float32("nan")) if self.step == 8 else metrics
 
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "accumulate", poisoned)
@@ -396,3 +397,15 @@ def test_special_tokens_in_the_corpus_are_words_and_counted(train, tmp_path):
     line, = (line for line in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8").splitlines() if "[SEP], [MASK]" in line)
     assert line.split()[-4:] == ["120", "read", "as", "words"]
     assert "--layout" in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
+
+
+def test_metrics_are_read_by_the_names_in_their_first_line(tmp_path):
+    path = tmp_path / "metrics.csv"
+    cells = {**dict.fromkeys(COLUMNS, ""), "step": "3", "tokens": "70", "mlm_loss": "2.5", "sop_loss": "0.7"}
+    names = sorted(cells)  # another order, and a column of something else
+    path.write_text(f"{','.join(names)}\n{','.join(cells[name] for name in names)}\n", encoding="utf-8")
+    [row] = read_rows(path)
+    assert (row.step, row.tokens, row.mlm_loss, row.nsp_loss) == (3, 70, 2.5, None)
+    path.write_text("step,tokens,mlm_loss\n3,70,2.5\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"metrics.csv: the first line must name .* and seconds, learning_rate, .* is not"):
+        read_rows(path)

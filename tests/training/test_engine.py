@@ -1,13 +1,20 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from minibert.data.batches import micro_batches
+from minibert.layers import squared_error
 from minibert.layers.dropout import Key
-from minibert.model import pretraining
+from minibert.model import bert, pretraining
+from minibert.model.model import Model, Term
+from minibert.model.pretraining import inputs
+from minibert.parameters import Parameters
 from minibert.training.adamw import AdamW
-from minibert.training.engine import Metrics, inputs
+from minibert.training.engine import Engine, Metrics, check_freeze, depth
+from minibert.training.engine import inputs as model_inputs
+from minibert.training.workers import Workers
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import NO_DROPOUT, engine, gradient, masked_examples, tokens
 
@@ -41,7 +48,7 @@ def test_loss_and_gradients_depend_neither_on_the_cut_nor_on_the_workers(config,
         metrics = e.accumulate(batches)
         assert float(metrics.mlm_loss) == pytest.approx(float(out.mlm_loss), rel=1e-12)
         assert float(metrics.nsp_loss) == pytest.approx(float(out.nsp_loss), rel=1e-12)
-        assert metrics.loss == pytest.approx(float(out.loss), rel=1e-12)
+        assert float(metrics.loss) == pytest.approx(float(out.loss), rel=1e-12)
         got = type(g)(g.layout, gradient(e))
         expected = dict(g.items())
         for name, view in got.items():
@@ -68,19 +75,21 @@ def test_counts_and_accuracies(config):
     with engine(config, 2) as e:
         batches = micro_batches(examples, BUDGETS[7])
         metrics = e.accumulate(batches)
-    assert metrics.masked == sum(len(x.labels) for x in examples)
-    assert metrics.pairs == len(examples)
+    assert metrics.counts == {"mlm": sum(len(x.labels) for x in examples), "nsp": len(examples)}
     assert metrics.tokens == tokens(batches) == sum(len(x.ids) for x in examples)
-    right = [0, 0]
+    right = {"mlm": 0, "nsp": 0}
     parameters = random_parameters(config)
     for batch in batches:
         out, _ = pretraining.forward(inputs(batch, np), parameters.tree, config)
-        right[0] += int((out.logits.argmax(-1) == batch.labels).sum())
-        right[1] += int((out.next_logits.argmax(-1) == batch.next_labels).sum())
-    assert (metrics.mlm_correct, metrics.nsp_correct) == tuple(right)
-    assert metrics.mlm_accuracy == right[0] / metrics.masked
-    assert metrics.nsp_accuracy == right[1] / metrics.pairs
-    assert Metrics(0.0, 0.0, 0, 0, 0, 0, 0).mlm_accuracy == 0.0
+        right["mlm"] += int((out.logits.argmax(-1) == batch.labels).sum())
+        right["nsp"] += int((out.next_logits.argmax(-1) == batch.next_labels).sum())
+    assert metrics.correct == right
+    assert metrics.mlm_accuracy == metrics.accuracy("mlm") == right["mlm"] / metrics.counts["mlm"]
+    assert metrics.nsp_accuracy == right["nsp"] / metrics.counts["nsp"]
+    nothing = Metrics(0.0, {}, {}, {"mlm": 0}, 0)
+    assert nothing.mlm_accuracy == nothing.mlm_loss == 0
+    with pytest.raises(AttributeError, match="Metrics has no sop_loss"):
+        nothing.sop_loss  # noqa: B018
 
 
 @THREADS
@@ -174,7 +183,7 @@ def test_a_gradient_that_is_not_finite_is_caught_where_the_loss_still_is(config)
 def test_nothing_masked_leaves_the_pairs(config):
     with engine(config, 2) as e:
         metrics = e.accumulate(micro_batches(masked_examples(config, masked=False), 60))
-        assert float(metrics.mlm_loss) == metrics.masked == metrics.mlm_correct == 0
+        assert float(metrics.mlm_loss) == metrics.counts["mlm"] == metrics.correct["mlm"] == 0
         assert float(metrics.nsp_loss) > 0
         total = dict(type(e.parameters)(e.parameters.layout, gradient(e)).items())
         for name, g in total.items():
@@ -186,7 +195,7 @@ def test_nothing_masked_leaves_the_pairs(config):
 def test_no_pairs_leave_the_masked_words(config):
     with engine(config, 2) as e:
         metrics, norm = e.train(micro_batches(masked_examples(config, pairs=False), 60), 0.01)
-        assert float(metrics.nsp_loss) == metrics.pairs == metrics.nsp_correct == 0
+        assert float(metrics.nsp_loss) == metrics.counts["nsp"] == metrics.correct["nsp"] == 0
         assert float(metrics.mlm_loss) > 0
         assert math.isfinite(norm)
 
@@ -202,3 +211,65 @@ def test_evaluation_draws_nothing_and_changes_nothing(whole):
         for slab, old in zip((e.parameters, e.m, e.v, *e.gradients), before):
             np.testing.assert_array_equal(slab.flat, old)
         assert e.step == 0
+
+
+def test_a_teacher_gives_targets_that_the_data_lacks():
+    """A student of its own hidden states and gates: the loss is zero; of another model's, it is their distance."""
+    config = small_config(**NO_DROPOUT)
+    terms = [Term("state", "hidden_states.2", squared_error, counted=lambda batch: batch.tokens)]
+    student, teacher = random_parameters(config), random_parameters(config, seed=1)
+
+    def states(parameters):
+        return lambda x: {"state": bert.forward(x.ids, x.token_type_ids, x.attention_mask, parameters["bert"], config)[0]
+                          .hidden_states[2]}
+
+    batches = micro_batches(masked_examples(config), BUDGETS[7])
+    with Workers(2) as workers:
+        engines = [Engine(Model(config, {}, terms), student, workers, teacher=states(p)) for p in (student, teacher)]
+        own, other = (e.accumulate(batches) for e in engines)
+        assert own.loss == 0
+        assert not gradient(engines[0]).any()
+        expected = 0.0
+        for batch in batches:
+            a, b = (states(p)(model_inputs(batch, np))["state"] for p in (student, teacher))
+            expected += ((a - b) ** 2).sum() / sum(batch.tokens for batch in batches)
+        assert other.loss == pytest.approx(expected, rel=1e-12)
+        before = Parameters(student.layout, student.flat.copy())
+        engines[1].train(batches, 0.01)
+        for (name, now), (_, then) in zip(student.items(), before.items()):  # what no term reads rests
+            if name.startswith(("bert.encoder.layer.2.", "bert.pooler.")):
+                np.testing.assert_array_equal(now, then, err_msg=name)
+
+
+@pytest.mark.parametrize(("layer_map", "freeze", "shared"), [
+    ((0, 0, 0), 1, "0, 1, 2"), ((0, 1, 0), 1, "0, 2"), ((0, 1, 0), 2, "0, 2"), ((0, 1, 1), 2, "1, 2")])
+def test_a_half_of_what_layers_share_cannot_be_frozen(layer_map, freeze, shared):
+    config = small_config(layer_map=layer_map)
+    with pytest.raises(ValueError, match=rf"freeze is {freeze}, but layers {shared} share their tensors"):
+        check_freeze(freeze, config)
+    for whole in (None, 0, 3):
+        check_freeze(whole, config)
+    assert check_freeze(1, small_config(layer_map=(0, 1, 1))) is None
+    with pytest.raises(ValueError, match=r"freeze must be from 0 .* to 3, the number of layers, got 4"):
+        check_freeze(4, config)
+
+
+def test_the_depth_of_shared_tensors_is_that_of_their_last_use():
+    config = small_config(num_hidden_layers=4, layer_map=(0, 1, 0, 1))
+    depths = {name: depth(name, config) for name in (
+        "bert.embeddings.projection.weight", "bert.encoder.layer.0.output.dense.bias", "bert.encoder.layer.1.output.dense.bias",
+        "bert.pooler.dense.bias")}
+    assert [*depths.values()] == [0, 3, 4, 5]
+    assert [depth(f"bert.encoder.layer.{i}.output.dense.bias", small_config()) for i in range(3)] == [1, 2, 3]
+
+
+def test_accuracy_counts_labels_and_not_what_they_weigh():
+    config = small_config(**NO_DROPOUT)
+    weighted = replace(pretraining.of(config), terms=[
+        term._replace(options={"weights": np.arange(1.0, size + 1)}) for term, size in zip(pretraining.TERMS, (37, 2))])
+    batches = micro_batches(masked_examples(config), BUDGETS[7])
+    with Workers(1) as workers, engine(config) as plain:
+        e = Engine(weighted, random_parameters(config), workers)
+        metrics, expected = e.evaluate(batches), plain.evaluate(batches)
+        assert metrics.loss != expected.loss
+        assert (metrics.counts, metrics.correct) == (expected.counts, expected.correct)

@@ -2,7 +2,7 @@
 
 ::
 
-    KIND            which head (see model/finetuned)          ARCHITECTURE    what transformers calls the model
+    KIND            which head and loss (see models)           ARCHITECTURE    what transformers calls the model
     METRIC          which score chooses the best checkpoint   METRICS         all that there may be, by the data
     MAX_LENGTH      tokens of an input, unless told otherwise COLUMNS, row    what is written down for each example
     LABEL           the field of an example that is guessed   right           the guess that would be right

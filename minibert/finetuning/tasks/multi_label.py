@@ -23,7 +23,7 @@ from minibert.finetuning.tasks.classify import texts  # noqa: F401 - the same fo
 from minibert.finetuning.tasks.common import Data
 from minibert.text import Tokenizer
 
-KIND = "sequence"
+KIND = "labels"
 ARCHITECTURE = "BertForSequenceClassification"
 METRIC = "f1_micro"
 METRICS = ("f1_micro", "f1_macro", "subset_accuracy")

@@ -17,7 +17,7 @@ from minibert.finetuning.tasks.classify import texts  # noqa: F401 - the same fo
 from minibert.finetuning.tasks.common import Data
 from minibert.text import Tokenizer
 
-KIND = "sequence"
+KIND = "number"
 ARCHITECTURE = "BertForSequenceClassification"
 METRIC = "pearson"
 METRICS = ("pearson", "spearman", "mean_squared_error")

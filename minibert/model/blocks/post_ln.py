@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import add_norm, attention, bias_gelu, linear
+from minibert.layers import add_norm, attention, bias_gelu, layernorm, linear
 from minibert.layers.dropout import Key
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree, named
 
 
 class Cache(NamedTuple):
@@ -30,6 +30,19 @@ class Cache(NamedTuple):
     gelu: bias_gelu.Cache
     down: linear.Cache
     norm2: add_norm.Cache
+
+
+def shapes(config: BertConfig) -> Shapes:
+    """Every tensor of a block."""
+    H, I = config.hidden_size, config.intermediate_size
+    return named({
+        "attention.self": attention.shapes(H),
+        "attention.output.dense": linear.shapes(H, H),
+        "attention.output.LayerNorm": layernorm.shapes(H),
+        "intermediate.dense": linear.shapes(I, H),
+        "output.dense": linear.shapes(H, I),
+        "output.LayerNorm": layernorm.shapes(H),
+    })
 
 
 def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, key: Key | None = None,

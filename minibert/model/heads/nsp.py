@@ -8,12 +8,23 @@ round). The head is one linear layer over the pooled vector. Source: reference `
 from __future__ import annotations
 
 from minibert.backend import Array
+from minibert.config import BertConfig
 from minibert.layers import linear
+from minibert.layers.dropout import Key
 from minibert.layers.linear import Cache
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree
+
+PATH = "cls.seq_relationship"
+READS = "pooled"
+INPUTS = ()
 
 
-def forward(pooled: Array, p: Tree) -> tuple[Array, Cache]:
+def shapes(config: BertConfig, outputs: int = 2) -> Shapes:
+    """weight and bias."""
+    return linear.shapes(outputs, config.hidden_size)
+
+
+def forward(pooled: Array, p: Tree, config: BertConfig | None = None, key: Key | None = None) -> tuple[Array, Cache]:
     """pooled ``(B, H)`` -> logits ``(B, 2)``. ``p``: weight ``(2, H)``, bias ``(2,)``."""
     return linear.forward(pooled, p)
 

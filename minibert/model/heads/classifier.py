@@ -11,9 +11,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
+from minibert.config import BertConfig
 from minibert.layers import dropout, linear
 from minibert.layers.dropout import Key
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree
+
+PATH = "classifier"
+READS = "pooled"
+INPUTS = ()
 
 
 class Cache(NamedTuple):
@@ -21,9 +26,14 @@ class Cache(NamedTuple):
     linear: linear.Cache
 
 
-def forward(x: Array, p: Tree, rate: float = 0.0, key: Key | None = None) -> tuple[Array, Cache]:
+def shapes(config: BertConfig, outputs: int) -> Shapes:
+    """weight and bias."""
+    return linear.shapes(outputs, config.hidden_size)
+
+
+def forward(x: Array, p: Tree, config: BertConfig | None = None, key: Key | None = None) -> tuple[Array, Cache]:
     """x ``(..., H)`` -> logits ``(..., C)``. ``p``: weight ``(C, H)``, bias ``(C,)``."""
-    x, dropout_cache = dropout.forward(x, rate, key)
+    x, dropout_cache = dropout.forward(x, 0.0 if key is None else config.hidden_dropout_prob, key)
     logits, linear_cache = linear.forward(x, p)
     return logits, Cache(dropout_cache, linear_cache)
 

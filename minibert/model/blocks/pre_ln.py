@@ -19,7 +19,7 @@ from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers import attention, bias_gelu, dropout, layernorm, linear
 from minibert.layers.dropout import Key
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree, named
 
 
 class Cache(NamedTuple):
@@ -32,6 +32,19 @@ class Cache(NamedTuple):
     gelu: bias_gelu.Cache
     down: linear.Cache
     dropout2: dropout.Cache
+
+
+def shapes(config: BertConfig) -> Shapes:
+    """Every tensor of a block."""
+    H, I = config.hidden_size, config.intermediate_size
+    return named({
+        "attention.self": attention.shapes(H),
+        "attention.output.dense": linear.shapes(H, H),
+        "attention.LayerNorm": layernorm.shapes(H),
+        "intermediate.dense": linear.shapes(I, H),
+        "output.dense": linear.shapes(H, I),
+        "intermediate.LayerNorm": layernorm.shapes(H),
+    })
 
 
 def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, key: Key | None = None,

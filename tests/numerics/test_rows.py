@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from minibert.layers import bias_gelu, embedding, layernorm, linear, rows
+from minibert.layers import bias_gelu, embedding, layernorm, linear
 from minibert.model import embeddings
+from minibert.numerics import rows
 from tests.model.examples import random_parameters, small_config
 
 U = np.finfo(np.float32).eps / 2  # an addition in float32 is off by at most U times its result

@@ -16,13 +16,25 @@ Source: Devlin et al. 2018, section 4.2; reference ``run_squad.py``, ``create_mo
 from __future__ import annotations
 
 from minibert.backend import Array
+from minibert.config import BertConfig
 from minibert.layers import linear
+from minibert.layers.dropout import Key
 from minibert.layers.linear import Cache
 from minibert.layers.softmax import additive_mask
-from minibert.parameters import Tree
+from minibert.parameters import Shapes, Tree
+
+PATH = "qa_outputs"
+READS = "last_hidden_state"
+INPUTS = ("attention_mask",)
 
 
-def forward(x: Array, attention_mask: Array | None, p: Tree) -> tuple[Array, Cache]:
+def shapes(config: BertConfig, outputs: int = 2) -> Shapes:
+    """weight and bias; there are always two outputs."""
+    return linear.shapes(2, config.hidden_size)
+
+
+def forward(x: Array, attention_mask: Array | None, p: Tree, config: BertConfig | None = None,
+            key: Key | None = None) -> tuple[Array, Cache]:
     """x ``(B, T, H)``, attention_mask ``(B, T)`` -> scores ``(B, 2, T)`` of start and end.
 
     ``p``: weight ``(2, H)``, bias ``(2,)``.

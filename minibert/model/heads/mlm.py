@@ -18,7 +18,12 @@ from typing import NamedTuple
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
 from minibert.layers import bias_gelu, embedding, layernorm, linear
-from minibert.parameters import Tree
+from minibert.layers.dropout import Key
+from minibert.parameters import Shapes, Tree, named
+
+PATH = "cls.predictions"
+READS = "last_hidden_state"
+INPUTS = ("positions",)
 
 
 class Cache(NamedTuple):
@@ -30,7 +35,19 @@ class Cache(NamedTuple):
     decoder: linear.Cache
 
 
-def forward(x: Array, positions: Array | None, p: Tree, config: BertConfig) -> tuple[Array, Cache]:
+def shapes(config: BertConfig, outputs: int = 0) -> Shapes:
+    """Every tensor that it does not share; there are always as many outputs as words."""
+    E = config.embedding_width
+    return {"bias": (config.vocab_size,), **named({
+        "transform.dense": linear.shapes(E, config.hidden_size), "transform.LayerNorm": layernorm.shapes(E)})}
+
+
+def ties(path: str = PATH) -> dict[str, str]:
+    """The decoder is the table of words."""
+    return {f"{path}.decoder.weight": "bert.embeddings.word_embeddings.weight", f"{path}.decoder.bias": f"{path}.bias"}
+
+
+def forward(x: Array, positions: Array | None, p: Tree, config: BertConfig, key: Key | None = None) -> tuple[Array, Cache]:
     """x ``(B, T, H)`` -> logits ``(M, V)`` at the flat ``positions`` b·T + t ``(M,)``, or ``(B, T, V)`` of all where it is None.
 
     ``p``: transform.dense, transform.LayerNorm, decoder (weight tied to the word embeddings, bias tied to ``bias``).

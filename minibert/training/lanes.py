@@ -1,0 +1,76 @@
+"""Lanes: gradients that are added in an order which nobody's speed and no number of threads decides.
+
+The sum of floating-point numbers depends on its order. So the micro-batches of a step are dealt to *lanes* by a fixed rule, each
+lane has a gradient, and gradients are added in pairs, and in pairs of pairs::
+
+    0 ┐
+    1 ┴┐
+    2 ┐│
+    3 ┴┴ the gradient of the step
+
+Whoever carries the lanes, one thread all of them or four threads one each, the same numbers are added in the same order: the
+weights are the same to the last bit (on one kind of processor). Each carrier has a part of the tree, which it walks depth first.
+So it needs a slab for each level, log2(its lanes) + 1, and not one for each lane. The parts are joined in the top of the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from minibert.backend import Array
+from minibert.parameters import Parameters
+
+Plan = Any  # a range of lanes, carried by one, or a pair of plans
+
+
+def halves(lanes: range) -> tuple[range, range]:
+    """The two sides of the tree over these lanes: the left one has the largest power of two of them that leaves some."""
+    left = 1 << (len(lanes) - 1).bit_length() - 1
+    return lanes[:left], lanes[left:]
+
+
+def plan(lanes: range, carriers: int) -> Plan:
+    """The tree, cut for so many carriers at most."""
+    if min(carriers, len(lanes)) == 1:
+        return lanes
+    left, right = halves(lanes)
+    share = min(max(1, round(carriers * len(left) / len(lanes))), carriers - 1)
+    return plan(left, share), plan(right, carriers - share)
+
+
+def parts(plan: Plan) -> list[range]:
+    """The lanes of each carrier."""
+    return [plan] if isinstance(plan, range) else [part for side in plan for part in parts(side)]
+
+
+def levels(lanes: range) -> int:
+    """How many slabs it takes to carry these lanes."""
+    if len(lanes) == 1:
+        return 1
+    left, right = halves(lanes)
+    return max(levels(left), 1 + levels(right))
+
+
+def carry(lanes: range, slabs: Sequence[Parameters], gradient: Callable[[int, Parameters], Any]) -> list[Any]:
+    """``gradient(lane, slab)`` of each lane, which adds to the slab; the sum is in ``slabs[0]``, zeros in the others."""
+    if len(lanes) == 1:
+        return [gradient(lanes[0], slabs[0])]
+    left, right = halves(lanes)
+    results = carry(left, slabs, gradient) + carry(right, slabs[1:], gradient)
+    _add(slabs[0].flat, slabs[1].flat)
+    return results
+
+
+def join(plan: Plan, slabs: Iterator[Array]) -> Array:
+    """The sum of the carriers' slabs, or of the same piece of each: in the first one, with zeros in the others."""
+    if isinstance(plan, range):
+        return next(slabs)
+    left, right = (join(side, slabs) for side in plan)
+    return _add(left, right)
+
+
+def _add(total: Array, other: Array) -> Array:
+    total += other
+    other.fill(0)
+    return total

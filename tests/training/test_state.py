@@ -1,0 +1,65 @@
+"""The file that a run goes on from: what is in it, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minibert.parameters import Layout, Parameters
+from minibert.pretrained import tensors
+from minibert.training import state
+
+SHAPES = {"a.weight": (2, 3), "b.weight": (3, 2), "b.bias": (4,)}
+
+
+def slabs(shapes):
+    layout = Layout(shapes)
+    return [Parameters(layout, np.arange(layout.size, dtype=np.float32) + i) for i in range(3)]
+
+
+def read(folder, shapes):
+    with tensors.opened(folder / state.FILE) as file:
+        found = state.read(file, "kind")
+        return found, state.read_slabs(file, Layout(shapes), found.pop("layout", None))
+
+
+def test_what_was_written_is_read(tmp_path):
+    state.write(tmp_path, "kind", {"steps": 3}, slabs(SHAPES))
+    found, read_back = read(tmp_path, SHAPES)
+    assert found == {"steps": 3}
+    for a, b in zip(read_back, slabs(SHAPES)):
+        np.testing.assert_array_equal(a.flat, b.flat)
+
+
+@pytest.mark.parametrize(("shapes", "message"), [
+    ({"b.weight": (3, 2), "a.weight": (2, 3), "b.bias": (4,)},  # as many numbers, each of them elsewhere
+     r"has b.weight \(3, 2\), its numbers are a.weight \(2, 3\); the model or the classes have changed"),
+    ({"a.weight": (3, 2), "b.weight": (3, 2), "b.bias": (4,)}, r"has a.weight \(3, 2\), its numbers are a.weight \(2, 3\)"),
+    ({"a.weight": (2, 3), "b.weight": (3, 2)}, r"has no tensor, its numbers are b.bias \(4,\)"),
+    ({**SHAPES, "c.bias": (1,)}, r"has c.bias \(1,\), its numbers are no tensor"),
+])
+def test_a_state_of_another_layout_is_refused_by_name(tmp_path, shapes, message):
+    state.write(tmp_path, "kind", {}, slabs(SHAPES))
+    with pytest.raises(ValueError, match=rf"{state.FILE}: where this model {message}"):
+        read(tmp_path, shapes)
+
+
+def write_as_before(folder, about):
+    """As files were written that name neither a version nor a layout."""
+    arrays = {name: slab.flat for name, slab in zip(state.SLABS, slabs(SHAPES))}
+    tensors.write(folder / state.FILE, arrays, {"kind": json.dumps(about)})
+
+
+def test_a_state_from_before_layouts_were_written_is_read_if_its_size_fits(tmp_path):
+    write_as_before(tmp_path, {"steps": 3})
+    found, read_back = read(tmp_path, SHAPES)
+    assert found == {"steps": 3}
+    assert read_back[2].flat[0] == 2
+    with pytest.raises(ValueError, match=r"expected parameters of shape \(12,\), found \(16,\)"):
+        read(tmp_path, {"a.weight": (2, 3), "b.weight": (3, 2)})
+
+
+def test_a_state_of_a_later_version_is_refused(tmp_path):
+    write_as_before(tmp_path, {"version": state.VERSION + 1})
+    with pytest.raises(ValueError, match=r"a later minibert wrote this training state \(version 2; up to 1 is read"):
+        read(tmp_path, SHAPES)
