@@ -193,6 +193,22 @@ def test_attention_overview_arcs_matrix_and_scores(open_page):
     expect(page.locator("#view")).to_contain_text("Layer 0, head 1")
 
 
+def test_a_head_that_is_chosen_while_the_view_is_asked_for_anew_stays_chosen(open_page):
+    page = ready(open_page())
+    page.get_by_role("tab", name="Attention").click()
+    expect(page.locator("#view")).to_contain_text("Layer 0, head 0")
+    ready(page)
+    held = hold(page, "**/api/attention", '"layer":0')
+    page.get_by_role("button", name=re.compile("^Theme")).click()
+    waited_for(page, held)
+    page.get_by_role("button", name="layer 1, head 1", exact=True).click()
+    expect(page.locator("#view")).to_contain_text("Layer 1, head 1")
+    for route in held:
+        route.continue_()
+    ready(page)
+    expect(page.locator("#view:not(.waiting)")).to_contain_text("Layer 1, head 1")
+
+
 def test_switching_a_head_off_changes_the_guess_and_the_loss(open_page):
     page = ready(open_page())
     page.locator("#examples").select_option(label="return true if x is less than y.")

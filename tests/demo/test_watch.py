@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import cli, inside
+from minibert import cli, inside, shell
 from minibert.api import bundled
 from minibert.data import corpora
 from minibert.demo import command, export, watch
@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     text = folder / "text.txt"
     documents = [[" ".join(rng.choice(words, 8)) + "." for _ in range(30)] for _ in range(12)]
     text.write_text("\n\n".join(map("\n".join, documents)), encoding="utf-8")
-    out = folder / "out"
+    out = folder / "a run"
     assert cli.main(["train", "--corpus", str(text), "--out", str(out), "--steps", "4", "--eval-every", "2",
                      "--vocab-size", "120", "--hidden", "16", "--heads", "2", "--layers", "2", "--max-length", "32",
                      "--batch-size", "4", "--threads", "1", "--device", "cpu"]) == 0
@@ -47,6 +47,13 @@ def test_a_run_records_its_probes_at_the_start_and_at_each_evaluation(run):
         guess = inside.guesses(bert, question)[0]
         assert guess.truth == sentence["truth"]
         assert guess.probability == pytest.approx(found["probability"], abs=1e-5)
+
+
+def test_the_command_that_a_run_ends_with_can_be_copied(run):
+    line = (run / "log.txt").read_text(encoding="utf-8").rstrip().splitlines()[-1]
+    example = line.rpartition(shell.command(run) + " ")[2].strip("'\"")
+    assert line == "  " + shell.command("python", "-m", "minibert", "fill-mask", "--model", run, example)
+    assert "[MASK]" in example
 
 
 def test_the_report_has_curves_floors_and_maps(run):

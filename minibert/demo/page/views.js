@@ -72,7 +72,7 @@ export async function layers(page, into) {
 export async function attention(page, into) {
   const { body, tokens } = page.active;
   if (page.look?.query >= tokens.length) page.look.query = null;
-  await attentionFigures(page, into, ({ layer, head, query }) => ask("view", "/api/attention", { ...body, off: page.off, layer, head, position: query }),
+  await attentionFigures(page, into, ({ layer, head, query }, kind) => ask(kind, "/api/attention", { ...body, off: page.off, layer, head, position: query }),
     ({ layer, head, query }) => ask("scores", "/api/scores", { ...body, layer, head, position: query }));
 }
 
@@ -80,14 +80,16 @@ export async function attention(page, into) {
 export async function attentionFigures(page, into, see, askScores = null) {
   const look = page.look ??= { layer: 0, head: 0, query: null, form: "arcs", frame: true };
   let answer, seen, small;  // seen: the head and the query that the answer is about
-  const learn = async ({ layer, head, query }) => {
-    answer = await see({ layer, head, query });
+  const learn = async (kind) => {
+    const { layer, head, query } = look;
+    answer = await see({ layer, head, query }, kind);
     seen = { layer, head, query };
     small = maps(answer.maps);
   };
-  await learn(look);
+  const behind = () => ["layer", "head", "query"].some((name) => seen[name] !== look[name]);
+  do await learn("view"); while (behind());  // what is still shown can be clicked meanwhile
   const L = small.length, A = small[0].length;
-  const turn = (changes) => learn(Object.assign(look, changes)).then(drawAll).catch((error) => page.fail(error));
+  const turn = (changes) => { Object.assign(look, changes); learn("head").then(drawAll).catch((error) => page.fail(error)); };
   const overview = html("div"), large = html("div"), through = html("div", { class: "wide" }), split = html("div");
   const shown = () => answer.tokens.map((_, t) => t).filter((t) => look.frame || !answer.added[t]);
   const cut = (w, kept) => kept.map((q) => kept.map((k) => w[q][k]));
