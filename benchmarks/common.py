@@ -181,7 +181,7 @@ def need(*packages: str) -> None:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        sys.exit(f"error: this compares with {', '.join(missing)}, not installed here: pip install -e '.[oracle]'")
+        sys.exit(f'error: this compares with {", ".join(missing)}, not installed here: pip install -e ".[oracle]"')
 
 
 def _cpu() -> str:

@@ -308,7 +308,7 @@ _SQUAD = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": 
     for i, s in enumerate(_SENTENCES)]}]}
 _PROBES = [
     {"unigram_loss": 3.0, "ln_vocabulary": 4.0, "probes": [{"text": "a b", "tokens": ["a", "b"], "position": 1, "truth": "b"}]},
-    *({"step": i, "probes": [{"guesses": [["b", 0.5]], "probability": 0.5, "attention": "AAAA", "shape": [1, 3]}]}
+    *({"step": i, "probes": [{"guesses": [["b", 0.5]], "probability": 0.5, "attention": "AAAAAA==", "shape": [1, 1, 2, 2]}]}
       for i in (1, 2))]
 
 FORMATS: dict[str, Format] = {

@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import torch
         import transformers
     except ImportError as error:
-        print(f"benchmarks.parity compares with transformers, and {error.name} is not installed: pip install -e '.[oracle]'",
+        print(f'benchmarks.parity compares with transformers, and {error.name} is not installed: pip install -e ".[oracle]"',
               file=sys.stderr)
         return 2
     try:

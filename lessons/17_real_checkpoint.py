@@ -488,7 +488,7 @@ real = real_folder()
 models = {"bundled": bundled()} | ({"real, 22 M": real} if real and not wb.QUICK else {})
 missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
 if missing:
-    print(f"skipped: {' and '.join(missing)} not installed here (pip install -e '.[oracle]')")
+    print(f"""skipped: {' and '.join(missing)} not installed here (pip install -e ".[oracle]")""")
 elif wb.QUICK:
     print("skipped with --quick: the import of torch alone takes longer than the rest of this lesson")
 else:

@@ -19,7 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LEFT_OUT = ("solutions", "figures", "__pycache__", ".ipynb_checkpoints", "TEACHING.md", "build.py")
-EXTRA = "turning lessons into notebooks and pages takes some tools more: pip install -e '.[lessons]' in the project's folder"
+EXTRA = 'turning lessons into notebooks and pages takes some tools more: pip install -e ".[lessons]" in the project\'s folder'
 
 
 def student_copy(out: Path) -> list[Path]:

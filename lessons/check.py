@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.files import decode_utf8, write_atomically
+from minibert.shell import command
 
 HERE = Path(__file__).resolve().parent
 
@@ -141,7 +142,7 @@ def _place(error: BaseException, file: str | None) -> str:
 def read(path: Path) -> ModuleType:
     """The file of answers, run once. Raises ValueError where it cannot be."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; begin with --start {path}")
+        raise ValueError(f"{path}: no such file; begin with {command('--start', path)}")
     spec = importlib.util.spec_from_file_location("answers", path)
     assert spec is not None
     assert spec.loader is not None
@@ -165,7 +166,8 @@ def start(number: int, path: Path) -> None:
     have = _names(text, path)
     new = [item.stub for item in exercises(number) if item.name not in have]
     if new:
-        head = f"# Answers to lesson {number}. To have them graded: python -m lessons.check {number} {path.as_posix()}\n\n"
+        graded = command("python", "-m", "lessons.check", number, path)
+        head = f"# Answers to lesson {number}. To have them graded: {graded}\n\n"
         write_atomically(path, text.rstrip("\n") + "\n\n\n" + head + "\n\n".join(new))
 
 
@@ -220,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.start:
             start(options.lesson, options.answers)
             print(f"{options.answers} has the exercises of lesson {options.lesson}; fill them in, then: "
-                  f"python -m lessons.check {options.lesson} {options.answers}")
+                  + command("python", "-m", "lessons.check", options.lesson, options.answers))
             return 0
         verdicts = grade(options.lesson, read(options.answers))
     except (ValueError, OSError) as error:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -240,7 +239,7 @@ class Bert:
     def _run(self, ids: Array, types: Array, mask: Array | None, head_mask: Array | None = None,
              attentions: bool = False) -> bert.Output:
         p = self.parameters["bert"]
-        layers = [(_without_cache(block, attentions), p, g) for block, p, g in encoder.stack(p["encoder"], NOTHING, self.config)]
+        layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, self.config), attentions)
         return bert.forward(ids, types, mask, p, self.config, head_mask=head_mask, layers=layers)[0]
 
 
@@ -265,15 +264,6 @@ def _listed(texts: Text | Sequence[Text]) -> list[tuple[str, Text]]:
 
 def _is_text(x: object) -> bool:
     return isinstance(x, str) or (isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(part, str) for part in x))
-
-
-def _without_cache(block: Any, attentions: bool) -> SimpleNamespace:
-    """The block, but what only a backward pass needs is forgotten at once: memory for one layer instead of L."""
-    def forward(*inputs: Any) -> tuple:
-        (y, weights), _ = block.forward(*inputs)
-        return (y, weights if attentions else None), None
-
-    return SimpleNamespace(forward=forward)
 
 
 def _stacked(parts: Sequence[Array]) -> Array:

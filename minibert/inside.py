@@ -12,13 +12,13 @@ floating array that goes in can have its gradient, every array that comes out ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
-from minibert.model import pretraining
+from minibert.model import encoder, pretraining
 from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
@@ -27,7 +27,8 @@ from minibert.training.workers import Workers
 if TYPE_CHECKING:
     from minibert.api import Bert
 
-BATCH_TOKENS = 2048  # of one pass of the integral
+BATCH_TOKENS = 512  # of one pass of the integral: what bounds its memory
+BATCH_MASKS = 64  # whose guesses are counted at a time
 MEMORY = 1 << 30  # bytes of vectors that ``Neighbours`` keeps, at most
 
 
@@ -143,13 +144,16 @@ def follows(bert: Bert, question: Question, gates: Any = None) -> float | None:
     return float(to_numpy(softmax.forward(_forward(bert, question, gates)[0].next_logits)[0])[0, 0])
 
 
-def layers(bert: Bert, question: Question, top: int = 5) -> list[list[Guess]]:
+def layers(bert: Bert, question: Question, top: int = 5, position: int | None = None) -> list[list[Guess]]:
     """What each of the L+1 hidden states would say, the embeddings first, if the head were to read it instead of the last one.
 
+    ``position``: of this mask only. IndexError where nothing is hidden there.
     The head was trained on the last one only, so what it makes of the others is a hint, not a measurement. Source: the "logit
     lens" of nostalgebraist (2020).
     """
     needs_head(bert)
+    if position is not None:
+        question = _only(question, position)
     out, _ = _forward(bert, question)
     p, xp = bert.parameters, get_xp(bert.parameters.flat)
     answers = []
@@ -163,15 +167,13 @@ def layers(bert: Bert, question: Question, top: int = 5) -> list[list[Guess]]:
 
 def attention(bert: Bert, question: Question, gates: Any = None) -> np.ndarray:
     """``(L, A, T, T)``: how much each token (row) takes from each other (column). Rows add up to 1, or to 0."""
-    return np.stack([to_numpy(w)[0] for w in _forward(bert, question, gates)[0].bert.attentions])
+    return np.stack([to_numpy(w)[0] for w in _forward(bert, question, gates, keep="attentions")[0].bert.attentions])
 
 
 def scores(bert: Bert, question: Question, layer: int, head: int) -> Scores:
     """The scores of one head before the softmax, and the queries and keys whose products they are."""
-    L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
-    if not (0 <= layer < L and 0 <= head < A):
-        raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
-    out, cache = _forward(bert, question)
+    needs_heads(bert, [(layer, head)])
+    out, cache = _forward(bert, question, keep="all")
     inner = cache.bert.encoder.blocks[layer].attention
     q, k = to_numpy(inner.q)[0, head], to_numpy(inner.k)[0, head]  # (T, D) each
     return Scores(q, k, q @ k.T, to_numpy(out.bert.attentions[layer])[0, head])
@@ -185,18 +187,19 @@ def importance(bert: Bert, question: Question, gates: Any = None) -> Importance:
     targets = _targets(bert, question, gates)
     if gates is None:
         gates = np.ones((bert.config.num_hidden_layers, bert.config.num_attention_heads))
-    out, cache = _forward(bert, question, gates, labels=targets)
+    out, cache = _forward(bert, question, gates, labels=targets, keep="all")
     d = pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING)
     words = bert.tokenizer.vocab.tokens
     return Importance(to_numpy(d.head_mask), float(out.loss), [words[i] for i in targets])
 
 
 def attribution(bert: Bert, question: Question, position: int | None = None, word: str | None = None,
-                steps: int = 32) -> Attribution:
+                steps: int = 32, progress: Callable[[int, int], None] | None = None) -> Attribution:
     """Which tokens speak for ``word`` at the mask at ``position``: by default the best guess at the first mask.
 
     ``gradient_input`` is the slope at the text itself. ``integrated`` is the mean slope on the straight line from a baseline,
     where every word vector is that of [MASK], to the text, times the way: the integral as a sum over ``steps`` midpoints.
+    ``progress`` is told (passes done, of how many); an error that it raises ends the work.
     Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks".
     """
     needs_head(bert)
@@ -225,6 +228,8 @@ def attribution(bert: Bert, question: Question, position: int | None = None, wor
         d = pretraining.backward(Output(logits=dlogits), cache, p, NOTHING)
         values.append(to_numpy(xp.log(probabilities[:, target])))
         slopes.append(to_numpy(d.embeddings))
+        if progress is not None:
+            progress(min(start + chunk, len(way)), len(way))
     value, slope = np.concatenate(values), np.concatenate(slopes)
     x, base = to_numpy(x), to_numpy(base)
     integrated = (slope[1:-1].mean(0) * (x - base)).sum(-1)
@@ -318,33 +323,44 @@ def needs_head(bert: Bert) -> None:
                          "neighbours work; for guesses take a checkpoint with that head, or train one")
 
 
-def open_gates(bert: Bert, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
-    """Gates ``(L, A)`` of 1, with 0 for the heads (layer, head) in ``off``."""
+def needs_heads(bert: Bert, heads: Sequence[tuple[int, int]]) -> None:
+    """IndexError where the model has no such head (layer, head)."""
     L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
-    gates = np.ones((L, A), dtype=np.float32)
-    for layer, head in off:
+    for layer, head in heads:
         if not (0 <= layer < L and 0 <= head < A):
             raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
+
+
+def open_gates(bert: Bert, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """Gates ``(L, A)`` of 1, with 0 for the heads (layer, head) in ``off``."""
+    needs_heads(bert, off)
+    gates = np.ones((bert.config.num_hidden_layers, bert.config.num_attention_heads), dtype=np.float32)
+    for layer, head in off:
         gates[layer, head] = 0
     return gates
 
 
-def _forward(bert: Bert, question: Question, gates: Any = None, labels: Sequence[int] | None = None) -> tuple[Output, Any]:
+def _forward(bert: Bert, question: Question, gates: Any = None, labels: Sequence[int] | None = None,
+             keep: Literal["states", "attentions", "all"] = "states") -> tuple[Output, Any]:
+    """``keep``: what is kept of the layers; a backward pass needs all, which takes L times the memory."""
     xp = get_xp(bert.parameters.flat)
     ids, types, places = (xp.asarray(a, dtype=np.int64) for a in (question.ids[None], question.token_type_ids[None],
                                                                  question.masked))
     gates = None if gates is None else xp.asarray(gates, dtype=bert.parameters.flat.dtype)
     labels = None if labels is None else xp.asarray(labels, dtype=np.int64)
-    return pretraining.forward(Inputs(ids, types, None, places, labels), bert.parameters, bert.config, head_mask=gates)
+    layers = encoder.stack(bert.parameters["bert"]["encoder"], NOTHING, bert.config)
+    if keep != "all":
+        layers = encoder.forgetful(layers, attentions=keep == "attentions")
+    return pretraining.forward(Inputs(ids, types, None, places, labels), bert.parameters, bert.config, head_mask=gates,
+                               layers=layers)
 
 
 def _guesses(bert: Bert, question: Question, logits: Array, top: int) -> list[Guess]:
     words = bert.tokenizer.vocab.tokens
     if not 1 <= top <= len(words):
         raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
-    if not question.masked:
-        return []
-    rows = to_numpy(softmax.forward(logits[:, :len(words)])[0]).astype(np.float64)  # rows that are padding are no words
+    rows = (row for start in range(0, len(question.masked), BATCH_MASKS)  # logits beyond the vocabulary are no words
+            for row in to_numpy(softmax.forward(logits[start:start + BATCH_MASKS, :len(words)])[0]).astype(np.float64))
     answers = []
     for position, truth, p in zip(question.masked, question.truth, rows):
         best = np.argpartition(-p, top - 1)[:top]
@@ -367,13 +383,18 @@ def _targets(bert: Bert, question: Question, gates: Any = None) -> list[int]:
 
 def _target(bert: Bert, question: Question, position: int | None, word: str | None) -> tuple[int, int]:
     index = bert.tokenizer.vocab.index
-    best = {g.position: g.words[0][0] for g in guesses(bert, question, 1)}
-    if not best:
+    if not question.masked:
         raise ValueError("nothing is hidden: hide a word first, or write [MASK] in the text")
     position = question.masked[0] if position is None else position
-    if position not in best:
-        raise IndexError(f"token {position} is not hidden; hidden are {', '.join(map(str, question.masked))}")
-    word = best[position] if word is None else word
+    word = guesses(bert, _only(question, position), 1)[0].words[0][0] if word is None else word
     if word not in index:
-        raise ValueError(f"the vocabulary has no token {word!r}")
+        raise ValueError(f"the vocabulary has no token {word!r:.60}")
     return position, index[word]
+
+
+def _only(question: Question, position: int) -> Question:
+    """The same question about one of its masks."""
+    if position not in question.masked:
+        raise IndexError(f"token {position} is not hidden; hidden are {', '.join(map(str, question.masked)) or 'none'}")
+    at = question.masked.index(position)
+    return question._replace(masked=[position], truth=[question.truth[at]])

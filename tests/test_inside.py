@@ -71,6 +71,19 @@ def test_the_last_layer_says_what_the_model_says(toy):
     for last, guess in zip(answers[-1], inside.guesses(toy, question, top=4), strict=True):
         assert dict(last.words) == pytest.approx(dict(guess.words))
     assert dict(answers[0][0].words) != pytest.approx(dict(answers[-1][0].words))
+    for (one,), (_, second) in zip(inside.layers(toy, question, top=4, position=3), answers, strict=True):
+        assert (one.position, dict(one.words)) == (3, pytest.approx(dict(second.words)))
+    with pytest.raises(IndexError, match="token 4 is not hidden; hidden are 2, 3"):
+        inside.layers(toy, question, position=4)
+
+
+def test_guesses_do_not_depend_on_how_many_are_counted_at_a_time(toy, monkeypatch):
+    question = inside.ask(toy, "the exception raises an exception.", hide=[1, 2, 3, 4, 5])
+    whole = inside.guesses(toy, question, top=4)
+    monkeypatch.setattr(inside, "BATCH_MASKS", 2)
+    for one, other in zip(inside.guesses(toy, question, top=4), whole, strict=True):
+        assert (one.position, one.truth, one.rank) == (other.position, other.truth, other.rank)
+        assert dict(one.words) == pytest.approx(dict(other.words))
 
 
 def test_attention_is_the_models_own(bert):
@@ -163,7 +176,18 @@ def test_passes_of_the_integral_do_not_change_it(toy, monkeypatch):
     question = inside.ask(toy, "the exception raises", hide=[3])
     whole = inside.attribution(toy, question)
     monkeypatch.setattr(inside, "BATCH_TOKENS", 12)
-    np.testing.assert_allclose(inside.attribution(toy, question).integrated, whole.integrated, atol=1e-12)
+    told = []
+    found = inside.attribution(toy, question, progress=lambda *how_far: told.append(how_far))
+    np.testing.assert_allclose(found.integrated, whole.integrated, atol=1e-12)
+    assert told == [(min(n, 34), 34) for n in range(told[0][0], 35 + told[0][0] - 1, told[0][0])]
+
+
+def test_whoever_follows_the_integral_can_end_it(toy):
+    def enough(done, passes):
+        raise KeyError(done)
+
+    with pytest.raises(KeyError):
+        inside.attribution(toy, inside.ask(toy, "the exception raises", hide=[3]), progress=enough)
 
 
 def test_neighbours_are_the_nearest_and_say_where_they_stand(bert):

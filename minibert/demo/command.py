@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
         from minibert.demo import server
         from minibert.demo.views import Views
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"the demo needs the package {error.name}: pip install 'minibert[demo]', or in a checkout "
-                           "pip install -r requirements.txt") from None
+        raise RuntimeError(f"the demo needs the package {error.name}: pip install \"minibert[demo]\", or in "
+                           "a checkout: pip install -r requirements.txt") from None
     keep_freed_memory()
     watch = None
     if args.watch:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     app = server.application(views, watch=watch and watch.report, loopback=loopback)
     with Workers():  # one thread of BLAS a request: several that wait for each other are slow on a machine with other work
-        server.serve(app, socket, ready=open_browser)
+        server.Server(app, open_browser).run(sockets=[socket])
     return 0
 
 

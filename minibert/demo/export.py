@@ -55,10 +55,11 @@ def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
         text, pair = (one, None) if isinstance(one, str) else one
         request = Request.of({"text": text, "pair": pair, "top": 5})
         question = inside.ask(bert, text, pair)
-        answers = {"text": text if pair is None else f"{text} / {pair}", "attention": _brief(views.attention(request)),
+        answers = {"text": text if pair is None else f"{text} / {pair}", "attention": views.exported(request),
                    "cut": question.cut, "reading": views.reading(request, question)}
         if question.masked and not views.model()["why_no_guesses"]:
-            answers |= {"guesses": views.guesses(request), "layers": views.layers(request)}
+            answers |= {"guesses": views.guesses(request),
+                        "layers": [views.layers(request._replace(position=t)) for t in question.masked]}
         shown.append(answers)
     c = bert.config
     title = f"a BERT of {c.num_hidden_layers} layers with {c.num_attention_heads} heads each"
@@ -67,11 +68,6 @@ def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
     style = (PAGE / "style.css").read_text(encoding="utf-8")
     parts = {"style": style, "data": data, "script": script}
     return Page(re.sub(r"\{(style|data|script)\}", lambda place: parts[place[1]], _TEMPLATE))  # at once: a text may say {script}
-
-
-def _brief(attention: dict) -> dict:
-    return {**attention, "weights": [[[[round(w, 3) for w in row] for row in head] for head in layer]
-                                     for layer in attention["weights"]]}
 
 
 _TEMPLATE = """<!doctype html>

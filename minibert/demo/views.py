@@ -1,7 +1,13 @@
-"""What the endpoints answer. Each is a call of ``minibert.inside`` and carries the lines of Python that compute the same."""
+"""What the endpoints answer. Each is a call of ``minibert.inside`` and carries the lines of Python that compute the same.
+
+An answer holds what is drawn, whatever the size of the model and the length of the text: of all heads small maps, of one head its
+weights.
+"""
 
 from __future__ import annotations
 
+import base64
+import math
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,12 +18,16 @@ import numpy as np
 from minibert import inside
 from minibert.api import bundled
 from minibert.demo import examples
+from minibert.files import brief
 from minibert.text import Reading
 
 if TYPE_CHECKING:
     from minibert.api import Bert
 
 TEXTS_LIMIT = 64  # numbers of top guesses or neighbours that one answer holds at most
+STEPS_LIMIT = 256  # of an integral
+WORK_LIMIT = 16_384  # tokens that the steps of an integral may read in all
+MAP_LIMIT = 64  # blocks of tokens along each side of a head's map, about
 
 
 class Request(NamedTuple):
@@ -40,25 +50,25 @@ class Request(NamedTuple):
         if not isinstance(body, dict):
             raise TypeError(f'the body must be a JSON object such as {{"text": "a sentence"}}, got {type(body).__name__}')
         if unknown := sorted(set(body) - set(cls._fields)):
-            raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(cls._fields)}")
+            raise ValueError(f"unknown field {brief(unknown[0])}; known are {', '.join(cls._fields)}")
         given = {name: value for name, value in body.items() if value is not None}
         if not isinstance(given.get("text"), str):
             raise TypeError('"text" must be a string')
         for name in ("pair", "word"):
             if not isinstance(given.get(name, ""), str):
-                raise TypeError(f'"{name}" must be a string or null, got {_short(given[name])}')
+                raise TypeError(f'"{name}" must be a string or null, got {brief(given[name])}')
         for name in ("top", "layer", "head", "position", "steps"):
             if not _whole(given.get(name, 0)):
-                raise TypeError(f'"{name}" must be a whole number, got {_short(given[name])}')
+                raise TypeError(f'"{name}" must be a whole number, got {brief(given[name])}')
         if not 1 <= given.get("top", 1) <= TEXTS_LIMIT:
             raise ValueError(f'"top" must be from 1 to {TEXTS_LIMIT}, got {given["top"]}')
-        if not 1 <= given.get("steps", 1) <= 256:
-            raise ValueError(f'"steps" must be from 1 to 256, got {given["steps"]}')
+        if not 1 <= given.get("steps", 1) <= STEPS_LIMIT:
+            raise ValueError(f'"steps" must be from 1 to {STEPS_LIMIT}, got {given["steps"]}')
         hide, off = given.get("hide", []), given.get("off", [])
         if not isinstance(hide, list) or not all(map(_whole, hide)):
-            raise TypeError(f'"hide" must be a list of token positions, got {_short(hide)}')
+            raise TypeError(f'"hide" must be a list of token positions, got {brief(hide)}')
         if not isinstance(off, list) or not all(isinstance(h, list) and len(h) == 2 and all(map(_whole, h)) for h in off):
-            raise TypeError(f'"off" must be a list of [layer, head], got {_short(off)}')
+            raise TypeError(f'"off" must be a list of [layer, head], got {brief(off)}')
         return cls(**{**given, "hide": tuple(dict.fromkeys(hide)), "off": tuple(map(tuple, off))})
 
 
@@ -84,7 +94,7 @@ class Views:
             without = str(error)
         return {"name": self.name, "layers": c.num_hidden_layers, "heads": c.num_attention_heads, "hidden_size": c.hidden_size,
                 "head_size": c.hidden_size // c.num_attention_heads, "vocabulary": len(self.bert.tokenizer.vocab),
-                "parameters": len(self.bert.parameters), "max_length": self.bert.max_length,
+                "parameters": len(self.bert.parameters), "max_length": self.bert.max_length, "work": WORK_LIMIT,
                 "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
                 "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}
 
@@ -112,25 +122,36 @@ class Views:
                 "python": self._python(r, f"inside.guesses(bert, question, top={r.top}{_gates(r)})")}
 
     def layers(self, r: Request) -> dict:
-        L = self.bert.config.num_hidden_layers
+        """Of one mask: ``position``, or the first one."""
+        q, L = self._ask(r), self.bert.config.num_hidden_layers
+        at = r.position if r.position is not None or not q.masked else q.masked[0]
         names = ["embeddings", *(f"layer {i}" for i in range(L))]
-        return {"layers": [{"name": name, "guesses": [_guess(g) for g in answers]}
-                           for name, answers in zip(names, inside.layers(self.bert, self._ask(r), r.top))],
-                "python": self._python(r, f"inside.layers(bert, question, top={r.top})")}
+        return {"position": at, "layers": [{"name": name, "guess": _guess(answers[0]) if answers else None}
+                                           for name, answers in zip(names, inside.layers(self.bert, q, r.top, at))],
+                "python": self._python(r, f"inside.layers(bert, question, top={r.top}, position={at})")}
 
     def attention(self, r: Request) -> dict:
+        """``position`` is a query that is followed through all layers and heads, or None."""
         q = self._ask(r)
-        weights = inside.attention(self.bert, q, self._gates(r))
-        return {"tokens": _shown(q), "added": q.added, "weights": _rounded(weights, 4),
+        if r.position is not None:
+            _token(q, r.position)
+        inside.needs_heads(self.bert, [(r.layer, r.head)])
+        weights = inside.attention(self.bert, q, self._gates(r))  # (L, A, T, T)
+        return {**_overview(q, weights), "weights": _rounded(weights[r.layer, r.head], 4),
+                "through": None if r.position is None else _rounded(weights[:, :, r.position], 4),
                 "python": self._python(r, f"inside.attention(bert, question{_gates(r)})")}
+
+    def exported(self, r: Request) -> dict:
+        """The attention for a file, where nobody can be asked again: of all heads all weights."""
+        q = self._ask(r)
+        weights = inside.attention(self.bert, q)
+        return {**_overview(q, weights), "weights": _packed(weights, 16)}
 
     def scores(self, r: Request) -> dict:
         """``position`` is the query."""
         q = self._ask(r)
         found = inside.scores(self.bert, q, r.layer, r.head)
-        at = 0 if r.position is None else r.position
-        if not 0 <= at < len(q.ids):
-            raise IndexError(f"there is no token {at}: the text has {len(q.ids)}, from 0 to {len(q.ids) - 1}")
+        at = _token(q, r.position or 0)
         return {"tokens": _shown(q), "query": at, "products": _rounded(found.query[at] * found.key, 5),
                 "score": _rounded(found.score[at], 5), "weights": _rounded(found.weights[at], 5),
                 "python": self._python(r, f"inside.scores(bert, question, layer={r.layer}, head={r.head})")}
@@ -140,9 +161,12 @@ class Views:
         return {"gradient": _rounded(found.gradient, 6), "loss": found.loss, "targets": found.targets,
                 "python": self._python(r, f"inside.importance(bert, question{_gates(r)})")}
 
-    def attribution(self, r: Request) -> dict:
+    def attribution(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
         q = self._ask(r)
-        found = inside.attribution(self.bert, q, r.position, r.word, r.steps)
+        if r.steps > (most := max(1, WORK_LIMIT // len(q.ids))):
+            raise ValueError(f'"steps" must be from 1 to {most} for a text of {len(q.ids)} tokens, got {r.steps}: all steps '
+                             f"together read at most {WORK_LIMIT:,} tokens")
+        found = inside.attribution(self.bert, q, r.position, r.word, r.steps, progress)
         asked = ("" if r.position is None else f", position={r.position}") + ("" if r.word is None else f", word={r.word!r}")
         return {"tokens": _shown(q), "position": found.position, "word": found.word, "value": found.value,
                 "baseline": found.baseline, "error": found.error, "gradient_input": _rounded(found.gradient_input, 5),
@@ -195,17 +219,18 @@ class Endpoint(NamedTuple):
     name: str
     does: str
     example: dict
+    long: bool = False  # it takes many passes, and is told how far it is: ``view(request, progress)``
 
 
 _SENTENCE = {"text": "they are not supported.", "hide": [2]}
 ENDPOINTS = (
     Endpoint("tokens", "the WordPieces with their ids, segments and places in the text", {"text": "Unaffable exceptions!"}),
     Endpoint("guesses", "the likeliest words for each [MASK], entropy, rank of the truth, loss", {**_SENTENCE, "top": 5}),
-    Endpoint("layers", "what the same head reads from every hidden state", _SENTENCE),
-    Endpoint("attention", "the weights of all layers and heads: L × A × T × T", _SENTENCE),
+    Endpoint("layers", "what the same head reads from every hidden state at one [MASK]", _SENTENCE),
+    Endpoint("attention", "the weights of one head, T × T, and small maps of all of them, L × A, in base64", _SENTENCE),
     Endpoint("scores", "one row of one head before the softmax, split per dimension", {**_SENTENCE, "layer": 1, "position": 2}),
     Endpoint("importance", "the gradient of the loss with respect to the gate of each head", {**_SENTENCE, "off": [[0, 0]]}),
-    Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}),
+    Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}, long=True),
     Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
 )
 
@@ -222,14 +247,40 @@ def _shown(q: inside.Question) -> list[str]:
     return ["[MASK]" if t in q.masked else token for t, token in enumerate(q.tokens)]
 
 
+def _token(q: inside.Question, at: int) -> int:
+    """``at``, which is checked."""
+    if not 0 <= at < len(q.ids):
+        raise IndexError(f"there is no token {at}: the text has {len(q.ids)}, from 0 to {len(q.ids) - 1}")
+    return at
+
+
+def _overview(q: inside.Question, weights: np.ndarray) -> dict:
+    """The tokens, and of each head a map: the largest weight from each block of tokens to each other.
+
+    Of a text that is not long every token is a block of its own; [CLS] and [SEP], which may be hidden, always are.
+    """
+    count = size = math.ceil(len(q.ids) / MAP_LIMIT)
+    starts = []
+    for t, added in enumerate(q.added):
+        if added or count == size or q.added[t - 1]:
+            starts.append(t)
+            count = 0
+        count += 1
+    maps = np.maximum.reduceat(np.maximum.reduceat(weights, starts, axis=2), starts, axis=3)
+    return {"tokens": _shown(q), "added": q.added, "blocks": starts, "maps": _packed(maps, 8)}
+
+
+def _packed(x: np.ndarray, bits: int) -> dict:
+    """Numbers from 0 to 1 in whole steps of 8 or 16 bits, little-endian, in base64."""
+    if not np.isfinite(x).all():
+        raise FloatingPointError("the attention is not finite: the model's weights are damaged, or its training went astray")
+    steps = np.rint(x * np.float32(2**bits - 1)).astype(f"<u{bits // 8}")
+    return {"shape": x.shape, "bits": bits, "base64": base64.b64encode(steps.tobytes()).decode("ascii")}
+
+
 def _rounded(x: np.ndarray, digits: int) -> list:
     return np.round(x.astype(np.float64), digits).tolist()
 
 
 def _whole(x: object) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and abs(x) < 1 << 31
-
-
-def _short(x: object) -> str:
-    text = repr(x)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,19 +1,28 @@
-"""A run, read from its folder while it trains and afterwards: nothing passes between the two but files."""
+"""A run, read from its folder while it trains and afterwards: nothing passes between the two but files.
+
+The page looks again every two seconds, so it is sent what it draws: curves of at most a thousand points, and one sentence at one
+evaluation.
+"""
 
 from __future__ import annotations
 
-import base64
-import csv
+import math
 import os
 import re
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from minibert.training import probes
-from minibert.training.trainer import read_rows
+from minibert.training.trainer import Row, read_rows
 
-_FLOORS = {"ln_vocabulary": r"loss of blind guessing +([\d.]+)", "unigram_loss": r"loss by frequency alone +([\d.]+)"}
+METRICS = "metrics.csv"
+POINTS = 1000  # of a curve: more than a screen has beside each other
+LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run stay far below
+LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
+_FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
+           "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)"}
 
 
 class Run:
@@ -23,32 +32,52 @@ class Run:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"{folder}: there is no such folder; give that of a run, such as runs/2026-11-22-221903")
+        self._kept: dict[str, tuple] = {}  # of each file: when it was written, and what was read from it
+        self._lock = threading.Lock()
 
-    def report(self) -> dict:
-        """Curves, floors and probes so far. Where the folder is gone or a file damaged, ``message`` says so."""
-        message, head, records, rows = None, {}, [], []
+    def report(self, step: int | None = None, probe: int = 0) -> dict:
+        """Curves, floors, and what the run made of sentence ``probe`` at ``step``, or at the last evaluation before it.
+
+        Without ``step`` at the last one. Where the folder is gone or a file damaged, ``message`` says so.
+        """
+        said, curves, head, records = [], {"training": [], "held_out": []}, {}, []
         if not self.folder.is_dir():
-            message = f"The folder {self.folder} is gone. What was read before is still shown."
+            said.append(f"The folder {self.folder} is gone. What was read before is still shown.")
         else:
-            try:
-                rows = read_rows(self.folder / "metrics.csv")
-                head, records = probes.read(self.folder)
-            except (OSError, ValueError, TypeError, csv.Error) as error:
-                message = f"The run cannot be read: {error}"
-            if not rows and not message:
-                message = "The run has not measured anything yet; this page looks again every two seconds."
-        measured = {row.step: row for row in rows if row.held_out_mlm_loss is not None}
-        evaluations = records or [{"step": step, "probes": []} for step in measured]
-        return {"name": self.folder.resolve().name, "rows": [row._asdict() for row in rows], "message": message,
-                **{name: head.get(name, self._from_log(pattern)) for name, pattern in _FLOORS.items()},
-                "probes": head.get("probes", []),
-                "evaluations": [{"step": r["step"], "probes": [_decoded(p) for p in r["probes"]]} for r in evaluations]}
+            with self._lock:
+                try:
+                    curves, left_out = self._read(METRICS, lambda path: _curves(read_rows(path)), (curves, 0))
+                    if left_out:
+                        said.append(f"{left_out:,} figures of the losses are no finite numbers; the curves leave them out.")
+                    head, records = self._read(probes.FILE, lambda path: probes.read(path.parent), ({}, []))
+                except (OSError, ValueError) as error:
+                    said.append(f"The run cannot be read: {error}")
+            if not (said or any(curves.values())):
+                said.append("The run has not measured anything yet; this page looks again every two seconds.")
+        steps = [record["step"] for record in records] or [at for at, _ in curves["held_out"]]
+        return {"name": self.folder.resolve().name, "message": " ".join(said) or None, **curves, "steps": steps,
+                **{name: head[name] if name in head else self._from_log(pattern) for name, pattern in _FLOORS.items()},
+                "probes": [p["text"] for p in head.get("probes", [])], **_shown(head, records, steps, step, probe)}
+
+    def _read(self, name: str, read: Callable[[Path], Any], nothing: Any) -> Any:
+        """What a file says, read again when it has changed; ``nothing`` where there is none."""
+        path = self.folder / name
+        if not path.is_file():
+            return nothing
+        found = path.stat()
+        if found.st_size > LARGEST[name]:
+            raise ValueError(f"{path} has {found.st_size >> 20:,} MiB; of a run it has far less than {LARGEST[name] >> 20}")
+        written = found.st_mtime_ns, found.st_size, found.st_ino
+        if name not in self._kept or self._kept[name][0] != written:
+            self._kept[name] = written, read(path)
+        return self._kept[name][1]
 
     def _from_log(self, pattern: str) -> float | None:
         """A floor of a run that recorded none, from what its log or its README says."""
         for name in ("log.txt", "README.md"):
             try:
-                found = re.search(pattern, (self.folder / name).read_text(encoding="utf-8", errors="replace"))
+                with open(self.folder / name, encoding="utf-8", errors="replace") as file:
+                    found = re.search(pattern, file.read(LOG_BYTES))
             except OSError:
                 continue
             if found:
@@ -56,7 +85,29 @@ class Run:
         return None
 
 
-def _decoded(probe: dict) -> dict:
-    weights = np.frombuffer(base64.b64decode(probe["attention"]), np.uint8).reshape(probe["shape"])
-    return {"guesses": probe["guesses"], "probability": probe["probability"],
-            "attention": np.round(weights / 255, 3).tolist()}
+def _curves(rows: Sequence[Row]) -> tuple[dict[str, list], int]:
+    """The points of both losses, and how many figures are left out because they are no finite numbers."""
+    figures = {"training": [(row.step, row.mlm_loss) for row in rows],
+               "held_out": [(row.step, row.held_out_mlm_loss) for row in rows if row.held_out_mlm_loss is not None]}
+    finite = {name: [point for point in some if point[0] < 2**53 and math.isfinite(point[1])] for name, some in figures.items()}
+    left_out = sum(len(figures[name]) - len(finite[name]) for name in figures)
+    return {name: _thinned(some) for name, some in finite.items()}, left_out
+
+
+def _thinned(points: list) -> list:
+    """Every n-th point, the last one among them."""
+    return points[::-max(1, math.ceil(len(points) / POINTS))][::-1]
+
+
+def _shown(head: dict, records: list[dict], steps: list[int], step: int | None, probe: int) -> dict:
+    """The evaluation that was asked for, and the sentence, where the run recorded any."""
+    if not steps:
+        return {"step": None, "shown": None}
+    at = len(steps) - 1 if step is None else max((i for i, s in enumerate(steps) if s <= step), default=0)
+    if not (records and head["probes"]):
+        return {"step": steps[at], "shown": None}
+    probe = min(probe, len(head["probes"]) - 1)
+    found = records[at]["probes"][probe]
+    maps = {"shape": found["shape"], "bits": 8, "base64": found["attention"]}
+    return {"step": steps[at], "shown": {**head["probes"][probe], "probe": probe, "guesses": found["guesses"],
+                                         "probability": found["probability"], "maps": maps}}

@@ -34,6 +34,7 @@ from minibert.finetuning.saved import Model
 from minibert.finetuning.tasks import PROBLEM_TYPES, common, name_of, task_of
 from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
+from minibert.shell import command
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import LOG
@@ -158,12 +159,12 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
                 if settings.seeds > 1:
                     say(f"\nSeed {seed}")
                 if not _one(folder, settings, material, seed, workers, xp, say, first=not results):
-                    say(f"\nStopped; everything is saved. To go on:\n  minibert finetune --resume {out}")
+                    say(f"\nStopped; everything is saved. To go on:\n  {command('minibert', 'finetune', '--resume', out)}")
                     return 130
             results[seed] = _scores(folder / RESULT)
     if settings.seeds > 1:
         _summary(out, settings, material.task, results, say)
-    say(f"The model is in {out}. Use it:\n  minibert predict {out} FILE")
+    say(f"The model is in {out}. Use it:\n  {command('minibert', 'predict', out, 'FILE')}")
     return 0
 
 

@@ -26,6 +26,7 @@ from minibert.pretrained import CONFIG, WEIGHTS, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
 from minibert.pretrained.names import canonical
+from minibert.shell import command
 from minibert.text import Tokenizer
 
 READING = "finetuning.json"
@@ -111,7 +112,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     loaded = pretrained.load(folder, xp, dtype, models.of(config, module.KIND, len(labels)).layout())
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
-                         f"minibert finetune {asked_for(module)['task']} --model {folder} …")
+                         f"{command('minibert', 'finetune', asked_for(module)['task'], '--model', folder)} …")
     notes = loaded.notes
     if not (task or named or of_model(config, {})):
         notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "

@@ -16,8 +16,8 @@ takes an upstream gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import NamedTuple
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
@@ -52,6 +52,21 @@ def shapes(config: BertConfig) -> Shapes:
 def stack(p: Tree, g: Tree, config: BertConfig) -> list[Layer]:
     """The blocks of a BERT in order. ``p`` and ``g``: the subtree ``bert.encoder``."""
     return [(blocks.of(config), p["layer"][str(i)], g["layer"][str(i)]) for i in config.uses]
+
+
+def forgetful(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
+    """The same layers, but what only a backward pass needs is forgotten at once: memory for one layer instead of L.
+
+    ``attentions``: the weights are kept all the same.
+    """
+    def without_cache(module: Any) -> Any:
+        def forward(*inputs: Any) -> tuple:
+            (y, weights), _ = module.forward(*inputs)
+            return (y, weights if attentions else None), None
+
+        return SimpleNamespace(forward=forward)
+
+    return [(without_cache(module), p, g) for module, p, g in layers]
 
 
 def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array | None = None, key: Key | None = None,

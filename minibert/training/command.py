@@ -28,6 +28,7 @@ from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import folder
+from minibert.shell import command
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
@@ -171,7 +172,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
                                  "the batch with --overfit-batch") from None
     if not done:
         say(f"\nStopped after step {trainer.progress.step:,} of {trainer.progress.total:,}; everything is saved. To go on:\n"
-            f"  python -m minibert train --resume {out}" + (" < the same text" if "-" in settings.corpus else ""))
+            f"  {command('python', '-m', 'minibert', 'train', '--resume', out)}"
+            + (" < the same text" if "-" in settings.corpus else ""))
         return 130
     _finish(out, trainer, text, say)
     return 0
@@ -194,7 +196,7 @@ def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
         f"{_against(last.held_out_mlm_loss, unigram)} guessing by frequency and {_against(last.held_out_mlm_loss, ln_v)} "
         f"blind guessing; {last.held_out_mlm_accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
-        f'  python -m minibert fill-mask --model {out} "{_example(table)}"')
+        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out, _example(table))}")
 
 
 def _example(table: str) -> str:
@@ -383,7 +385,7 @@ def new_folder(out: str | None, state: str) -> Path:
     """Make the folder of a run, or take an empty one. ``state``: the file without which a run cannot be resumed."""
     path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        way = (f", or go on with it: --resume {path}" if (path / state).is_file() else
+        way = (f", or go on with it: {command('--resume', path)}" if (path / state).is_file() else
                ", or delete it: a run ended there before anything was saved" if (path / checkpoint.LOG).is_file() else "")
         raise FileExistsError(f"the run folder {path} exists already; choose another --out{way}")
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,9 +84,35 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict, list[dict]]:
         return {}, []
     try:
         head, *records = [loads_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if not (isinstance(head["probes"], list) and all(isinstance(r["step"], int) for r in records)):
-            raise TypeError
+        sound = _is_head(head) and all(_is_record(record, head["probes"]) for record in records)
     except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
         raise ValueError(f"{path} is damaged: it does not hold one JSON object a line, as a run writes them; delete it, and the "
-                         "run goes on without it") from None
+                         "run goes on without it")
     return head, records
+
+
+def _is_head(head: dict) -> bool:
+    """Does this name sentences, and floors that are numbers?"""
+    floors = [head[name] for name in ("unigram_loss", "ln_vocabulary") if name in head]
+    return (all(isinstance(floor, (int, float)) and math.isfinite(floor) for floor in floors)
+            and isinstance(head["probes"], list) and all(map(_is_sentence, head["probes"])))
+
+
+def _is_sentence(s: dict) -> bool:
+    return (isinstance(s["tokens"], list) and all(isinstance(text, str) for text in (s["text"], s["truth"], *s["tokens"]))
+            and s["position"] in range(len(s["tokens"])))
+
+
+def _is_record(record: dict, sentences: list[dict]) -> bool:
+    """Is this an evaluation of these sentences: of each its guesses, and of each head the attention of all tokens?"""
+    if type(record["step"]) is not int or len(record["probes"]) != len(sentences):
+        return False
+    for found, sentence in zip(record["probes"], sentences):
+        T, (L, A, *sides) = len(sentence["tokens"]), found["shape"]
+        if not (sides == [T, T] and len(base64.b64decode(found["attention"], validate=True)) == L * A * T * T > 0 < L
+                and all(isinstance(word, str) for word, _ in found["guesses"])
+                and all(0 <= p <= 1 for p in (found["probability"], *(p for _, p in found["guesses"])))):
+            return False
+    return True

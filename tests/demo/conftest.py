@@ -1,16 +1,16 @@
 """A server that runs for the tests: the bundled model, at a free port of this machine."""
 
+import base64
 import http.client
 import json
 import os
 import threading
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
-
-import uvicorn
 
 import minibert
 from minibert.demo import server
@@ -20,6 +20,12 @@ SENTENCES = ["These are not supported.", "They were not supported.", "Return the
              "If the file is not found, raise."]
 
 
+def unpacked(packed):
+    """The numbers of an answer that come as steps."""
+    steps = np.frombuffer(base64.b64decode(packed["base64"]), f"<u{packed['bits'] // 8}")
+    return steps.reshape(packed["shape"]) / (2 ** packed["bits"] - 1)
+
+
 class Running:
     """An application behind a port. ``post`` and ``get`` return (status, JSON)."""
 
@@ -27,7 +33,7 @@ class Running:
         self.socket = server.bound("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+        self.server = server.Server(app)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
 

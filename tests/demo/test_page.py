@@ -1,14 +1,21 @@
 """The page in a real Chromium, used as a person would. ``MINIBERT_CHROMIUM`` names another browser than the system's."""
 
+import base64
+import json
 import re
+import shutil
 
+import numpy as np
 import pytest
 
 from minibert.demo import export
 from minibert.demo.views import Views
+from minibert.demo.watch import Run
+from minibert.training import probes
+from minibert.training.trainer import Row, write_rows
 from tests.demo.conftest import chromium
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install -e '.[browser]'")
+sync_api = pytest.importorskip("playwright.sync_api", reason='the browser tests need playwright: pip install -e ".[browser]"')
 expect = sync_api.expect
 
 SIZES = {"lecture hall": (1280, 720), "phone": (390, 844)}
@@ -184,6 +191,22 @@ def test_attention_overview_arcs_matrix_and_scores(open_page):
     assert strokes.count(strokes[1]) == 1, "where the focus is can be seen"
     page.keyboard.press("Enter")
     expect(page.locator("#view")).to_contain_text("Layer 0, head 1")
+
+
+def test_a_head_that_is_chosen_while_the_view_is_asked_for_anew_stays_chosen(open_page):
+    page = ready(open_page())
+    page.get_by_role("tab", name="Attention").click()
+    expect(page.locator("#view")).to_contain_text("Layer 0, head 0")
+    ready(page)
+    held = hold(page, "**/api/attention", '"layer":0')
+    page.get_by_role("button", name=re.compile("^Theme")).click()
+    waited_for(page, held)
+    page.get_by_role("button", name="layer 1, head 1", exact=True).click()
+    expect(page.locator("#view")).to_contain_text("Layer 1, head 1")
+    for route in held:
+        route.continue_()
+    ready(page)
+    expect(page.locator("#view:not(.waiting)")).to_contain_text("Layer 1, head 1")
 
 
 def test_switching_a_head_off_changes_the_guess_and_the_loss(open_page):
@@ -373,26 +396,23 @@ def test_several_pictures_in_one_notebook_do_not_disturb_each_other(bert, open_p
     expect(second.locator("#view")).to_contain_text("Layer 0, head 0")
 
 
-def test_a_run_is_watched_and_replayed(browser, bert, serve):
-    import base64
-
-    import numpy as np
-
-    from minibert.training.trainer import Row
-
+def test_a_run_is_watched_and_replayed(browser, bert, serve, tmp_path):
     weights = np.full((2, 2, 5, 5), 51, np.uint8)
     probe = {"text": "they are here.", "tokens": ["[CLS]", "they", "are", "here", "[SEP]"], "position": 2, "truth": "are"}
-    from minibert.demo.watch import _decoded
+    head = {"unigram_loss": 6.3, "ln_vocabulary": 8.7, "probes": [probe, {**probe, "text": "they are there."}]}
 
-    def evaluation(step, p):
-        return {"step": step, "probes": [_decoded({"guesses": [["are", p], ["is", 0.1]], "probability": p, "shape": weights.shape,
-                                                  "attention": base64.b64encode(weights.tobytes()).decode()})]}
+    def measured(*figures):
+        """Write a run of these (step, held-out loss, probability of the truth in the first sentence)."""
+        found = [[{"guesses": [["are", p], ["is", 0.1]], "probability": p, "shape": weights.shape,
+                   "attention": base64.b64encode(weights.tobytes()).decode()} for p in (p, 0.5)] for _, _, p in figures]
+        lines = [head, *({"step": step, "probes": some} for (step, _, _), some in zip(figures, found))]
+        (tmp_path / probes.FILE).write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        write_rows(tmp_path / "metrics.csv", [Row(step, 9, 1.0, 1e-3, 1.0, loss, 0.1, None, None, loss + 0.1)
+                                              for step, loss, _ in figures if loss])
 
-    shown = {"name": "a-run", "message": None, "unigram_loss": 6.3, "ln_vocabulary": 8.7, "probes": [probe],
-             "rows": [Row(2, 9, 1.0, 1e-3, 1.0, 7.0, 0.1, None, None, 7.1)._asdict()],
-             "evaluations": [evaluation(0, 0.01), evaluation(2, 0.2)]}
+    measured((0, None, 0.01), (2, 7.0, 0.2))
     page = browser.new_page()
-    page.goto(serve(Views(bert, "a run", lambda: ("", [])), watch=lambda: shown).url)
+    page.goto(serve(Views(bert, "a run", lambda: ("", [])), watch=Run(tmp_path).report).url)
     ready(page)
     page.get_by_role("tab", name="Watch it learn").click()
     expect(page.locator("#when")).to_have_text("after step 2")
@@ -404,15 +424,15 @@ def test_a_run_is_watched_and_replayed(browser, bert, serve):
     expect(page.locator("#view")).to_contain_text("probability 1.0 %")
     slider.press("End")
     expect(page.locator("#when")).to_have_text("after step 2")
-    shown["rows"].append(Row(4, 18, 2.0, 1e-3, 1.0, 6.0, 0.1, None, None, 6.1)._asdict())
-    shown["evaluations"].append(evaluation(4, 0.6))
+    page.get_by_label("Sentence").last.select_option(label="they are there.")
+    expect(page.locator("#view")).to_contain_text("probability 50.0 %")
+    measured((0, None, 0.01), (2, 7.0, 0.2), (4, 1e7, 0.6))
     expect(page.locator("#when")).to_have_text("after step 4")
     page.get_by_role("button", name="Play").click()
     expect(page.locator("#when")).to_have_text("after step 0")
     expect(page.locator("#when")).to_have_text("after step 4")
-    shown["message"] = "The folder is gone."
-    shown["rows"] = []
-    expect(page.locator("#view")).to_contain_text("The folder is gone.")
+    shutil.rmtree(tmp_path)
+    expect(page.locator("#view")).to_contain_text("is gone. What was read before is still shown.")
     expect(page.locator("#when")).to_have_text("after step 4")
     page.close()
 

@@ -2,10 +2,14 @@
 
 import concurrent.futures
 import errno
+import http.client
 import json
 import math
+import os
+import shlex
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,15 +17,17 @@ import pytest
 from minibert import inside
 from minibert.api import Bert
 from minibert.demo import server
-from minibert.demo.views import ENDPOINTS, Views
+from minibert.demo.views import ENDPOINTS, MAP_LIMIT, WORK_LIMIT, Views
 from tests import tiny_model
+from tests.demo.conftest import unpacked
 
 SENTENCE = {"text": "they are not supported.", "hide": [2]}
 
 
 def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     lines = {}
-    for name, extra in (("guesses", {"off": [[0, 1]], "top": 4}), ("layers", {"top": 3}), ("attention", {}), ("importance", {}),
+    for name, extra in (("guesses", {"off": [[0, 1]], "top": 4}), ("layers", {"top": 3}),
+                        ("attention", {"layer": 1, "position": 3}), ("importance", {}),
                         ("attribution", {"steps": 8}), ("scores", {"layer": 1, "head": 1, "position": 2}), ("tokens", {})):
         status, answer = demo.post(name, **SENTENCE, **extra)
         assert status == 200
@@ -33,9 +39,11 @@ def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     assert [w["word"] for w in answer["guesses"][0]["words"]] == [w for w, _ in found[0].words]
     assert answer["guesses"][0]["entropy"] == pytest.approx(found[0].entropy)
     answer, found = lines["layers"]
-    assert [layer["guesses"][0]["rank"] for layer in answer["layers"]] == [layer[0].rank for layer in found]
+    assert [layer["guess"]["rank"] for layer in answer["layers"]] == [layer[0].rank for layer in found]
     answer, found = lines["attention"]
-    np.testing.assert_allclose(answer["weights"], found, atol=1e-4)
+    np.testing.assert_allclose(answer["weights"], found[1, 0], atol=1e-4)
+    np.testing.assert_allclose(answer["through"], found[:, :, 3], atol=1e-4)
+    np.testing.assert_allclose(unpacked(answer["maps"]), found, atol=1 / 255)
     answer, found = lines["importance"]
     np.testing.assert_allclose(answer["gradient"], found.gradient, atol=1e-5)
     answer, found = lines["attribution"]
@@ -162,10 +170,122 @@ def test_large_bodies_are_refused_with_and_without_a_length(demo):
     ({"text": "a", "hide": [0]}, "cannot be hidden"), ({"text": "a", "hide": [10**40]}, '"hide" must be a list'),
     ({"text": "a", "off": [[9, 9]], "hide": [1]}, "there is no head 9.9"), ({"text": "a", "off": [1]}, '"off" must be'),
     ({"text": "a", "top": 0}, '"top" must be from 1 to 64'), ({"text": "a", "top": 1.5}, '"top" must be a whole number'),
-    ({"text": "a", "nonsense": 1}, "unknown field 'nonsense'")])
+    ({"text": "a", "nonsense": 1}, "unknown field 'nonsense'"), ({"k" * 60_000: 1, "text": "a"}, "unknown field 'kkk"),
+    (b'{"text": "a", "off": %b}' % (b"[" * 900 + b"]" * 900), "nested too deeply"), (b'{"text": "a", "top": NaN}', "got nan"),
+    (b'{"text": "a", "top": 1e400}', "got inf"), (b'{"text": "a", "top": %b}' % (b"9" * 5000), "not JSON")])
 def test_what_makes_no_sense_is_explained(demo, body, says):
     status, answer = demo.ask("POST", "/api/guesses", body)
     assert (status, says in answer["error"]) == (400, True), answer
+    assert len(answer["error"]) < 300
+
+
+@pytest.mark.parametrize(("name", "asked", "says"), [
+    ("attention", {"layer": 2}, "there is no head 2.0"), ("attention", {"position": 99}, "there is no token 99"),
+    ("scores", {"position": -1}, "there is no token -1"), ("layers", {"position": 1}, "token 1 is not hidden; hidden are 2"),
+    ("attribution", {"position": 1}, "token 1 is not hidden"), ("attribution", {"steps": 257}, "from 1 to 256"),
+    ("attribution", {"word": "w" * 50_000}, "the vocabulary has no token 'www")])
+def test_what_is_not_there_is_said(demo, name, asked, says):
+    status, answer = demo.post(name, **SENTENCE, **asked)
+    assert (status, says in answer["error"]) == (400, True), answer
+    assert len(answer["error"]) < 300
+
+
+def test_an_answer_holds_what_is_drawn_of_a_long_text(serve):
+    config, parameters, tokenizer = tiny_model.make(max_position_embeddings=400)
+    bert = Bert(config, parameters, tokenizer)
+    running = serve(Views(bert, "long positions", lambda: ("", [])))
+    text = "the " * 100 + "[MASK] " * 200 + "an " * 98
+    status, answer = running.post("attention", text=text, layer=1, head=2, position=7)
+    found = inside.attention(bert, inside.ask(bert, text))
+    assert (status, np.shape(answer["weights"]), np.shape(answer["through"])) == (200, (400, 400), (2, 3, 400))
+    starts, maps = answer["blocks"], unpacked(answer["maps"])
+    assert maps.shape[2] == len(starts) <= MAP_LIMIT + 3
+    assert (starts[:2], starts[-1]) == ([0, 1], 399)  # [CLS] and [SEP] are blocks of their own
+    np.testing.assert_allclose(maps[1, 2, 0, 5], found[1, 2, 0, starts[5]:starts[6]].max(), atol=1 / 255)
+    np.testing.assert_allclose(maps[0, 0, 5, 0], found[0, 0, starts[5]:starts[6], 0].max(), atol=1 / 255)
+    status, answer = running.post("layers", text=text, position=150)
+    assert (status, [layer["guess"]["position"] for layer in answer["layers"]]) == (200, [150] * 3)
+    assert [g["position"] for g in running.post("guesses", text=text)[1]["guesses"]] == list(range(101, 301))
+    status, answer = running.post("attribution", text=text, steps=WORK_LIMIT // 400 + 1)
+    assert (status, "from 1 to 40 for a text of 400 tokens, got 41" in answer["error"]) == (400, True)
+    assert running.post("attribution", text=text, steps=2)[0] == 200
+
+
+def test_a_model_of_numbers_that_are_not_finite_is_said(serve):
+    config, parameters, tokenizer = tiny_model.make()
+    running = serve(Views(Bert(config, parameters, tokenizer), "astray", lambda: ("", ["the exception"])))
+    parameters.flat[:] = np.nan
+    for name in ("guesses", "layers", "attention", "scores", "importance", "attribution"):
+        status, answer = running.post(name, text="the [MASK] raises")
+        assert (status, "not finite" in answer["error"]) == (500, True), name
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """Attributions that end only when they are told to: how many run at a time, and a signal for each that begins and ends."""
+    class Endless:
+        running = most = 0
+        began, ended = threading.Semaphore(0), threading.Semaphore(0)
+
+    def attribution(bert, question, position, word, steps, progress):
+        Endless.running += 1
+        Endless.most = max(Endless.most, Endless.running)
+        Endless.began.release()
+        try:
+            while True:
+                progress(0, 1)
+                time.sleep(0.01)
+        finally:
+            Endless.running -= 1
+            Endless.ended.release()
+
+    monkeypatch.setattr(inside, "attribution", attribution)
+    return Endless
+
+
+def asking(running):
+    """A connection that has asked for an attribution."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
+    connection.request("POST", "/api/attribution", json.dumps(SENTENCE))
+    return connection
+
+
+def test_long_requests_hold_nobody_up_and_end_when_their_client_has_gone(bert, serve, endless):
+    running = serve(Views(bert, "", lambda: ("", [])))
+    connections = [asking(running) for _ in range(3 + 2 * server.available_cores())]
+    assert endless.began.acquire(timeout=30)
+    for name in ("tokens", "guesses", "attention"):
+        assert running.post(name, **SENTENCE)[0] == 200
+    for connection in connections:
+        connection.close()
+    assert endless.ended.acquire(timeout=30)
+    while endless.began.acquire(timeout=1):  # one that began before its client's going was seen
+        assert endless.ended.acquire(timeout=30)
+    last = asking(running)  # it is not kept from its turn by those that have gone
+    assert endless.began.acquire(timeout=30)
+    last.close()
+    assert endless.ended.acquire(timeout=30)
+    assert endless.most == 1
+
+
+def test_requests_that_the_servers_end_cuts_off_are_told_so(bert, serve, endless, capfd):
+    running = serve(Views(bert, "", lambda: ("", [])))
+    connections = [asking(running) for _ in range(3)]
+    assert endless.began.acquire(timeout=30)
+    running.stop()
+    assert not running.thread.is_alive()
+    for connection in connections:
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())) == (503, server.ENDED)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_commands_to_copy_are_for_the_shell_of_this_platform(demo):
+    for endpoint in demo.ask("GET", "/api")[1]["endpoints"]:
+        if endpoint["command"] and os.name == "posix":
+            program, address, option, body = shlex.split(endpoint["command"])
+            assert (program, address, option) == ("curl", f"{demo.url}{endpoint['path'][1:]}", "-d")
+            assert json.loads(body) == endpoint["example"]
 
 
 def test_views_without_a_mask_say_so(demo):

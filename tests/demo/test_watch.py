@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import cli, inside
+from minibert import cli, inside, shell
 from minibert.api import bundled
 from minibert.data import corpora
-from minibert.demo import command, export
+from minibert.demo import command, export, watch
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
 from minibert.training import checkpoint, probes
+from minibert.training.trainer import read_rows, write_rows
+from tests.demo.conftest import unpacked
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def run(tmp_path_factory):
     text = folder / "text.txt"
     documents = [[" ".join(rng.choice(words, 8)) + "." for _ in range(30)] for _ in range(12)]
     text.write_text("\n\n".join(map("\n".join, documents)), encoding="utf-8")
-    out = folder / "out"
+    out = folder / "a run"
     assert cli.main(["train", "--corpus", str(text), "--out", str(out), "--steps", "4", "--eval-every", "2",
                      "--vocab-size", "120", "--hidden", "16", "--heads", "2", "--layers", "2", "--max-length", "32",
                      "--batch-size", "4", "--threads", "1", "--device", "cpu"]) == 0
@@ -47,22 +49,37 @@ def test_a_run_records_its_probes_at_the_start_and_at_each_evaluation(run):
         assert guess.probability == pytest.approx(found["probability"], abs=1e-5)
 
 
+def test_the_command_that_a_run_ends_with_can_be_copied(run):
+    line = (run / "log.txt").read_text(encoding="utf-8").rstrip().splitlines()[-1]
+    example = line.rpartition(shell.command(run) + " ")[2].strip("'\"")
+    assert line == "  " + shell.command("python", "-m", "minibert", "fill-mask", "--model", run, example)
+    assert "[MASK]" in example
+
+
 def test_the_report_has_curves_floors_and_maps(run):
     report = Run(run).report()
     assert report["message"] is None
-    assert [row["step"] for row in report["rows"] if row["held_out_mlm_loss"] is not None] == [2, 4]
+    assert [step for step, _ in report["held_out"]] == [2, 4]
+    assert report["training"][-1] == (4, pytest.approx(read_rows(run / "metrics.csv")[-1].mlm_loss))
+    assert (report["steps"], report["step"]) == ([0, 2, 4], 4)
     log = (run / "log.txt").read_text(encoding="utf-8")
     assert f"{report['unigram_loss']:.2f}" == re.search(r"frequency alone +([\d.]+)", log)[1]
-    weights = np.array(report["evaluations"][-1]["probes"][0]["attention"])
+    weights = unpacked(report["shown"]["maps"])
     np.testing.assert_allclose(weights.sum(-1), 1, atol=0.05)
-    assert len(report["probes"][0]["tokens"]) == weights.shape[-1]
+    assert len(report["shown"]["tokens"]) == weights.shape[-1]
+    head, records = probes.read(run)
+    assert report["probes"] == [sentence["text"] for sentence in head["probes"]]
+    asked = Run(run).report(step=3, probe=10**6)  # the evaluation before, the last sentence
+    assert (asked["step"], asked["shown"]["text"]) == (2, head["probes"][-1]["text"])
+    assert asked["shown"]["guesses"] == records[1]["probes"][-1]["guesses"]
     json.dumps(report, allow_nan=False)
 
 
 def test_the_bundled_run_can_be_watched_though_it_recorded_no_probes():
     report = Run(bundled()).report()
     assert (report["unigram_loss"], report["ln_vocabulary"]) == (6.31, 8.7)
-    assert len(report["evaluations"]) == 12
+    assert len(report["steps"]) == 12
+    assert report["shown"] is None
     json.dumps(report, allow_nan=False)
 
 
@@ -70,7 +87,10 @@ def test_a_run_that_goes_away_or_breaks_is_said(run, bert, serve, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     running = serve(Views(bert, "", lambda: ("", [])), watch=Run(copy).report)
-    assert len(running.ask("GET", "/api/watch")[1]["evaluations"]) == 3
+    assert running.ask("GET", "/api/watch")[1]["steps"] == [0, 2, 4]
+    assert running.ask("GET", "/api/watch?step=2&probe=1")[1]["step"] == 2
+    for wrong in ("step=x", "step=-1", "probe=%C2%B2", "probe=" + "9" * 5000):
+        assert running.ask("GET", f"/api/watch?{wrong}")[0] == 400
     (copy / probes.FILE).write_text('{"probes"', encoding="utf-8")
     assert "damaged" in running.ask("GET", "/api/watch")[1]["message"]
     (copy / "metrics.csv").write_text("step\nno number", encoding="utf-8")
@@ -84,14 +104,69 @@ def test_a_run_that_goes_away_or_breaks_is_said(run, bert, serve, tmp_path):
     assert "not measured anything yet" in Run(copy).report()["message"]
 
 
+def test_a_long_or_odd_run_is_answered_briefly(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    rows = read_rows(run / "metrics.csv")
+    many = [rows[0]._replace(step=i, mlm_loss=8 - i / 10_000) for i in range(20_001)]
+    many[7] = many[7]._replace(mlm_loss=float("nan"), held_out_mlm_loss=float("inf"))
+    write_rows(copy / "metrics.csv", many)
+    watched = Run(copy)
+    report = watched.report()
+    assert report["message"].startswith("2 figures of the losses are no finite numbers")
+    assert 500 <= len(report["training"]) <= watch.POINTS
+    assert report["training"][-1] == (20_000, 6.0)
+    assert len(json.dumps(report, allow_nan=False)) < 100_000
+    write_rows(copy / "metrics.csv", rows)  # another file, read anew
+    assert (watched.report()["message"], len(watched.report()["training"])) == (None, len(rows))
+
+
+def test_a_file_that_no_run_writes_is_not_read(run, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    monkeypatch.setitem(watch.LARGEST, "metrics.csv", 10)
+    assert "metrics.csv has 0 MiB" in Run(copy).report()["message"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda head, record: record.pop("probes"), lambda head, record: record["probes"].pop(),
+    lambda head, record: record.update(step=True), lambda head, record: record["probes"][0].update(shape=[1, 1, 10**9, 10**9]),
+    lambda head, record: record["probes"][0].update(shape=7), lambda head, record: record["probes"][0].update(attention="AA=="),
+    lambda head, record: record["probes"][0].update(attention=None),
+    lambda head, record: record["probes"][0].update(guesses=[["a"]]),
+    lambda head, record: record["probes"][0].update(guesses=[["a", float("nan")]]),
+    lambda head, record: record["probes"][0].update(probability=float("inf")), lambda head, record: record.update(probes="text"),
+    lambda head, record: head.update(unigram_loss=float("nan")), lambda head, record: head.update(ln_vocabulary="8"),
+    lambda head, record: head["probes"].append("text"), lambda head, record: head["probes"][0].update(position=99),
+    lambda head, record: head["probes"][0].update(tokens="text"), lambda head, record: head["probes"][0].pop("truth")])
+def test_damaged_probes_are_said_and_the_curves_still_shown(run, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    head, records = probes.read(copy)
+    change(head, records[1])
+    (copy / probes.FILE).write_text("\n".join(map(json.dumps, (head, *records))), encoding="utf-8")
+    report = Run(copy).report(step=2)
+    assert f"{probes.FILE} is damaged" in report["message"]
+    assert [step for step, _ in report["held_out"]] == [2, 4]
+    json.dumps(report, allow_nan=False)
+
+
+def test_floors_in_a_log_that_is_damaged(tmp_path):
+    log = tmp_path / "log.txt"
+    for text, found in (("loss of blind guessing  8.70 nats\n", 8.7), ("loss of blind guessing 1.2.3", 1.2),
+                        ("loss of blind guessing ...", None), ("x" * watch.LOG_BYTES + "loss of blind guessing 8.70", None)):
+        log.write_text(text, encoding="utf-8")
+        assert Run(tmp_path).report()["ln_vocabulary"] == found
+
+
 def test_show_attention_is_a_page_that_asks_nobody(bert, tmp_path):
     page = bert.show_attention("they [MASK] not supported.")
     source = str(page)
     assert not re.search(r"""(?:src|href)=["'](?!data:)|@import|url\(""", source)
     assert "import {" not in source
     data = json.loads(re.search(r'id="data">(.*?)</script>', source, re.DOTALL)[1])
-    np.testing.assert_allclose(data["texts"][0]["attention"]["weights"],
-                               inside.attention(bert, inside.ask(bert, "they [MASK] not supported.")), atol=1e-3)
+    np.testing.assert_allclose(unpacked(data["texts"][0]["attention"]["weights"]),
+                               inside.attention(bert, inside.ask(bert, "they [MASK] not supported.")), atol=1e-5)
     assert data["texts"][0]["guesses"]["guesses"][0]["words"][0]["word"] == "are"
     assert page._repr_html_().startswith("<iframe srcdoc=")
     page.save(tmp_path / "page.html")
@@ -128,12 +203,12 @@ def test_the_command_prints_the_address_that_it_took_and_who_can_reach_it(monkey
     opened, served = threading.Event(), []
     monkeypatch.setattr("webbrowser.open", lambda address: opened.set())
 
-    def serve(app, socket, ready):
-        served.append(socket.getsockname())
-        ready()
-        socket.close()
+    def run(self, sockets):
+        served.append(sockets[0].getsockname())
+        self.ready()
+        sockets[0].close()
 
-    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(server.Server, "run", run)
     assert cli.main(["demo", "--port", str(port)]) == 0
     out = capsys.readouterr().out
     assert f"port {port} is in use" in out

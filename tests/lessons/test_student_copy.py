@@ -75,7 +75,7 @@ def test_without_the_extra_nothing_is_begun(tmp_path, monkeypatch, capsys):
     assert build.main([str(tmp_path)]) == 2
     complaint = capsys.readouterr().err
     assert "not installed: jupytext, nbformat, nbconvert, ipykernel" in complaint
-    assert "pip install -e '.[lessons]'" in complaint
+    assert 'pip install -e ".[lessons]"' in complaint
     assert not list(tmp_path.iterdir())
 
 

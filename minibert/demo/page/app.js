@@ -157,7 +157,7 @@ async function documentation() {
   const { endpoints, fields } = await ask("api", "/api");
   const row = (cells, kind = "td") => html("tr", {}, cells.map((cell) => html(kind, {}, cell)));
   by("endpoints").replaceChildren(html("table", {}, row(["", "answers"], "th"), endpoints.map((e) => row([`${e.method} ${e.path}`, e.answers]))),
-    html("pre", {}, endpoints.filter((e) => e.example).map((e) => `curl ${location.origin}${e.path} -d '${JSON.stringify(e.example)}'`).join("\n")),
+    html("pre", {}, endpoints.filter((e) => e.command).map((e) => e.command).join("\n")),
     html("table", {}, row(["field", "means"], "th"), Object.entries(fields).map((pair) => row(pair))));
 }
 

@@ -81,10 +81,10 @@ export function guessTable(guess) {  // for readers of the screen
 }
 
 // What each layer says: a row a layer, a cell a word, the darker the likelier.
-export function layerGrid(layers, mask, title) {
-  const small = narrow(), [left, cell, most] = small ? [116, 134, 2] : [118, 158, layers[0].guesses[mask].words.length], step = 44, truth = layers[0].guesses[mask].truth;
-  const rows = layers.map(({ name, guesses }, i) => {
-    const y = 34 + i * step, guess = guesses[mask];
+export function layerGrid(layers, title) {
+  const { words, truth } = layers[0].guess, small = narrow(), [left, cell, most] = small ? [116, 134, 2] : [118, 158, words.length], step = 44;
+  const rows = layers.map(({ name, guess }, i) => {
+    const y = 34 + i * step;
     return shape("g", {}, text(left - 12, y + 26, name, { size: 17, anchor: "end", colour: "soft" }),
       guess.words.slice(0, most).map(({ word, probability }, j) => shape("g", {}, box(left + j * cell, y, cell - 6, step - 6, "wash", 1, { rx: 6 }),
         box(left + j * cell, y, cell - 6, step - 6, word === truth ? "orange" : "blue", 0.1 + 0.4 * probability, { rx: 6 }),
@@ -100,6 +100,19 @@ export function layerGrid(layers, mask, title) {
 function colour(name) {
   const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim().match(/[0-9a-f]{2}/gi);
   return [r, g, b].map((part) => parseInt(part, 16));
+}
+
+// Numbers from 0 to 1 that were packed as whole steps: ``(layer, head) => rows``.
+export function unpacked({ shape, bits, base64 }) {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), steps = bits === 8 ? bytes : new Uint16Array(bytes.buffer), most = 2 ** bits - 1;
+  const [, A, rows, columns] = shape, row = (start) => Array.from(steps.subarray(start, start + columns), (step) => step / most);
+  return (layer, head) => [...Array(rows).keys()].map((r) => row(((layer * A + head) * rows + r) * columns));
+}
+
+// Of every layer and head its rows.
+export function maps(packed) {
+  const at = unpacked(packed), [L, A] = packed.shape;
+  return [...Array(L).keys()].map((layer) => [...Array(A).keys()].map((head) => at(layer, head)));
 }
 
 // A matrix of weights as a small image: one pixel a weight.
@@ -248,8 +261,9 @@ export function curves(series, floors, at, title, { x: xName, y: yName }) {
   const xs = all.map((p) => p[0]), ys = [...all.map((p) => p[1]), ...floors.map((f) => f.y)];
   const [x1, y0, y1] = [Math.max(...xs, at ?? 0), Math.floor(Math.min(...ys)), Math.ceil(Math.max(...ys))];
   const X = (v) => left + ((width - left - right) * v) / (x1 || 1), Y = (v) => top + ((height - top - bottom) * (y1 - v)) / (y1 - y0 || 1);
-  const grid = [...Array(y1 - y0 + 1).keys()].map((i) => shape("g", {}, shape("line", { x1: left, x2: width - right, y1: Y(y0 + i), y2: Y(y0 + i), style: "stroke:var(--line)" }),
-    text(left - 8, Y(y0 + i) + 5, y0 + i, { size: 14, anchor: "end", colour: "soft" })));
+  const gap = Math.max(1, 10 ** Math.ceil(Math.log10((y1 - y0) / 12))), levelled = [...Array(Math.floor((y1 - y0) / gap) + 1).keys()].map((i) => y0 + i * gap);
+  const grid = levelled.map((y) => shape("g", {}, shape("line", { x1: left, x2: width - right, y1: Y(y), y2: Y(y), style: "stroke:var(--line)" }),
+    text(left - 8, Y(y) + 5, Math.abs(y) < 1e5 ? y : y.toExponential(0), { size: 14, anchor: "end", colour: "soft" })));
   for (let i = 0; i <= 4; i++) grid.push(text(X((x1 * i) / 4), height - 22, Math.round((x1 * i) / 4).toLocaleString("en"), { size: 14, anchor: "middle", colour: "soft" }));
   const ends = small ? [] : [...series.filter((s) => s.points.length).map((s) => ({ name: s.name, colour: s.colour, weight: 650, y: Y(s.points.at(-1)[1]) + 5 })),
     ...floors.map((f) => ({ name: `${f.name} ${f.y.toFixed(2)}`, colour: "ink", weight: 400, y: Y(f.y) + 5 }))].sort((a, b) => a.y - b.y);

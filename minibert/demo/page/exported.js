@@ -1,6 +1,6 @@
 // What a file shows that was exported: its texts, and for each what had been asked.
 
-import { guessBars, guessTable, html, layerGrid, percent } from "./draw.js";
+import { guessBars, guessTable, html, layerGrid, percent, unpacked } from "./draw.js";
 import { attentionFigures, figure, limits } from "./views.js";
 
 function exported() {
@@ -15,9 +15,11 @@ function exported() {
       const name = `What stands at token ${g.position}?`, deeper = `What would each layer say about token ${g.position}?`;
       words.append(figure(name, guessBars(g, name), { after: [guessTable(g), html("p", {}, "Entropy ", html("strong", {}, `${g.entropy.toFixed(2)} nats`),
         g.truth === null ? "." : `. Hidden there: ${g.truth}, rank ${g.rank}, probability ${percent(g.probability)}.`)] }));
-      words.append(figure(deeper, layerGrid(layers.layers, mask, deeper), { wide: true }));
+      words.append(figure(deeper, layerGrid(layers[mask].layers, deeper), { wide: true }));
     });
-    attentionFigures(page, looks, attention);
+    const at = unpacked(attention.weights), [L, A] = attention.weights.shape, all = (n) => [...Array(n).keys()];
+    attentionFigures(page, looks, async ({ layer, head, query }) => ({ ...attention, weights: at(layer, head),
+      through: query === null ? null : all(L).map((l) => all(A).map((a) => at(l, a)[query])) }));
     const why = limits(attention.tokens.length, cut, reading);
     view.replaceChildren(...(why ? [html("p", { class: "why" }, why)] : []), words, looks);
   }

@@ -1,7 +1,7 @@
 // The views. Each is ``async (page, into)``: it asks, then puts its figures into the element.
 
 import { ask } from "./ask.js";
-import { arcs, balance, box, fit, guessBars, guessTable, html, layerGrid, matrix, multiples, narrow, number, percent, picture, shape, signed, text, walkable, widthOf } from "./draw.js";
+import { arcs, balance, box, fit, guessBars, guessTable, html, layerGrid, maps, matrix, multiples, narrow, number, percent, picture, shape, signed, text, walkable, widthOf } from "./draw.js";
 import { saving } from "./save.js";
 
 export function figure(title, svg, { python = null, wide = false, beside = false, after = [], before = [] } = {}) {
@@ -62,30 +62,37 @@ function shownText(sentence, at, around = 9) {
 
 export async function layers(page, into) {
   if (!hiddenOf(page).length) return into.replaceChildren(figure("What would each layer say?", null, { after: html("p", {}, nothing) }));
-  const answer = await ask("view", "/api/layers", { ...page.active.body, top: 5 });
-  const draw = () => {
-    const title = `What would each layer say? ${shownText(page.active, hiddenOf(page)[page.mask]?.position)}`;
-    into.replaceChildren(figure(title, layerGrid(answer.layers, page.mask, title), { wide: true, python: answer.python, before: whichMask(page, draw),
-      after: html("p", {}, "The same head reads each layer's hidden state. It was trained on the last one only: the rows above are hints, not measurements.") }));
-  };
-  whichMask(page, draw);
-  draw();
+  const masks = whichMask(page, () => page.refresh()), at = hiddenOf(page)[page.mask].position;
+  const answer = await ask("view", "/api/layers", { ...page.active.body, top: 5, position: at });
+  const title = `What would each layer say? ${shownText(page.active, at)}`;
+  into.replaceChildren(figure(title, layerGrid(answer.layers, title), { wide: true, python: answer.python, before: masks,
+    after: html("p", {}, "The same head reads each layer's hidden state. It was trained on the last one only: the rows above are hints, not measurements.") }));
 }
 
 export async function attention(page, into) {
-  const answer = await ask("view", "/api/attention", { ...page.active.body, off: page.off });
-  attentionFigures(page, into, answer, async (layer, head, query) => ask("scores", "/api/scores", { ...page.active.body, layer, head, position: query }));
+  const { body, tokens } = page.active;
+  if (page.look?.query >= tokens.length) page.look.query = null;
+  await attentionFigures(page, into, ({ layer, head, query }, kind) => ask(kind, "/api/attention", { ...body, off: page.off, layer, head, position: query }),
+    ({ layer, head, query }) => ask("scores", "/api/scores", { ...body, layer, head, position: query }));
 }
 
-// Also what a file shows that was exported; there nobody can be asked for scores.
-export function attentionFigures(page, into, answer, askScores = null) {
+// Also what a file shows that was exported; there nobody can be asked for scores. ``see`` gives what is drawn of a head and a query.
+export async function attentionFigures(page, into, see, askScores = null) {
   const look = page.look ??= { layer: 0, head: 0, query: null, form: "arcs", frame: true };
-  const L = answer.weights.length, A = answer.weights[0].length;
-  look.layer = Math.min(look.layer, L - 1);
-  look.head = Math.min(look.head, A - 1);
+  let answer, seen, small;  // seen: the head and the query that the answer is about
+  const learn = async (kind) => {
+    const { layer, head, query } = look;
+    answer = await see({ layer, head, query }, kind);
+    seen = { layer, head, query };
+    small = maps(answer.maps);
+  };
+  const behind = () => ["layer", "head", "query"].some((name) => seen[name] !== look[name]);
+  do await learn("view"); while (behind());  // what is still shown can be clicked meanwhile
+  const L = small.length, A = small[0].length;
+  const turn = (changes) => { Object.assign(look, changes); learn("head").then(drawAll).catch((error) => page.fail(error)); };
   const overview = html("div"), large = html("div"), through = html("div", { class: "wide" }), split = html("div");
   const shown = () => answer.tokens.map((_, t) => t).filter((t) => look.frame || !answer.added[t]);
-  const cut = (w) => { const kept = shown(); return kept.map((q) => kept.map((k) => w[q][k])); };
+  const cut = (w, kept) => kept.map((q) => kept.map((k) => w[q][k]));
   const refocus = (element, draw) => {  // what is drawn anew keeps its focus and where it was scrolled to
     const before = element.contains(document.activeElement) ? document.activeElement : null, { row, column } = before?.dataset ?? {};
     const scrolled = element.querySelector(".picture")?.scrollLeft ?? 0;
@@ -96,40 +103,41 @@ export function attentionFigures(page, into, answer, askScores = null) {
 
   function drawAll() {
     const kept = shown(), names = kept.map((t) => answer.tokens[t]);
-    if (look.query !== null && !kept.includes(look.query)) look.query = null;
-    const chosen = look.query === null ? null : kept.indexOf(look.query), choose = (i) => { look.query = look.query === kept[i] ? null : kept[i]; drawAll(); };
+    if (seen.query !== null && !kept.includes(seen.query)) look.query = seen.query = null;
+    const chosen = seen.query === null ? null : kept.indexOf(seen.query), choose = (i) => turn({ query: seen.query === kept[i] ? null : kept[i] });
     const again = (name, value) => { look[name] = value; drawAll(); };
     refocus(overview, () => {
       const title = `Where all ${L * A} heads look`;
-      overview.replaceChildren(figure(title, multiples(answer.weights.map((heads) => heads.map(cut)), [look.layer, look.head],
-        (layer, head) => { Object.assign(look, { layer, head }); drawAll(); }, title), { python: answer.python,
+      const blocks = [...answer.blocks.keys()].filter((b) => look.frame || !answer.added[answer.blocks[b]]);
+      overview.replaceChildren(figure(title, multiples(small.map((heads) => heads.map((w) => cut(w, blocks))), [seen.layer, seen.head],
+        (layer, head) => turn({ layer, head }), title), { python: answer.python,
         before: html("div", { class: "bar" }, html("button", { type: "button", "aria-pressed": String(!look.frame), onclick: () => again("frame", !look.frame) }, "Hide [CLS] and [SEP]")),
         after: html("p", {}, "Each square is a head: rows look, columns are seen; the darker, the more. Choose one.") }));
     });
     refocus(large, () => {
-      const title = `Layer ${look.layer}, head ${look.head}: ${look.query === null ? "who looks at whom" : `where “${answer.tokens[look.query]}” looks`}`;
-      const weights = cut(answer.weights[look.layer][look.head]), options = { title, chosen, choose, say: page.say };
+      const title = `Layer ${seen.layer}, head ${seen.head}: ${seen.query === null ? "who looks at whom" : `where “${answer.tokens[seen.query]}” looks`}`;
+      const weights = cut(answer.weights, kept), options = { title, chosen, choose, say: page.say };
       const svg = !names.length ? null : look.form === "arcs" ? arcs(names, weights, options) : matrix(names, names, weights, options);
       large.replaceChildren(figure(title, svg, { before: html("div", { class: "bar" },
         ["arcs", "matrix"].map((form) => html("button", { type: "button", "aria-pressed": String(look.form === form), onclick: () => again("form", form) }, form === "arcs" ? "Arcs" : "Matrix")),
-        pick("Follow", [["", "all tokens"], ...kept.map((t) => [t, `${t}: ${answer.tokens[t]}`])], look.query ?? "", (value) => again("query", value === "" ? null : +value))),
+        pick("Follow", [["", "all tokens"], ...kept.map((t) => [t, `${t}: ${answer.tokens[t]}`])], seen.query ?? "", (value) => turn({ query: value === "" ? null : +value }))),
       after: html("p", {}, look.frame ? "Each row adds up to 1. Point at it for the numbers; choose a token to follow it."
         : "[CLS] and [SEP] are left out of the picture, not of the model: rows no longer add up to 1.") }));
     });
     through.replaceChildren();
-    if (look.query !== null) {
-      const rows = answer.weights.flatMap((heads, layer) => L * A <= 16 ? heads.map((w, head) => [`layer ${layer} head ${head}`, w[look.query]])
-        : [[`layer ${layer}, mean`, answer.tokens.map((_, k) => heads.reduce((sum, w) => sum + w[look.query][k], 0) / A)]]);
-      const title = `“${answer.tokens[look.query]}” through the layers`;
+    if (seen.query !== null) {
+      const rows = answer.through.flatMap((heads, layer) => L * A <= 16 ? heads.map((row, head) => [`layer ${layer} head ${head}`, row])
+        : [[`layer ${layer}, mean`, answer.tokens.map((_, k) => heads.reduce((sum, row) => sum + row[k], 0) / A)]]);
+      const title = `“${answer.tokens[seen.query]}” through the layers`;
       through.replaceChildren(figure(title, matrix(rows.map(([name]) => name), names, rows.map(([, row]) => kept.map((k) => row[k])),
         { title, say: page.say, word: "gives" }), { after: html("p", {}, "What this token takes from each other, layer by layer.") }));
     }
     split.replaceChildren();
-    if (look.query !== null && askScores) {
-      const asked = `${look.layer} ${look.head} ${look.query}`;
-      askScores(look.layer, look.head, look.query).then((scores) => {
-        if (asked !== `${look.layer} ${look.head} ${look.query}`) return;
-        const title = `Before the softmax: why “${answer.tokens[look.query]}” looks there (layer ${look.layer}, head ${look.head})`;
+    if (seen.query !== null && askScores) {
+      const asked = seen;
+      askScores(asked).then((scores) => {
+        if (asked !== seen) return;
+        const title = `Before the softmax: why “${answer.tokens[asked.query]}” looks there (layer ${asked.layer}, head ${asked.head})`;
         const rows = kept.map((k) => `${fit(answer.tokens[k], 13, 110)} ${signed(scores.score[k], 1)}`), D = scores.products[0].length;
         const svg = matrix(rows, [...Array(D).keys()].map(String), kept.map((k) => scores.products[k]),
           { title, say: page.say, word: "in dimension", diverging: true, size: Math.max(13, Math.min(24, 980 / D)), high: 22 });
@@ -191,11 +199,12 @@ export async function attribution(page, into) {
   const again = () => page.refresh(), masks = whichMask(page, () => { page.word = null; again(); }), g = hiddenOf(page)[page.mask];
   const options = [...new Set([...g.words.map(({ word }) => word), ...(g.truth === null ? [] : [g.truth])])];
   if (!options.includes(page.word)) page.word = null;
-  const answer = await ask("view", "/api/attribution", { ...page.active.body, position: g.position, word: page.word, steps: page.steps });
+  const T = page.active.tokens.length, most = Math.max(1, Math.floor(page.model.work / T)), longest = Math.max(0, Math.min(5, Math.floor(Math.log2(most / 4))));
+  const answer = await ask("view", "/api/attribution", { ...page.active.body, position: g.position, word: page.word, steps: Math.min(page.steps, 4 * 2 ** longest, most) });
   const title = `What speaks for “${answer.word}” at token ${answer.position}?`;
   const svg = balance(answer.tokens, [{ name: "integrated gradients", values: answer.integrated, opacity: 0.95 }, { name: "gradient × input", values: answer.gradient_input, opacity: 0.4 }],
     title, "nats");
-  const slider = html("input", { type: "range", min: 0, max: 5, step: 1, value: Math.log2(page.steps / 4), "aria-label": "Steps of the integral",
+  const slider = html("input", { type: "range", min: 0, max: longest, step: 1, value: Math.log2(answer.steps / 4), "aria-label": "Steps of the integral",
     onchange: (event) => { page.steps = 4 * 2 ** event.target.value; again(); } });
   into.replaceChildren(figure(title, svg, { wide: true, beside: true, python: answer.python, before: html("div", { class: "bar" }, masks,
     pick("Word", options.map((word) => [word, word]), answer.word, (value) => { page.word = value; again(); }),
@@ -203,7 +212,8 @@ export async function attribution(page, into) {
     html("p", {}, "Blue speaks for the word, orange against it. ln p is ", html("strong", {}, number(answer.value, 3)), " for this text and ",
       html("strong", {}, number(answer.baseline, 3)), " where every word is hidden: a difference of ", html("strong", {}, signed(answer.value - answer.baseline, 3)), "."),
     html("p", {}, "The bars of the integrated gradients add up to it, but for ", html("strong", { id: "completeness" }, Math.abs(answer.error).toExponential(1)),
-      " nats: the completeness error. More steps make it smaller. Gradient × input promises no such thing.")] }));
+      " nats: the completeness error. More steps make it smaller. Gradient × input promises no such thing."),
+    longest < 5 ? html("p", {}, `Of a text of ${T} tokens the integral has at most ${Math.min(4 * 2 ** longest, most)} steps.`) : null] }));
 }
 
 export async function neighbours(page, into) {
