@@ -86,21 +86,22 @@ def figure(width: float = 12, height: float = 5.6, title: str = "") -> Figure:
     return made
 
 
-def save(made: Figure, name: str) -> None:
+def save(made: Figure, name: str, measured: bool = True) -> None:
     """The figure to ``figures/NAME.png``, and on the screen where the lesson runs as a notebook.
 
     With ``--quick`` to ``figures/quick/NAME.png``, and stamped: its titles speak of effects that such a run does not show, and
     it never replaces a picture that does. With ``--guess`` once more, without titles and legends, to the folder ``guess`` there:
-    that one is what a notebook shows.
+    that one is what a notebook shows. A schematic is not ``measured``: it is the same in every run.
     """
     import matplotlib.pyplot as plt
 
-    path = (FIGURES / "quick" if QUICK else FIGURES) / f"{name}.png"
-    if QUICK:
+    quick = QUICK and measured
+    path = (FIGURES / "quick" if quick else FIGURES) / f"{name}.png"
+    if quick:
         made.text(0.5, 0.5, QUICK_STAMP, fontsize=3 * made.get_figwidth(), rotation=15, color=ORANGE, alpha=0.55, ha="center",
                   va="center", fontweight="bold", zorder=1000)
     _write(made, path)
-    if GUESS:
+    if GUESS and measured:
         _hide_answers(made)
         path = path.parent / "guess" / path.name
         _write(made, path)
