@@ -14,6 +14,7 @@
 import time
 
 import numpy as np
+import schematics
 import workbench as wb
 
 import minibert
@@ -388,6 +389,17 @@ assert (without > 0).all(), "forgotten weights train [CLS] to say [PAD]"
 # dE = from the decoder:  dlogitsᵀ·z              every row, for every word was scored
 #    + from the lookup:   Σ of dx where the word stood        only rows of words in the batch
 # ```
+
+# %%
+picture, axes = schematics.sketch(15, 3.9, "One table at both ends of the model")
+ends = schematics.chain(axes, 2.6, ["ids\n(B, T)", "E[ids] + …\n(B, T, H)", "L layers\n(B, T, H)", "hidden rows\n(M, H)",
+                                    "linear, GELU,\nnorm (M, H)", "E·z + bias\n(M, V)"],
+                        [wb.GREY, wb.ORANGE, wb.PINK, wb.GREY, wb.GREEN, wb.ORANGE], ["", "", "take", "", "decode"],
+                        width=1.75, gap=0.85)
+E_box = schematics.box(axes, 7.5, 0.7, "E: the table of words (V, H)", wb.ORANGE, 3.6)
+schematics.arrow(axes, E_box.left, ends[1].bottom, colour=wb.ORANGE)
+schematics.arrow(axes, E_box.right, ends[5].bottom, colour=wb.ORANGE)
+wb.save(picture, "10_flow", measured=False)
 
 # %%
 config = BertConfig(vocab_size=V, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
