@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lessons import build
-from tests.lessons.reading import FOLDER, LESSONS, ROOT, bodies, cells, squeezed
+from tests.lessons.reading import FOLDER, LESSONS, ROOT, bodies, cells, number, squeezed
 
 PAGES_NEED = ("jupytext", "nbconvert", "ipykernel", "latex2mathml")
 SOLUTIONS = sorted((FOLDER / "solutions").glob("lesson*.py"))
@@ -49,6 +49,18 @@ def test_no_body_of_a_solution_stands_in_any_file(copy):
         text = squeezed(ast.parse(path.read_text(encoding="utf-8")))
         for body, where in answers.items():
             assert body not in text, f"{path.name} holds the solution of {where}"
+
+
+def test_each_lesson_has_two_written_questions_whose_answers_stay_with_the_teacher(copy):
+    written = (FOLDER / "solutions" / "WRITTEN.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## Lesson (\d+)$", written, flags=re.MULTILINE)[1:]
+    assert [int(lesson) for lesson in parts[::2]] == [number(lesson) for lesson in LESSONS]
+    given = "".join(path.read_text(encoding="utf-8") for path in copy.rglob("*") if path.suffix in (".py", ".md"))
+    for lesson, part in zip(parts[::2], parts[1::2]):
+        assert re.findall(r"^(\d)\. .+", part, flags=re.MULTILINE) == ["1", "2"], lesson
+        answers = re.findall(r"(?:^   > .+\n)+", part, flags=re.MULTILINE)
+        assert len(answers) == 2, lesson
+        assert not [line for answer in answers for line in answer.splitlines() if len(line) > 60 and line[5:] in given], lesson
 
 
 def test_answers_are_graded_there(copy):
