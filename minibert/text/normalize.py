@@ -153,7 +153,7 @@ class Normalizer:
 
     def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:
         """The same words, each with one number per character: where in ``text`` that character came from."""
-        return words_of_whole(*self.whole_with_offsets(text))
+        return self.words_of_whole(*self.whole_with_offsets(text))
 
     def whole(self, text: str) -> str:
         """The text after all steps but the last: not yet cut at its punctuation."""
@@ -170,14 +170,13 @@ class Normalizer:
         """
         return self.whole(text), [place for place, char in enumerate(text) for _ in range(self._lengths[char])]
 
+    def words_of_whole(self, text: str, at: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """The words of what ``whole_with_offsets`` returned, or of a part of it, each with its characters' numbers."""
+        spaced = [place for char, place in zip(text, at) for _ in space_punctuation(char)]
+        return [(match[0], spaced[match.start() : match.end()]) for match in re.finditer(r"\S+", space_punctuation(text))]
+
     def _length(self, char: str) -> int:
         return len(self.whole(char))
-
-
-def words_of_whole(text: str, at: Sequence[int]) -> list[tuple[str, list[int]]]:
-    """The words of what ``Normalizer.whole_with_offsets`` returned, or of a part of it, each with its characters' numbers."""
-    spaced = [place for char, place in zip(text, at) for _ in space_punctuation(char)]
-    return [(match[0], spaced[match.start() : match.end()]) for match in re.finditer(r"\S+", space_punctuation(text))]
 
 
 _ASCII_WORD = re.compile("[A-Za-z0-9]+|[!-~]")  # a run of letters and digits, or one sign
