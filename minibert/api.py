@@ -41,15 +41,16 @@ class Output(NamedTuple):
 
 
 def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "cpu", "gpu"] = "auto",
-         dtype: Any = np.float32) -> Bert:
+         dtype: Any = np.float32, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Bert:
     """A trained model, ready to be asked: the bundled one, or that of a run's folder or a checkpoint's.
 
     ``device``: ``"gpu"`` needs CuPy and an NVIDIA GPU, ``"auto"`` takes one if there is one. ``dtype``: float32 or float64, on
-    the GPU float16 as well. Raises FileNotFoundError, ValueError or RuntimeError, each with one clear sentence.
+    the GPU float16 as well. ``tokenizer``: for a folder without one, a ``Tokenizer``, a ``vocab.txt`` or the folder that has one.
+    Raises FileNotFoundError, ValueError or RuntimeError, each with one clear sentence.
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    config, parameters, tokenizer, notes, initialised = pretrained.load(folder, xp, dtype)
+    config, parameters, tokenizer, notes, initialised = pretrained.load(folder, xp, dtype, tokenizer=tokenizer)
     return Bert(config, parameters, tokenizer, notes, where, initialised, folder)
 
 
@@ -160,7 +161,7 @@ class Bert:
         self.require_mask()
         [(_, text), *more] = forms.listed(text if pair is None else [(text, pair)])
         if more:
-            raise TypeError(f"fill_mask takes one text, got {1 + len(more)} (a list of the words of one stands in a list: [[...]])")
+            raise TypeError(f"fill_mask takes one text, got {1 + len(more)} (the words of one are a list in a list: [[...]])")
         if literal:
             text = forms.mapped(lambda part: as_words(vocab, part, vocab.mask_id), text)
         encoding = self._encode(text, None, truncate)

@@ -100,11 +100,15 @@ examples:
 CONVERT = """\
 Write a checkpoint in another format, number for number. Read are safetensors, pytorch_model.bin
 (new and old) and TensorFlow's bert_model.ckpt; written are the two of --to.
+
+A folder without a vocabulary, or one for what is no prose (molecules, proteins), becomes one that
+every command opens: --vocab names the vocabulary, --cut says what a token is.
 """
 CONVERT_EXAMPLES = """\
 examples:
   minibert convert uncased_L-12_H-768_A-12 bert-base
   minibert convert bert-base bert-base-npz --to npz
+  minibert convert AntiBERTy_md_smooth antiberty --vocab vocab.txt --cut characters
 """
 FINETUNE = """\
 A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
@@ -120,6 +124,8 @@ Open a page that shows what a model guesses, where it looks, what its guesses re
 learned. It runs on this machine, needs no network, and answers nobody else.
 """
 LITERAL_HELP = "special tokens that are written in a text, such as [SEP], are words and not those tokens"
+CUT_HELP = ("for what is no prose: 'characters', or a regular expression that matches a token (default: what the folder says, "
+            "else words)")
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
@@ -188,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--model", metavar="DIR", help=MODEL_HELP)
     source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
     tokens.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
+    tokens.add_argument("--cut", metavar="REGEX", help=CUT_HELP)
     tokens.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
     tokens.add_argument("--literal", action="store_true", help=LITERAL_HELP)
     tokens.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
@@ -227,6 +234,8 @@ def parser() -> argparse.ArgumentParser:
     other.add_argument("destination", metavar="DST", help="folder to write, made where there is none")
     other.add_argument("--to", choices=("safetensors", "npz"), default="safetensors", help="safetensors, which the usual tools "
                        "open, or a NumPy archive with TensorFlow's names (default: safetensors)")
+    other.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
+    other.add_argument("--cut", metavar="REGEX", help=CUT_HELP)
     other.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
 
     demo.add_arguments(add("demo", _demo, DEMO, demo.EXAMPLES))
@@ -282,9 +291,9 @@ def _tokenize(args: argparse.Namespace) -> int:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
     if args.vocab:
         vocab = Vocabulary.load(args.vocab)
-        tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
+        tokenizer = Tokenizer(vocab, lower_case=not (args.cased or args.cut), cut=args.cut, notes=vocab.notes)
     else:
-        tokenizer = Tokenizer.load(args.model or bundled())
+        tokenizer = Tokenizer.load(args.model or bundled(), cut=args.cut)
     _note(tokenizer.notes)
     return _each(args.texts, "a text",
                  lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))
@@ -384,8 +393,11 @@ def _progress() -> Any:
 
 def _convert(args: argparse.Namespace) -> int:
     from minibert.convert import convert
+    from minibert.text import Tokenizer
 
-    for line in convert(args.source, args.destination, args.to, args.dtype):
+    named = args.vocab is not None or args.cut is not None
+    tokenizer = Tokenizer.load(args.vocab or args.source, cut=args.cut) if named else None
+    for line in convert(args.source, args.destination, args.to, args.dtype, tokenizer):
         print(line)
     return 0
 

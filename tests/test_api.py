@@ -263,7 +263,7 @@ def test_ids_are_read_as_they_stand(bert):
         with pytest.raises(ValueError, match=message):
             bert(texts)
     for texts in ([["a", 2]], [[True, False]], [[2.0, 3.0]], [("a", 2)], [("a", "b", "c")], np.ones(3)):
-        with pytest.raises(TypeError, match="texts.* must be a string, a"):
+        with pytest.raises(TypeError, match=r"texts.* must be a string, a"):
             bert(texts)
     with pytest.raises(TypeError, match="fill_mask takes one text, got 2"):
         bert.fill_mask(["the [MASK]", "an [MASK]"])
@@ -287,9 +287,8 @@ def test_a_list_a_text_is_the_array_without_its_padding(bert):
 
 def test_texts_of_one_length_are_computed_together(bert, monkeypatch):
     monkeypatch.setattr(batched, "micro_batch_tokens", lambda *_: 30)
-    seen = []
-    forward = bert._forward
-    monkeypatch.setattr(bert, "_forward", lambda encodings, *rest: seen.append([*map(len, encodings)]) or forward(encodings, *rest))
+    seen, forward = [], bert._forward
+    monkeypatch.setattr(bert, "_forward", lambda batch, *rest: seen.append([*map(len, batch)]) or forward(batch, *rest))
     texts = ["a " * n for n in (1, 20, 2, 1, 8, 7)]
     out = bert(texts, batch_size=None)
     assert sorted(seen, reverse=True) == [[22], [10, 9, 4], [3, 3]]

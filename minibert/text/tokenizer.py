@@ -17,6 +17,7 @@ import numpy as np
 
 from . import normalize, saved, wordpiece
 from .added import AddedToken, Finder, special_tokens
+from .cut import Cut
 from .vocabulary import Vocabulary
 
 _CACHED_WORDS = 1 << 17  # per cache: some 30 MB
@@ -52,7 +53,8 @@ class Encoding:
 class Tokenizer:
     """Normalisation and WordPiece with one vocabulary.
 
-    ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``;
+    ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``; ``cut``, for
+    what is no prose, finds the words instead of them: ``"characters"``, or a regular expression (see ``Cut``).
     ``max_length`` is the most tokens that ``encode`` makes, [CLS] and [SEP] counted. ``added``: the tokens that are found in
     a text before anything else is done to it, all of them in the vocabulary; by default the special ones. ``notes``: what
     there was to say when it was opened.
@@ -74,6 +76,7 @@ class Tokenizer:
         lower_case: bool = True,
         strip_accents: bool | None = None,
         split_cjk: bool = True,
+        cut: Cut | str | None = None,
         max_length: int = 512,
         added: Sequence[AddedToken] | None = None,
         notes: Sequence[str] = (),
@@ -82,15 +85,17 @@ class Tokenizer:
         self.lower_case = lower_case
         self.strip_accents = strip_accents
         self.split_cjk = split_cjk
+        self.cut = Cut(cut) if isinstance(cut, str) else cut
         self.max_length = max_length
         self.added = special_tokens(vocab) if added is None else tuple(added)
         self.notes = list(notes)
         self.normalizer = normalize.Normalizer(
-            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk
+            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk, cut=self.cut
         )
         self._as_written = Finder([token for token in self.added if not token.normalized])
         self._normalized = Finder([token for token in self.added if token.normalized], self.normalizer.whole)
         self._unknown = vocab.special[1]
+        self._no_words = {*vocab.special, *(token.content for token in self.added if token.special)} if self.cut else ()
         self._longest = max(map(len, vocab.pieces))
         self._word_ids = _Cache(self._look_up)
         self._raw_ids = _Cache(self._normalize_and_look_up)
@@ -120,7 +125,8 @@ class Tokenizer:
                 or (bool(self._normalized) and self._normalized.is_needed(self.normalizer.whole(text), special_tokens)))
 
     def _look_up(self, word: str) -> tuple[int, ...]:
-        pieces = wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown)
+        pieces = ([self._unknown] if word in self._no_words else
+                  wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown))
         try:
             return tuple(map(self.vocab.index.__getitem__, pieces))
         except KeyError:
@@ -128,7 +134,7 @@ class Tokenizer:
             raise
 
     def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
-        if raw.isascii() and raw.isalnum():  # most new words are nothing but a word, and most of these stand in the vocabulary
+        if not self.cut and raw.isascii() and raw.isalnum():  # as most new words, and most of these stand in the vocabulary
             word = raw.lower() if self.lower_case else raw
             number = self.vocab.pieces.get(word)
             return self._look_up(word) if number is None or len(word) > wordpiece.MAX_CHARACTERS else (number,)
@@ -302,6 +308,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """Readable text from ids: pieces joined, punctuation set as in print, Chinese characters without spaces.
 
+        Where there is a ``cut``, everything is joined as it is.
+
         Case, accents and the original spacing are lost for good. ``skip_special`` leaves out [PAD], [CLS] and the rest,
         but not [UNK]: it stands for a word. Raises ValueError for ids that the vocabulary does not have.
         """
@@ -311,6 +319,8 @@ class Tokenizer:
             special = {self.vocab.index[token.content] for token in self.added if token.special}
             skipped = special.union(self.vocab.special_ids) - {self.vocab.unk_id}
             ids = [number for number in ids if number not in skipped]
+        if self.cut:
+            return "".join(self.vocab.tokens[number].removeprefix(wordpiece.CONTINUES) for number in ids)
         text = " ".join(self.vocab.tokens[number] for number in ids).replace(f" {wordpiece.CONTINUES}", "")
         for pattern, replacement in _SPACING:
             text = pattern.sub(replacement, text)
@@ -328,12 +338,13 @@ class Tokenizer:
         saved.save(folder, self)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
-        """Read a folder that ``save`` wrote, or that of a real BERT: see ``minibert.text.saved``.
+    def load(cls, source: str | os.PathLike[str], *, cut: str | None = None) -> Tokenizer:
+        """Read a folder that ``save`` wrote, or that of a real BERT; or a vocabulary alone. See ``minibert.text.saved``.
 
-        Raises FileNotFoundError where there is no vocabulary, ValueError for a file that cannot be understood.
+        ``cut``: what its files do not say. Raises FileNotFoundError where there is no vocabulary, ValueError for a file that
+        cannot be understood.
         """
-        return cls(**saved.read(folder))
+        return cls(**saved.read(source, cut))
 
 
 def _moved(words: Iterable[Sequence[Piece]], by: int) -> Iterator[list[Piece]]:
