@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from minibert.parameters import NOTHING, Parameters
 from minibert.text import Encoding, Reading, Tokenizer, forms
 from minibert.text.forms import Text
 from minibert.text.reading import as_words
+
+if TYPE_CHECKING:
+    from minibert.scoring import Score
 
 Guesses = list[tuple[str, float]]
 
@@ -208,6 +211,22 @@ class Bert:
         found.reading.warn()
         return found.vectors[0] if forms.is_one(texts) else found.vectors
 
+    def score(self, texts: Text | Sequence[Text], metric: Literal["original", "within_word_l2r", "whole_word"] = "original", *,
+              max_length: int | None = None, truncate: bool = False, threads: int | None = None,
+              progress: Callable[[int, int], None] | None = None, literal: bool = False) -> Score | list[Score]:
+        """How likely the model finds each text: a ``Score`` with its pseudo-log-likelihood, token by token. See ``scoring``.
+
+        ``texts``: as for a call; a single one gives a single Score. ``metric``: what is hidden with a token: nothing else, the
+        pieces of its word to its right, or all of them. ``threads``: cores to compute on (default: all). ``progress(done, all)``
+        hears numbers of tokens. ``max_length``, ``truncate``, ``literal``, and the warning: as for a call.
+        """
+        from minibert import scoring
+
+        encodings = [self._encode(text, max_length, truncate, place, literal) for place, text in forms.listed(texts)]
+        Reading.of(self.tokenizer.vocab, [], [encoding.ids for encoding in encodings]).warn()
+        found = scoring.score(self, encodings, metric, threads, progress)
+        return found[0] if forms.is_one(texts) else found
+
     def reading(self, texts: str | Sequence[str], literal: bool = False) -> Reading:
         """How much of texts the model can read: their tokens, how many of them are unknown, the special tokens written there."""
         texts = [texts] if isinstance(texts, str) else texts
@@ -235,9 +254,13 @@ class Bert:
         given = {"kind": kind, "normalise": normalise, "max_length": max_length, "literal": literal}
         return recipe._replace(**{key: value for key, value in given.items() if value is not None})
 
-    def encode(self, ids: Array, attention_mask: Array | None) -> Array:
-        """Ids ``(B, T)`` and mask ``(B, T)``, or None where nothing is padded, -> the last hidden state ``(B, T, H)``."""
-        return self._run(ids, get_xp(ids).zeros_like(ids), attention_mask).last_hidden_state
+    def encode(self, ids: Array, attention_mask: Array | None, token_type_ids: Array | None = None) -> Array:
+        """Ids, mask and types ``(B, T)`` -> the last hidden state ``(B, T, H)``.
+
+        ``attention_mask``: None where nothing is padded. ``token_type_ids``: None where all are 0.
+        """
+        types = get_xp(ids).zeros_like(ids) if token_type_ids is None else token_type_ids
+        return self._run(ids, types, attention_mask).last_hidden_state
 
     def save(self, folder: str | os.PathLike[str], dtype: Any = np.float32) -> None:
         """Write the model as a folder that ``load`` and the usual tools open, but heads that were never trained.

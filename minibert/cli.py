@@ -21,6 +21,7 @@ commands:
   info         parameters and memory of a model, part by part
   embed        a vector for each line of a file
   search       the lines of a file that are nearest in meaning to a query
+  score        how likely a model finds texts, and which of a pair
   convert      a checkpoint from one format to another
   demo         a page in the browser that looks inside a model, live
 """
@@ -96,6 +97,20 @@ SEARCH_EXAMPLES = """\
 examples:
   minibert search DIR sentences.txt "how do I open a file?"
   minibert search DIR sentences.txt --top 3 < queries.txt
+"""
+SCORE = """\
+How likely a model finds a text: each token is hidden in turn, and the logarithms of the
+probabilities that it is guessed with are added up (pseudo-log-likelihood, in nats).
+
+Texts are given in quotes, as lines of a FILE, or as lines of standard input. They come out as
+tab-separated text: score, number of scored tokens, text. Of minimal pairs, in a file with two
+columns (TSV, CSV, JSON Lines), the accuracy is shown: how often the first text has the higher score.
+"""
+SCORE_EXAMPLES = """\
+examples:
+  minibert score "the keys are here." "the keys is here."
+  minibert score --tokens --metric within_word_l2r --file sentences.txt --out scores.tsv
+  minibert score --model bert-base --pairs blimp.jsonl
 """
 CONVERT = """\
 Write a checkpoint in another format, number for number. Read are safetensors, pytorch_model.bin
@@ -228,6 +243,22 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--literal", action="store_true", help=LITERAL_HELP)
         sub.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
         sub.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+
+    likely = add("score", _score, SCORE, SCORE_EXAMPLES)
+    likely.add_argument("texts", nargs="*", metavar="TEXT", help="text in quotes; - reads lines of standard input")
+    likely.add_argument("--file", metavar="FILE", help="text in UTF-8, one text a line")
+    likely.add_argument("--pairs", metavar="FILE", help="minimal pairs: in each line the acceptable text and the other")
+    likely.add_argument("--columns", nargs=2, metavar=("FIRST", "SECOND"), help="with --pairs: names or numbers of its columns")
+    likely.add_argument("--model", metavar="DIR", help=MODEL_HELP)
+    likely.add_argument("--metric", choices=("original", "within_word_l2r", "whole_word"), default="original",
+                        help="what is hidden with a token: nothing else, the pieces of its word to its right, or the whole word "
+                        "(default: original)")
+    likely.add_argument("--tokens", action="store_true", help="show what each token adds")
+    likely.add_argument("--out", metavar="FILE", help="write the table to a file; with --pairs, the scores of each")
+    likely.add_argument("--truncate", action="store_true", help="cut off the end of a text that is too long, do not refuse it")
+    likely.add_argument("--literal", action="store_true", help=LITERAL_HELP)
+    likely.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
+    likely.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
     other = add("convert", _convert, CONVERT, CONVERT_EXAMPLES)
     other.add_argument("source", metavar="SRC", help="folder of a BERT checkpoint or of a run")
@@ -371,6 +402,50 @@ def _search(args: argparse.Namespace) -> int:
         return tables.matches(found, width)
 
     return _each(args.queries, "what to look for", answer)
+
+
+def _score(args: argparse.Namespace) -> int:
+    import minibert
+    from minibert import scoring, tables
+    from minibert.files import write_atomically
+    from minibert.search import read_lines
+    from minibert.text import UnknownText
+    from minibert.training.workers import keep_freed_memory
+
+    if sum(map(bool, (args.texts, args.file, args.pairs))) > 1:
+        raise ValueError("give texts, a --file, or --pairs: one of them at a time")
+    if args.columns and not args.pairs:
+        raise ValueError("--columns goes with --pairs: it names two columns of that file")
+    if args.pairs:
+        pairs = scoring.read_pairs(args.pairs, args.columns)
+        texts = [*pairs.first, *pairs.second]
+        _note(pairs.notes)
+    elif args.file:
+        texts = read_lines(args.file)
+    else:
+        texts = list(_lines()) if not args.texts or "-" in args.texts else args.texts
+    if not texts:
+        raise ValueError("there is no text to score: give one in quotes, lines of standard input, a --file or --pairs")
+    keep_freed_memory()
+    bert = minibert.load(args.model, args.device)
+    _note(bert.notes)
+    warnings.simplefilter("ignore", UnknownText)  # a note says it
+    with _progress() as progress:
+        scores = bert.score(texts, args.metric, truncate=args.truncate, threads=args.threads, progress=progress,
+                            literal=args.literal)
+    _note(bert.reading(texts, args.literal).notes())
+    if args.pairs:
+        middle = len(pairs.first)
+        table, summary = tables.pairs(pairs, scores[:middle], scores[middle:], args.tokens)
+    else:
+        table, summary = tables.scores(texts, scores, args.tokens)
+    if args.out:
+        write_atomically(args.out, table)
+        summary += f"\n{args.out}: {len(table.splitlines()) - 1:,} lines"
+    elif not args.pairs:
+        print(table, end="")
+    print(summary, file=sys.stdout if args.pairs or args.out else sys.stderr)
+    return 0
 
 
 def _progress() -> Any:

@@ -100,8 +100,8 @@ examples:
       a tiny BERT on the documentation that every Python carries, in a few minutes
   python -m minibert train --corpus book.txt more/ --preset mini --minutes 60
       on your own texts: UTF-8 files, folders of them, or - for standard input
-  python -m minibert train --corpus smiles.txt --cut "[[][^]]+[]]|Br|Cl|." --no-next-sentence
-      on molecules, one a line: a token is what the expression matches (for proteins and DNA: --cut characters)
+  python -m minibert train --corpus smiles.txt --cut "\\[.+?]|Br|Cl|." --no-next-sentence
+      on molecules, one a line, a token being what matches; for proteins: --cut characters
   python -m minibert train --resume runs/2026-11-22-221903
       go on where a run was interrupted (Ctrl-C saves it)
   python -m minibert train --overfit-batch
