@@ -99,14 +99,14 @@ class Bert:
 
     def __call__(self, texts: Text | Sequence[Text], *, hidden_states: bool = False, attentions: bool = False,
                  head_mask: Any = None, max_length: int | None = None, truncate: bool = False, batch_size: int | None = None,
-                 literal: bool = False, padded: bool = True) -> Output:
+                 literal: bool = False, padded: bool = True, threads: int | None = None) -> Output:
         """Texts -> Output. ``texts``: a string, a (string, string) pair, a list of ids with [CLS] and [SEP], or a list of these
         and of lists of words: ``[["a", "list", "of", "words"]]``. A tuple is a pair, a list in a list is one text.
 
         ``hidden_states``, ``attentions``: return these as well. ``head_mask`` (L, A) or (L, B, A): 1 keeps a head, 0 switches it
         off. ``padded=False``: a list of arrays, one for each text, instead of one array in which all are as long as the longest.
         Texts of similar length are computed together, ``batch_size`` of them at a time (default: as many as a core works on
-        best), which bounds the memory; it does not change the result.
+        best), which bounds the memory; it does not change the result. ``threads``: cores to compute on (default: all).
 
         A text of more than ``max_length`` tokens (default: what the model can read) is a ValueError, unless ``truncate`` is true:
         then its end is cut off. ``literal``: special tokens that are written in a text, such as [SEP], are words and not those
@@ -139,7 +139,7 @@ class Bert:
                 for row, i in enumerate(batch):
                     places[i][...] = x[row][tuple(map(slice, places[i].shape))]
 
-        batched.each(self, lengths, work, most=batch_size)
+        batched.each(self, lengths, work, threads=threads, most=batch_size)
         mask, ones = room(None, dtype=np.int64)
         for place in ones:
             place[...] = 1

@@ -104,7 +104,7 @@ probabilities that it is guessed with are added up (pseudo-log-likelihood, in na
 
 Texts are given in quotes, as lines of a FILE, or as lines of standard input. They come out as
 tab-separated text: score, number of scored tokens, text. Of minimal pairs, in a file with two
-columns (TSV, CSV, JSON Lines), the accuracy is shown: how often the first text has the higher score.
+columns (TSV, CSV, JSON Lines), the accuracy is shown: how often the first text scores higher.
 """
 SCORE_EXAMPLES = """\
 examples:
