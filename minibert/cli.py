@@ -21,6 +21,7 @@ commands:
   info         parameters and memory of a model, part by part
   embed        a vector for each line of a file
   search       the lines of a file that are nearest in meaning to a query
+  score        how likely a model finds texts, and which of a pair
   convert      a checkpoint from one format to another
   demo         a page in the browser that looks inside a model, live
 """
@@ -97,14 +98,32 @@ examples:
   minibert search DIR sentences.txt "how do I open a file?"
   minibert search DIR sentences.txt --top 3 < queries.txt
 """
+SCORE = """\
+How likely a model finds a text: each token is hidden in turn, and the logarithms of the
+probabilities that it is guessed with are added up (pseudo-log-likelihood, in nats).
+
+Texts are given in quotes, as lines of a FILE, or as lines of standard input. They come out as
+tab-separated text: score, number of scored tokens, text. Of minimal pairs, in a file with two
+columns (TSV, CSV, JSON Lines), the accuracy is shown: how often the first text scores higher.
+"""
+SCORE_EXAMPLES = """\
+examples:
+  minibert score "the keys are here." "the keys is here."
+  minibert score --tokens --metric within_word_l2r --file sentences.txt --out scores.tsv
+  minibert score --model bert-base --pairs blimp.jsonl
+"""
 CONVERT = """\
 Write a checkpoint in another format, number for number. Read are safetensors, pytorch_model.bin
 (new and old) and TensorFlow's bert_model.ckpt; written are the two of --to.
+
+A folder without a vocabulary, or one for what is no prose (molecules, proteins), becomes one that
+every command opens: --vocab names the vocabulary, --cut says what a token is.
 """
 CONVERT_EXAMPLES = """\
 examples:
   minibert convert uncased_L-12_H-768_A-12 bert-base
   minibert convert bert-base bert-base-npz --to npz
+  minibert convert AntiBERTy_md_smooth antiberty --vocab vocab.txt --cut characters
 """
 FINETUNE = """\
 A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
@@ -120,6 +139,8 @@ Open a page that shows what a model guesses, where it looks, what its guesses re
 learned. It runs on this machine, needs no network, and answers nobody else.
 """
 LITERAL_HELP = "special tokens that are written in a text, such as [SEP], are words and not those tokens"
+CUT_HELP = ("for what is no prose: 'characters', or a regular expression that matches a token (default: what the folder says, "
+            "else words)")
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
@@ -188,6 +209,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--model", metavar="DIR", help=MODEL_HELP)
     source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
     tokens.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
+    tokens.add_argument("--cut", metavar="REGEX", help=CUT_HELP)
     tokens.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
     tokens.add_argument("--literal", action="store_true", help=LITERAL_HELP)
     tokens.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
@@ -222,11 +244,29 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
         sub.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
+    likely = add("score", _score, SCORE, SCORE_EXAMPLES)
+    likely.add_argument("texts", nargs="*", metavar="TEXT", help="text in quotes; - reads lines of standard input")
+    likely.add_argument("--file", metavar="FILE", help="text in UTF-8, one text a line")
+    likely.add_argument("--pairs", metavar="FILE", help="minimal pairs: in each line the acceptable text and the other")
+    likely.add_argument("--columns", nargs=2, metavar=("FIRST", "SECOND"), help="with --pairs: names or numbers of its columns")
+    likely.add_argument("--model", metavar="DIR", help=MODEL_HELP)
+    likely.add_argument("--metric", choices=("original", "within_word_l2r", "whole_word"), default="original",
+                        help="what is hidden with a token: nothing else, the pieces of its word to its right, or the whole word "
+                        "(default: original)")
+    likely.add_argument("--tokens", action="store_true", help="show what each token adds")
+    likely.add_argument("--out", metavar="FILE", help="write the table to a file; with --pairs, the scores of each")
+    likely.add_argument("--truncate", action="store_true", help="cut off the end of a text that is too long, do not refuse it")
+    likely.add_argument("--literal", action="store_true", help=LITERAL_HELP)
+    likely.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
+    likely.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+
     other = add("convert", _convert, CONVERT, CONVERT_EXAMPLES)
     other.add_argument("source", metavar="SRC", help="folder of a BERT checkpoint or of a run")
     other.add_argument("destination", metavar="DST", help="folder to write, made where there is none")
     other.add_argument("--to", choices=("safetensors", "npz"), default="safetensors", help="safetensors, which the usual tools "
                        "open, or a NumPy archive with TensorFlow's names (default: safetensors)")
+    other.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
+    other.add_argument("--cut", metavar="REGEX", help=CUT_HELP)
     other.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
 
     demo.add_arguments(add("demo", _demo, DEMO, demo.EXAMPLES))
@@ -282,9 +322,9 @@ def _tokenize(args: argparse.Namespace) -> int:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
     if args.vocab:
         vocab = Vocabulary.load(args.vocab)
-        tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
+        tokenizer = Tokenizer(vocab, lower_case=not (args.cased or args.cut), cut=args.cut, notes=vocab.notes)
     else:
-        tokenizer = Tokenizer.load(args.model or bundled())
+        tokenizer = Tokenizer.load(args.model or bundled(), cut=args.cut)
     _note(tokenizer.notes)
     return _each(args.texts, "a text",
                  lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))
@@ -364,6 +404,50 @@ def _search(args: argparse.Namespace) -> int:
     return _each(args.queries, "what to look for", answer)
 
 
+def _score(args: argparse.Namespace) -> int:
+    import minibert
+    from minibert import scoring, tables
+    from minibert.files import write_atomically
+    from minibert.search import read_lines
+    from minibert.text import UnknownText
+    from minibert.training.workers import keep_freed_memory
+
+    if sum(map(bool, (args.texts, args.file, args.pairs))) > 1:
+        raise ValueError("give texts, a --file, or --pairs: one of them at a time")
+    if args.columns and not args.pairs:
+        raise ValueError("--columns goes with --pairs: it names two columns of that file")
+    if args.pairs:
+        pairs = scoring.read_pairs(args.pairs, args.columns)
+        texts = [*pairs.first, *pairs.second]
+        _note(pairs.notes)
+    elif args.file:
+        texts = read_lines(args.file)
+    else:
+        texts = list(_lines()) if not args.texts or "-" in args.texts else args.texts
+    if not texts:
+        raise ValueError("there is no text to score: give one in quotes, lines of standard input, a --file or --pairs")
+    keep_freed_memory()
+    bert = minibert.load(args.model, args.device)
+    _note(bert.notes)
+    warnings.simplefilter("ignore", UnknownText)  # a note says it
+    with _progress() as progress:
+        scores = bert.score(texts, args.metric, truncate=args.truncate, threads=args.threads, progress=progress,
+                            literal=args.literal)
+    _note(bert.reading(texts, args.literal).notes())
+    if args.pairs:
+        middle = len(pairs.first)
+        table, summary = tables.pairs(pairs, scores[:middle], scores[middle:], args.tokens)
+    else:
+        table, summary = tables.scores(texts, scores, args.tokens)
+    if args.out:
+        write_atomically(args.out, table)
+        summary += f"\n{args.out}: {len(table.splitlines()) - 1:,} lines"
+    elif not args.pairs:
+        print(table, end="")
+    print(summary, file=sys.stdout if args.pairs or args.out else sys.stderr)
+    return 0
+
+
 def _progress() -> Any:
     """A bar over tokens, with the time that is left, where standard error is a terminal."""
     from contextlib import contextmanager
@@ -384,8 +468,11 @@ def _progress() -> Any:
 
 def _convert(args: argparse.Namespace) -> int:
     from minibert.convert import convert
+    from minibert.text import Tokenizer
 
-    for line in convert(args.source, args.destination, args.to, args.dtype):
+    named = args.vocab is not None or args.cut is not None
+    tokenizer = Tokenizer.load(args.vocab or args.source, cut=args.cut) if named else None
+    for line in convert(args.source, args.destination, args.to, args.dtype, tokenizer):
         print(line)
     return 0
 

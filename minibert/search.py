@@ -89,7 +89,7 @@ class Index:
 def _fingerprint(bert: Bert, lines: Sequence[str], pooling: Pooling) -> str:
     tokenizer = bert.tokenizer
     settings = (pooling, bert.config, bert.max_length, tokenizer.lower_case, tokenizer.strip_accents, tokenizer.split_cjk,
-                tokenizer.added)
+                tokenizer.cut and tokenizer.cut.rule, tokenizer.added)
     digest = hashlib.sha256(repr(settings).encode("utf-8"))
     for part in (*tokenizer.vocab.tokens, "", *lines):
         digest.update(part.encode("utf-8", "surrogatepass") + b"\n")

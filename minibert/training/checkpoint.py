@@ -82,7 +82,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
             tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
-                                  max_length=config.max_position_embeddings)
+                                  cut=settings.cut, max_length=config.max_position_embeddings)
             progress = Progress(**state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))

@@ -20,6 +20,7 @@ class Settings:
     vocab: str | None = None
     vocab_size: int = 6000
     cased: bool = False
+    cut: str | None = None
 
     preset: str = "tiny"
     layers: int | None = None
@@ -73,8 +74,18 @@ class Settings:
         need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
         need("held_out", 0 < self.held_out < 1, "between 0 and 1")
         need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        if self.cut is not None:
+            from minibert.text.cut import Cut
+
+            Cut(self.cut, "--cut")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
+
+
+    @property
+    def lower_case(self) -> bool:
+        """Whether capital letters and accents are lost: what is cut by a rule keeps them."""
+        return not (self.cased or self.cut)
 
 
 DEFAULT_STEPS = 7500
@@ -89,6 +100,8 @@ examples:
       a tiny BERT on the documentation that every Python carries, in a few minutes
   python -m minibert train --corpus book.txt more/ --preset mini --minutes 60
       on your own texts: UTF-8 files, folders of them, or - for standard input
+  python -m minibert train --corpus smiles.txt --cut "\\[.+?]|Br|Cl|." --no-next-sentence
+      on molecules, one a line, a token being what matches; for proteins: --cut characters
   python -m minibert train --resume runs/2026-11-22-221903
       go on where a run was interrupted (Ctrl-C saves it)
   python -m minibert train --overfit-batch
@@ -107,6 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(text, "vocab", "use this vocab.txt instead of learning one", metavar="FILE", default_text="learn one")
     _add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
     _add(text, "cased", "keep capital letters and accents", action="store_true")
+    _add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
+         "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
 
     model = parser.add_argument_group("model")
     _add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
