@@ -152,6 +152,9 @@ class Bert:
         positions = get_xp(self.parameters.flat).asarray(places)
         logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(words)])[0])  # (M, words): rows that are padding are no words
+        if np.isnan(probabilities).any():
+            raise ValueError("the model computes what is no number (NaN), so there are no guesses: its file is damaged, or its "
+                             "training failed")
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
         answers = [[(words[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
         return answers[0] if len(answers) == 1 else answers

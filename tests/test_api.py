@@ -215,3 +215,9 @@ def test_special_tokens_in_a_text_can_be_words(bert):
     a, b = bert.fill_mask("the [SEP] [MASK]", literal=True), bert.fill_mask("the [ SEP ] [MASK]")
     assert a == b
     assert bert.fill_mask("the", pair="[SEP] [MASK]", literal=True) == bert.fill_mask("the", pair="[ SEP ] [MASK]")
+
+
+def test_a_damaged_model_guesses_nothing(bert):
+    bert.parameters["bert"]["embeddings"]["word_embeddings"]["weight"][:] = np.nan
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so there are no guesses"):
+        bert.fill_mask("the [MASK]")

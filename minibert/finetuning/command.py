@@ -24,7 +24,7 @@ import numpy as np
 
 from minibert import backend, swap
 from minibert.data.randomness import ORDER, generator
-from minibert.files import read_json, remove_leftovers, write_atomically
+from minibert.files import not_over, read_json, remove_leftovers, write_atomically
 from minibert.finetuning import loop, models, report, rows, saved
 from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.look import look
@@ -106,6 +106,9 @@ def _read(settings: Settings) -> Material:
     if settings.dev is not None:
         dev = common.with_labels(task, task.read(settings.dev, _with_columns(settings, train)))
         fingerprint.update(dev.path.read_bytes())
+    elif len(train.examples) == 1:
+        raise ValueError(f"{train.path} holds one example, which is not enough to learn from and to measure on"
+                         + ("; a blank line ends a sentence" if task.KIND == "token" else ""))
     else:
         aside = kept_aside([task.classes(example) for example in train.examples])
         dev = train._replace(examples=[e for i, e in enumerate(train.examples) if i in aside], notes=[])
@@ -302,6 +305,7 @@ def run_predict(args: argparse.Namespace) -> int:
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
     data, labels = _read_for(model, args.file, given)
+    not_over(args.file, args.out)
     for note in (*model.notes, *data.notes):
         print(f"note: {note}", file=sys.stderr)
     bare = [example._replace(**{task.LABEL: None}) for example in data.examples]

@@ -399,6 +399,16 @@ def test_a_rare_class_stays_in_training_where_there_is_no_dev_file(model, tmp_pa
         command.run(parsed(*arguments, "--out", tmp_path / "other"))
 
 
+@pytest.mark.parametrize(("task", "content", "message"), [
+    ("tag", "a X\nb Y\nc Z\n", "holds one example.*; a blank line ends a sentence"),
+    ("classify", "text\tlabel\na b\tx\n", "holds one example, which is not enough to learn from and to measure on$")])
+def test_one_example_is_not_enough(task, content, message, model, tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        command.run(parsed(task, "--model", model, "--train", path, "--out", tmp_path / "out", *SMALL))
+
+
 @pytest.mark.parametrize(("wanted", "message"), [
     ("good=2,ugly=1", "got 'ugly=1'"), ("good", "got 'good'"), ("good=0,bad=0", "not all of them 0"),
     ("good=nan", "numbers from 0 on")])
