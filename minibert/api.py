@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minibert import backend, pretrained, sentence_vectors
-from minibert.backend import Array, get_xp, to_numpy
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
 from minibert.model import bert, encoder
@@ -152,9 +152,7 @@ class Bert:
         positions = get_xp(self.parameters.flat).asarray(places)
         logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(words)])[0])  # (M, words): rows that are padding are no words
-        if np.isnan(probabilities).any():
-            raise ValueError("the model computes what is no number (NaN), so there are no guesses: its file is damaged, or its "
-                             "training failed")
+        refuse_nan(probabilities)
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
         answers = [[(words[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
         return answers[0] if len(answers) == 1 else answers

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minibert.backend import Array, get_xp, to_numpy, widen
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.files import brief, read_json
 from minibert.text import Reading
 from minibert.training.workers import Workers, available_cores, micro_batch_tokens
@@ -178,6 +178,7 @@ def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threa
     else:
         for batch in batches:
             work(batch)
+    refuse_nan(vectors[lengths > 0])
     return vectors
 
 

@@ -219,5 +219,7 @@ def test_special_tokens_in_a_text_can_be_words(bert):
 
 def test_a_damaged_model_guesses_nothing(bert):
     bert.parameters["bert"]["embeddings"]["word_embeddings"]["weight"][:] = np.nan
-    with pytest.raises(ValueError, match=r"no number \(NaN\), so there are no guesses"):
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
         bert.fill_mask("the [MASK]")
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
+        bert.embed(["the exception", "x"])

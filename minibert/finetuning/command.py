@@ -37,13 +37,13 @@ from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.shell import command
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
-from minibert.training.checkpoint import LOG
+from minibert.training.checkpoint import FINE_TUNING, LOG
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.engine import Engine, predict, tokens_at_a_time
 from minibert.training.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
-SETTINGS, RESULT = "settings.json", "metrics.json"
+SETTINGS, RESULT = FINE_TUNING, "metrics.json"
 
 
 class Material(NamedTuple):
@@ -317,6 +317,8 @@ def run_predict(args: argparse.Namespace) -> int:
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
         _, logits = predict(models.of(model.config, task.KIND, len(labels)), model.parameters, batches, workers)
+    for x in logits:
+        backend.refuse_nan(x)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)
     text = report.predictions(task, data.examples, guesses)
     if args.out:
@@ -406,7 +408,8 @@ def _called(model: Model, data: Data) -> list[str]:
 def _read_settings(out: Path) -> tuple[Settings, str]:
     path = out / SETTINGS
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}")
+        other = "; it holds one of pre-training: minibert train --resume" if (out / loop.STATE).is_file() else ""
+        raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}{other}")
     try:
         state = read_json(path, dict)
         return Settings(**{"literal": True, **state["settings"]}), state["data"]  # so it was before there was a choice

@@ -118,6 +118,9 @@ def test_resume_refuses_other_data_and_other_settings(finetune, files, tmp_path,
         command.run(parsed("--resume", out, "--device", "cpu"))
     with pytest.raises(FileNotFoundError, match="no fine-tuning run to go on with"):
         command.run(parsed("--resume", tmp_path))
+    (tmp_path / "training_state.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="it holds one of pre-training: minibert train --resume"):
+        command.run(parsed("--resume", tmp_path))
 
 
 class Killed(BaseException):
