@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import to_numpy
+from minibert.files import parse_json
 from minibert.parameters import Layout, Parameters
 from minibert.pretrained import tensors
 
@@ -36,11 +37,11 @@ def write(folder: str | os.PathLike[str], kind: str, state: dict[str, Any], slab
 
 
 def read(file: tensors.Reader, kind: str) -> dict[str, Any]:
-    """What was written as ``state``. KeyError, TypeError or JSONDecodeError where that is nothing of this kind."""
-    state = json.loads(file.metadata[kind])
+    """What was written as ``state``. KeyError or ValueError where that is nothing of this kind."""
+    state = parse_json(file.metadata[kind], kind, dict)
     if (version := state.pop("version", 0)) > VERSION:
-        raise ValueError(f"{file.path}: this training state is of version {version}, and up to {VERSION} is read here: go on with "
-                         "the later minibert that wrote it")
+        raise ValueError(f"{file.path}: this training state is of version {version}, and up to {VERSION} is read here: go on "
+                         "with the later minibert that wrote it")
     return state
 
 
