@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from minibert import backend, batched, pretrained, sentence_vectors
-from minibert.backend import Array, get_xp, to_numpy
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
 from minibert.model import bert, encoder
@@ -178,6 +178,7 @@ class Bert:
         positions = get_xp(self.parameters.flat).asarray(places)
         logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(vocab)])[0])  # (M, words): rows that are padding are no words
+        refuse_nan(probabilities)
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
         answers = [[(vocab.tokens[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
         return answers[0] if len(answers) == 1 else answers

@@ -355,11 +355,12 @@ def _info(args: argparse.Namespace) -> int:
 def _embed(args: argparse.Namespace) -> int:
     import minibert
     from minibert import sentence_vectors
-    from minibert.files import writing
+    from minibert.files import not_over, writing
     from minibert.search import read_lines
     from minibert.training.workers import keep_freed_memory
 
     lines = read_lines(args.file)
+    not_over(args.file, args.out)
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
     _note(bert.tokenizer.notes)

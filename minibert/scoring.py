@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched
-from minibert.backend import get_xp, to_numpy, widen
+from minibert.backend import get_xp, refuse_nan, to_numpy, widen
 from minibert.finetuning import rows
 from minibert.model.heads import mlm
 from minibert.text import Encoding
@@ -82,6 +82,7 @@ def score(bert: Bert, encodings: Sequence[Encoding], metric: str = "original", t
 
     batched.each(bert, [len(encodings[i]) for i, _ in copies], work, threads=threads, progress=progress)
     ends = np.cumsum([len(ts) for ts in places])
+    refuse_nan(found)
     return [_told(encoding, ts, part.tolist()) for encoding, ts, part in zip(encodings, places, np.split(found, ends[:-1]))]
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched
-from minibert.backend import Array, get_xp, to_numpy, widen
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.files import brief, read_json
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
@@ -153,4 +153,5 @@ def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threa
         vectors[batch] = to_numpy(pool(h, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
 
     batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)
+    refuse_nan(vectors[[len(row) > 0 for row in rows]])
     return vectors

@@ -295,3 +295,11 @@ def test_texts_of_one_length_are_computed_together(bert, monkeypatch):
     assert out.attention_mask.sum(1).tolist() == [3, 22, 4, 3, 10, 9]
     for i, text in enumerate(texts):
         np.testing.assert_allclose(out.pooled[i], bert(text).pooled[0], atol=2e-6)
+
+
+def test_a_damaged_model_guesses_nothing(bert):
+    bert.parameters["bert"]["embeddings"]["word_embeddings"]["weight"][:] = np.nan
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
+        bert.fill_mask("the [MASK]")
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
+        bert.embed(["the exception", "x"])

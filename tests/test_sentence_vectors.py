@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import batched, pretrained, sentence_vectors
+from minibert import batched, pretrained, search, sentence_vectors
 from minibert.api import Bert
 from minibert.cli import main
 from minibert.sentence_vectors import Pooling
@@ -125,6 +125,21 @@ def lines(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_bytes(b"the exception\r\n\nan exception raises the exception .\nx\n" + b"the " * 40)
     return path
+
+
+def test_lines_of_an_old_mac(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"one\r\rtwo words\rthree\r")
+    assert search.read_lines(path) == ["one", "", "two words", "three"]
+    path.write_bytes(b"one\r\n\r\ntwo\rwords\r\nthree")
+    assert search.read_lines(path) == ["one", "", "two words", "three"]
+
+
+def test_the_text_itself_is_not_written_over(folder, lines, capsys):
+    before = lines.read_bytes()
+    assert main(["embed", str(folder), str(lines), "--out", str(lines), "--device", "cpu"]) == 2
+    assert "is the file that is read" in capsys.readouterr().err
+    assert lines.read_bytes() == before
 
 
 def test_embed_writes_a_row_for_each_line(folder, lines, capsys):

@@ -18,6 +18,7 @@ from minibert.training.options import Settings
 from minibert.training.state import FILE
 
 LOG = "log.txt"
+FINE_TUNING = "settings.json"  # only a fine-tuning run has it
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(folder) / FILE
     if not path.is_file():
+        if (path.parent / FINE_TUNING).is_file():
+            raise FileNotFoundError(f"{folder} holds a fine-tuning run, which goes on with: minibert finetune --resume")
         ended = " (it ended before anything was saved: begin it anew)" if (path.parent / LOG).is_file() else ""
         raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}{ended}")
     with tensors.opened(path) as file:
