@@ -23,7 +23,7 @@ from minibert.finetuning.options import TASKS as NAMES
 from minibert.finetuning.options import Settings
 from minibert.finetuning.tasks import TASKS
 from minibert.training.adamw import AdamW, learning_rate
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 TURN = 5  # steps
 SIDES = ("minibert", "transformers")

@@ -27,7 +27,7 @@ from minibert.data.batches import Batch
 from minibert.data.examples import IGNORE
 from minibert.model import pretraining
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, keep_freed_memory, micro_batch_tokens
+from minibert.workers import Workers, keep_freed_memory, micro_batch_tokens
 
 
 class Case(NamedTuple):

@@ -28,7 +28,7 @@ from minibert.model.blocks import pre_ln as block_pre_ln
 from minibert.model.pretraining import inputs
 from minibert.parameters import NOTHING, Layout
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 keep_freed_memory()
 rng = np.random.default_rng(9)

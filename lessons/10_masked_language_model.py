@@ -29,7 +29,7 @@ from minibert.model.pretraining import inputs
 from minibert.text import Tokenizer, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(10)
 

@@ -16,17 +16,17 @@ import workbench as wb
 
 import minibert
 from gradcheck import Pair, check
-from minibert.api import bundled
 from minibert.config import BertConfig
 from minibert.data import batches, corpora, examples, masking
 from minibert.layers import cross_entropy
 from minibert.model import pooler, pretraining
 from minibert.model.heads import nsp as nsp_head
+from minibert.pretrained import bundled
 from minibert.text import Tokenizer, Vocabulary, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
 from minibert.training.trainer import read_rows
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(11)
 

@@ -20,7 +20,7 @@ from minibert.model import pretraining
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import adamw
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 # %% [markdown]
 # ## The question

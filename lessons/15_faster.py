@@ -36,7 +36,7 @@ from minibert.model.recompute import recompute
 from minibert.parameters import Parameters
 from minibert.training import profile
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, available_cores, describe_blas, share_out
+from minibert.workers import Workers, available_cores, describe_blas, share_out
 
 bert = minibert.load(device="cpu")
 config, tokenizer = bert.config, bert.tokenizer

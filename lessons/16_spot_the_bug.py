@@ -30,7 +30,7 @@ from minibert.model import bert, pretraining
 from minibert.model.blocks import post_ln as block
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import adamw
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 # %% [markdown]
 # ## The question

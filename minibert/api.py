@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,9 +13,10 @@ from minibert import backend, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert, encoder
+from minibert.model import bert
 from minibert.model.heads import mlm
-from minibert.parameters import NOTHING, Parameters
+from minibert.parameters import Parameters
+from minibert.pretrained import bundled
 from minibert.text import Encoding, Reading, Tokenizer
 from minibert.text.reading import as_words
 
@@ -44,17 +44,8 @@ def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "c
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    config, parameters, tokenizer, notes, initialised = pretrained.load(folder, xp, dtype)
-    return Bert(config, parameters, tokenizer, notes, where, initialised, folder)
-
-
-def bundled() -> Path:
-    """The folder of the model that comes with the package; FileNotFoundError where it was left out."""
-    folder = Path(str(files("minibert") / "bundled"))
-    if not (folder / pretrained.WEIGHTS).is_file():
-        raise FileNotFoundError("no model comes with this installation of minibert; train one (python -m minibert train) "
-                                "and name the folder of its run")
-    return folder
+    found = pretrained.load(folder, xp, dtype)
+    return Bert(found.config, found.parameters, found.tokenizer, found.notes, where, found.initialised, folder)
 
 
 class Bert:
@@ -203,7 +194,8 @@ class Bert:
 
     def encode(self, ids: Array, attention_mask: Array | None) -> Array:
         """Ids ``(B, T)`` and mask ``(B, T)``, or None where nothing is padded, -> the last hidden state ``(B, T, H)``."""
-        return self._run(ids, get_xp(ids).zeros_like(ids), attention_mask).last_hidden_state
+        types = get_xp(ids).zeros_like(ids)
+        return bert.answer(ids, types, attention_mask, self.parameters["bert"], self.config).last_hidden_state
 
     def save(self, folder: str | os.PathLike[str], dtype: Any = np.float32) -> None:
         """Write the model as a folder that ``load`` and the usual tools open, but heads that were never trained.
@@ -234,13 +226,7 @@ class Bert:
         """One batch: bert.Output and the attention mask. Ids are checked where they are still on the host."""
         xp = get_xp(self.parameters.flat)
         ids, types, mask = (xp.asarray(x) for x in self.tokenizer.batch(encodings))
-        return self._run(ids, types, mask, head_mask, attentions), mask
-
-    def _run(self, ids: Array, types: Array, mask: Array | None, head_mask: Array | None = None,
-             attentions: bool = False) -> bert.Output:
-        p = self.parameters["bert"]
-        layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, self.config), attentions)
-        return bert.forward(ids, types, mask, p, self.config, head_mask=head_mask, layers=layers)[0]
+        return bert.answer(ids, types, mask, self.parameters["bert"], self.config, head_mask, attentions), mask
 
 
 def masks(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:

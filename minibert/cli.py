@@ -275,7 +275,7 @@ def _fill_mask(args: argparse.Namespace) -> int:
 
 def _tokenize(args: argparse.Namespace) -> int:
     from minibert import tables
-    from minibert.api import bundled
+    from minibert.pretrained import bundled
     from minibert.text import Tokenizer, Vocabulary
 
     if args.cased and not args.vocab:
@@ -298,10 +298,10 @@ def _note(notes: Sequence[str], of: str = "") -> None:
 
 def _info(args: argparse.Namespace) -> int:
     from minibert import info
-    from minibert.training.workers import available_cores
+    from minibert.workers import available_cores
 
     if args.model is None:
-        from minibert.api import bundled
+        from minibert.pretrained import bundled
 
         name, config = "bundled model", info.config_of(str(bundled()))
     else:
@@ -317,7 +317,7 @@ def _embed(args: argparse.Namespace) -> int:
     from minibert import sentence_vectors
     from minibert.files import writing
     from minibert.search import read_lines
-    from minibert.training.workers import keep_freed_memory
+    from minibert.workers import keep_freed_memory
 
     lines = read_lines(args.file)
     keep_freed_memory()
@@ -344,7 +344,7 @@ def _search(args: argparse.Namespace) -> int:
     import minibert
     from minibert import tables
     from minibert.search import Index
-    from minibert.training.workers import keep_freed_memory
+    from minibert.workers import keep_freed_memory
 
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)

@@ -13,7 +13,7 @@ from minibert.pretrained import families, formats
 from minibert.pretrained.folder import DECODER, match
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
-from minibert.training.workers import micro_batch_tokens
+from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
 OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")

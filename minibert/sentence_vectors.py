@@ -25,11 +25,12 @@ import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy, widen
 from minibert.files import brief, read_json
+from minibert.model import bert as body
 from minibert.text import Reading
-from minibert.training.workers import Workers, available_cores, micro_batch_tokens
+from minibert.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 POOLINGS = ("mean", "cls", "max")
 BATCH_TOKENS_GPU = 32768
@@ -123,7 +124,7 @@ class Vectors(NamedTuple):
     reading: Reading  # how much of the texts is unknown
 
 
-def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | None = None,
+def embed(bert: Trained, texts: Sequence[str], pooling: Pooling, threads: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Vectors:
     """The vectors of texts, on the CPU, in the model's precision. The result does not depend on the company of a text.
 
@@ -146,7 +147,7 @@ def embed(bert: Bert, texts: Sequence[str], pooling: Pooling, threads: int | Non
     return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut), reading)
 
 
-def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
+def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
               progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """The vectors ``(N, H)`` of N texts that are ids already, [CLS] and [SEP] among them. As ``embed`` otherwise."""
     vocab, H = bert.tokenizer.vocab, bert.config.hidden_size
@@ -165,8 +166,9 @@ def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threa
         ids = np.full(real.shape, vocab.pad_id, np.int64)
         ids[real] = np.concatenate([rows[i] for i in batch])
         mask = xp.asarray(real.astype(np.int64))
-        h = bert.encode(xp.asarray(ids), None if real.all() else mask)
-        vectors[batch] = to_numpy(pool(h, mask, pooling))
+        out = body.answer(xp.asarray(ids), xp.zeros(ids.shape, ids.dtype), None if real.all() else mask, bert.parameters["bert"],
+                          bert.config)
+        vectors[batch] = to_numpy(pool(out.last_hidden_state, mask, pooling))
         with lock:
             done += int(lengths[batch].sum())
             if progress:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import minibert
-from minibert.api import bundled
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.pretrained import bundled
+from minibert.workers import Workers, keep_freed_memory
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def held_out(bert: Bert, path: str | None) -> tuple[str, Sequence[str]]:
+def held_out(bert: Trained, path: str | None) -> tuple[str, Sequence[str]]:
     """(what it is called, sentences) of the teacher's text, or of what the model's run held out of its training."""
     from minibert.data import corpora
 

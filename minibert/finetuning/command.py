@@ -40,7 +40,7 @@ from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import LOG
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.engine import Engine, predict, tokens_at_a_time
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
 SETTINGS, RESULT = "settings.json", "metrics.json"
@@ -171,7 +171,7 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
 def _one(folder: Path, settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say,
          first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
-    from minibert.api import bundled
+    from minibert.pretrained import bundled
 
     folder.mkdir(parents=True, exist_ok=True)
     task, labels, train, dev, _ = material

@@ -39,8 +39,8 @@ def read(file: tensors.Reader, kind: str) -> dict[str, Any]:
     """What was written as ``state``. KeyError, TypeError or JSONDecodeError where that is nothing of this kind."""
     state = json.loads(file.metadata[kind])
     if (version := state.pop("version", 0)) > VERSION:
-        raise ValueError(f"{file.path}: this training state is of version {version}, and up to {VERSION} is read here: go on with "
-                         "the later minibert that wrote it")
+        raise ValueError(f"{file.path}: this training state is of version {version}, and up to {VERSION} is read here: go on "
+                         "with the later minibert that wrote it")
     return state
 
 

@@ -14,7 +14,7 @@ from minibert.model import pretraining
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
 from minibert.training.precision import LossScale, dtype_of
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests import device
 from tests.kernels import emulator
 from tests.model.examples import distance, loss_and_gradients, random_inputs, random_parameters, small_config

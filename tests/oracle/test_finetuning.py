@@ -14,7 +14,7 @@ from minibert.finetuning.options import Settings  # noqa: E402
 from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from minibert.training.engine import Engine, predict  # noqa: E402
-from minibert.training.workers import Workers  # noqa: E402
+from minibert.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import minibert
+from minibert.analysis import guesses, probes
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, guesses, probes, trainer
+from minibert.training import checkpoint, trainer
 from minibert.training.engine import Engine
 from minibert.training.trainer import COLUMNS, read_rows
 from tests import tiny_model

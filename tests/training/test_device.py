@@ -11,7 +11,7 @@ from minibert.training import checkpoint, trainer
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
 from minibert.training.trainer import read_rows
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import masked_examples

@@ -14,7 +14,7 @@ from minibert.parameters import Parameters
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, Metrics, check_freeze, depth
 from minibert.training.engine import inputs as model_inputs
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import NO_DROPOUT, engine, gradient, masked_examples, tokens
 

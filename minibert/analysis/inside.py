@@ -1,6 +1,6 @@
 """Looking inside a trained model: what it guesses, from which layer on, where it looks, and what the guess rests on.
 
->>> import minibert; from minibert import inside
+>>> import minibert; from minibert.analysis import inside
 >>> bert = minibert.load()
 >>> question = inside.ask(bert, "they are not supported.", hide=[2])        # [CLS] they [MASK] not supported . [SEP]
 >>> inside.guesses(bert, question)[0].words[0]                              # ('are', 0.52…)
@@ -18,14 +18,15 @@ import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
+from minibert.model import bert as body
 from minibert.model import encoder, pretraining
 from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 BATCH_TOKENS = 512  # of one pass of the integral: what bounds its memory
 BATCH_MASKS = 64  # whose guesses are counted at a time
@@ -96,7 +97,7 @@ class Neighbour(NamedTuple):
     token: str
 
 
-def ask(bert: Bert, text: str, pair: str | None = None, hide: Sequence[int] = ()) -> Question:
+def ask(bert: Trained, text: str, pair: str | None = None, hide: Sequence[int] = ()) -> Question:
     """A text with the tokens at the positions ``hide`` behind [MASK]; [CLS] is position 0. What is too long loses its end.
 
     IndexError for a position that is not there.
@@ -120,13 +121,13 @@ def ask(bert: Bert, text: str, pair: str | None = None, hide: Sequence[int] = ()
                     whole - (T - sum(encoding.special_tokens_mask)))
 
 
-def guesses(bert: Bert, question: Question, top: int = 10, gates: Any = None) -> list[Guess]:
+def guesses(bert: Trained, question: Question, top: int = 10, gates: Any = None) -> list[Guess]:
     """A ``Guess`` for each mask. ``gates`` ``(L, A)``: 0 switches a head off, 1 leaves it on."""
     needs_head(bert)
     return _guesses(bert, question, _forward(bert, question, gates)[0].logits, top)
 
 
-def loss(bert: Bert, question: Question, gates: Any = None) -> float | None:
+def loss(bert: Trained, question: Question, gates: Any = None) -> float | None:
     """Mean of −ln p(truth) over the masks whose truth is known, in nats; None where there is none."""
     return mean_surprise(guesses(bert, question, 1, gates))
 
@@ -137,14 +138,14 @@ def mean_surprise(answers: Sequence[Guess]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def follows(bert: Bert, question: Question, gates: Any = None) -> float | None:
+def follows(bert: Trained, question: Question, gates: Any = None) -> float | None:
     """The probability that the second text follows the first; None without a pair, or a head that was trained for it."""
     if not question.token_type_ids.any() or any(name.startswith("cls.seq_relationship") for name in bert.initialised):
         return None
     return float(to_numpy(softmax.forward(_forward(bert, question, gates)[0].next_logits)[0])[0, 0])
 
 
-def layers(bert: Bert, question: Question, top: int = 5, position: int | None = None) -> list[list[Guess]]:
+def layers(bert: Trained, question: Question, top: int = 5, position: int | None = None) -> list[list[Guess]]:
     """What each of the L+1 hidden states would say, the embeddings first, if the head were to read it instead of the last one.
 
     ``position``: of this mask only. IndexError where nothing is hidden there.
@@ -165,12 +166,12 @@ def layers(bert: Bert, question: Question, top: int = 5, position: int | None = 
     return answers
 
 
-def attention(bert: Bert, question: Question, gates: Any = None) -> np.ndarray:
+def attention(bert: Trained, question: Question, gates: Any = None) -> np.ndarray:
     """``(L, A, T, T)``: how much each token (row) takes from each other (column). Rows add up to 1, or to 0."""
     return np.stack([to_numpy(w)[0] for w in _forward(bert, question, gates, keep="attentions")[0].bert.attentions])
 
 
-def scores(bert: Bert, question: Question, layer: int, head: int) -> Scores:
+def scores(bert: Trained, question: Question, layer: int, head: int) -> Scores:
     """The scores of one head before the softmax, and the queries and keys whose products they are."""
     needs_heads(bert, [(layer, head)])
     out, cache = _forward(bert, question, keep="all")
@@ -179,7 +180,7 @@ def scores(bert: Bert, question: Question, layer: int, head: int) -> Scores:
     return Scores(q, k, q @ k.T, to_numpy(out.bert.attentions[layer])[0, head])
 
 
-def importance(bert: Bert, question: Question, gates: Any = None) -> Importance:
+def importance(bert: Trained, question: Question, gates: Any = None) -> Importance:
     """The gradient of the loss with respect to the gate of every head, in one backward pass. By default all gates are open.
 
     Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", section 4.1.
@@ -193,7 +194,7 @@ def importance(bert: Bert, question: Question, gates: Any = None) -> Importance:
     return Importance(to_numpy(d.head_mask), float(out.loss), [words[i] for i in targets])
 
 
-def attribution(bert: Bert, question: Question, position: int | None = None, word: str | None = None,
+def attribution(bert: Trained, question: Question, position: int | None = None, word: str | None = None,
                 steps: int = 32, progress: Callable[[int, int], None] | None = None) -> Attribution:
     """Which tokens speak for ``word`` at the mask at ``position``: by default the best guess at the first mask.
 
@@ -245,15 +246,15 @@ class Neighbours:
     (number of the sentence, start, end, token).
     """
 
-    def __init__(self, bert: Bert, sentences: Sequence[str], vectors: np.ndarray, lengths: np.ndarray,
+    def __init__(self, bert: Trained, sentences: Sequence[str], vectors: np.ndarray, lengths: np.ndarray,
                  places: list[tuple[int, int, int, str]]) -> None:
         self.bert, self.sentences, self.vectors, self.lengths, self.places = bert, sentences, vectors, lengths, places
 
     @classmethod
-    def of(cls, bert: Bert, sentences: Sequence[str], limit: int = 50_000,
+    def of(cls, bert: Trained, sentences: Sequence[str], limit: int = 50_000,
            progress: Callable[[int, int], None] | None = None) -> Neighbours:
         """Read sentences until there are ``limit`` tokens, or fewer where even int8 vectors would take more than 1 GiB."""
-        states, H = bert.config.num_hidden_layers + 1, bert.config.hidden_size
+        states, H, flat = bert.config.num_hidden_layers + 1, bert.config.hidden_size, bert.parameters.flat
         limit = min(limit, MEMORY // (states * H))
         sentences = list(dict.fromkeys(s for s in sentences if s.strip()))
         if not sentences or limit < 1:
@@ -265,11 +266,11 @@ class Neighbours:
             chunk = sentences[start:start + 64]
             order = sorted(range(len(chunk)), key=lambda i: len(chunk[i]))  # alike lengths side by side
             for several in (order[i:i + 16] for i in range(0, len(order), 16)):
-                texts = [chunk[i] for i in several]
-                out = bert(texts, hidden_states=True, truncate=True)
+                encodings = [bert.tokenizer.encode(chunk[i], max_length=bert.max_length, truncate=True) for i in several]
+                ids, types, mask = map(get_xp(flat).asarray, bert.tokenizer.batch(encodings))
+                out = body.answer(ids, types, mask, bert.parameters["bert"], bert.config)
                 stacked = np.stack([to_numpy(h) for h in out.hidden_states])  # (L+1, B, T, H)
-                for row, text in enumerate(texts):
-                    encoding = bert.tokenizer.encode(text, max_length=bert.max_length, truncate=True, special_tokens=True)
+                for row, encoding in enumerate(encodings):
                     inner = slice(1, 1 + min(len(encoding) - 2, limit - len(places)))
                     here = slice(len(places), len(places) + inner.stop - 1)
                     places += [(start + several[row], *offset, token)
@@ -316,14 +317,14 @@ def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 2048) -> np.ndarra
     return out
 
 
-def needs_head(bert: Bert) -> None:
+def needs_head(bert: Trained) -> None:
     """ValueError where the model has no masked-word head that was trained."""
     if any(name.startswith("cls.predictions.") for name in bert.initialised):
         raise ValueError("this model has no masked-word head, so it cannot guess words: it is an encoder. Attention and "
                          "neighbours work; for guesses take a checkpoint with that head, or train one")
 
 
-def needs_heads(bert: Bert, heads: Sequence[tuple[int, int]]) -> None:
+def needs_heads(bert: Trained, heads: Sequence[tuple[int, int]]) -> None:
     """IndexError where the model has no such head (layer, head)."""
     L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
     for layer, head in heads:
@@ -331,7 +332,7 @@ def needs_heads(bert: Bert, heads: Sequence[tuple[int, int]]) -> None:
             raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
 
 
-def open_gates(bert: Bert, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+def open_gates(bert: Trained, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     """Gates ``(L, A)`` of 1, with 0 for the heads (layer, head) in ``off``."""
     needs_heads(bert, off)
     gates = np.ones((bert.config.num_hidden_layers, bert.config.num_attention_heads), dtype=np.float32)
@@ -340,7 +341,7 @@ def open_gates(bert: Bert, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     return gates
 
 
-def _forward(bert: Bert, question: Question, gates: Any = None, labels: Sequence[int] | None = None,
+def _forward(bert: Trained, question: Question, gates: Any = None, labels: Sequence[int] | None = None,
              keep: Literal["states", "attentions", "all"] = "states") -> tuple[Output, Any]:
     """``keep``: what is kept of the layers; a backward pass needs all, which takes L times the memory."""
     xp = get_xp(bert.parameters.flat)
@@ -355,7 +356,7 @@ def _forward(bert: Bert, question: Question, gates: Any = None, labels: Sequence
                                layers=layers)
 
 
-def _guesses(bert: Bert, question: Question, logits: Array, top: int) -> list[Guess]:
+def _guesses(bert: Trained, question: Question, logits: Array, top: int) -> list[Guess]:
     words = bert.tokenizer.vocab.tokens
     if not 1 <= top <= len(words):
         raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
@@ -372,7 +373,7 @@ def _guesses(bert: Bert, question: Question, logits: Array, top: int) -> list[Gu
     return answers
 
 
-def _targets(bert: Bert, question: Question, gates: Any = None) -> list[int]:
+def _targets(bert: Trained, question: Question, gates: Any = None) -> list[int]:
     """The truth of each mask, and the best guess where there is none."""
     if not question.masked:
         raise ValueError("nothing is hidden: hide a word first, or write [MASK] in the text")
@@ -381,7 +382,7 @@ def _targets(bert: Bert, question: Question, gates: Any = None) -> list[int]:
             for g, truth in zip(guesses(bert, question, 1, gates), question.truth)]
 
 
-def _target(bert: Bert, question: Question, position: int | None, word: str | None) -> tuple[int, int]:
+def _target(bert: Trained, question: Question, position: int | None, word: str | None) -> tuple[int, int]:
     index = bert.tokenizer.vocab.index
     if not question.masked:
         raise ValueError("nothing is hidden: hide a word first, or write [MASK] in the text")

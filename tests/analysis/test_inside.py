@@ -1,10 +1,10 @@
-"""What ``minibert.inside`` says, against the library's own answers and against plain arithmetic."""
+"""What ``minibert.analysis.inside`` says, against the library's own answers and against plain arithmetic."""
 
 import numpy as np
 import pytest
 
 import minibert
-from minibert import inside
+from minibert.analysis import inside
 from minibert.api import Bert
 from minibert.model import pretraining
 from minibert.model.pretraining import Inputs

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from minibert.training import workers as module
-from minibert.training.workers import Workers, available_cores, describe_blas, share_out
+from minibert import workers as module
+from minibert.workers import Workers, available_cores, describe_blas, share_out
 
 
 def blas_threads() -> list[int]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert import inside
+from minibert.analysis import inside
 from minibert.files import loads_json, write_atomically
 from minibert.text.reading import count_special
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 FILE = "probes.jsonl"
 COUNT = 4  # sentences
@@ -39,7 +39,7 @@ class Probes:
         self.lines = [json.dumps(head)] + [json.dumps(record) for record in read(folder)[1] if record["step"] <= step]
         self.last = json.loads(self.lines[-1]).get("step", -1)
 
-    def record(self, bert: Bert, step: int) -> None:
+    def record(self, bert: Trained, step: int) -> None:
         """Ask the model, and write the file; a step that has been recorded is not asked again."""
         if step <= self.last:
             return

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minibert.analysis import inside
 from minibert.data.sentences import MARKS
 from minibert.text.reading import count_special
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 
-def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
+def table(bert: Trained, documents: list, count: int = 10, seed: int = 0) -> str:
     """``count`` sentences of 8 to 24 tokens, fixed by the seed: the sentence, the hidden word, the three best guesses.
 
     A model for shorter sequences is asked shorter ones. ``documents``: ids of held-out sentences, by document; those that end
@@ -36,7 +37,7 @@ def table(bert: Bert, documents: list, count: int = 10, seed: int = 0) -> str:
         truth = vocab.tokens[ids[hidden]]
         ids[hidden] = vocab.mask_id
         text = bert.tokenizer.decode(ids, skip_special=False)
-        best = bert.fill_mask(text, top=3)
+        best = inside.guesses(bert, inside.ask(bert, text), 3)[0].words
         found = ", ".join(f"{token} {probability:.0%}" for token, probability in best)
         mark = "right" if best[0][0] == truth else "among them" if truth in [token for token, _ in best] else ""
         lines.append(f"  {text}\n      {truth}  <-  {found}" + (f"   ({mark})" if mark else ""))
