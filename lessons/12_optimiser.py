@@ -15,8 +15,8 @@ import workbench as wb
 
 from gradcheck import Pair, check
 from minibert import BertConfig
-from minibert.data.batches import Stream, collate
 from minibert.model import pretraining
+from minibert.tasks.batches import Stream, collate
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import adamw

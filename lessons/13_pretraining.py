@@ -22,12 +22,13 @@ import minibert
 from gradcheck import Pair, check
 from minibert import cli
 from minibert.config import BertConfig
-from minibert.data import batches, corpora
+from minibert.data import corpora
 from minibert.data.report import unigram_loss
 from minibert.layers import cross_entropy
 from minibert.model import bert as body
 from minibert.model import pretraining
 from minibert.pretrained import bundled
+from minibert.tasks import batches
 from minibert.text import Tokenizer, learn
 from minibert.training import checkpoint
 from minibert.training.adamw import learning_rate

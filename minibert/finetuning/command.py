@@ -23,18 +23,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert import backend, swap
+from minibert.data import rows
 from minibert.data.randomness import ORDER, generator
 from minibert.files import read_json, remove_leftovers, write_atomically
-from minibert.finetuning import loop, models, report, rows, saved
-from minibert.finetuning.features import Feature, micro_batches
+from minibert.finetuning import loop, models, report, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
 from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
 from minibert.finetuning.saved import Model
-from minibert.finetuning.tasks import PROBLEM_TYPES, common, name_of, task_of
-from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.shell import command
+from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature, micro_batches
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import LOG

@@ -24,13 +24,14 @@ import minibert
 from minibert import backend, memory
 from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
-from minibert.data import batches, corpora, report
+from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
+from minibert.tasks import batches
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from minibert.data.batches import Batch, Position, Stream, micro_batches
 from minibert.files import csv_lines, decode_utf8, write_atomically
+from minibert.tasks.batches import Batch, Position, Stream, micro_batches
 from minibert.training.adamw import learning_rate
 from minibert.training.checkpoint import Progress
 from minibert.training.engine import Engine, Metrics

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minibert.finetuning import models
-from minibert.finetuning.features import Feature, collate, micro_batches
 from minibert.layers.cross_entropy import IGNORE
 from minibert.parameters import Parameters
+from minibert.tasks.labelled.features import Feature, collate, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, depth
 from minibert.workers import Workers

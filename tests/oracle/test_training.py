@@ -8,9 +8,9 @@ transformers = pytest.importorskip("transformers")
 
 import minibert  # noqa: E402
 from minibert import pretrained  # noqa: E402
-from minibert.data.batches import Position, Stream, collate, micro_batches  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.pretraining import Inputs  # noqa: E402
+from minibert.tasks.batches import Position, Stream, collate, micro_batches  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.model.examples import all_labels, distance  # noqa: E402

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minibert import backend
-from minibert.data.batches import micro_batches
 from minibert.layers import embedding
 from minibert.model import pretraining
+from minibert.tasks.batches import micro_batches
 from minibert.training import checkpoint, trainer
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine

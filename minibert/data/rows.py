@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minibert.data import separated
+from minibert.data.separated import all_numbers
 from minibert.files import decode_utf8, loads_json
-from minibert.finetuning import separated
-from minibert.finetuning.separated import all_numbers
 
 Row = dict[str, Any]
 

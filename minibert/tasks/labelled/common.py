@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import metrics
-from minibert.layers.cross_entropy import IGNORE
+from minibert.tasks.examples import IGNORE
+from minibert.tasks.labelled import metrics
 from minibert.text import Tokenizer
 
 

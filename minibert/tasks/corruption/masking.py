@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.data.examples import IGNORE, Example
 from minibert.data.randomness import MASKS, philox
-
-__all__ = ["IGNORE", "Masked", "Rule", "mask", "mask_example", "rule"]
+from minibert.tasks.examples import Example
 
 
 class Rule(NamedTuple):

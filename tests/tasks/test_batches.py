@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minibert.data.batches import Position, Stream, collate, held_out, micro_batches
-from minibert.data.examples import IGNORE
+from minibert.tasks.batches import Position, Stream, collate, held_out, micro_batches
+from minibert.tasks.examples import IGNORE
 
 
 @pytest.fixture

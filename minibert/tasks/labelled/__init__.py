@@ -23,8 +23,7 @@ from typing import Any
 
 from minibert.config import BertConfig
 from minibert.files import brief
-from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import choice, classify, multi_label, qa, regress, tag
+from minibert.tasks.labelled import choice, classify, multi_label, qa, regress, tag
 
 TASKS: Mapping[str, ModuleType] = MappingProxyType(
     {"classify": classify, "regress": regress, "tag": tag, "qa": qa, "choice": choice, "multi_label": multi_label})
@@ -34,7 +33,7 @@ PROBLEM_TYPES: Mapping[str, ModuleType] = MappingProxyType({
     "single_label_classification": classify, "regression": regress, "multi_label_classification": multi_label})
 
 
-def task_of(settings: Settings) -> ModuleType:
+def task_of(settings: Any) -> ModuleType:
     """The module of a run: ``classify --multi-label`` has one of its own."""
     return TASKS["multi_label" if settings.multi_label else settings.task]
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import conll, metrics, rows
-from minibert.finetuning.features import Feature
-from minibert.finetuning.tasks import common
-from minibert.finetuning.tasks.common import Data
-from minibert.layers.cross_entropy import IGNORE
+from minibert.data import conll, rows
+from minibert.tasks.examples import IGNORE
+from minibert.tasks.labelled import common, metrics
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature
 from minibert.text import Tokenizer
 
 KIND = "token"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minibert.data.examples import IGNORE, Example
-from minibert.data.masking import mask, mask_example, rule
+from minibert.tasks.corruption.masking import mask, mask_example, rule
+from minibert.tasks.examples import IGNORE, Example
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from minibert.data.examples import IGNORE, packed, sentence_pairs
+from minibert.tasks.examples import IGNORE
+from minibert.tasks.segments.full_sentences import packed
+from minibert.tasks.segments.next_sentence import sentence_pairs
 
 
 def segments(example, vocab):

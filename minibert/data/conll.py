@@ -18,8 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.finetuning import rows
-from minibert.finetuning.rows import Table
+from minibert.data import rows
+from minibert.data.rows import Table
 
 UNIVERSAL = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 UNSPECIFIED = ("UPOS", "XPOS", "HEAD", "DEPREL")

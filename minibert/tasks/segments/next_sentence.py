@@ -1,53 +1,20 @@
-"""Training examples out of tokenised documents: sentence pairs, or full sentences packed to the length limit.
-
-A document is a list of sentences, a sentence a list of token ids without special tokens. An example is one row of a
-batch before masking::
+"""Sentence pairs, of which the model says whether the second follows the first::
 
     [CLS] a a a a [SEP] b b b [SEP]        next_label 0: b follows a in the text;  1: b comes from another document
-    [CLS] s s s s s s s s s s [SEP]        next_label IGNORE: no pair
 
-The pairs are drawn as in ``create_pretraining_data.py`` of the reference implementation (Devlin et al. 2018, A.2).
+They are drawn as in ``create_pretraining_data.py`` of the reference implementation (Devlin et al. 2018, A.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
-
-IGNORE = -100  # a label that is no class and no token id: it takes no part in a loss
-
-Sentence = Sequence[int]
-Document = Sequence[Sentence]
-
-
-class Example(NamedTuple):
-    """One sequence with its special tokens in place, not yet masked."""
-
-    ids: np.ndarray  # (T,) int32
-    split: int  # index of the first token of segment b; T where there is no second segment
-    next_label: int  # 0: b follows a; 1: b is from another document; IGNORE: no pair
-
-
-def arrays(documents: Iterable[Document], limit: int | None = None) -> list[list[np.ndarray]]:
-    """The documents with every sentence as an int32 array; empty sentences and empty documents are dropped.
-
-    A sentence of more than ``limit`` tokens (a page without a full stop, a table) becomes several of at most
-    ``limit``: cut to one example, all the rest of it would never be seen.
-    """
-    result = []
-    for document in documents:
-        sentences = []
-        for sentence in document:
-            ids = np.asarray(sentence, dtype=np.int32)
-            step = limit or len(ids)
-            sentences.extend(ids[start : start + step] for start in range(0, len(ids), step or 1))
-        if sentences:
-            result.append(sentences)
-    return result
+from minibert.tasks.examples import Example, arrays
 
 
 def sentence_pairs(
@@ -146,42 +113,3 @@ def _truncate(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, room: int)
         left_a, left_b = left_a - longer_a, left_b - (not longer_a)
     (front_a, back_a), (front_b, back_b) = cuts[True], cuts[False]
     return a[front_a : len(a) - back_a], b[front_b : len(b) - back_b]
-
-
-def packed(
-    documents: Iterable[Document], tokenizer: Any, *, max_length: int, seed: int, epoch: int = 0
-) -> list[Example]:
-    """Full sentences packed up to ``max_length``: ``[CLS] s s s [SEP]``, without next-sentence prediction.
-
-    Documents follow one another in an order drawn from (seed, epoch), joined by a [SEP] where two of them meet in one
-    example ("FULL-SENTENCES" of Liu et al. 2019, RoBERTa, 4.2). No token is lost; a sentence longer than an example
-    continues in the next one.
-
-    max_length: of an example, in tokens, special tokens included; at least 3. Raises ValueError where there is no text.
-    """
-    if max_length < 3:
-        raise ValueError(f"max_length must be at least 3 ([CLS] token [SEP]), got {max_length}")
-    room = max_length - 2
-    documents = arrays(documents, room)
-    if not documents:
-        raise ValueError("there is no text in these documents; give a corpus with at least one sentence")
-    cls, sep = (np.array([i], dtype=np.int32) for i in (tokenizer.vocab.cls_id, tokenizer.vocab.sep_id))
-    examples: list[Example] = []
-    chunk: list[np.ndarray] = []
-    length = 0
-
-    def close() -> None:
-        ids = np.concatenate([cls, *chunk, sep])
-        examples.append(Example(ids, len(ids), IGNORE))
-
-    for number in generator(seed, PAIRS, epoch).permutation(len(documents)):
-        between = [sep] if chunk else []
-        for sentence in documents[number]:
-            if chunk and length + len(between) + len(sentence) > room:
-                close()
-                chunk, length, between = [], 0, []
-            chunk += [*between, sentence]
-            length += len(between) + len(sentence)
-            between = []
-    close()
-    return examples

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.data import masking
-from minibert.data.examples import IGNORE, Document, Example, arrays, packed, sentence_pairs
-from minibert.data.masking import Masked
+from minibert.data.documents import Document
 from minibert.data.randomness import ORDER, generator
+from minibert.tasks.corruption import masking
+from minibert.tasks.corruption.masking import Masked
+from minibert.tasks.examples import IGNORE, Example, arrays
+from minibert.tasks.segments.full_sentences import packed
+from minibert.tasks.segments.next_sentence import sentence_pairs
 
 
 class Batch(NamedTuple):

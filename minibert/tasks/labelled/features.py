@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.layers.cross_entropy import IGNORE
+from minibert.tasks.examples import IGNORE
 
 
 class Feature(NamedTuple):

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import metrics, squad
-from minibert.finetuning.features import Feature
-from minibert.finetuning.squad import Example
-from minibert.finetuning.tasks import common
-from minibert.finetuning.tasks.common import Data
-from minibert.layers.cross_entropy import IGNORE
+from minibert.data import squad
+from minibert.data.squad import Example
+from minibert.tasks.examples import IGNORE
+from minibert.tasks.labelled import common, metrics
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature
 from minibert.text import Tokenizer
 
 KIND = "span"

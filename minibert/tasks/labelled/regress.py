@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.finetuning import metrics, rows
-from minibert.finetuning.features import Feature
-from minibert.finetuning.tasks import common
-from minibert.finetuning.tasks.classify import texts  # noqa: F401 - the same for both
-from minibert.finetuning.tasks.common import Data
+from minibert.data import rows
+from minibert.tasks.labelled import common, metrics
+from minibert.tasks.labelled.classify import texts  # noqa: F401 - the same for both
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature
 from minibert.text import Tokenizer
 
 KIND = "number"
