@@ -23,7 +23,8 @@ from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
 from minibert.pretrained import formats, tensors
-from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
+from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
+from minibert.pretrained.families.bert import without_effect
 from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED, canonical
 from minibert.text import Tokenizer
