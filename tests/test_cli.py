@@ -213,7 +213,7 @@ def test_errors_end_as_one_sentence(monkeypatch, capsys, error, code, message):
     def fail(args):
         raise error
 
-    monkeypatch.setattr("minibert.cli._info", fail)
+    monkeypatch.setattr("minibert.commands.info.run", fail)
     assert main(["info", "base"]) == code
     err = capsys.readouterr().err
     assert message in err

@@ -12,8 +12,9 @@ import pytest
 import minibert
 from minibert import cli, shell
 from minibert.analysis import inside, probes
+from minibert.commands import demo as command
 from minibert.data import corpora
-from minibert.demo import command, export, watch
+from minibert.demo import export, watch
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
 from minibert.pretrained import bundled

@@ -11,16 +11,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import minibert
-from minibert.pretrained import bundled
-from minibert.workers import Workers, keep_freed_memory
-
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
+
+SUMMARY = "a page in the browser that looks inside a model, live"
+TEXT = """\
+Open a page that shows what a model guesses, where it looks, what its guesses rest on, and how it
+learned. It runs on this machine, needs no network, and answers nobody else.
+"""
+EXAMPLES = """\
+examples:
+  minibert demo
+  minibert demo bert-base-uncased --text stories.txt
+  minibert demo --watch runs/2026-11-22-221903
+  minibert demo --export attention.html "they are not supported." "it is not supported."
+"""
+
+PORT = 8737
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="folder of a run or of a BERT checkpoint (default: that of "
+                        "--watch, else the model that comes with minibert)")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="where to listen, or the next port that is free "
+                        f"(default: {PORT})")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="listen to other machines as well, for example at "
+                        "0.0.0.0 (default: this machine only)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--watch", metavar="RUN", help="folder of a run, to see it learn, now or afterwards")
+    parser.add_argument("--text", metavar="FILE", help="UTF-8 text in which neighbours are looked for (default: what was held "
+                        "out of training)")
+    parser.add_argument("--export", nargs="+", metavar=("FILE.html", "TEXT"), help="write the views of these texts into one file "
+                        "that opens anywhere without a network, and leave")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code: 0."""
+    import minibert
+    from minibert.workers import Workers, keep_freed_memory
+
     if args.export:
         return _export(args)
     if not 0 <= args.port <= 65535:
@@ -72,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
 def held_out(bert: Trained, path: str | None) -> tuple[str, Sequence[str]]:
     """(what it is called, sentences) of the teacher's text, or of what the model's run held out of its training."""
     from minibert.data import corpora
+    from minibert.pretrained import bundled
 
     if path is not None:
         from minibert.data.sentences import split_sentences
@@ -96,6 +128,7 @@ def held_out(bert: Trained, path: str | None) -> tuple[str, Sequence[str]]:
 
 
 def _export(args: argparse.Namespace) -> int:
+    import minibert
     from minibert.demo import export
 
     path, *texts = args.export
