@@ -90,7 +90,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show the version and leave")
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
-        import minibert
+        from minibert import __version__
 
-        print(f"minibert {minibert.__version__}")
+        print(f"minibert {__version__}")
         parser.exit()

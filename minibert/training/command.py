@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import minibert
-from minibert import backend, memory
+from minibert import __version__, backend, memory
 from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
@@ -375,7 +374,7 @@ def _plot(out: Path, trainer: Trainer, found: report.Report) -> None:
 
 def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
     """What a run needs to be understood later."""
-    say(f"minibert {minibert.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
+    say(f"minibert {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
         f"{platform.system()} {platform.machine()}\n"
         f"device: {device}, {settings.precision}, {workers}, seed {settings.seed}, "
         f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
