@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minibert.files import write_atomically
-from minibert.training.workers import available_cores, describe_blas
+from minibert.workers import available_cores, describe_blas
 
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "cupy-cuda12x")
 KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0", "MALLOC_ARENA_MAX": "1"}  # as keep_freed_memory does

@@ -18,12 +18,12 @@ import numpy as np
 
 from benchmarks import common
 from minibert.finetuning import loop, saved
-from minibert.finetuning.features import collate, micro_batches
 from minibert.finetuning.options import TASKS as NAMES
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS
+from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled.features import collate, micro_batches
 from minibert.training.adamw import AdamW, learning_rate
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 TURN = 5  # steps
 SIDES = ("minibert", "transformers")

@@ -34,7 +34,7 @@ from minibert.training import adamw
 from minibert.training.engine import Engine
 from minibert.training.options import PRECISIONS
 from minibert.training.precision import dtype_of
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 BATCH = {"tiny": 256, "mini": 256, "base": 128}  # sequences of 128 tokens
 TARGET = 0.7  # of the copy bandwidth, for every kernel

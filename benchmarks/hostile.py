@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert import pretrained, search
+from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, loop, saved
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS
 from minibert.pretrained import formats, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
+from minibert.tasks.labelled import TASKS
 from minibert.text import Reading, Tokenizer
-from minibert.training import checkpoint, options, probes, trainer
+from minibert.training import checkpoint, options, trainer
 from tests import tiny_model
 from tests.pretrained import examples, writers
 

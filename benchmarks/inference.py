@@ -24,7 +24,7 @@ from minibert.api import Bert
 from minibert.config import BertConfig
 from minibert.data import python_docs
 from minibert.model import pretraining
-from minibert.training.workers import keep_freed_memory
+from minibert.workers import keep_freed_memory
 
 COMPETITORS = ("transformers", "transformers sorted", "transformers sorted+keep", "minibert")
 BATCH = 32  # sentences of transformers

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import common, train_step
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 COMPETITORS = ("transformers", "minibert", "minibert, one worker")
 DEFAULT = ("base-32", "large-16")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import common, train_step
 from benchmarks.train_step import Case
-from minibert.training.workers import Workers, available_cores, keep_freed_memory
+from minibert.workers import Workers, available_cores, keep_freed_memory
 
 
 class Point(NamedTuple):

@@ -29,7 +29,7 @@ from minibert.api import Bert
 from minibert.config import BertConfig
 from minibert.model import pretraining
 from minibert.text import Encoding
-from minibert.training.workers import keep_freed_memory
+from minibert.workers import keep_freed_memory
 
 BATCH = 32  # texts, or copies, of those who do not choose
 COMPETITORS = {

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import minibert
 from benchmarks import common
+from minibert import pretrained
 from minibert.data import python_docs
 from minibert.text import Tokenizer, Vocabulary
 
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--cased", action="store_true", help="the vocabulary tells capitals from small letters")
     options = parser.parse_args()
     common.need("tokenizers", "transformers")
-    vocab = options.vocab or minibert.api.bundled() / "vocab.txt"
+    vocab = options.vocab or pretrained.bundled() / "vocab.txt"
     texts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in options.texts}
     if not texts:
         texts = {"English of Python": [sentence for document in python_docs.documents() for sentence in document]}

@@ -23,11 +23,11 @@ import numpy as np
 
 from benchmarks import common
 from minibert.config import BertConfig
-from minibert.data.batches import Batch
-from minibert.data.examples import IGNORE
 from minibert.model import pretraining
+from minibert.tasks.batches import Batch
+from minibert.tasks.examples import IGNORE
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, keep_freed_memory, micro_batch_tokens
+from minibert.workers import Workers, keep_freed_memory, micro_batch_tokens
 
 
 class Case(NamedTuple):

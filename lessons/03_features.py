@@ -369,7 +369,7 @@ print(f"largest difference of a real token's vector: {difference(long_way * real
 assert difference(long_way * real, short_way * real) < 1e-4, "the same numbers up to rounding"
 
 # %% [markdown]
-# Put texts of similar length into one batch, and even less is wasted. The library's training does so (`minibert.data.batches`).
+# Put texts of similar length into one batch, and even less is wasted. The library's training does so (`minibert.tasks.batches`).
 #
 # ## Too long: truncation
 #

@@ -21,15 +21,15 @@ import workbench as wb
 import minibert
 from gradcheck import Pair, check
 from minibert.config import BertConfig
-from minibert.data.batches import Batch
 from minibert.layers import add_norm, attention, dropout, gelu, linear
 from minibert.model import bert, encoder, pooler, pretraining
 from minibert.model.blocks import post_ln as block
 from minibert.model.blocks import pre_ln as block_pre_ln
 from minibert.model.pretraining import inputs
 from minibert.parameters import NOTHING, Layout
+from minibert.tasks.batches import Batch
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 keep_freed_memory()
 rng = np.random.default_rng(9)

@@ -20,17 +20,19 @@ import workbench as wb
 import minibert
 from gradcheck import Pair, check
 from minibert.config import BertConfig
-from minibert.data import batches, corpora, masking
+from minibert.data import corpora
 from minibert.layers import cross_entropy, softmax
 from minibert.model import bert as body
 from minibert.model import pretraining
 from minibert.model.heads import mlm as mlm_head
 from minibert.model.heads import nsp as nsp_head
 from minibert.model.pretraining import inputs
+from minibert.tasks import batches
+from minibert.tasks.corruption import masking
 from minibert.text import Tokenizer, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(10)
 

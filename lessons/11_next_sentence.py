@@ -16,17 +16,21 @@ import workbench as wb
 
 import minibert
 from gradcheck import Pair, check
-from minibert.api import bundled
 from minibert.config import BertConfig
-from minibert.data import batches, corpora, examples, masking
+from minibert.data import corpora
 from minibert.layers import cross_entropy
 from minibert.model import pooler, pretraining
 from minibert.model.heads import nsp as nsp_head
+from minibert.pretrained import bundled
+from minibert.tasks import batches
+from minibert.tasks.corruption import masking
+from minibert.tasks.examples import Example
+from minibert.tasks.segments import next_sentence
 from minibert.text import Tokenizer, Vocabulary, learn
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
 from minibert.training.trainer import read_rows
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(11)
 
@@ -68,7 +72,7 @@ for (d, i), (e, j), label in by_hand(documents, rng):
 # %% [markdown]
 # ## The library's own
 #
-# `examples.sentence_pairs` follows the reference (`create_pretraining_data.py`). A "sentence" there is any piece of running
+# `next_sentence.sentence_pairs` follows the reference (`create_pretraining_data.py`). A "sentence" there is any piece of running
 # text: sentences are gathered until the length is full, the chunk is cut between two of them, and its head is a. The label is
 # decided like above. When b is random, the unused tail of the chunk is put back, so that no text is lost. One example in ten is
 # made short on purpose (`short_seq_prob`), and a pair that is too long loses tokens at its front or its end, by a coin. One
@@ -78,7 +82,7 @@ for (d, i), (e, j), label in by_hand(documents, rng):
 model = minibert.load()
 tokenizer = model.tokenizer
 toy_ids = [[tokenizer.ids(sentence) for sentence in document] for document in documents]
-for example in examples.sentence_pairs(toy_ids, tokenizer, max_length=24, seed=3):
+for example in next_sentence.sentence_pairs(toy_ids, tokenizer, max_length=24, seed=3):
     words = [tokenizer.vocab.tokens[i] for i in example.ids]
     a, b = words[1:example.split - 1], words[example.split:-1]
     print(f"label {example.next_label}   {' '.join(words)}")
@@ -117,7 +121,7 @@ def ask(pairs, p):
 
 
 real = to_ids(unseen_part, tokenizer)
-pairs = [pair for n in range(wb.choose(4, 1)) for pair in examples.sentence_pairs(real, tokenizer, max_length=64, seed=n)]
+pairs = [pair for n in range(wb.choose(4, 1)) for pair in next_sentence.sentence_pairs(real, tokenizer, max_length=64, seed=n)]
 logits, labels = ask(pairs[:wb.choose(len(pairs), 150)], model.parameters.tree)
 right, flipped = (logits.argmax(-1) == labels).mean(), (logits.argmax(-1) == 1 - labels).mean()
 print(f"{len(labels)} pairs: {right:.1%} right; with the labels of the other convention {flipped:.1%}")
@@ -207,7 +211,7 @@ assert not dx[:, 1:].any(), "nobody else does, in the last layer"
 # %%
 shares = {}
 for length in (16, 32, 64, 128):
-    made = examples.sentence_pairs(real, tokenizer, max_length=length, seed=0)
+    made = next_sentence.sentence_pairs(real, tokenizer, max_length=length, seed=0)
     shares[length] = float(np.mean([pair.next_label for pair in made]))
 wb.table(["longest input", "label 1", "what a constant answer gets"],
          [(n, f"{share:.1%}", f"{max(share, 1 - share):.1%}") for n, share in shares.items()])
@@ -249,7 +253,7 @@ def bare(example, label):
 
 def balanced(ids, count):
     """``count`` pairs, half of each label."""
-    made = examples.sentence_pairs(ids, small, max_length=32, seed=0)
+    made = next_sentence.sentence_pairs(ids, small, max_length=32, seed=0)
     made = [made[i] for i in rng.permutation(len(made))]
     picked = [[example for example in made if example.next_label == label][:count // 2] for label in (0, 1)]
     return [bare(example, example.next_label) for half in picked for example in half]
@@ -308,7 +312,7 @@ def shared(pair):
     return rarity[np.intersect1d(pair.ids[1:pair.split - 1], pair.ids[pair.split:-1])].sum()
 
 
-known = examples.sentence_pairs(real_train[:wb.choose(None, 60)], tokenizer, max_length=64, seed=0)
+known = next_sentence.sentence_pairs(real_train[:wb.choose(None, 60)], tokenizer, max_length=64, seed=0)
 overlap, truth = np.array([shared(pair) for pair in known]), np.array([pair.next_label for pair in known])
 grid = np.quantile(overlap, np.linspace(0, 1, 201))
 threshold = grid[np.argmax([((overlap < limit) == truth).mean() for limit in grid])]
@@ -336,7 +340,7 @@ if not wb.QUICK:
 def swap(pair):
     """[CLS] a [SEP] b [SEP] -> [CLS] b [SEP] a [SEP], label 1."""
     a, b = pair.ids[1:pair.split], pair.ids[pair.split:]
-    return examples.Example(np.concatenate([pair.ids[:1], b, a]), 1 + len(b), 1)
+    return Example(np.concatenate([pair.ids[:1], b, a]), 1 + len(b), 1)
 
 
 in_order = [pair for pair in pairs if pair.next_label == 0]
@@ -383,7 +387,7 @@ def make(task, stories, count, rng):
             b = other[place + 1 if SAME_PLACE else rng.integers(4)]
         cls, sep = world.vocab.cls_id, world.vocab.sep_id
         ids = np.array([cls, *a, sep, *b, sep], dtype=np.int32)
-        made.append(bare(examples.Example(ids, len(a) + 2, label), label))
+        made.append(bare(Example(ids, len(a) + 2, label), label))
     return made
 
 

@@ -15,12 +15,12 @@ import workbench as wb
 
 from gradcheck import Pair, check
 from minibert import BertConfig
-from minibert.data.batches import Stream, collate
 from minibert.model import pretraining
+from minibert.tasks.batches import Stream, collate
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import adamw
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 # %% [markdown]
 # ## The question

@@ -21,13 +21,14 @@ import workbench as wb
 import minibert
 from gradcheck import Pair, check
 from minibert import cli
-from minibert.api import bundled
 from minibert.config import BertConfig
-from minibert.data import batches, corpora
+from minibert.data import corpora
 from minibert.data.report import unigram_loss
 from minibert.layers import cross_entropy
 from minibert.model import bert as body
 from minibert.model import pretraining
+from minibert.pretrained import bundled
+from minibert.tasks import batches
 from minibert.text import Tokenizer, learn
 from minibert.training import checkpoint
 from minibert.training.adamw import learning_rate
@@ -35,7 +36,7 @@ from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
 from minibert.training.options import Settings
 from minibert.training.trainer import Trainer, read_rows
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(13)
 

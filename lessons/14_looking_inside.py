@@ -19,13 +19,14 @@ import workbench as wb
 
 import minibert
 from gradcheck import Pair, check
-from minibert.data import batches, corpora
+from minibert.data import corpora
 from minibert.data.report import unigram_loss
 from minibert.layers import softmax
 from minibert.model import bert as body
 from minibert.model import pretraining
 from minibert.model.pretraining import inputs
 from minibert.parameters import NOTHING
+from minibert.tasks import batches
 
 bert = minibert.load()
 config, p, vocab = bert.config, bert.parameters.tree, bert.tokenizer.vocab

@@ -26,7 +26,6 @@ import minibert
 from gradcheck import Pair, check
 from minibert import backend, memory
 from minibert.data import python_docs
-from minibert.data.batches import Position, Stream, collate, micro_batches
 from minibert.kernels import cuda
 from minibert.layers import add_norm, bias_gelu, cross_entropy, linear
 from minibert.model import encoder, pretraining
@@ -34,9 +33,10 @@ from minibert.model.blocks import post_ln as block
 from minibert.model.pretraining import inputs
 from minibert.model.recompute import recompute
 from minibert.parameters import Parameters
+from minibert.tasks.batches import Position, Stream, collate, micro_batches
 from minibert.training import profile
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers, available_cores, describe_blas, share_out
+from minibert.workers import Workers, available_cores, describe_blas, share_out
 
 bert = minibert.load(device="cpu")
 config, tokenizer = bert.config, bert.tokenizer

@@ -23,14 +23,15 @@ import workbench as wb
 
 import gradcheck
 from minibert.config import BertConfig
-from minibert.data import batches, masking
 from minibert.layers import attention, cross_entropy
 from minibert.layers.dropout import Key
 from minibert.model import bert, pretraining
 from minibert.model.blocks import post_ln as block
+from minibert.tasks import batches
+from minibert.tasks.corruption import masking
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import adamw
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 # %% [markdown]
 # ## The question
@@ -390,7 +391,7 @@ assert not ignores_what_is_ignored(thirteenth)
 # | 6 | `evaluate_6` | an evaluation | the model is judged as it is used: all of it |
 # | 7 | `losses_7` | the two losses | every pair counts |
 # | 8 | `label_slots_8` | gathering the masked places | unused slots take no part in the loss |
-# | 9 | `mask_9` | `data/masking.py` | special tokens are neither chosen nor put in |
+# | 9 | `mask_9` | `tasks/corruption/masking.py` | special tokens are neither chosen nor put in |
 # | 10 | `mask_batch_10` | masking a batch | each sentence is masked on its own |
 # | 11 | `initial_parameters_11` | `model/pretraining.py` | the table that reads the words guesses them |
 # | 12 | `pool_12` | one vector per sentence | the mean over the sentence's tokens |

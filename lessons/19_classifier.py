@@ -26,25 +26,24 @@ import workbench as wb
 
 from gradcheck import Pair, check
 from minibert import backend, cli
-from minibert.api import bundled
 from minibert.config import BertConfig
 from minibert.data import python_docs
-from minibert.finetuning import loop, metrics, models, options, report, saved
-from minibert.finetuning.features import collate, micro_batches
+from minibert.finetuning import loop, models, options, report, saved
 from minibert.finetuning.look import look
-from minibert.finetuning.tasks import classify
 from minibert.layers import cross_entropy, softmax, squared_error
 from minibert.layers.dropout import Key
 from minibert.layers.softmax import additive_mask
 from minibert.model.heads import classifier as classifier_head
 from minibert.model.model import Output
 from minibert.parameters import Parameters
-from minibert.pretrained import formats
+from minibert.pretrained import bundled, formats
+from minibert.tasks.labelled import classify, metrics
+from minibert.tasks.labelled.features import collate, micro_batches
 from minibert.text import Tokenizer
 from minibert.training import adamw
 from minibert.training.command import new_folder
 from minibert.training.engine import Engine, depth, inputs
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(19)
 folder = tempfile.TemporaryDirectory()

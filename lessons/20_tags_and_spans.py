@@ -22,19 +22,19 @@ import numpy as np
 import workbench as wb
 
 from gradcheck import Pair, check
-from minibert.api import bundled
-from minibert.finetuning import loop, metrics, models, saved
-from minibert.finetuning.features import Feature, micro_batches
+from minibert.finetuning import loop, models, saved
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import qa, tag
 from minibert.layers import cross_entropy, softmax
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model.heads import classifier as classifier_head
 from minibert.model.heads import span as span_head
+from minibert.pretrained import bundled
+from minibert.tasks.labelled import metrics, qa, tag
+from minibert.tasks.labelled.features import Feature, micro_batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 
 rng = np.random.default_rng(20)
 tokenizer = Tokenizer.load(bundled())

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gradcheck import Pair
-from minibert.data import masking
 from minibert.layers import cross_entropy, dropout, layernorm, linear
 from minibert.layers.dropout import Key
 from minibert.model import bert, pretraining
 from minibert.parameters import NOTHING, Layout, Parameters, initialise
+from minibert.tasks.corruption import masking
 
 Array = np.ndarray
 
@@ -123,7 +123,7 @@ def label_slots_8(positions: list[Array], labels: list[Array], T: int, slots: in
     return np.concatenate(flat), np.concatenate(padded)
 
 
-# 9 --- masking one sentence, for minibert.data.masking.mask
+# 9 --- masking one sentence, for minibert.tasks.corruption.masking.mask
 
 
 def mask_9(ids: Array, rule: masking.Rule, key: tuple[int, int, int]) -> tuple[Array, Array, Array]:
@@ -136,7 +136,7 @@ def mask_9(ids: Array, rule: masking.Rule, key: tuple[int, int, int]) -> tuple[A
 
 
 def mask_batch_10(rows: list[Array], rule: masking.Rule, seed: int, step: int) -> list[tuple[Array, Array, Array]]:
-    """B sentences of ids -> B triples as of ``minibert.data.masking.mask``. Each sentence is masked on its own."""
+    """B sentences of ids -> B triples as of ``minibert.tasks.corruption.masking.mask``. Each sentence is masked on its own."""
     return [masking.mask(ids, rule, (seed, step, 0)) for ids in rows]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,9 +13,10 @@ from minibert import backend, batched, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert, encoder
+from minibert.model import bert
 from minibert.model.heads import mlm
-from minibert.parameters import NOTHING, Parameters
+from minibert.parameters import Parameters
+from minibert.pretrained import bundled
 from minibert.text import Encoding, Reading, Tokenizer, forms
 from minibert.text.forms import Text
 from minibert.text.reading import as_words
@@ -53,17 +53,8 @@ def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "c
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    config, parameters, tokenizer, notes, initialised = pretrained.load(folder, xp, dtype, tokenizer=tokenizer)
-    return Bert(config, parameters, tokenizer, notes, where, initialised, folder)
-
-
-def bundled() -> Path:
-    """The folder of the model that comes with the package; FileNotFoundError where it was left out."""
-    folder = Path(str(files("minibert") / "bundled"))
-    if not (folder / pretrained.WEIGHTS).is_file():
-        raise FileNotFoundError("no model comes with this installation of minibert; train one (python -m minibert train) "
-                                "and name the folder of its run")
-    return folder
+    found = pretrained.load(folder, xp, dtype, tokenizer=tokenizer)
+    return Bert(found.config, found.parameters, found.tokenizer, found.notes, where, found.initialised, folder)
 
 
 class Bert:
@@ -223,6 +214,7 @@ class Bert:
         """
         from minibert import scoring
 
+        self.require_mask()
         encodings = [self._encode(text, max_length, truncate, place, literal) for place, text in forms.listed(texts)]
         Reading.of(self.tokenizer.vocab, [], [encoding.ids for encoding in encodings]).warn()
         found = scoring.score(self, encodings, metric, threads, progress)
@@ -261,7 +253,7 @@ class Bert:
         ``attention_mask``: None where nothing is padded. ``token_type_ids``: None where all are 0.
         """
         types = get_xp(ids).zeros_like(ids) if token_type_ids is None else token_type_ids
-        return self._run(ids, types, attention_mask).last_hidden_state
+        return bert.answer(ids, types, attention_mask, self.parameters["bert"], self.config).last_hidden_state
 
     def save(self, folder: str | os.PathLike[str], dtype: Any = np.float32) -> None:
         """Write the model as a folder that ``load`` and the usual tools open, but heads that were never trained.
@@ -291,13 +283,8 @@ class Bert:
         """One batch. Ids are checked where they are still on the host."""
         ids, types, mask = self.tokenizer.batch(encodings)
         xp, mask = get_xp(self.parameters.flat), None if mask.all() else mask
-        return self._run(xp.asarray(ids), xp.asarray(types), mask if mask is None else xp.asarray(mask), head_mask, attentions)
-
-    def _run(self, ids: Array, types: Array, mask: Array | None, head_mask: Array | None = None,
-             attentions: bool = False) -> bert.Output:
-        p = self.parameters["bert"]
-        layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, self.config), attentions)
-        return bert.forward(ids, types, mask, p, self.config, head_mask=head_mask, layers=layers)[0]
+        ids, types, mask = (x if x is None else xp.asarray(x) for x in (ids, types, mask))
+        return bert.answer(ids, types, mask, self.parameters["bert"], self.config, head_mask, attentions)
 
 
 def masks(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.backend import Array, get_xp
-from minibert.training.workers import Workers, available_cores, micro_batch_tokens
+from minibert.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 TOKENS_GPU = 32768  # of a batch
 
 
-def each(bert: Bert, lengths: Sequence[int], work: Callable[[np.ndarray], None], *, threads: int | None = None,
+def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], None], *, threads: int | None = None,
          most: int | None = None, progress: Callable[[int, int], None] | None = None) -> None:
     """Call ``work`` with the indices of a batch, again and again until every sequence was in one.
 
@@ -56,7 +56,7 @@ def cut(lengths: np.ndarray, tokens: int, most: int | None = None) -> list[np.nd
     return batches
 
 
-def padded(bert: Bert, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None]:
+def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None]:
     """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; and the mask, None where nothing is padded."""
     xp = get_xp(bert.parameters.flat)
     lengths = np.array([len(row) for row in rows])

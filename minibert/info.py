@@ -10,10 +10,11 @@ from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
 from minibert.pretrained import families, formats
+from minibert.pretrained.families.bert import without_effect
 from minibert.pretrained.folder import DECODER, match
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
-from minibert.training.workers import micro_batch_tokens
+from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
 OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
@@ -95,7 +96,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
     if Path(name).is_dir():
         blocks.insert(1, checkpoint(Path(name), config))
-    if unknown := families.without_effect(config):
+    if unknown := without_effect(config):
         blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
     if name in ("base", "large"):
         blocks.append(_common_table(config.vocab_size))

@@ -11,15 +11,14 @@ from minibert.files import replacing
 if TYPE_CHECKING:
     import numpy as np
 
-    from minibert.training.trainer import Row
-
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
 
 
-def learning_curve(rows: Sequence[Row], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
+def learning_curve(rows: Sequence[Any], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
                    title: str = "Pre-training", short_steps: int = 0) -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
 
+    ``rows``: those of ``metrics.csv``, as ``training.trainer.Row`` names the figures.
     ``short_steps``: how many of the first steps read short runs of text; they are shaded.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +129,7 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
         figure.savefig(temporary)
 
 
-def _curve(axes: Any, rows: Sequence[Row], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
+def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
     """Values against the rows' steps; with ``last``, a format, the last value is written ``offset`` points above its place."""
     axes.plot([row.step for row in rows], values, **style)
     if rows and last:

@@ -29,12 +29,13 @@ import numpy as np
 
 from minibert import batched
 from minibert.backend import get_xp, refuse_nan, to_numpy, widen
-from minibert.finetuning import rows
+from minibert.data import rows
+from minibert.model import bert as body
 from minibert.model.heads import mlm
 from minibert.text import Encoding
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 METRICS = ("original", "within_word_l2r", "whole_word")
 
@@ -61,12 +62,11 @@ class Pairs(NamedTuple):
     notes: list[str]
 
 
-def score(bert: Bert, encodings: Sequence[Encoding], metric: str = "original", threads: int | None = None,
+def score(bert: Trained, encodings: Sequence[Encoding], metric: str = "original", threads: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> list[Score]:
     """The scores of texts. ``threads``: cores to compute on (default: all). ``progress(done, all)`` hears numbers of tokens."""
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    bert.require_mask()
     places = [_scored(bert, encoding) for encoding in encodings]
     copies = [(i, t) for i, ts in enumerate(places) for t in ts]
     found = np.empty(len(copies))
@@ -86,7 +86,7 @@ def score(bert: Bert, encodings: Sequence[Encoding], metric: str = "original", t
     return [_told(encoding, ts, part.tolist()) for encoding, ts, part in zip(encodings, places, np.split(found, ends[:-1]))]
 
 
-def _scored(bert: Bert, encoding: Encoding) -> list[int]:
+def _scored(bert: Trained, encoding: Encoding) -> list[int]:
     vocab = bert.tokenizer.vocab
     seen = set(vocab.special_ids) - {vocab.unk_id}
     return [t for t, number in enumerate(encoding.ids) if not encoding.special_tokens_mask[t] and number not in seen]
@@ -101,11 +101,12 @@ def _hidden(encoding: Encoding, t: int, metric: str) -> list[int]:
     return same if metric == "whole_word" else [s for s in same if s >= t]
 
 
-def _log_probabilities(bert: Bert, ids: np.ndarray, types: np.ndarray, mask: np.ndarray | None, at: np.ndarray,
+def _log_probabilities(bert: Trained, ids: np.ndarray, types: np.ndarray, mask: np.ndarray | None, at: np.ndarray,
                        truth: np.ndarray) -> np.ndarray:
     """ln p of the tokens ``truth`` ``(B,)`` at the positions ``at`` ``(B,)``, one in each row of ids ``(B, T)``."""
     xp, (B, T) = get_xp(bert.parameters.flat), ids.shape
-    h = bert.encode(xp.asarray(ids), mask if mask is None else xp.asarray(mask), xp.asarray(types))
+    mask = mask if mask is None else xp.asarray(mask)
+    h = body.answer(xp.asarray(ids), xp.asarray(types), mask, bert.parameters["bert"], bert.config).last_hidden_state
     rows = xp.asarray(np.arange(B) * T + at)
     logits, _ = mlm.forward(h, rows, bert.parameters["cls"]["predictions"], bert.config)
     z = widen(logits[:, :len(bert.tokenizer.vocab)])  # (B, words): rows that are padding are no words

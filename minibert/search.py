@@ -22,7 +22,7 @@ from minibert.sentence_vectors import Pooling, embed
 from minibert.text import Reading
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 
 class Match(NamedTuple):
@@ -46,13 +46,13 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 class Index:
     """Lines and their vectors, of length 1. Blank lines are left out. ``reading``: how much of the lines the model knows."""
 
-    def __init__(self, bert: Bert, lines: Sequence[str], vectors: np.ndarray, numbers: np.ndarray, pooling: Pooling,
+    def __init__(self, bert: Trained, lines: Sequence[str], vectors: np.ndarray, numbers: np.ndarray, pooling: Pooling,
                  reading: Reading) -> None:
         self.bert, self.lines, self.vectors, self.numbers, self.pooling = bert, lines, vectors, numbers, pooling
         self.reading = reading
 
     @classmethod
-    def of(cls, bert: Bert, path: str | os.PathLike[str], pooling: Pooling, *, cache: bool = True, threads: int | None = None,
+    def of(cls, bert: Trained, path: str | os.PathLike[str], pooling: Pooling, *, cache: bool = True, threads: int | None = None,
            progress: Callable[[int, int], None] | None = None, say: Callable[[str], None] = lambda text: None) -> Index:
         """The index of a file's lines. ``cache``: keep the vectors beside it, and use those that are there."""
         pooling = pooling._replace(normalise=True)
@@ -86,7 +86,7 @@ class Index:
         return [Match(float(scores[i]), int(self.numbers[i]) + 1, self.lines[self.numbers[i]]) for i in best]
 
 
-def _fingerprint(bert: Bert, lines: Sequence[str], pooling: Pooling) -> str:
+def _fingerprint(bert: Trained, lines: Sequence[str], pooling: Pooling) -> str:
     tokenizer = bert.tokenizer
     settings = (pooling, bert.config, bert.max_length, tokenizer.lower_case, tokenizer.strip_accents, tokenizer.split_cjk,
                 tokenizer.cut and tokenizer.cut.rule, tokenizer.added)

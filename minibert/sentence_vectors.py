@@ -25,11 +25,12 @@ import numpy as np
 from minibert import batched
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.files import brief, read_json
+from minibert.model import bert as body
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 POOLINGS = ("mean", "cls", "max")
 
@@ -122,7 +123,7 @@ class Vectors(NamedTuple):
     reading: Reading  # how much of the texts is unknown
 
 
-def embed(bert: Bert, texts: Sequence[Text], pooling: Pooling, threads: int | None = None,
+def embed(bert: Trained, texts: Sequence[Text], pooling: Pooling, threads: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Vectors:
     """The vectors of texts, on the CPU, in the model's precision. The result does not depend on the company of a text.
 
@@ -142,15 +143,15 @@ def embed(bert: Bert, texts: Sequence[Text], pooling: Pooling, threads: int | No
     return Vectors(of_tokens(bert, rows, pooling, threads, progress), sum(len(ids) > limit - 2 for ids in whole), reading)
 
 
-def of_tokens(bert: Bert, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
+def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
               progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """The vectors ``(N, H)`` of N texts that are ids already, [CLS] and [SEP] among them. As ``embed`` otherwise."""
     vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
 
     def work(batch: np.ndarray) -> None:
         ids, mask = batched.padded(bert, [rows[i] for i in batch])
-        h = bert.encode(ids, mask)
-        vectors[batch] = to_numpy(pool(h, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
+        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config)
+        vectors[batch] = to_numpy(pool(out.last_hidden_state, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
 
     batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)
     refuse_nan(vectors[[len(row) > 0 for row in rows]])

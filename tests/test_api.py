@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import api, batched
+from minibert import batched
 from minibert.api import Bert
 from minibert.model import pretraining
 from minibert.text import UnknownText
@@ -162,14 +162,14 @@ def test_what_cannot_be_loaded(tmp_path, monkeypatch):
         minibert.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="device must be 'auto', 'cpu' or 'gpu', got 'tpu'"):
         minibert.load(tmp_path, device="tpu")
-    monkeypatch.setattr(api, "files", lambda package: tmp_path)
+    monkeypatch.setattr("minibert.pretrained.folder.files", lambda package: tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no model comes with this installation.*python -m minibert train"):
         minibert.load()
 
 
 def test_the_bundled_model_is_found(tmp_path, monkeypatch, bert):
     bert.save(tmp_path / "bundled")
-    monkeypatch.setattr(api, "files", lambda package: tmp_path)
+    monkeypatch.setattr("minibert.pretrained.folder.files", lambda package: tmp_path)
     assert minibert.load(device="cpu").fill_mask("[MASK]") == bert.fill_mask("[MASK]")
 
 

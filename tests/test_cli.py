@@ -213,7 +213,7 @@ def test_errors_end_as_one_sentence(monkeypatch, capsys, error, code, message):
     def fail(args):
         raise error
 
-    monkeypatch.setattr("minibert.cli._info", fail)
+    monkeypatch.setattr("minibert.commands.info.run", fail)
     assert main(["info", "base"]) == code
     err = capsys.readouterr().err
     assert message in err
@@ -301,7 +301,7 @@ def test_what_stands_at_out_already_is_written_to(folder, tmp_path, capsys, comm
 
 
 def test_the_default_model_is_the_bundled_one(folder, capsys, monkeypatch):
-    monkeypatch.setattr("minibert.api.bundled", lambda: folder)
+    monkeypatch.setattr("minibert.pretrained.bundled", lambda: folder)
     for arguments in (["fill-mask", "the [MASK]"], ["tokenize", "the"], ["info", "--length", "4"]):
         assert main(arguments) == 0
         assert capsys.readouterr().out

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lessons.check import Wrong, close, exercise, expect
-from minibert.data import masking
 from minibert.layers import cross_entropy, embedding, linear
+from minibert.tasks.corruption import masking
 from minibert.text import Vocabulary
 
 

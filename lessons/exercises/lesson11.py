@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from lessons.check import close, exercise, expect
-from minibert.data import batches, masking
 from minibert.layers import linear
 from minibert.model import pooler
 from minibert.model.heads import nsp as nsp_head
+from minibert.tasks import batches
+from minibert.tasks.corruption import masking
 
 
 @exercise("(logits, labels)", look="How well does a model do?", level="easy")

@@ -14,7 +14,7 @@ from minibert import memory
 from minibert.config import BertConfig
 from minibert.layers import cross_entropy, gelu, layernorm, linear
 from minibert.parameters import NOTHING
-from minibert.training.workers import share_out
+from minibert.workers import share_out
 
 
 @exercise("(parts)", look="The equation", level="medium")

@@ -8,12 +8,12 @@ import numpy as np
 from gradcheck import Pair
 from lessons import suspects
 from lessons.check import Wrong, exercise, expect
-from minibert.data import masking
 from minibert.layers import add_norm, cross_entropy, dropout, layernorm, linear
 from minibert.layers.dropout import Key
 from minibert.layers.softmax import MASKED, additive_mask
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, initialise
+from minibert.tasks.corruption import masking
 
 
 def _judge(answer: Callable[[Any], Any], right: dict[str, Any], suspect: Any, others: dict[str, Any], look: str) -> None:

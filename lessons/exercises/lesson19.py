@@ -9,10 +9,11 @@ import numpy as np
 
 from lessons.check import close, exercise, expect
 from minibert.config import BertConfig
-from minibert.finetuning import loop, metrics, models
+from minibert.finetuning import loop, models
 from minibert.finetuning.options import Settings
 from minibert.layers import cross_entropy
 from minibert.model.heads import classifier as classifier_head
+from minibert.tasks.labelled import metrics
 from minibert.training.adamw import learning_rate
 
 

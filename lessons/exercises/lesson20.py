@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from lessons.check import close, exercise, expect
-from minibert.finetuning import metrics
-from minibert.finetuning.features import Feature
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import qa, tag
+from minibert.tasks.labelled import metrics, qa, tag
+from minibert.tasks.labelled.features import Feature
 from minibert.text import Tokenizer, Vocabulary
 
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##a", "##b", "##c", "x"])

@@ -6,9 +6,9 @@ import numpy as np
 
 import minibert
 from minibert.config import BertConfig
-from minibert.data import masking
 from minibert.layers import cross_entropy, softmax
 from minibert.model import pretraining
+from minibert.tasks.corruption import masking
 
 
 def depends_on_its_weights(linear):

@@ -1,1 +1,1 @@
-"""From ids to micro-batches: corpora, sentence pairs, masking, batching."""
+"""From texts to ids by document, and the files of labelled examples as they come."""

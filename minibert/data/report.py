@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minibert.data.corpora import Corpus
-from minibert.data.examples import Document
+from minibert.data.documents import Document
 from minibert.text.reading import count_special
 
 PERCENTILES = (50, 90, 99, 100)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from minibert import inside
+from minibert.analysis import inside
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 
 class Example(NamedTuple):
@@ -47,7 +47,7 @@ ENGLISH = (
 )
 
 
-def examples(bert: Bert) -> list[dict]:
+def examples(bert: Trained) -> list[dict]:
     """Each as ``{text, hide, note, right}``, pairs with a second ``{text, hide}``; ``right``: the truth is the best guess.
 
     ``right`` is None for a model that has no masked-word head. Sentences whose hidden word is no single token are left out.
@@ -69,6 +69,6 @@ def examples(bert: Bert) -> list[dict]:
     return found
 
 
-def _place(bert: Bert, text: str, word: str) -> int | None:
+def _place(bert: Trained, text: str, word: str) -> int | None:
     tokens = inside.ask(bert, text).tokens
     return next((t for t, token in enumerate(tokens) if token.lower() == word), None)

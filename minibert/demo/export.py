@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minibert import inside
+from minibert.analysis import inside
 from minibert.demo.views import Request, Views
 from minibert.files import write_atomically
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 PAGE = Path(__file__).parent / "page"
 MODULES = ("draw.js", "save.js", "ask.js", "views.js", "exported.js")  # each after those that it imports from
@@ -45,7 +45,7 @@ class Page:
         write_atomically(path, self._source)
 
 
-def page(bert: Bert, texts: Sequence[str | tuple[str, str]]) -> Page:
+def page(bert: Trained, texts: Sequence[str | tuple[str, str]]) -> Page:
     """The attention of every text, and the guesses for its [MASK]s where the model has a masked-word head."""
     if not texts:
         raise ValueError("there is no text to show: pass at least one")

@@ -33,7 +33,7 @@ from starlette.staticfiles import StaticFiles
 from minibert.demo.views import ENDPOINTS, Request, Views
 from minibert.files import brief, loads_json
 from minibert.shell import command
-from minibert.training.workers import available_cores
+from minibert.workers import available_cores
 
 PAGE = Path(__file__).parent / "page"
 BODY_LIMIT = 64 * 1024  # bytes

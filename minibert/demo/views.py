@@ -1,4 +1,4 @@
-"""What the endpoints answer. Each is a call of ``minibert.inside`` and carries the lines of Python that compute the same.
+"""What the endpoints answer. Each is a call of ``minibert.analysis.inside`` and carries the lines of Python that do the same.
 
 An answer holds what is drawn, whatever the size of the model and the length of the text: of all heads small maps, of one head its
 weights.
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert import inside
-from minibert.api import bundled
+from minibert.analysis import inside
 from minibert.demo import examples
 from minibert.files import brief
+from minibert.pretrained import bundled
 from minibert.text import Reading
 
 if TYPE_CHECKING:
-    from minibert.api import Bert
+    from minibert.pretrained import Trained
 
 TEXTS_LIMIT = 64  # numbers of top guesses or neighbours that one answer holds at most
 STEPS_LIMIT = 256  # of an integral
@@ -75,7 +75,7 @@ class Request(NamedTuple):
 class Views:
     """A model, and the text in which neighbours are looked for, behind functions from a request to what becomes JSON."""
 
-    def __init__(self, bert: Bert, name: str, sentences: Callable[[], tuple[str, Sequence[str]]]) -> None:
+    def __init__(self, bert: Trained, name: str, sentences: Callable[[], tuple[str, Sequence[str]]]) -> None:
         self.bert, self.name, self._sentences = bert, name, sentences
         self._model = "" if bert.folder is None or Path(bert.folder) == bundled() else repr(str(bert.folder))
         self._index: inside.Neighbours | None = None
@@ -205,7 +205,7 @@ class Views:
         """The lines that compute the answer, and before them the import."""
         pair = "" if r.pair is None else f", pair={r.pair!r}"
         hide = f", hide={list(r.hide)}" if r.hide else ""
-        return ["import minibert; from minibert import inside", f"bert = minibert.load({self._model})",
+        return ["import minibert; from minibert.analysis import inside", f"bert = minibert.load({self._model})",
                 f"question = inside.ask(bert, {r.text!r}{pair}{hide})", call]
 
     def _ask(self, r: Request) -> inside.Question:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from minibert.training import probes
+from minibert.analysis import probes
 from minibert.training.trainer import Row, read_rows
 
 METRICS = "metrics.csv"

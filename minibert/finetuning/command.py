@@ -23,24 +23,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert import backend, swap
+from minibert.data import rows
 from minibert.data.randomness import ORDER, generator
 from minibert.files import not_over, read_json, remove_leftovers, write_atomically
-from minibert.finetuning import loop, models, report, rows, saved
-from minibert.finetuning.features import Feature, micro_batches
+from minibert.finetuning import loop, models, report, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
 from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
 from minibert.finetuning.saved import Model
-from minibert.finetuning.tasks import PROBLEM_TYPES, common, name_of, task_of
-from minibert.finetuning.tasks.common import Data
 from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
 from minibert.shell import command
+from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature, micro_batches
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import FINE_TUNING, LOG
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.engine import Engine, predict, tokens_at_a_time
-from minibert.training.workers import Workers, keep_freed_memory
+from minibert.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
 SETTINGS, RESULT = FINE_TUNING, "metrics.json"
@@ -174,7 +175,7 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
 def _one(folder: Path, settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say,
          first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
-    from minibert.api import bundled
+    from minibert.pretrained import bundled
 
     folder.mkdir(parents=True, exist_ok=True)
     task, labels, train, dev, _ = material

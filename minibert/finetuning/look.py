@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minibert.finetuning.features import Feature
-from minibert.finetuning.tasks.common import Data
+from minibert.tasks.labelled.common import Data
+from minibert.tasks.labelled.features import Feature
 from minibert.text import Reading
 
 

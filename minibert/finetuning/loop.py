@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from minibert.data.randomness import ORDER, generator
 from minibert.files import brief, write_atomically
-from minibert.finetuning.features import Feature, micro_batches
 from minibert.finetuning.options import Settings
 from minibert.pretrained import tensors
+from minibert.tasks.labelled.features import Feature, micro_batches
 from minibert.training import state as states
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine

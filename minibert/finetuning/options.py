@@ -95,26 +95,6 @@ QA = ("stride", "max_query", "max_answer", "null_threshold")  # what no other ta
 SMALL = 256  # hidden size up to which the learning rate is that of small models
 _SWITCHED = {"bias_correction": "--no-bias-correction", "header": "--no-header"}
 
-EXAMPLES = """\
-examples:
-  minibert finetune classify --train train.tsv --dev dev.tsv --out runs/sentiment
-      the model that comes with minibert learns to tell classes apart
-  minibert finetune tag --model DIR --train train.conll --dev dev.conll --out runs/names --seeds 5
-      a BERT checkpoint learns to tag words, five times: mean and spread
-  minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
-      each text may have several labels, written sport|politics or ["sport", "politics"]
-  minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
-      the same sizes with fresh weights: what was pre-training worth?
-  minibert finetune --resume runs/sentiment
-      go on where a run was interrupted (Ctrl-C saves it)
-"""
-PREDICT_EXAMPLES = """\
-examples:
-  minibert predict runs/sentiment reviews.tsv
-  minibert predict runs/sentiment reviews.txt --out guesses.tsv
-      one text a line is enough; where the file has labels, the scores are shown
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``finetune``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""

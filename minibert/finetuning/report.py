@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from minibert.files import write_atomically
-from minibert.finetuning.tasks import name_of
+from minibert.tasks.labelled import name_of
 
 ERRORS_SHOWN = 5
 

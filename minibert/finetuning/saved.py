@@ -20,13 +20,13 @@ from minibert.config import BertConfig
 from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning import models
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
 from minibert.pretrained.names import canonical
 from minibert.shell import command
+from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.text import Tokenizer
 
 READING = "finetuning.json"

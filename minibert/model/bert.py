@@ -83,6 +83,13 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     return Output(y, pooled, states, weights), Cache(embeddings_cache, encoder_cache, chosen, norm_cache, pooler_cache)
 
 
+def answer(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig,
+           head_mask: Array | None = None, attentions: bool = False) -> Output:
+    """What ``forward`` says, where no backward pass follows: the memory of one layer instead of L. ``attentions``: keep them."""
+    layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, config), attentions)
+    return forward(ids, token_type_ids, attention_mask, p, config, head_mask=head_mask, layers=layers)[0]
+
+
 def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = None) -> Gradients:
     """Upstream gradients of any of the outputs -> Gradients of every floating input; adds to ``g``, the subtree ``bert``.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
 from minibert.pretrained import formats, tensors
-from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
+from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
+from minibert.pretrained.families.bert import without_effect
 from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED, canonical
 from minibert.text import Tokenizer
@@ -38,14 +40,55 @@ DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
 PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
 
 
+class Trained(Protocol):
+    """What can be asked and looked into: what ``load`` returns, or a ``minibert.Bert``."""
+
+    @property
+    def config(self) -> BertConfig: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def initialised(self) -> Collection[str]: ...
+    @property
+    def folder(self) -> str | os.PathLike[str] | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def max_length(self) -> int: ...
+
+
 class Loaded(NamedTuple):
     """What a folder holds, and what there was to say about it."""
 
     config: BertConfig
     parameters: Parameters
     tokenizer: Tokenizer
-    notes: list[str]
+    notes: Sequence[str] = ()
     initialised: frozenset[str] = frozenset()  # tensors that the folder lacks: fresh, not trained
+    folder: Path | None = None
+
+    @property
+    def device(self) -> str:
+        """Where it computes: the array module."""
+        return type(self.parameters.flat).__module__
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens of one input, [CLS] and [SEP] counted."""
+        return min(self.tokenizer.max_length, self.config.max_tokens)
+
+
+def bundled() -> Path:
+    """The folder of the model that comes with the package; FileNotFoundError where it was left out."""
+    folder = Path(str(files("minibert") / "bundled"))
+    if not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError("no model comes with this installation of minibert; train one (python -m minibert train) "
+                                "and name the folder of its run")
+    return folder
 
 
 def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Parameters, tokenizer: Tokenizer,
@@ -111,7 +154,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
                      "and not to the model; a text with such a token is refused")
     if ignored := without_effect(config):
         notes.append(f"{CONFIG}: these keys have no effect here: {', '.join(ignored)}")
-    return Loaded(config, parameters, tokenizer, notes, initialised)
+    return Loaded(config, parameters, tokenizer, notes, initialised, folder)
 
 
 def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> tuple[Path, BertConfig, Tokenizer]:

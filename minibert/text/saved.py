@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from minibert import swap
 from minibert.files import read_json, write_atomically
@@ -25,9 +25,6 @@ from minibert.files import read_json, write_atomically
 from .added import AddedToken, special_tokens
 from .cut import Cut
 from .vocabulary import SPECIAL, Vocabulary, distinct, fits_a_line, read_lines, unused
-
-if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
 
 VOCABULARY, FAST, SETTINGS, ADDED, NAMES = FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
@@ -94,8 +91,8 @@ def _of_vocabulary(path: Path, cut: str | None) -> dict[str, Any]:
             "lower_case": not (cut or _is_cased(tokens))}
 
 
-def save(folder: str | os.PathLike[str], tokenizer: Tokenizer) -> None:
-    """Write ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
+def save(folder: str | os.PathLike[str], tokenizer: Any) -> None:
+    """Write a ``Tokenizer``'s ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
     folder, vocab = Path(folder), tokenizer.vocab
     folder.mkdir(parents=True, exist_ok=True)
     vocab.save(folder / VOCABULARY)

@@ -1,1 +1,1 @@
-"""Optimiser, schedule, workers, trainer and checkpoints."""
+"""Optimiser, schedule, one step, the loop, state and checkpoints."""

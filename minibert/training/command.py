@@ -20,26 +20,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import minibert
-from minibert import backend, memory
+from minibert import __version__, backend, memory
+from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
-from minibert.data import batches, corpora, report
+from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import folder
+from minibert.pretrained.folder import Loaded
 from minibert.shell import command
+from minibert.tasks import batches
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
-from minibert.training import checkpoint, guesses, probes, profile
+from minibert.training import checkpoint, profile
 from minibert.training.adamw import AdamW
 from minibert.training.checkpoint import Checkpoint, Progress
 from minibert.training.engine import Engine
 from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
 from minibert.training.precision import LossScale, dtype_of
 from minibert.training.trainer import Trainer
-from minibert.training.workers import (
+from minibert.workers import (
     DEVICE_TOKENS,
     Workers,
     available_cores,
@@ -157,7 +159,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             record()
 
     def record() -> None:
-        kept.record(minibert.Bert(config, engine.parameters, tokenizer), trainer.progress.step)
+        kept.record(Loaded(config, engine.parameters, tokenizer), trainer.progress.step)
 
     trainer = Trainer(engine, _stream(settings, text.train, tokenizer), _short_stream(settings, text.train, tokenizer),
                       evaluation, settings, state.progress, out / "metrics.csv", save, say)
@@ -184,8 +186,7 @@ def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
     if not trainer.rows:
         raise ValueError(f"{trainer.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
     last = trainer.rows[-1]
-    bert = minibert.load(out, device="cpu")
-    table = guesses.table(bert, text.held_out, seed=trainer.settings.seed)
+    table = guesses.table(folder.load(out), text.held_out, seed=trainer.settings.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
@@ -375,7 +376,7 @@ def _plot(out: Path, trainer: Trainer, found: report.Report) -> None:
 
 def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
     """What a run needs to be understood later."""
-    say(f"minibert {minibert.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
+    say(f"minibert {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
         f"{platform.system()} {platform.machine()}\n"
         f"device: {device}, {settings.precision}, {workers}, seed {settings.seed}, "
         f"{datetime.datetime.now():%Y-%m-%d %H:%M}")

@@ -24,7 +24,7 @@ from minibert.parameters import Parameters
 from minibert.training import adamw, lanes
 from minibert.training.adamw import AdamW
 from minibert.training.precision import LossScale, dtype_of
-from minibert.training.workers import DEVICE_TOKENS, Workers, share_out
+from minibert.workers import DEVICE_TOKENS, Workers, share_out
 
 PIECE = 2**18  # numbers that the optimiser treats at a time: few for the cache, many so that threads seldom wait for one another
 

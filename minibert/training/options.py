@@ -94,20 +94,6 @@ DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
 _NEGATIVE = {"next_sentence": "--no-next-sentence", "bias_correction": "--no-bias-correction"}  # on unless switched off
 
-EXAMPLES = """\
-examples:
-  python -m minibert train
-      a tiny BERT on the documentation that every Python carries, in a few minutes
-  python -m minibert train --corpus book.txt more/ --preset mini --minutes 60
-      on your own texts: UTF-8 files, folders of them, or - for standard input
-  python -m minibert train --corpus smiles.txt --cut "\\[.+?]|Br|Cl|." --no-next-sentence
-      on molecules, one a line, a token being what matches; for proteins: --cut characters
-  python -m minibert train --resume runs/2026-11-22-221903
-      go on where a run was interrupted (Ctrl-C saves it)
-  python -m minibert train --overfit-batch
-      learn one batch by heart, in seconds: the first thing to try when something is wrong
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``train``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""

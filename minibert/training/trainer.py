@@ -20,17 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from minibert.data.batches import Batch, Position, Stream, micro_batches
 from minibert.files import csv_lines, decode_utf8, write_atomically
+from minibert.tasks.batches import Batch, Position, Stream, micro_batches
 from minibert.training.adamw import learning_rate
 from minibert.training.checkpoint import Progress
 from minibert.training.engine import Engine, Metrics
 from minibert.training.options import Settings
 from minibert.training.precision import LossScale
 
-COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy",
-           "held_out_mlm_loss", "held_out_mlm_accuracy", "held_out_nsp_loss", "held_out_nsp_accuracy")
-_OPTIONAL = COLUMNS[7:]  # next sentences, which not every step reads, and figures on held-out text
 EVALUATIONS = 12  # in a run, unless the settings say otherwise
 ROWS = 200  # of metrics.csv, about
 DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
@@ -56,6 +53,7 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
+_OPTIONAL = COLUMNS[COLUMNS.index("nsp_loss"):]  # next sentences, which not every step reads, and figures on held-out text
 
 
 class Trainer:

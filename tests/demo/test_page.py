@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
+from minibert.analysis import probes
 from minibert.demo import export
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
-from minibert.training import probes
 from minibert.training.trainer import Row, write_rows
 from tests.demo.conftest import chromium
 

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from minibert import inside
+from minibert.analysis import inside
 from minibert.api import Bert
 from minibert.demo import server
 from minibert.demo.views import ENDPOINTS, MAP_LIMIT, WORK_LIMIT, Views

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import cli, inside, shell
-from minibert.api import bundled
+from minibert import cli, shell
+from minibert.analysis import inside, probes
+from minibert.commands import demo as command
 from minibert.data import corpora
-from minibert.demo import command, export, watch
+from minibert.demo import export, watch
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
-from minibert.training import checkpoint, probes
+from minibert.pretrained import bundled
+from minibert.training import checkpoint
 from minibert.training.trainer import read_rows, write_rows
 from tests.demo.conftest import unpacked
 

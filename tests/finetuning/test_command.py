@@ -16,8 +16,8 @@ from minibert import pretrained
 from minibert.finetuning import command, loop, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, asked_for
 from minibert.parameters import Parameters
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading
 from tests import tiny_model
 from tests.finetuning.conftest import SMALL, asked, parsed

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, qa, tag
 from minibert.layers.cross_entropy import IGNORE
+from minibert.tasks.labelled import TASKS, qa, tag
 from tests import tiny_model
 
 

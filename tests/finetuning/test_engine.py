@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from minibert.finetuning import models
-from minibert.finetuning.features import Feature, collate, micro_batches
 from minibert.layers.cross_entropy import IGNORE
 from minibert.parameters import Parameters
+from minibert.tasks.labelled.features import Feature, collate, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, depth
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, small_config
 from tests.training.examples import NO_DROPOUT, gradient

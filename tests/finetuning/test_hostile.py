@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS
+from minibert.tasks.labelled import TASKS
 
 
 def read(path, task="classify", **settings):

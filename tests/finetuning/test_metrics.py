@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minibert.finetuning import metrics
+from minibert.tasks.labelled import metrics
 
 
 def test_classes():

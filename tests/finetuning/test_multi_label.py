@@ -9,7 +9,7 @@ import pytest
 from minibert.finetuning import command, options
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, classify, multi_label
+from minibert.tasks.labelled import TASKS, classify, multi_label
 from minibert.text import Reading
 from tests import tiny_model
 from tests.finetuning.conftest import SMALL, parsed

@@ -9,8 +9,8 @@ import pytest
 from minibert import pretrained
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, regress
 from minibert.pretrained import tensors
+from minibert.tasks.labelled import TASKS, regress
 from tests.finetuning.conftest import SMALL, parsed
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, qa
+from minibert.tasks.labelled import TASKS, qa
 from tests import tiny_model
 
 TOKENIZER = tiny_model.make()[2]

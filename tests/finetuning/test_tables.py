@@ -2,9 +2,9 @@
 
 import pytest
 
-from minibert.finetuning import rows
+from minibert.data import rows
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import TASKS, common
+from minibert.tasks.labelled import TASKS, common
 
 KINDS = [("a fine film", "pos"), ("an awful film", "neg"), ("great fun", "pos"), ("no fun", "neg"), ("so good", "pos"),
          ("so bad", "neg")]

@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from minibert.finetuning import metrics
 from minibert.finetuning.options import Settings
-from minibert.finetuning.tasks import common, tag
 from minibert.layers.cross_entropy import IGNORE
+from minibert.tasks.labelled import common, metrics, tag
 from tests import tiny_model
 
 FOUR = "-DOCSTART- -X- -X- O\n\nFrida NNP B-NP B-PER\nlives VBZ B-VP O\n\nin IN B-PP O\nKiel NNP B-NP B-LOC\n"

@@ -8,13 +8,13 @@ import pytest
 from gradcheck.combinations import BODIES
 from minibert import kernels
 from minibert.backend import to_numpy
-from minibert.data.batches import micro_batches
 from minibert.layers.dropout import Key
 from minibert.model import pretraining
+from minibert.tasks.batches import micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
 from minibert.training.precision import LossScale, dtype_of
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests import device
 from tests.kernels import emulator
 from tests.model.examples import distance, loss_and_gradients, random_inputs, random_parameters, small_config

@@ -9,12 +9,12 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from minibert.finetuning import models, saved  # noqa: E402
-from minibert.finetuning.features import collate, micro_batches  # noqa: E402
 from minibert.finetuning.options import Settings  # noqa: E402
-from minibert.finetuning.tasks import PROBLEM_TYPES, TASKS, asked_for  # noqa: E402
+from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for  # noqa: E402
+from minibert.tasks.labelled.features import collate, micro_batches  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from minibert.training.engine import Engine, predict  # noqa: E402
-from minibert.training.workers import Workers  # noqa: E402
+from minibert.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
 

@@ -8,8 +8,7 @@ import string
 import numpy as np
 import pytest
 
-from minibert.finetuning import metrics
-from minibert.finetuning.tasks import multi_label, qa
+from minibert.tasks.labelled import metrics, multi_label, qa
 
 sklearn = pytest.importorskip("sklearn.metrics")
 seqeval = pytest.importorskip("seqeval.metrics")

@@ -5,7 +5,7 @@ import pytest
 transformers = pytest.importorskip("transformers")
 
 from minibert.finetuning.options import Settings  # noqa: E402
-from minibert.finetuning.tasks import TASKS, choice, qa, tag  # noqa: E402
+from minibert.tasks.labelled import TASKS, choice, qa, tag  # noqa: E402
 from tests import tiny_model  # noqa: E402
 
 OURS = tiny_model.make()[2]

@@ -8,9 +8,9 @@ transformers = pytest.importorskip("transformers")
 
 import minibert  # noqa: E402
 from minibert import pretrained  # noqa: E402
-from minibert.data.batches import Position, Stream, collate, micro_batches  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.pretraining import Inputs  # noqa: E402
+from minibert.tasks.batches import Position, Stream, collate, micro_batches  # noqa: E402
 from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.model.examples import all_labels, distance  # noqa: E402
@@ -119,7 +119,7 @@ def test_twenty_steps(dtype, tolerance, optimiser, bias_correction):
 def test_a_trained_run_opens_in_transformers_with_the_same_logits(train, tmp_path):  # noqa: F811
     run = tmp_path / "run"
     assert train(run, "--steps", 30, "--eval-every", 15, "--learning-rate", 0.01) == 0
-    config, parameters, tokenizer, notes, _ = pretrained.load(run)
+    config, parameters, tokenizer, notes, *_ = pretrained.load(run)
     assert notes == []
     texts = [tokenizer.encode("raba rado [MASK] ralu .", "soba sodo soki ."), tokenizer.encode("tiba [MASK] .")]
     ids, types, mask = tokenizer.batch(texts)

@@ -4,13 +4,13 @@ import contextlib
 
 import numpy as np
 
-from minibert.data.batches import Batch
-from minibert.data.examples import IGNORE
-from minibert.data.masking import Masked
 from minibert.model import pretraining
 from minibert.parameters import Parameters
+from minibert.tasks.batches import Batch
+from minibert.tasks.corruption.masking import Masked
+from minibert.tasks.examples import IGNORE
 from minibert.training.engine import Engine
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests.model.examples import random_parameters, small_config
 
 LENGTHS = (16, 5, 9, 12, 7, 16, 3, 11, 8, 6, 14, 10, 4, 13)

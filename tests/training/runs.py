@@ -2,7 +2,8 @@
 
 import signal
 
-from minibert.training import checkpoint, probes
+from minibert.analysis import probes
+from minibert.training import checkpoint
 from minibert.training.trainer import Trainer
 
 FILES = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors", "training_state.safetensors", "metrics.csv",

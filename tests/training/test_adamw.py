@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from minibert.data.batches import micro_batches
 from minibert.model import pretraining
 from minibert.parameters import Layout, Parameters
+from minibert.tasks.batches import micro_batches
 from minibert.training import adamw
 from minibert.training import engine as engine_module
 from minibert.training.adamw import AdamW, learning_rate

@@ -4,9 +4,9 @@ import shlex
 from dataclasses import fields
 
 from minibert.config import PRESETS
-from minibert.data import examples, masking
-from minibert.data.batches import micro_batches
 from minibert.layers import cross_entropy
+from minibert.tasks import examples
+from minibert.tasks.batches import micro_batches
 from minibert.training import options, trainer
 from tests.model.examples import small_config
 from tests.training.conftest import arguments
@@ -20,7 +20,7 @@ def actions():
 
 
 def test_ignored_labels():
-    assert examples.IGNORE == masking.IGNORE == cross_entropy.IGNORE < 0
+    assert examples.IGNORE == cross_entropy.IGNORE < 0
 
 
 def test_every_setting_is_an_option_whose_default_is_said_in_its_help():

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import minibert
+from minibert.analysis import guesses, probes
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, guesses, probes, trainer
+from minibert.training import checkpoint, trainer
 from minibert.training.engine import Engine
 from minibert.training.trainer import COLUMNS, read_rows
 from tests import tiny_model
@@ -407,5 +408,5 @@ def test_metrics_are_read_by_the_names_in_their_first_line(tmp_path):
     [row] = read_rows(path)
     assert (row.step, row.tokens, row.mlm_loss, row.nsp_loss) == (3, 70, 2.5, None)
     path.write_text("step,tokens,mlm_loss\n3,70,2.5\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"metrics.csv has no column seconds, learning_rate, .*: expected the figures of a run"):
+    with pytest.raises(ValueError, match=r"metrics.csv has no column seconds, learning_rate, .*: expected the figures"):
         read_rows(path)

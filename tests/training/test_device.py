@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from minibert import backend
-from minibert.data.batches import micro_batches
 from minibert.layers import embedding
 from minibert.model import pretraining
+from minibert.tasks.batches import micro_batches
 from minibert.training import checkpoint, trainer
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
 from minibert.training.trainer import read_rows
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import masked_examples

@@ -4,17 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minibert.data.batches import micro_batches
 from minibert.layers import squared_error
 from minibert.layers.dropout import Key
 from minibert.model import bert, pretraining
 from minibert.model.model import Model, Term
 from minibert.model.pretraining import inputs
 from minibert.parameters import Parameters
+from minibert.tasks.batches import micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, Metrics, check_freeze, depth
 from minibert.training.engine import inputs as model_inputs
-from minibert.training.workers import Workers
+from minibert.workers import Workers
 from tests.model.examples import distance, random_parameters, small_config
 from tests.training.examples import NO_DROPOUT, engine, gradient, masked_examples, tokens
 

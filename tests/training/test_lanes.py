@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minibert.data.batches import micro_batches
 from minibert.parameters import Layout, Parameters
+from minibert.tasks.batches import micro_batches
 from minibert.training import lanes
 from tests.model.examples import random_parameters, small_config
 from tests.training.examples import engine, masked_examples

@@ -12,9 +12,10 @@ import time
 import pytest
 
 from minibert import files, pretrained
+from minibert.analysis import probes
 from minibert.pretrained import tensors
 from minibert.text.vocabulary import SPECIAL
-from minibert.training import checkpoint, command, probes, trainer
+from minibert.training import checkpoint, command, trainer
 from minibert.training.trainer import read_rows
 from tests.training.runs import FILES, FINISHED, act_after, assert_same_run, interrupt_after, names, slabs, step_of
 

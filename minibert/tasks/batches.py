@@ -1,0 +1,199 @@
+"""Micro-batches: sequences of similar length side by side, and the endless stream of them that training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert.data.documents import Document
+from minibert.data.randomness import ORDER, generator
+from minibert.tasks.corruption import masking
+from minibert.tasks.corruption.masking import Masked
+from minibert.tasks.examples import IGNORE, Example, arrays
+from minibert.tasks.segments.full_sentences import packed
+from minibert.tasks.segments.next_sentence import sentence_pairs
+
+
+class Batch(NamedTuple):
+    """A rectangle of masked examples with the labels of both objectives."""
+
+    ids: np.ndarray  # (B, T) int64
+    token_type_ids: np.ndarray  # (B, T) int64: 0 for segment a and padding, 1 for segment b
+    attention_mask: np.ndarray | None  # (B, T) bool: True for tokens, False for padding; None where nothing is padded
+    positions: np.ndarray  # (M,) int64: flat indices b·T + t of the tokens to predict, ascending
+    labels: np.ndarray  # (M,) int64: the original ids at those positions
+    next_labels: np.ndarray  # (B,) int64: 0 follows, 1 random, IGNORE no pair
+
+    choices = 1  # each sequence is an example
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What each term of the loss compares with."""
+        return {"mlm": self.labels, "nsp": self.next_labels}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding."""
+        return self.ids.size if self.attention_mask is None else int(self.attention_mask.sum())
+
+    @property
+    def masked(self) -> int:
+        """Tokens to predict: what the masked-token loss is divided by."""
+        return self.labels.size
+
+    @property
+    def pairs(self) -> int:
+        """Examples with a next-sentence label: what the next-sentence loss is divided by."""
+        return int((self.next_labels != IGNORE).sum())
+
+
+def collate(examples: Sequence[Masked], *, pad_id: int = 0) -> Batch:
+    """One batch of the examples in their order, padded to the longest of them.
+
+    Raises ValueError where there are none.
+    """
+    if not examples:
+        raise ValueError("cannot make a batch of no examples")
+    lengths = np.array([len(example.ids) for example in examples])
+    splits = np.array([example.split for example in examples])
+    B, T = len(examples), int(lengths.max())
+    real = np.arange(T) < lengths[:, None]  # (B, T)
+    ids = np.full((B, T), pad_id, dtype=np.int64)
+    ids[real] = np.concatenate([example.ids for example in examples])
+    return Batch(
+        ids=ids,
+        token_type_ids=(real & (np.arange(T) >= splits[:, None])).astype(np.int64),
+        attention_mask=None if real.all() else real,
+        positions=np.concatenate([b * T + example.positions for b, example in enumerate(examples)]),
+        labels=np.concatenate([example.labels for example in examples]),
+        next_labels=np.array([example.next_label for example in examples], dtype=np.int64),
+    )
+
+
+def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
+    """The examples as batches of similar length, longest first, each of at most ``max_tokens`` tokens with padding.
+
+    An example longer than ``max_tokens`` is a batch of its own. Sorting is stable, so the same examples always give the
+    same batches; their sums and counts do not depend on ``max_tokens``.
+    """
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
+    groups: list[list[Masked]] = []
+    for example in sorted(examples, key=lambda example: -len(example.ids)):
+        if not groups or (len(groups[-1]) + 1) * len(groups[-1][0].ids) > max_tokens:
+            groups.append([])
+        groups[-1].append(example)
+    return [collate(group, pad_id=pad_id) for group in groups]
+
+
+class Position(NamedTuple):
+    """Where a stream stands: this pair of numbers and the stream's arguments are all it takes to continue exactly."""
+
+    epoch: int = 0
+    index: int = 0  # examples of this epoch already used
+
+
+class Stream:
+    """Endless masked examples of a corpus, reproducible from a position.
+
+    The examples of an epoch are drawn from (seed, epoch), shuffled by (seed, epoch) and masked by (seed, epoch,
+    example); each epoch draws new ones. A batch that reaches the end of an epoch is filled from the next::
+
+        position = Position()
+        while True:
+            examples, position = stream.batch(position)
+
+    documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or packed
+    sentences without pairs; a corpus of a single document has no pairs. static_masks: the epochs repeat
+    ``dupe_factor`` versions of the examples and their masks, as the reference does, instead of drawing new ones.
+    The other options of masking (``rate``, ``mask_share``, ``random_share``) are passed on to ``masking.rule``.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        tokenizer: Any,
+        *,
+        max_length: int,
+        batch_size: int,
+        seed: int,
+        next_sentence: bool = True,
+        whole_word: bool = False,
+        static_masks: bool = False,
+        dupe_factor: int = 1,
+        **masking_options: float,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if dupe_factor < 1:
+            raise ValueError(f"dupe_factor must be at least 1, got {dupe_factor}")
+        self.documents = arrays(documents)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.next_sentence = next_sentence and len(self.documents) > 1
+        self.versions = dupe_factor if static_masks else None
+        self.rule = masking.rule(tokenizer, whole_word=whole_word, **masking_options)
+        self._current: tuple[int, list[Example]] = (-1, [])
+
+    def examples(self, epoch: int) -> list[Example]:
+        """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
+        version = self._version(epoch)
+        if self._current[0] != version:
+            make = sentence_pairs if self.next_sentence else packed
+            examples = make(self.documents, self.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
+            self._current = (version, examples)
+        return self._current[1]
+
+    def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Masked], Position]:
+        """The ``batch_size`` masked examples from a position on, and the position after them."""
+        epoch, index = position
+        batch: list[Masked] = []
+        while len(batch) < self.batch_size:
+            examples = self.examples(epoch)
+            order = generator(self.seed, ORDER, epoch).permutation(len(examples))
+            taken = order[index : index + self.batch_size - len(batch)].tolist()
+            version = self._version(epoch)
+            batch += [masking.mask_example(examples[i], self.rule, (self.seed, version, i)) for i in taken]
+            index += len(taken)
+            if index >= len(examples):
+                epoch, index = epoch + 1, 0
+        return batch, Position(epoch, index)
+
+    def _version(self, epoch: int) -> int:
+        return epoch if self.versions is None else epoch % self.versions
+
+
+def held_out(
+    documents: Iterable[Document],
+    tokenizer: Any,
+    *,
+    max_length: int,
+    seed: int = 0,
+    next_sentence: bool = True,
+    whole_word: bool = False,
+    max_tokens: int = 512,
+    max_examples: int | None = None,
+    **masking_options: float,
+) -> list[Batch]:
+    """Batches for evaluation. Their pairs and masks never change, so that numbers along a run and between runs compare.
+
+    max_examples: a random sample of so many examples, fixed by the seed; None: all. A single held-out document has no
+    next-sentence pairs.
+    """
+    stream = Stream(
+        documents,
+        tokenizer,
+        max_length=max_length,
+        batch_size=1,
+        seed=seed,
+        next_sentence=next_sentence,
+        whole_word=whole_word,
+        static_masks=True,
+        **masking_options,
+    )
+    stream.batch_size = min(len(stream.examples(0)), max_examples or len(stream.examples(0)))
+    return micro_batches(stream.batch()[0], max_tokens, pad_id=tokenizer.vocab.pad_id)

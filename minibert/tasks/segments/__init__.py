@@ -1,0 +1,1 @@
+"""What goes into an example of plain text: one module for each way."""

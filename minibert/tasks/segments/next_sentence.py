@@ -1,0 +1,115 @@
+"""Sentence pairs, of which the model says whether the second follows the first::
+
+    [CLS] a a a a [SEP] b b b [SEP]        next_label 0: b follows a in the text;  1: b comes from another document
+
+They are drawn as in ``create_pretraining_data.py`` of the reference implementation (Devlin et al. 2018, A.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minibert.data.documents import Document
+from minibert.data.randomness import PAIRS, generator
+from minibert.tasks.examples import Example, arrays
+
+
+def sentence_pairs(
+    documents: Iterable[Document],
+    tokenizer: Any,
+    *,
+    max_length: int,
+    seed: int,
+    epoch: int = 0,
+    short_prob: float = 0.1,
+    random_next: float = 0.5,
+) -> list[Example]:
+    """Pairs of segments for masked-token and next-sentence prediction: ``[CLS] a [SEP] b [SEP]``.
+
+    Sentences are gathered until a target length is reached, which is ``max_length`` or, with probability
+    ``short_prob``, a random shorter one (fine-tuning will see short inputs too). The chunk is cut between two sentences
+    at random: its head is segment a; with probability ``random_next`` segment b is text from another document, and the
+    unused tail of the chunk is put back for the next example; otherwise the tail is b. Too long a pair loses tokens of
+    its longer segment, from the front or the back at random.
+
+    One difference from the reference: a random segment is always from another document (the reference gives up after
+    ten tries), so that the label is always true.
+
+    documents: ids of sentences, without special tokens. tokenizer: gives ``vocab.cls_id`` and ``vocab.sep_id``.
+    max_length: of an example, in tokens, special tokens included; at least 5. The same (seed, epoch) gives the same
+    examples. Raises ValueError where there are fewer than two documents, or ``max_length`` leaves no room.
+    """
+    if max_length < 5:
+        raise ValueError(f"max_length must be at least 5 ([CLS] a [SEP] b [SEP]), got {max_length}")
+    room = max_length - 3
+    documents = arrays(documents, room)
+    if len(documents) < 2:
+        raise ValueError(
+            f"next-sentence pairs need at least two documents with text, got {len(documents)}: "
+            "separate documents by a blank line, or train without next-sentence prediction"
+        )
+    rng = generator(seed, PAIRS, epoch)
+    cls, sep = tokenizer.vocab.cls_id, tokenizer.vocab.sep_id
+    examples = []
+    for number, document in enumerate(documents):
+        i = 0
+        target = _target(rng, room, short_prob)
+        while i < len(document):
+            chunk, length = [], 0
+            while i < len(document) and length < target:
+                chunk.append(document[i])
+                length += len(document[i])
+                i += 1
+            cut = int(rng.integers(1, len(chunk))) if len(chunk) > 1 else 1
+            a = np.concatenate(chunk[:cut])
+            if len(chunk) == 1 or rng.random() < random_next:
+                b = _from_another(rng, documents, number, target - len(a))
+                next_label = 1
+                i -= len(chunk) - cut
+            else:
+                b = np.concatenate(chunk[cut:])
+                next_label = 0
+            a, b = _truncate(rng, a, b, room)
+            ids = np.empty(len(a) + len(b) + 3, dtype=np.int32)
+            split = len(a) + 2
+            ids[0], ids[split - 1], ids[-1] = cls, sep, sep
+            ids[1 : split - 1] = a
+            ids[split:-1] = b
+            examples.append(Example(ids, split, next_label))
+            target = _target(rng, room, short_prob)
+    return examples
+
+
+def _target(rng: np.random.Generator, room: int, short_prob: float) -> int:
+    return int(rng.integers(2, room + 1)) if rng.random() < short_prob else room
+
+
+def _from_another(rng: np.random.Generator, documents: list, number: int, length: int) -> np.ndarray:
+    """Whole sentences from a random place of a random document other than ``number``, at least ``length`` tokens."""
+    other = int(rng.integers(len(documents) - 1))
+    document = documents[other + (other >= number)]
+    start = stop = int(rng.integers(len(document)))
+    have = 0
+    while stop < len(document) and (have < length or stop == start):
+        have += len(document[stop])
+        stop += 1
+    return np.concatenate(document[start:stop])
+
+
+def _truncate(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """a and b with together at most ``room`` tokens: the longer loses one at a time, at its front or back by a coin."""
+    excess = len(a) + len(b) - room
+    if excess <= 0:
+        return a, b
+    fronts = rng.random(excess) < 0.5
+    cuts = {True: [0, 0], False: [0, 0]}  # [front, back] cut from a (True) and from b (False)
+    left_a, left_b = len(a), len(b)
+    for front in fronts.tolist():
+        longer_a = left_a > left_b
+        cuts[longer_a][0 if front else 1] += 1
+        left_a, left_b = left_a - longer_a, left_b - (not longer_a)
+    (front_a, back_a), (front_b, back_b) = cuts[True], cuts[False]
+    return a[front_a : len(a) - back_a], b[front_b : len(b) - back_b]
