@@ -2,6 +2,9 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
 
 import minibert
 from minibert.cli import main
@@ -76,6 +79,23 @@ def test_a_special_token_in_the_text_is_one_only_where_it_may_be(smiles):
     assert smiles.ids("C[MASK]C", special_tokens=True)[1] == mask
     assert smiles.encode("C[MASK]C").offsets[2] == (1, 7)
     assert smiles.ids("C[MASK]C") == smiles.encode("C[MASK]C", special_tokens=False).ids[1:-1] == [5, smiles.vocab.unk_id, 5]
+
+
+LETTERS = st.sampled_from("CcBrlN[]@+-=()#%1 \t\u00e9\u0130\u03a3\u4e2d\x00\u2028") | st.just("[MASK]") | st.characters()
+
+
+@given(st.lists(LETTERS, max_size=30).map("".join), st.booleans())
+@hypothesis(max_examples=300, deadline=None, derandomize=True)
+def test_both_ways_through_the_tokenizer_agree_and_offsets_slice_back(text, lower_case):
+    for rule in (SMILES, "characters", "..", "(?<=C)c|[A-Z][a-z]?"):
+        tokenizer = Tokenizer(Vocabulary(TOKENS), lower_case=lower_case, cut=rule)
+        encoding = tokenizer.encode(text, special_tokens=False)
+        assert encoding.ids[1:-1] == tokenizer.ids(text)
+        assert all(start < end for start, end in encoding.offsets[1:-1])
+        assert not set(encoding.ids[1:-1]) & {tokenizer.vocab.mask_id, tokenizer.vocab.pad_id}
+        for token, (start, end) in zip(encoding.tokens[1:-1], encoding.offsets[1:-1]):
+            if token != "[UNK]":
+                assert tokenizer.normalizer.whole(text[start:end]) == token.removeprefix("##")
 
 
 def test_letters_are_lowered_where_that_is_asked_for():
