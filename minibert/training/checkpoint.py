@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from minibert.config import BertConfig
 from minibert.files import brief
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
+from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
@@ -61,7 +63,7 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "settings": asdict(checkpoint.settings),
         "config": checkpoint.config.to_dict(),
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
-        "cased": not checkpoint.tokenizer.lower_case,
+        "tokenizer": _described(checkpoint.tokenizer),
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
@@ -84,11 +86,29 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             state = states.read(file, "state")
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
-            tokenizer = Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
-                                  cut=settings.cut, max_length=config.max_position_embeddings)
+            tokenizer = _tokenizer(state, config)
             progress = Progress(**state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
+
+
+def _described(tokenizer: Tokenizer) -> dict[str, Any]:
+    """All that makes a tokenizer, besides the list of its tokens."""
+    vocab = tokenizer.vocab
+    return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
+            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,
+            "cut": tokenizer.cut and tokenizer.cut.rule, "max_length": tokenizer.max_length,
+            "added": [vars(token) for token in tokenizer.added]}
+
+
+def _tokenizer(state: dict[str, Any], config: BertConfig) -> Tokenizer:
+    """The tokenizer of a state; in one from before ``train --init`` only the case is told, and the rest goes without saying."""
+    if "tokenizer" not in state:
+        return Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
+                         max_length=config.max_position_embeddings)
+    about = dict(state["tokenizer"])
+    vocab = Vocabulary(state["vocabulary"], special=about.pop("special"), added=about.pop("beyond"), source="its vocabulary")
+    return Tokenizer(vocab, added=[AddedToken(**token) for token in about.pop("added")], **about)

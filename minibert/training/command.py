@@ -12,7 +12,7 @@ import datetime
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,30 +75,31 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         return _resume(args)
     settings = settings_of(args)
-    config_of(settings, settings.vocab_size)  # sizes that no model can have are refused before the text is read
+    start = start_of(settings)  # what no model can be or begin from is refused before the text is read
     if args.overfit_batch:
-        return _overfit(args, settings)
+        return _overfit(args, settings, start)
     if args.profile:
-        return _profile(args, settings)
+        return _profile(args, settings, start)
     out = new_folder(args.out, checkpoint.FILE)
     try:
-        return _begin(args, settings, out)
+        return _begin(args, settings, start, out)
     except BaseException:
         clear(out)
         raise
 
 
-def _begin(args: argparse.Namespace, settings: Settings, out: Path) -> int:
+def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path) -> int:
     say = log_to(out / checkpoint.LOG)
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with _workers(args, settings) as workers:
-        settings = _with_micro_batches(settings, workers.count, xp)
+    with _workers(args, settings, start.config) as workers:
+        settings = _with_micro_batches(settings, start.config, workers.count, xp)
         _head(say, settings, workers, device)
-        text = _read(settings, say)
-        config = config_of(settings, len(text.tokenizer.vocab))
-        parameters = pretraining.initial_parameters(config, settings.seed)
+        for note in start.notes:
+            say(note)
+        text = _read(settings, say, start.tokenizer)
+        config, parameters = start.model(settings, len(text.tokenizer.vocab))
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
         state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters, parameters.zeros_like(),
@@ -121,7 +122,7 @@ def _resume(args: argparse.Namespace) -> int:
     say = log_to(out / checkpoint.LOG)
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
-    with _workers(args, state.settings) as workers:
+    with _workers(args, state.settings, state.config) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         _head(say, state.settings, workers, device)
         text = _read(state.settings, say, state.tokenizer)
@@ -210,18 +211,18 @@ def _against(loss: float, floor: float) -> str:
     return f"{abs(floor - loss):.2f} {'below' if loss <= floor else 'above'} the {floor:.2f} of"
 
 
-def _overfit(args: argparse.Namespace, settings: Settings) -> int:
+def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     """Repeat one batch until its loss is near zero: if that fails, something is broken, not slow."""
     limit, goal = 400, 0.05
     settings = replace(settings, batch_size=min(settings.batch_size, 8), dropout=0.0)
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with _workers(args, settings) as workers:
-        settings = _with_micro_batches(settings, workers.count, xp)
+    with _workers(args, settings, start.config) as workers:
+        settings = _with_micro_batches(settings, start.config, workers.count, xp)
         _head(print, settings, workers, device)
-        text = _read(settings, print)
-        config = config_of(settings, len(text.tokenizer.vocab))
-        engine = _engine(settings, config, pretraining.initial_parameters(config, settings.seed).to(xp), workers)
+        text = _read(settings, print, start.tokenizer)
+        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        engine = _engine(settings, config, parameters.to(xp), workers)
         examples, _ = _stream(settings, text.train, text.tokenizer).batch()
         repeated = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=text.tokenizer.vocab.pad_id)
         masked = sum(b.masked for b in repeated)
@@ -241,18 +242,18 @@ def _overfit(args: argparse.Namespace, settings: Settings) -> int:
     return 1
 
 
-def _profile(args: argparse.Namespace, settings: Settings) -> int:
+def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     """Time some steps and show where they go. Nothing is written."""
     xp, device = backend.choose(args.device)
     if xp is not np:
         raise ValueError("--profile reads the clock around every layer, and a GPU works on behind it: give --device cpu")
     count = settings.steps or PROFILED_STEPS
-    with _workers(args, settings) as workers:
-        settings = _with_micro_batches(settings, workers.count, xp)
+    with _workers(args, settings, start.config) as workers:
+        settings = _with_micro_batches(settings, start.config, workers.count, xp)
         _head(print, settings, workers, device)
-        text = _read(settings, print)
-        config = config_of(settings, len(text.tokenizer.vocab))
-        engine = _engine(settings, config, pretraining.initial_parameters(config, settings.seed), workers)
+        text = _read(settings, print, start.tokenizer)
+        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        engine = _engine(settings, config, parameters, workers)
         stream, position, watch = _stream(settings, text.train, text.tokenizer), batches.Position(), profile.Profile()
 
         def step() -> int:
@@ -288,24 +289,54 @@ def _timed(step: Callable[[], int], count: int) -> tuple[float, int]:
     return time.perf_counter() - began, tokens
 
 
-def _workers(args: argparse.Namespace, settings: Settings) -> Workers:
+def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow."""
-    config, threads = config_of(settings, settings.vocab_size), available_cores() if args.threads is None else args.threads
+    threads = available_cores() if args.threads is None else args.threads
 
     def need(count: int) -> int:
         return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count,
-                                                     _with_micro_batches(settings, count).micro_batch_tokens))
+                                                     _with_micro_batches(settings, config, count).micro_batch_tokens))
 
     return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
 
 
-def _with_micro_batches(settings: Settings, workers: int, xp: Any = np) -> Settings:
+def _with_micro_batches(settings: Settings, config: BertConfig, workers: int, xp: Any = np) -> Settings:
     """The settings, with a number of tokens for each micro-batch where none was asked for. A run keeps it when it is resumed."""
     if settings.micro_batch_tokens is not None:
         return settings
-    width = config_of(settings, settings.vocab_size).hidden_size
     step = settings.batch_size * settings.max_length * settings.accumulate
-    return replace(settings, micro_batch_tokens=micro_batch_tokens(width, step, workers) if xp is np else DEVICE_TOKENS)
+    count = micro_batch_tokens(config.hidden_size, step, workers) if xp is np else DEVICE_TOKENS
+    return replace(settings, micro_batch_tokens=count)
+
+
+class Start(NamedTuple):
+    """What a run begins with."""
+
+    config: BertConfig  # of a vocabulary as large as is asked for: the text may not give as many words
+    tokenizer: Tokenizer | None = None  # None: it is learned from the text
+    parameters: Parameters | None = None  # None: random ones
+    notes: Sequence[str] = ()
+
+    def model(self, settings: Settings, vocabulary: int) -> tuple[BertConfig, Parameters]:
+        """The model, for so many words."""
+        if self.parameters is not None:
+            return self.config, self.parameters
+        config = config_of(settings, vocabulary)
+        return config, pretraining.initial_parameters(config, settings.seed)
+
+
+def start_of(settings: Settings) -> Start:
+    """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
+    if settings.init is None:
+        return Start(config_of(settings, settings.vocab_size))
+    found = folder.load(settings.init)
+    found.tokenizer.vocab.require("training", *SPECIAL)
+    if settings.max_length > found.max_length:
+        raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
+                         f"{found.max_length} tokens: ask for no more")
+    config = found.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
+    about = f"begun from the model in {settings.init}, its vocabulary of {len(found.tokenizer.vocab):,} tokens and its sizes"
+    return Start(config, found.tokenizer, found.parameters, [about, *(f"note: {note}" for note in found.notes)])
 
 
 def config_of(settings: Settings, vocabulary: int) -> BertConfig:
@@ -345,7 +376,8 @@ def _short_stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, learn a vocabulary unless there is a tokenizer, and report on it all."""
-    layout = "lines" if settings.cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
+    cut = tokenizer.cut if tokenizer else settings.cut
+    layout = "lines" if cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
     corpus = corpora.read(list(settings.corpus), layout=layout)
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)

@@ -22,6 +22,7 @@ class Settings:
     cased: bool = False
     cut: str | None = None
 
+    init: str | None = None
     preset: str = "tiny"
     layers: int | None = None
     hidden: int | None = None
@@ -92,6 +93,9 @@ DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
+OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "preset", "layers", "hidden", "heads", "intermediate", "activation",
+                "pre_ln", "initial_range")  # what --init takes from its folder
+FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 _NEGATIVE = {"next_sentence": "--no-next-sentence", "bias_correction": "--no-bias-correction"}  # on unless switched off
 
 
@@ -110,6 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
          "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
 
     model = parser.add_argument_group("model")
+    _add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
+         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
     _add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
          "large 24/1024/16", choices=("tiny", "mini", "small", "medium", "base", "large"))
     for name in ("layers", "hidden", "heads", "intermediate"):
@@ -169,12 +175,21 @@ def settings_of(args: argparse.Namespace) -> Settings:
     given = {name: value for name, value in vars(args).items() if name in NAMES}
     if "corpus" in given:
         given["corpus"] = tuple(given["corpus"])
+    if "init" in given:
+        if twice := [_typed(name) for name in OF_THE_MODEL if name in given]:
+            raise ValueError(f"--init takes vocabulary and sizes of the model in its folder, so {', '.join(twice)} cannot be "
+                             "given as well")
+        given = {**FOR_INIT, **given}
     return Settings(**given)
 
 
 def given_options(args: argparse.Namespace) -> list[str]:
     """The options of ``Settings`` that were given, as they are typed."""
-    return [_NEGATIVE.get(name) or "--" + name.replace("_", "-") for name in vars(args) if name in NAMES]
+    return [_typed(name) for name in vars(args) if name in NAMES]
+
+
+def _typed(name: str) -> str:
+    return _NEGATIVE.get(name) or "--" + name.replace("_", "-")
 
 
 def _add(group: Any, name: str, text: str, default_text: str | None = None, **options: Any) -> None:
