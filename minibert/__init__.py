@@ -4,6 +4,21 @@
 >>> bert = minibert.load()                                              # the bundled model, or the folder of another
 >>> bert.fill_mask("the [MASK] statement raises an exception.")         # [(word, probability), …]
 >>> bert(["one sentence", ("a pair", "of sentences")]).last_hidden_state.shape        # (B, T, H)
+
+Where is …
+
+    one layer, forward and backward     layers/; as CUDA, kernels/
+    the encoder, a block, a head        model/encoder.py, model/blocks/, model/heads/
+    heads and losses put together       model/model.py; BERT of the paper: model/pretraining.py
+    text to ids                         text/tokenizer.py; learning a vocabulary: text/learn.py
+    where words are hidden              tasks/corruption/masking.py; sentence pairs: tasks/segments/next_sentence.py
+    padding, micro-batches              tasks/batches.py; of labelled examples: tasks/labelled/features.py
+    a task, its scores                  tasks/labelled/, tasks/labelled/metrics.py; its files: data/
+    a step, the loop, the schedule      training/engine.py, training/trainer.py, training/adamw.py
+    checkpoints of others               pretrained/formats.py, pretrained/names.py, pretrained/families/
+    what a model guesses, attends to    analysis/inside.py; from Python: api.py
+    an option of the command line       commands/; of training: training/options.py, finetuning/options.py
+    cores and memory                    workers.py, memory.py
 """
 
 from typing import TYPE_CHECKING

@@ -14,7 +14,7 @@ from typing import Any
 
 from minibert.training.options import MOST
 
-TASKS = ("classify", "regress", "tag", "qa", "choice")  # see minibert/finetuning/tasks
+TASKS = ("classify", "regress", "tag", "qa", "choice")  # see minibert/tasks/labelled
 
 
 @dataclass(frozen=True)
