@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         return _resume(args)
     settings = settings_of(args)
     config_of(settings, settings.vocab_size)  # sizes that no model can have are refused before the text is read
+    if args.overfit_batch and args.profile:
+        raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     if args.overfit_batch:
         return _overfit(args, settings)
     if args.profile:

@@ -168,6 +168,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
     given = {name: value for name, value in vars(args).items() if name in NAMES}
     if "corpus" in given:
         given["corpus"] = tuple(given["corpus"])
+    if "dupe_factor" in given and "static_masks" not in given:
+        raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
+    if "vocab_size" in given and "vocab" in given:
+        raise ValueError("--vocab-size is for a vocabulary that is learned here, and --vocab names one: give one of them")
     return Settings(**given)
 
 
