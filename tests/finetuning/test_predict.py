@@ -81,7 +81,8 @@ def test_a_table_with_names_is_not_read_by_the_numbers_of_training_data_without(
     nameless.write_text("".join(f"{'abcde'[i % 5]} {'ab'[i % 2]}\t{'xy'[i % 2]}\n" for i in range(20)), encoding="utf-8")
     assert finetune("classify", "--train", nameless, "--dev", nameless, "--epochs", 1) == 0
     path = tmp_path / "test.csv"
-    for content, columns in (("id,review\n1,a b\n2,\"b, a\"\n", "text: review"), ("words,class\na b,x\nb a,y\n", "text: words")):
+    for content, columns in (("id,review\n1,a b\n2,\"b, a\"\n", "text: review"), ("id,words\nx,a b\ny,b a\n", "text: words"),
+                             ("words,class\na b,x\nb a,y\n", "text: words")):
         path.write_text(content, encoding="utf-8")
         capsys.readouterr()
         assert predict(tmp_path / "out", path) == 0
