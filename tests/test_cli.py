@@ -221,6 +221,8 @@ def test_errors_end_as_one_sentence(monkeypatch, capsys, error, code, message):
 
 
 def test_a_table_of_tokens(folder, capsys):
+    assert main(["tokenize", "--model", folder, "The", "--ids", "--offsets"]) == 2
+    assert "give one of them" in capsys.readouterr().err
     assert main(["tokenize", "--model", folder, "The  Xy!", "--pair", "an exception", "--offsets"]) == 0
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert table[0] == ["token", "id", "segment", "place", "in", "the", "text"]

@@ -113,7 +113,10 @@ def test_errors_name_the_file(tmp_path, text, message):
 def test_a_file_that_is_not_text(tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is not UTF-8"):
+    with pytest.raises(ValueError, match="is UTF-16"):
+        BertConfig.load(path)
+    path.write_bytes(b"{\xff}")
+    with pytest.raises(ValueError, match="is not UTF-8: byte 0xff"):
         BertConfig.load(path)
 
 

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.cased and not args.vocab:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
+    if args.ids and args.offsets:
+        raise ValueError("--ids prints nothing but the ids, and --offsets more than them: give one of them")
     if args.vocab:
         vocab = Vocabulary.load(args.vocab)
         tokenizer = Tokenizer(vocab, lower_case=not (args.cased or args.cut), cut=args.cut, notes=vocab.notes)

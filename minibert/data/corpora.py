@@ -141,8 +141,6 @@ def _open(source: str) -> tuple[str, int, Iterator[str]]:
 
 def _decode(data: bytes, name: str) -> str:
     """Text of UTF-8 bytes, with ``\\n`` for every line end and without a byte order mark."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{name} is UTF-16 (its first bytes say so); save it as UTF-8")
     return decode_utf8(data, name).replace("\r\n", "\n").replace("\r", "\n")
 
 

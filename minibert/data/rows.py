@@ -265,6 +265,7 @@ def guess_columns(table: Table, text: str | None, pair: str | None, label: str |
         elif name := known(table, TEXTS, found.values()):
             found["text"] = name
     free = [name for name in table.columns if name not in found.values()]
+    free = [name for name in free if name.lower() not in IDS] or free
     values = {name: [_text(row.get(name)).strip() for row in table.rows] for name in free}
     if "label" not in found and labelled is not False and len(free) > ("text" not in found):
         if name := _label_by_content(table, values, numeric, sparse):
@@ -289,10 +290,9 @@ def _label_by_content(table: Table, values: dict[str, list[str]], numeric: bool,
     One that says the same in all rows is none, nor, but for ``sparse`` labels, one that is empty in more than a tenth of them.
     """
     fitting = [name for name, column in values.items()
-               if (sparse or 10 * column.count("") <= len(column)) and len({*column} - {""}) > 1
+               if name.lower() not in IDS and (sparse or 10 * column.count("") <= len(column)) and len({*column} - {""}) > 1
                and (not numeric or all_numbers(column, MARKS))]
     if not table.header or len(table.columns) == 2:
         return min(fitting, key=lambda name: (len(set(values[name])), sum(map(len, values[name]))), default=None)
-    recurring = [name for name in fitting if name.lower() not in IDS
-                 and (numeric or 2 * len(set(values[name])) <= len(values[name]))]
+    recurring = [name for name in fitting if numeric or 2 * len(set(values[name])) <= len(values[name])]
     return recurring[0] if len(recurring) == 1 else None

@@ -321,12 +321,12 @@ def run_predict(args: argparse.Namespace) -> int:
     for x in logits:
         backend.refuse_nan(x)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)
-    text = report.predictions(task, data.examples, guesses)
+    text, scores = report.predictions(task, data.examples, guesses), _scored(task, data.examples, guesses, labels)
     if args.out:
         write_atomically(args.out, text)
     else:
         sys.stdout.write(text)
-    print(_scored(task, data.examples, guesses, labels), file=sys.stderr)
+    print(scores, file=sys.stderr)
     return 0
 
 
@@ -371,7 +371,7 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, lis
     """The examples of a file, with the columns of the training data or as many as are there; and what their classes are called.
 
     Labels are taken where there are some. A column that was only guessed to hold them, but has none that the model knows, was
-    guessed wrong.
+    guessed wrong; so were columns that only had a number in the training data, and have names here.
     """
     settings = replace(model.settings, **given)
     if "header" not in given and rows.is_json_file(file):
@@ -390,7 +390,9 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, lis
             errors.append(error)
             continue
         labels = _called(model, data)
-        if labelled is None and not tried.label and not any(_is_known(model.task, e, labels) for e in data.examples):
+        taken = [getattr(tried, role) for role in ("text", "pair", "label") if role not in given and getattr(tried, role)]
+        named = any(name.isdigit() and name not in data.columns.values() for name in taken)
+        if (named or (labelled is None and not tried.label)) and not any(_is_known(model.task, e, labels) for e in data.examples):
             continue
         if model.settings.pair and "pair" not in data.columns:
             raise ValueError(f"{file}: this model reads pairs of texts, but no second text was found; "

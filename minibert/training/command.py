@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         return _resume(args)
     settings = settings_of(args)
+    if args.overfit_batch and args.profile:
+        raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings)  # what no model can be or begin from is refused before the text is read
     if args.overfit_batch:
         return _overfit(args, settings, start)

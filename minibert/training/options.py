@@ -180,6 +180,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise ValueError(f"--init takes vocabulary and sizes of the model in its folder, so {', '.join(twice)} cannot be "
                              "given as well")
         given = {**FOR_INIT, **given}
+    if "dupe_factor" in given and "static_masks" not in given:
+        raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
+    if "vocab_size" in given and "vocab" in given:
+        raise ValueError("--vocab-size is for a vocabulary that is learned here, and --vocab names one: give one of them")
     return Settings(**given)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import unicodedata
 
 import minibert
@@ -27,7 +28,8 @@ def test_from_poems_to_reviews(shared_data, tmp_path, capsys, monkeypatch):
 
     table, said = (run / "guesses.txt").read_text(encoding="utf-8"), capsys.readouterr().out
     assert table.count("<-") == 10
-    asked = said.rsplit('"', 2)[1]  # the line that the run proposes to try
+    [proposed] = [line for line in said.splitlines() if "fill-mask" in line]  # to try
+    asked = shlex.split(proposed)[-1]
     assert asked in table
     assert "[MASK]" in asked
     assert cli.main(["fill-mask", "--model", str(run), "春眠不覺[MASK]，處處聞啼鳥。"]) == 0

@@ -76,6 +76,22 @@ def test_no_label_is_needed(task, name, content, trained, finetune, predict, tmp
     assert "0.0000" not in printed.err  # no figure
 
 
+def test_a_table_with_names_is_not_read_by_the_numbers_of_training_data_without(trained, finetune, predict, tmp_path, capsys):
+    nameless = tmp_path / "train.tsv"
+    nameless.write_text("".join(f"{'abcde'[i % 5]} {'ab'[i % 2]}\t{'xy'[i % 2]}\n" for i in range(20)), encoding="utf-8")
+    assert finetune("classify", "--train", nameless, "--dev", nameless, "--epochs", 1) == 0
+    path = tmp_path / "test.csv"
+    for content, columns in (("id,review\n1,a b\n2,\"b, a\"\n", "text: review"), ("id,words\nx,a b\ny,b a\n", "text: words"),
+                             ("words,class\na b,x\nb a,y\n", "text: words")):
+        path.write_text(content, encoding="utf-8")
+        capsys.readouterr()
+        assert predict(tmp_path / "out", path) == 0
+        said = capsys.readouterr()
+        assert f"columns {columns}" in said.err
+        assert said.out.splitlines()[1].startswith("a b\t")
+        assert ("accuracy" in said.err) is ("class" in content)
+
+
 def test_guesses_do_not_take_the_place_of_the_examples(trained, finetune, predict, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("c a d\nb c d\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from minibert import plots
 from minibert.training import command, options
 
-SMALL = ("--layers 1 --hidden 32 --heads 2 --max-length 32 --vocab-size 120 --eval-every 6 --batch-size 4 "
+SMALL = ("--layers 1 --hidden 32 --heads 2 --max-length 32 --eval-every 6 --batch-size 4 "
          "--micro-batch-tokens 64 --held-out 0.1 --threads 2 --device cpu --learning-rate 0.001 --dropout 0.1").split()
 
 
@@ -60,7 +60,8 @@ def train(corpus):
     """``train(folder, *options)``: a new run; the exit code. Options given later win."""
     def run(out, *argv):
         steps = () if "--minutes" in argv else ("--steps", 12)
-        return command.run(arguments("--corpus", corpus, *SMALL, *steps, "--out", out, *argv))
+        size = () if "--vocab" in argv else ("--vocab-size", 120)
+        return command.run(arguments("--corpus", corpus, *SMALL, *size, *steps, "--out", out, *argv))
     return run
 
 

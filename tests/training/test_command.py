@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import minibert
+from minibert import cli
 from minibert.analysis import guesses, probes
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
@@ -410,3 +411,12 @@ def test_metrics_are_read_by_the_names_in_their_first_line(tmp_path):
     path.write_text("step,tokens,mlm_loss\n3,70,2.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"metrics.csv has no column seconds, learning_rate, .*: expected the figures"):
         read_rows(path)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--dupe-factor", "2"], "give --static-masks with it"), (["--vocab-size", "50", "--vocab", "vocab.txt"], "give one of them"),
+    (["--overfit-batch", "--profile"], "give one of them")])
+def test_options_that_would_have_no_effect(options, message, tmp_path, capsys):
+    assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
