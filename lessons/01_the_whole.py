@@ -10,6 +10,7 @@
 
 # %%
 import numpy as np
+import schematics
 import workbench as wb
 
 import minibert
@@ -98,6 +99,19 @@ D, I = H // A, config.intermediate_size
 assert (B, H, V, L, A, D, I) == (1, 128, 6000, 2, 2, 64, 512), "the table of letters above"
 assert not types.any()
 assert mask.all()
+
+# %% [markdown]
+# The whole way in one picture, with the lessons that open each box:
+
+# %%
+made, axes = schematics.sketch(15, 2.6, "From a sentence to a guess")
+schematics.chain(axes, 1.5, [f"text\n{len(sentence)} characters", f"tokens\nT = {T}", f"ids\n{ids.shape}",
+                             f"vectors\n{(B, T, H)}", f"L = {L} layers\n{(B, T, H)}", f"logits\nV = {V:,}"],
+                 [wb.GREY, wb.GREY, wb.BLUE, wb.GREEN, wb.PINK, wb.ORANGE], ["cut", "look up", "3 tables", "stack", "compare"],
+                 width=1.6, gap=0.95)
+for x, lessons in ((2.2, "lesson 2"), (4.7, "lesson 3"), (7.3, "lessons 5, 6"), (9.85, "lessons 8, 9"), (12.4, "lesson 10")):
+    axes.text(x, 0.6, lessons, ha="center", color=wb.GREY, fontsize=13)
+wb.save(made, "01_flow", measured=False)
 
 # %% [markdown]
 # ## Numbers become vectors

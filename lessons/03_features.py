@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+import schematics
 import workbench as wb
 from matplotlib.colors import ListedColormap
 from threadpoolctl import threadpool_limits
@@ -87,6 +88,22 @@ wb.heading("one text")
 show_features(one, 9)
 wb.heading("two texts")
 show_features(two, 9)
+
+# %% [markdown]
+# The same as a picture: each place of the row gets three numbers.
+
+# %%
+made, axes = schematics.sketch(14, 4.4, "Two texts become one row of tokens, and three rows of numbers")
+rows = [(name, row[0]) for name, row in zip(("ids", "token types", "mask"), toy.batch([two], 9))]
+for t in range(9):
+    colour = wb.GREY if not rows[2][1][t] else wb.ORANGE if rows[1][1][t] else wb.BLUE
+    cells = [schematics.box(axes, 2.9 + 1.3 * t, 3.4, words.tokens[rows[0][1][t]], colour, 1.15, size=13)]
+    cells += [schematics.box(axes, 2.9 + 1.3 * t, 2.2 - 0.85 * i, str(row[t]), colour, 1.15) for i, (_, row) in enumerate(rows)]
+    schematics.arrow(axes, cells[0].bottom, cells[1].top)
+    axes.text(2.9 + 1.3 * t, 4.0, f"t = {t}", ha="center", color=wb.GREY, fontsize=12)
+for y, name in ((3.4, "tokens"), *((2.2 - 0.85 * i, name) for i, (name, _) in enumerate(rows))):
+    axes.text(2.1, y, name, ha="right", va="center")
+wb.save(made, "03_flow", measured=False)
 
 # %% [markdown]
 # Three special tokens appear:

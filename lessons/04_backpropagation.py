@@ -12,6 +12,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import schematics
 import workbench as wb
 
 import gradcheck
@@ -200,6 +201,19 @@ def fresh(*sizes):
 
 
 net = {"first": fresh(5, 3), "second": fresh(2, 5)}
+
+# %%
+picture, axes = schematics.sketch(14, 3.2, "Forward hands values on, backward hands gradients back")
+places = [schematics.box(axes, 3.0 + 3.9 * i, 1.6, text, colour, 1.9, 1.5) for i, (text, colour) in enumerate(
+    (("linear\nW1, b1", wb.GREEN), ("tanh", wb.GREY), ("linear\nW2, b2", wb.GREEN)))]
+ends = [0.3, *(place.x for place in places), 13.7]
+for i, (value, shape) in enumerate((("x", "(N, 3)"), ("z", "(N, 5)"), ("a", "(N, 5)"), ("y", "(N, 2)"))):
+    left, right = ends[i] + 0.95 * (i > 0), ends[i + 1] - 0.95 * (i < 3)
+    schematics.arrow(axes, (left, 2.0), (right, 2.0), f"{value}  {shape}", wb.BLUE)
+    schematics.arrow(axes, (right, 1.1), (left, 1.1), f"d{value}  {shape}", wb.ORANGE)
+for place, kept in zip(places, ("keeps x; adds dW1, db1", "keeps a", "keeps a; adds dW2, db2")):
+    axes.text(place.x, 0.5, kept, ha="center", color=wb.GREY, fontsize=13)
+wb.save(picture, "04_flow", measured=False)
 
 # %% [markdown]
 # ## Why the cache is handed over, not kept on an object

@@ -13,6 +13,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import schematics
 import workbench as wb
 
 import gradcheck
@@ -72,7 +73,21 @@ assert words[ids].shape == (2, 4, 3), "each id is replaced by a row: one axis mo
 # - the **token type embedding** (片段嵌入), a row of `types`: in *which text* it stands.
 #
 # $$ e_{b,t} = \text{words}[\text{ids}_{b,t}] + \text{positions}[t] + \text{types}[\text{token type}_{b,t}] $$
-#
+
+# %%
+made, axes = schematics.sketch(14, 4.2, "Each place: three rows of three tables, added")
+total = schematics.box(axes, 10.0, 2.1, "+", wb.GREY, 0.8, 0.8, size=22)
+for y, name, table, rows, colour in ((3.5, "ids (B, T)", "words (V, H)", "(B, T, H)", wb.BLUE),
+                                     (2.1, "places t", "positions (5, H)", "(T, H)", wb.ORANGE),
+                                     (0.7, "token types (B, T)", "types (2, H)", "(B, T, H)", wb.GREEN)):
+    number = schematics.box(axes, 1.4, y, name, wb.GREY, 2.4)
+    looked_up = schematics.box(axes, 5.6, y, f"{table}\nits rows: {rows}", colour, 3.2, 1.0)
+    schematics.arrow(axes, number.right, looked_up.left, "which row?")
+    schematics.arrow(axes, looked_up.right, total.left, colour=colour)
+schematics.arrow(axes, total.right, schematics.box(axes, 12.6, 2.1, "e\n(B, T, H)", wb.PINK, 1.8, 1.0).left)
+wb.save(made, "05_flow", measured=False)
+
+# %% [markdown]
 # ## By hand, as a product, and at once
 
 # %%

@@ -1,22 +1,24 @@
 # %% [markdown]
 # # 8. Attention
 #
-# **You will do**: compute attention for three words by hand, break it without √D, hide padding from it, cut it into heads, and
-# check its gradient.
+# **You will do**: compute attention for three words by hand, break it without √D, hide padding from it, cut it into heads, see
+# what one head cannot do that two can, and check its gradient.
 #
 # **You will learn**: what query, key and value are, why the scores are divided by √D, what the mask of −10000 does and where
 # −∞ fails, and why one bias of BERT never gets a gradient.
 #
 # **You need**: lesson 3 (padding and the attention mask), lesson 4 (backward functions and the gradient check).
 #
-# Time: about 60 minutes to read; runs in about 5 s.
+# Time: about 60 minutes to read; runs in about 10 s.
 
 # %%
 import numpy as np
+import schematics
 import workbench as wb
 
 from gradcheck import Pair, check
-from minibert.layers import attention, attention_probs, softmax
+from minibert.layers import attention, attention_probs, cross_entropy, linear, softmax
+from minibert.training import adamw
 
 rng = np.random.default_rng(8)
 
@@ -416,6 +418,124 @@ print("x[0, 0], the first token: ", x[0, 0])
 print("first head, second token: ", split(x)[0, 0, 1], "\nthe shortcut has there:   ", wrong[0, 0, 1])
 assert wrong.shape == split(x).shape, "the same shape …"
 assert np.array_equal(wrong[0, 0, 1], x[0, 0, D:2 * D]), "… but 'token 1' is another piece of token 0"
+
+# %% [markdown]
+# The whole layer in one picture, from the text's vectors to the contexts:
+
+# %%
+picture, axes = schematics.sketch(14, 5.6, "Attention with A heads: the same H numbers, shared out")
+entry = schematics.box(axes, 1.0, 2.8, "x\n(B, T, H)", width=1.5, height=1.1)
+linears = [schematics.box(axes, 3.4, 4.4 - 1.6 * i, text, colour, width=1.7) for i, (text, colour) in enumerate(
+    (("query: x·Wqᵀ", wb.BLUE), ("key: x·Wkᵀ", wb.ORANGE), ("value: x·Wvᵀ", wb.GREEN)))]
+cut = schematics.box(axes, 5.9, 2.8, "split\n(B, A, T, D)", width=1.6, height=4.4)
+shares = [schematics.box(axes, 8.9, y, f"{name}: softmax(q·kᵀ/√D)·v\nweights (T, T), context (T, D)", wb.PINK, 3.3, 1.0, 13)
+          for y, name in ((4.5, "head 0"), (3.1, "head 1"), (1.1, "head A − 1"))]
+axes.text(8.9, 2.1, "⋮", ha="center", va="center", fontsize=24)
+joined = schematics.box(axes, 11.6, 2.8, "merge", width=1.1, height=4.4)
+leave = schematics.box(axes, 13.2, 2.8, "context\n(B, T, H)", width=1.4, height=1.1)
+for linear_box in linears:
+    schematics.arrow(axes, entry.right, linear_box.left)
+    schematics.arrow(axes, linear_box.right, (cut.left[0], linear_box.y))
+for share in shares:
+    schematics.arrow(axes, (cut.right[0], share.y), share.left)
+    schematics.arrow(axes, share.right, (joined.left[0], share.y))
+schematics.arrow(axes, joined.right, leave.left)
+wb.save(picture, "08_heads_schematic", measured=False)
+
+# %% [markdown]
+# ## One head against many
+#
+# Splitting costs nothing: whatever A is, the layer has the same numbers and does the same number of multiplications. What does
+# it buy? We train one layer of attention on a task in which a token has to look at two places: *name both neighbours*. A text
+# is 8 words, each out of 8. At every place a linear layer (the same in all places) reads the context and gives two answers, the
+# word before and the word after. The vector of a token is the word's row plus the place's row; all rows are at right angles, so
+# words and places are easy to tell apart.
+#
+# The layer is the one of this lesson, with its own backward. What moves the weights is the optimiser of lesson 12, the loss is
+# the mean surprise of lesson 10; who knows nothing pays ln 8 = 2.08. All is equal but A: the width is H = 16, so D = 16/A.
+
+# %%
+WORDS, PLACES, WIDTH = 8, 8, 16
+STEPS = wb.choose(300, 5)
+HEADS = wb.choose((1, 2, 4, 8, 16), (1, 2))
+SEEDS = wb.choose((0, 1, 2), (0,))
+
+
+def neighbours(rows, generator, B=32):
+    """Vectors (B, T, H), and the words before and after each place, (B·T·2,); −100 where there is none."""
+    ids = generator.integers(0, WORDS, (B, PLACES))
+    labels = np.full((B, PLACES, 2), cross_entropy.IGNORE)
+    labels[:, 1:, 0], labels[:, :-1, 1] = ids[:, :-1], ids[:, 1:]
+    return rows[ids] + rows[WORDS:WORDS + PLACES], labels.reshape(-1)
+
+
+def train(heads, seed):
+    """Mean loss of the last 20 steps, the share of right answers in them, and the weights (A, T, T) of the last text."""
+    generator = np.random.default_rng(seed)
+    rows = (WIDTH / 2) ** 0.5 * np.linalg.qr(generator.standard_normal((WIDTH, WIDTH)))[0]
+    out = {"query": WIDTH, "key": WIDTH, "value": WIDTH, "read": 2 * WORDS}
+    p = {name: {"weight": generator.standard_normal((n, WIDTH)) * WIDTH**-0.5, "bias": np.zeros(n)} for name, n in out.items()}
+    g, mean, square = ({name: {part: np.zeros_like(a) for part, a in pair.items()} for name, pair in p.items()} for _ in range(3))
+    losses, right = [], []
+    for step in range(1, STEPS + 1):
+        x, labels = neighbours(rows, generator)
+        (context, weights), cache = attention.forward(x, p, heads)
+        answers, read = linear.forward(context, p["read"])  # 8 scores for the word before, 8 for the one after
+        loss, surprise = cross_entropy.forward(answers.reshape(-1, WORDS), labels)
+        danswers = cross_entropy.backward(1.0, surprise).reshape(answers.shape)
+        attention.backward(linear.backward(danswers, read, p["read"], g["read"]), cache, p, g)
+        for name, pair in p.items():
+            for part, numbers in pair.items():
+                adamw.update(numbers, g[name][part], mean[name][part], square[name][part], 0.01, step, False, adamw.DEFAULT)
+                g[name][part][...] = 0
+        losses.append(float(loss))
+        right.append((answers.reshape(-1, WORDS).argmax(-1) == labels)[labels >= 0].mean())
+    return float(np.mean(losses[-20:])), float(np.mean(right[-20:])), weights[0]
+
+
+# %%
+trained = {(heads, seed): train(heads, seed) for heads in HEADS for seed in SEEDS}
+final = {heads: [trained[heads, seed][0] for seed in SEEDS] for heads in HEADS}
+correct = {heads: np.mean([trained[heads, seed][1] for seed in SEEDS]) for heads in HEADS}
+wb.table(["heads A", "D", *[f"loss, seed {seed}" for seed in SEEDS], "right (mean)"],
+         [[heads, WIDTH // heads, *final[heads], f"{correct[heads]:.0%}"] for heads in HEADS])
+if not wb.QUICK:
+    assert min(final[1]) > 0.2, "one head never gets it right, whatever the seed"
+    assert max(max(final[heads]) for heads in (2, 4, 8)) < 0.02, "two heads do, and more do no harm …"
+    assert min(final[16]) > 0.1, "… until each has a single number left"
+
+# %% [markdown]
+# *One head* must look at both neighbours with one row of weights. What it hands on is a single mixture of the two words. It
+# knows quite well which words they are, but mixes up which came first. *Two heads* divide the work: one looks to the left, one
+# to the right. *Sixteen heads* have D = 1: the score is a single product, q times k. With one number a query can ask for the
+# largest k or the smallest, and for nothing in between; so a head can hardly pick one place out of eight. Between these ends the
+# number matters little *here*. BERT has D = 64, in base and in large (*Devlin et al. 2018, §3*); other tasks may want another.
+#
+# The maps show it. Each row is a query, each column a key, dark means a large weight.
+
+# %%
+picture = wb.figure(15, 4.9, "One head mixes its neighbours, two share the work")
+panels = picture.subplots(1, 4, width_ratios=(1, 1, 1, 1.25))
+few = (("one head", trained[1, 0][2][0]), ("two heads: one of them", trained[2, 0][2][0]), ("the other", trained[2, 0][2][1]))
+for panel, (name, weights) in zip(panels, few):
+    shown = panel.imshow(weights, cmap="Blues", vmin=0, vmax=1)
+    panel.set(title=name, xlabel="key: place read", xticks=range(PLACES), yticks=range(PLACES))
+panels[0].set_ylabel("query: place that reads")
+picture.colorbar(shown, ax=panels[:3].tolist(), shrink=0.7, label="weight")
+for seed, marker in zip(SEEDS, "os^"):
+    panels[3].plot(range(len(HEADS)), [final[heads][seed] for heads in HEADS], marker, color=wb.ORANGE, fillstyle="none",
+                   label=f"seed {seed}")
+panels[3].plot(range(len(HEADS)), [np.mean(final[heads]) for heads in HEADS], color=wb.ORANGE, label="mean")
+panels[3].set_xticks(range(len(HEADS)), [f"{heads}" for heads in HEADS])
+panels[3].set(title=f"after {STEPS} steps", xlabel=f"heads A (H = {WIDTH}, D = {WIDTH}/A)", ylabel="loss (nats)")
+panels[3].legend(fontsize=12)
+wb.save(picture, "08_heads")
+if not wb.QUICK:
+    before, after = ([float(np.diag(weights, side)[1:-1].mean()) for _, weights in few] for side in (-1, 1))
+    print("weight on the place before, on the place after:", *(f"{b:.2f}, {a:.2f};" for b, a in zip(before, after)))
+    assert 0.2 < before[0] < 0.8 > after[0] > 0.2, "a single head reads both neighbours at once"
+    assert min(before[1:]) < 0.1 < 0.9 < max(before[1:]), "of two heads one reads the place before …"
+    assert min(after[1:]) < 0.1 < 0.9 < max(after[1:]), "… and one the place after"
 
 # %% [markdown]
 # ## The library's own function

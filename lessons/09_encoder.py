@@ -15,6 +15,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import schematics
 import workbench as wb
 
 import minibert
@@ -76,6 +77,28 @@ assert 1 < residual < 10, "with: it arrives, because each layer passes it on unc
 # takes the encoder only, and puts heads on top of it (lessons 10, 11, 19 and 20).
 # *Devlin et al. 2018, §3; Vaswani et al. 2017, §3.1 and §3.3; `modeling.py`, `transformer_model`; pre-LN: Xiong et al. 2020,
 # figure 1.*
+
+# %%
+picture, axes = schematics.sketch(15, 5.4, "One block: attention and feed-forward network, each with a way around it")
+HALVES = (("attention,\nWo", wb.BLUE), ("W1, gelu,\nW2", wb.GREEN))
+for y, name, before in ((3.9, "post-LN", False), (1.1, "pre-LN", True)):
+    axes.text(0.1, y + 1.1, name, fontweight="bold")
+    last, x = schematics.box(axes, 0.7, y, "x", width=0.8), 0.7
+    for (half, colour), result in zip(HALVES, "zy"):
+        fork = last
+        for text, shade, width in ((("norm", wb.YELLOW, 1.0),) if before else ()) + ((half, colour, 1.6), ("+", wb.GREY, 0.6)) + (
+                (("norm", wb.YELLOW, 1.0),) if not before else ()):
+            x += 1.75
+            here = schematics.box(axes, x, y, text, shade, width, 0.8)
+            schematics.arrow(axes, last.right, here.left)
+            if text == "+":
+                schematics.arrow(axes, fork.top, here.top, bend=-0.28, colour=wb.PINK)
+            last = here
+        x += 1.55
+        here = schematics.box(axes, x, y, result, width=0.8)
+        schematics.arrow(axes, last.right, here.left)
+        last = here
+wb.save(picture, "09_flow", measured=False)
 
 # %%
 B, T, H, A, I = 2, 5, 6, 3, 8

@@ -2,18 +2,19 @@
 # # 10. Masked language modelling
 #
 # **You will do** the first of BERT's two training tasks by hand: hide words, guess them, and send the gradient of the guess
-# back. Then you train four tiny models that differ only in *how* words are hidden.
+# back. Then you train tiny models that differ only in *how* words are hidden, and in the seed.
 #
 # **You will learn** the 15 % and the 80/10/10, what counts in the loss, what a label is and which labels are ignored,
 # how one table of numbers can be used at both ends of the model, and why only hidden words should be scored.
 #
 # **You need** lesson 3 (text to features), 4 (gradients), 5 (the lookup) and 9 (the encoder).
-# Time: about 50 minutes to read; runs in about 100 s, with `--quick` in about 10 s.
+# Time: about 50 minutes to read; runs in about 150 s, with `--quick` in about 10 s.
 
 # %%
 import time
 
 import numpy as np
+import schematics
 import workbench as wb
 
 import minibert
@@ -395,6 +396,17 @@ assert (without > 0).all(), "forgotten weights train [CLS] to say [PAD]"
 # ```
 
 # %%
+picture, axes = schematics.sketch(15, 3.9, "One table at both ends of the model")
+ends = schematics.chain(axes, 2.6, ["ids\n(B, T)", "E[ids] + …\n(B, T, H)", "L layers\n(B, T, H)", "hidden rows\n(M, H)",
+                                    "linear, GELU,\nnorm (M, H)", "E·z + bias\n(M, V)"],
+                        [wb.GREY, wb.ORANGE, wb.PINK, wb.GREY, wb.GREEN, wb.ORANGE], ["", "", "take", "", "decode"],
+                        width=1.75, gap=0.85)
+E_box = schematics.box(axes, 7.5, 0.7, "E: the table of words (V, H)", wb.ORANGE, 3.6)
+schematics.arrow(axes, E_box.left, ends[1].bottom, colour=wb.ORANGE)
+schematics.arrow(axes, E_box.right, ends[5].bottom, colour=wb.ORANGE)
+wb.save(picture, "10_flow", measured=False)
+
+# %%
 config = BertConfig(vocab_size=V, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
                     hidden_dropout_prob=0, attention_probs_dropout_prob=0, max_position_embeddings=64)
 params = pretraining.initial_parameters(config.replace(initializer_range=0.3), seed=1, dtype=np.float64)
@@ -520,19 +532,22 @@ assert (took["all"][0], took["hidden only"][0]) == (2048, 307)
 # The paper's reason (*§3.1*): users never write [MASK]. A model that has only ever been asked about [MASK] owes nothing
 # to the tokens it can see. Kept and random words make it answer for those too, and it cannot know which is which.
 #
-# Four models, equal in everything but the shares: with random words and with kept ones, with neither, with one of the two.
-# Two layers, H = 64, V = 1,000, sequences of 16 tokens.
+# Four rules, and models equal in everything but the shares: with random words and with kept ones, with neither, with one of them.
+# One run proves little: another seed starts from other numbers, and reads and hides in another order. So the two rules that learn
+# soonest are trained three times each, and their spread is shown. Two layers, H = 64, V = 1,000, sequences of 16 tokens.
 # (Why so short: lesson 13. How the updates are made: lesson 12.) Each is asked about the *same* words of texts that it has never
 # seen, hidden in three ways: by [MASK], by a random word, and not at all.
 #
 # `Engine` holds the parameters; its `train` runs forward and backward and moves every weight a little. `Workers` are its threads.
 
 # %%
-UPDATES = wb.choose(1200, 8)
+UPDATES = wb.choose(900, 8)
 RATE = 0.15  # <- the knob
 RULES = {"80/10/10": (0.8, 0.1), "100/0/0": (1.0, 0.0), "80/20/0": (0.8, 0.2), "80/0/20": (0.8, 0.0)}
+SEEDS = {"80/10/10": (0, 1, 2), "100/0/0": (0,), "80/20/0": (0,), "80/0/20": (0, 1, 2)}
 if wb.QUICK:
     RULES = {name: RULES[name] for name in ("80/10/10", "100/0/0")}
+    SEEDS = dict.fromkeys(RULES, (0,))
 shape = BertConfig.preset("tiny", vocab_size=V, hidden_size=64, intermediate_size=256, max_position_embeddings=16,
                           hidden_dropout_prob=0, attention_probs_dropout_prob=0, initializer_range=0.07)
 asked_by = {"[MASK]": (1, 0), "random": (0, 1), "kept": (0, 0)}
@@ -542,81 +557,95 @@ for a, b in zip(unseen["[MASK]"], unseen["kept"]):
     assert np.array_equal(a.labels, b.labels), "the same words, hidden otherwise"
 
 # %%
-def train(mask_share, random_share, workers):
-    """A model after UPDATES updates: {updates: {how the words are hidden: metrics on unseen text}}."""
-    stream = batches.Stream(train_ids, small, max_length=16, batch_size=64, seed=0, next_sentence=False, rate=RATE,
+def train(mask_share, random_share, seed, workers):
+    """Loss on unseen [MASK] after so many updates, as {updates: loss}, and {how the words are hidden: metrics} after the last."""
+    stream = batches.Stream(train_ids, small, max_length=16, batch_size=64, seed=seed, next_sentence=False, rate=RATE,
                             mask_share=mask_share, random_share=random_share)
-    engine = Engine(pretraining.of(shape), pretraining.initial_parameters(shape, seed=0), workers)
-    position, seen = batches.Position(), {}
+    engine = Engine(pretraining.of(shape), pretraining.initial_parameters(shape, seed=seed), workers)
+    position, curve = batches.Position(), {}
     for update in range(1, UPDATES + 1):
         examples, position = stream.batch(position)
         engine.train(batches.micro_batches(examples), learning_rate(update, 4e-3, UPDATES // 10, UPDATES))
-        if update % (UPDATES // 8) == 0:
-            seen[update] = {how: engine.evaluate(b) for how, b in unseen.items()}
-    return seen
+        if update % (UPDATES // 6) == 0:
+            curve[update] = float(engine.evaluate(unseen["[MASK]"]).mlm_loss)
+    return curve, {how: engine.evaluate(b) for how, b in unseen.items()}
 
 
 begun = time.perf_counter()
 with Workers() as workers:
-    results = {name: train(*shares, workers) for name, shares in RULES.items()}
-print(f"{len(RULES)} models, {UPDATES:,} updates each: {time.perf_counter() - begun:.0f} s")
+    results = {(name, seed): train(*shares, seed, workers) for name, shares in RULES.items() for seed in SEEDS[name]}
+print(f"{len(results)} models, {UPDATES:,} updates each: {time.perf_counter() - begun:.0f} s")
 
 # %%
-last = {name: seen[UPDATES] for name, seen in results.items()}
+last = {run: metrics for run, (_, metrics) in results.items()}
 words = np.concatenate([b.labels for b in unseen["[MASK]"]])
 counts = np.bincount(np.concatenate([np.concatenate(d) for d in train_ids if d]).astype(int), minlength=V) + 1
 by_frequency = float(-np.log(counts[words] / counts.sum()).mean())  # always the same guess: how frequent each word is
 print(f"guessing blindly: ln V = {np.log(V):.2f} nats; by frequency alone: {by_frequency:.2f} nats")
-wb.table(["mask/random/kept", *(f"{how}: {what}" for how in asked_by for what in ("nats", "right"))],
-         [(name, *(cell for how in asked_by for cell in (f"{float(m[how].mlm_loss):.2f}", f"{m[how].mlm_accuracy:.1%}")))
-          for name, m in last.items()])
+wb.table(["mask/random/kept", "seed", *(f"{how}: {what}" for how in asked_by for what in ("nats", "right"))],
+         [(name, seed, *(cell for how in asked_by for cell in (f"{float(m[how].mlm_loss):.2f}", f"{m[how].mlm_accuracy:.1%}")))
+          for (name, seed), m in last.items()])
+asked = {(name, how): [last[name, seed][how] for seed in SEEDS[name]] for name in RULES for how in asked_by}
+mlm = {key: [float(m.mlm_loss) for m in seeds] for key, seeds in asked.items()}
+accuracy = {key: [float(m.mlm_accuracy) for m in seeds] for key, seeds in asked.items()}
 for m in last.values():
     assert all(np.isfinite(m[how].mlm_loss) and m[how].counts["mlm"] == len(words) for how in asked_by)
 
 # %% [markdown]
-# Read it column by column.
+# Read it column by column, and look at the seeds before you believe a difference.
 #
 # - **[MASK]**: the question of the beginning. The mixture reads context by now. 100/0/0 and 80/20/0 *do not yet*: after as many
-#   updates they still guess by frequency. What they lack is kept words. A likely reason: a kept word teaches, cheaply, that a
-#   word's vector should point to its own row of E. Once it does, the words beside it can read it.
-#   This is more than the paper reports: its models were trained to the end, and differed by little
-#   (*§C.2, Table 8*). With more updates ours may well follow; we have measured this budget only.
+#   updates they still guess hardly better than by frequency. What they lack is kept words. A likely reason: a kept word teaches,
+#   cheaply, that a word's vector should point to its own row of E. Once it does, the words beside it can read it.
+#   And 80/10/10 beats 80/0/20, which has twice as many kept words. Is that luck? The three seeds of either rule differ by less
+#   than the rules do, so with these seeds it is not. A likely reason: whoever is never lied to may answer every visible word
+#   by copying it, and needs the context at [MASK] only; with random words it is needed at every chosen place. But both are
+#   still falling: who is ahead after 900 updates need not be ahead after a million. The paper's models were trained to the
+#   end, and differed by little (*§C.2, Table 8*). We have measured this budget, this size and three seeds; of the other two
+#   rules one seed each.
 # - **kept**: words in plain sight. 100/0/0 does not even recognise these: nobody asked.
 # - **random**: a wrong word in plain sight. 80/0/20 was never lied to. It believes what it sees, always, and is
 #   worse than blind guessing. The mixture has learned some doubt. That is what the random words are for.
 #
-# So here the kept words bring a quick start and the random words bring doubt.
+# So here the kept words bring a quick start, and the random words bring doubt and a start that is quicker still.
 
 # %%
 if not wb.QUICK:
-    mlm = {name: {how: float(m[how].mlm_loss) for how in asked_by} for name, m in last.items()}
-    assert mlm["80/10/10"]["[MASK]"] < by_frequency - 0.5, "the mixture reads context"
+    mean = {key: np.mean(losses) for key, losses in mlm.items()}
+    assert max(mlm["80/10/10", "[MASK]"]) < by_frequency - 0.4, "the mixture reads context, with every seed"
     for name in ("100/0/0", "80/20/0"):
-        assert mlm[name]["[MASK]"] > mlm["80/10/10"]["[MASK]"] + 0.3, f"{name} learns more slowly here"
-    assert last["80/10/10"]["kept"].mlm_accuracy > 0.6, "it recognises a visible word"
-    assert last["100/0/0"]["kept"].mlm_accuracy < 0.4, "it does not: nobody asked"
-    assert last["80/0/20"]["kept"].mlm_accuracy > 0.95, "it believes everything,"
-    assert mlm["80/0/20"]["random"] > np.log(V), "lies too"
-    assert mlm["80/10/10"]["random"] < mlm["80/0/20"]["random"] - 3, "the mixture has learned to doubt"
+        assert mean[name, "[MASK]"] > mean["80/10/10", "[MASK]"] + 0.3, f"{name} learns more slowly here"
+    assert mean["80/0/20", "[MASK]"] > mean["80/10/10", "[MASK]"] + 0.1, "and so does 80/0/20, if less so"
+    assert min(accuracy["80/10/10", "kept"]) > 0.6, "it recognises a visible word"
+    assert max(accuracy["100/0/0", "kept"]) < 0.4, "it does not: nobody asked"
+    assert min(accuracy["80/0/20", "kept"]) > 0.95, "it believes everything,"
+    assert min(mlm["80/0/20", "random"]) > np.log(V), "lies too"
+    assert max(mlm["80/10/10", "random"]) < min(mlm["80/0/20", "random"]) - 3, "the mixture has learned to doubt"
 
 # %% [markdown]
 # ## One picture
 
 # %%
 picture = wb.figure(14, 6, "A mixture learns to read, to recognise and to doubt")
-left, right = picture.subplots(1, 2, width_ratios=(1, 1.25))
-for name, seen in results.items():
-    left.plot(list(seen), [float(m["[MASK]"].mlm_loss) for m in seen.values()], marker="o", label=name)
-left.axhline(by_frequency, color=wb.GREY, linestyle="--", linewidth=1.5)
+left, right = picture.subplots(1, 2, width_ratios=(1.1, 1))
+LOOK = {"80/10/10": ("o-", 2.4), "100/0/0": ("-", 7), "80/20/0": ("--", 2.4), "80/0/20": ("s-", 2.4)}  # one would be hidden: wide
+width = 0.8 / len(RULES)
+for i, name in enumerate(RULES):
+    colour, (line, wide) = f"C{i}", LOOK[name]
+    for seed in SEEDS[name]:
+        curve, _ = results[name, seed]
+        left.plot(list(curve), list(curve.values()), line, color=colour, linewidth=wide, alpha=0.75, zorder=10 - wide)
+    x = np.arange(3) + (i - (len(RULES) - 1) / 2) * width
+    right.bar(x, [np.mean(mlm[name, how]) for how in asked_by], width, color=colour, alpha=0.7, label=name)
+    for place, how in zip(x, asked_by):
+        right.plot([place] * len(SEEDS[name]), mlm[name, how], "o", color="black", fillstyle="none", markersize=6)
+left.axhline(by_frequency, color=wb.GREY, linestyle=":", linewidth=1.5)
 left.text(UPDATES, by_frequency + 0.03, "by frequency alone", ha="right", va="bottom", color=wb.GREY, fontsize=13)
-left.set(xlabel="updates", ylabel="loss (nats)", title="Asked about [MASK], unseen text")
-width = 0.8 / len(last)
-for i, (name, m) in enumerate(last.items()):
-    right.bar(np.arange(3) + (i - (len(last) - 1) / 2) * width, [float(m[how].mlm_loss) for how in asked_by], width, label=name)
+left.set(xlabel="updates", ylabel="loss (nats)", title="Asked about [MASK], unseen text; a line a seed")
 right.axhline(np.log(V), color=wb.GREY, linestyle=":", linewidth=1.5)
 right.text(2.45, np.log(V) + 0.1, "blind guessing, ln V", ha="right", va="bottom", color=wb.GREY, fontsize=13)
 right.set_xticks(range(3), ["hidden by [MASK]", "hidden by\na random word", "kept, in sight"])
-right.set(ylabel="loss (nats)", title="The same words, hidden in three ways")
+right.set(ylabel="loss (nats)", title="Hidden in three ways; a circle a seed")
 picture.legend(*right.get_legend_handles_labels(), title="[MASK] / random / kept (%)", loc="outside lower center", ncols=4,
                frameon=False)
 wb.save(picture, "10_masking_rules")
@@ -629,7 +658,7 @@ wb.save(picture, "10_masking_rules")
 # - `RATE`, the share of tokens that is hidden. At 0.05 there is little to learn from in each sentence: expect a slow start.
 #   At 0.4 the context has holes: expect the loss on [MASK] to end higher or lower? Try it, and note that the unseen text
 #   is still asked at 15 %. (*Wettig et al. 2022* found that large models like 40 %.)
-# - `UPDATES`: at 4,000, does 100/0/0 leave the line of "by frequency alone"? (Four times as long.)
+# - `UPDATES`: at 3,600, does 100/0/0 leave the line of "by frequency alone"? (Four times as long.)
 #
 # ## Exercises
 #

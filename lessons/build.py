@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-LEFT_OUT = ("solutions", "figures", "__pycache__", ".ipynb_checkpoints", "TEACHING.md", "build.py")
+LEFT_OUT = ("solutions", "figures", "__pycache__", ".ipynb_checkpoints", "TEACHING.md", "build.py", "grades.py")
+PAGE = "{% extends 'lab/index.html.j2' %}" + "".join(  # what would be fetched from the network
+    f"{{% block html_head_js_{name} %}}{{% endblock %}}" for name in ("requirejs", "mathjax", "mermaidjs"))
 EXTRA = 'turning lessons into notebooks and pages takes some tools more: pip install -e ".[lessons]" in the project\'s folder'
 
 
@@ -49,7 +51,6 @@ def notebook(lesson: Path) -> Any:
 def page(book: Any, lesson: Path) -> None:
     """Runs the notebook and writes it with all its output as a page ``.html``. Raises ValueError where a cell fails."""
     from nbclient.exceptions import CellExecutionError
-    from nbconvert import HTMLExporter
     from nbconvert.preprocessors import ExecutePreprocessor
 
     run = ExecutePreprocessor(timeout=None, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
@@ -63,8 +64,26 @@ def page(book: Any, lesson: Path) -> None:
         raise ValueError(f"{lesson.name}: a cell fails\n{error}") from None
     except RuntimeError as error:
         raise ValueError(f"{lesson.name}: {error}; try again in another folder, or make its page alone with --only") from None
-    text, _ = HTMLExporter().from_notebook_node(book)
-    lesson.with_suffix(".html").write_text(text, encoding="utf-8")
+    lesson.with_suffix(".html").write_text(render(book), encoding="utf-8")
+
+
+def render(book: Any) -> str:
+    """A notebook as a page that needs no network: its formulas are MathML, which browsers set by themselves."""
+    from jinja2 import DictLoader
+    from latex2mathml.converter import convert
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class Renderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return convert(body.strip())
+
+        def block_math(self, body: str) -> str:
+            return convert(body.strip(), display="block")
+
+    exporter = HTMLExporter(extra_loaders=[DictLoader({"lesson.html.j2": PAGE})], template_file="lesson.html.j2")
+    exporter.register_filter("markdown2html", lambda source: MarkdownWithMath(Renderer(escape=False)).render(source))
+    return exporter.from_notebook_node(book)[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,9 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-html", action="store_true", help="notebooks, but no pages; nothing is run")
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="make notebooks and pages of these lessons only")
     parser.add_argument("--quick", action="store_true", help="run the lessons as with --quick: mechanics, not effects")
+    parser.add_argument("--guess", action="store_true", help="pictures without titles and legends, for a guess before")
     options = parser.parse_args(arguments)
-    if options.quick:
-        os.environ["MINIBERT_LESSONS_QUICK"] = "1"
+    for name in ("quick", "guess"):
+        if getattr(options, name):
+            os.environ[f"MINIBERT_LESSONS_{name.upper()}"] = "1"
     try:
         if not options.copy_only:
             _require(pages=not options.no_html)
@@ -104,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _require(pages: bool) -> None:
     """Raises ValueError that says what to install, before anything is written."""
-    needed = ("jupytext", "nbformat", *(("nbconvert", "ipykernel") if pages else ()))
+    needed = ("jupytext", "nbformat", *(("nbconvert", "ipykernel", "latex2mathml") if pages else ()))
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f"not installed: {', '.join(missing)}; {EXTRA}")

@@ -33,12 +33,27 @@ class Wrong(Exception):
     """An answer is not right; the message says what is wrong."""
 
 
+class Level(NamedTuple):
+    points: int
+    minutes: int  # for whoever has read the lesson: a plan, not a measurement
+
+
+LEVELS = {"easy": Level(1, 5), "medium": Level(2, 12), "hard": Level(3, 20)}
+
+
 class Exercise(NamedTuple):
     name: str  # what the answer is called
     signature: str  # "(x, dy)" for a function, "" for a number
     question: str
     look: str  # where the lesson explains it
+    level: str  # one of LEVELS
     judge: Callable[[Any], None]  # raises Wrong
+
+    @property
+    def worth(self) -> str:
+        """Its level, points and minutes, for whoever is about to begin."""
+        points, minutes = LEVELS[self.level]
+        return f"({self.level}: {points} point{'s' * (points > 1)}, about {minutes} minutes)"
 
     @property
     def stub(self) -> str:
@@ -49,14 +64,15 @@ class Exercise(NamedTuple):
             '\n    """\n    return None  # your answer\n'
 
 
-def exercise(signature: str = "", *, look: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+def exercise(signature: str = "", *, look: str, level: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Makes a judge into an exercise: the judge's name is the answer's, its docstring the question.
 
     ``signature``: of the function that is asked for, as ``"(x, dy)"``; empty where a number is asked for. ``look``: a heading of
-    the lesson.
+    the lesson. ``level``: of LEVELS, which says what the exercise is worth and how long it takes.
     """
     def register(judge: Callable[[Any], None]) -> Callable[[Any], None]:
-        judge.exercise = Exercise(judge.__name__, signature, inspect.getdoc(judge) or "", look, judge)  # type: ignore[attr-defined]
+        question = inspect.getdoc(judge) or ""
+        judge.exercise = Exercise(judge.__name__, signature, question, look, level, judge)  # type: ignore[attr-defined]
         return judge
 
     return register
@@ -102,26 +118,29 @@ def expect(condition: Any, what: str) -> None:
         raise Wrong(what)
 
 
+RIGHT, NOT_ANSWERED = "right", "not answered"
+
+
 def grade(number: int, answers: ModuleType) -> list[tuple[Exercise, str]]:
-    """Each exercise of the lesson with its verdict: ``"right"``, ``"not answered"``, or what is wrong."""
-    verdicts = []
-    for item in exercises(number):
-        answer = getattr(answers, item.name, None)
-        if answer is None or _is_stub(item, answer):
-            verdicts.append((item, "not answered"))
-        elif item.signature and not callable(answer):
-            verdicts.append((item, f"expected a function {item.name}{item.signature}, got {type(answer).__name__}"))
-        else:
-            try:
-                item.judge(answer)
-                verdicts.append((item, "right"))
-            except Wrong as error:
-                verdicts.append((item, str(error)))
-            except (Exception, SystemExit) as error:
-                place, what = _place(error, answers.__file__), f"{type(error).__name__}: {error}"
-                verdicts.append((item, f"{what} ({place})" if place else
-                                 f"what it gives is of another kind than the question asks for ({what})"))
-    return verdicts
+    """Each exercise of the lesson with its verdict."""
+    return [(item, judged(item, answers)) for item in exercises(number)]
+
+
+def judged(item: Exercise, answers: ModuleType) -> str:
+    """RIGHT, NOT_ANSWERED, or what is wrong."""
+    answer = getattr(answers, item.name, None)
+    if answer is None or _is_stub(item, answer):
+        return NOT_ANSWERED
+    if item.signature and not callable(answer):
+        return f"expected a function {item.name}{item.signature}, got {type(answer).__name__}"
+    try:
+        item.judge(answer)
+    except Wrong as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        place, what = _place(error, answers.__file__), f"{type(error).__name__}: {error}"
+        return f"{what} ({place})" if place else f"what it gives is of another kind than the question asks for ({what})"
+    return RIGHT
 
 
 def _is_stub(item: Exercise, answer: Any) -> bool:
@@ -194,7 +213,7 @@ def grade_solutions() -> int:
     for path in files:
         number, start = int(path.stem[-2:]), time.perf_counter()
         verdicts = grade(number, read(path))
-        wrong = [(item, verdict) for item, verdict in verdicts if verdict != "right"]
+        wrong = [(item, verdict) for item, verdict in verdicts if verdict != RIGHT]
         print(f"lesson {number:2}: {len(verdicts) - len(wrong)} of {len(verdicts)} right, {time.perf_counter() - start:.1f} s")
         for item, verdict in wrong:
             print(f"    {item.name}: {verdict}")
@@ -230,9 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for position, (item, verdict) in enumerate(verdicts, start=1):
         print(f"{position}. {item.name}: {verdict}")
-        if verdict != "right":
+        if verdict != RIGHT:
             print(f"   look at: lesson {options.lesson}, \"{item.look}\"")
-    right = sum(verdict == "right" for _, verdict in verdicts)
+    right = sum(verdict == RIGHT for _, verdict in verdicts)
     print(f"{right} of {len(verdicts)} right")
     return 0 if right == len(verdicts) else 1
 

@@ -23,6 +23,8 @@ if str(HERE.parent) not in sys.path[:2]:  # a lesson is run by its path: the fol
     sys.path.insert(0, str(HERE.parent))  # in front: in a student's copy, that copy
 QUICK = "--quick" in sys.argv[1:] or os.environ.get("MINIBERT_LESSONS_QUICK") == "1"
 
+GUESS = "--guess" in sys.argv[1:] or os.environ.get("MINIBERT_LESSONS_GUESS") == "1"
+
 QUICK_STAMP = "quick run: it shows no effects\nthe titles are those of a full run"
 
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, GREY = (  # told apart by colour-blind eyes (Okabe and Ito)
@@ -84,26 +86,46 @@ def figure(width: float = 12, height: float = 5.6, title: str = "") -> Figure:
     return made
 
 
-def save(made: Figure, name: str) -> None:
+def save(made: Figure, name: str, measured: bool = True) -> None:
     """The figure to ``figures/NAME.png``, and on the screen where the lesson runs as a notebook.
 
     With ``--quick`` to ``figures/quick/NAME.png``, and stamped: its titles speak of effects that such a run does not show, and
-    it never replaces a picture that does.
+    it never replaces a picture that does. With ``--guess`` once more, without titles and legends, to the folder ``guess`` there:
+    that one is what a notebook shows. A schematic is not ``measured``: it is the same in every run.
     """
     import matplotlib.pyplot as plt
 
-    path = (FIGURES / "quick" if QUICK else FIGURES) / f"{name}.png"
-    if QUICK:
+    quick = QUICK and measured
+    path = (FIGURES / "quick" if quick else FIGURES) / f"{name}.png"
+    if quick:
         made.text(0.5, 0.5, QUICK_STAMP, fontsize=3 * made.get_figwidth(), rotation=15, color=ORANGE, alpha=0.55, ha="center",
                   va="center", fontweight="bold", zorder=1000)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path)
-    print(f"picture: {path.relative_to(HERE.parent).as_posix()}")
+    _write(made, path)
+    if GUESS and measured:
+        _hide_answers(made)
+        path = path.parent / "guess" / path.name
+        _write(made, path)
     if IN_NOTEBOOK:
         from IPython.display import Image, display
 
         display(Image(filename=str(path)))
     plt.close(made)
+
+
+def _write(made: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path)
+    print(f"picture: {path.relative_to(HERE.parent).as_posix()}")
+
+
+def _hide_answers(made: Figure) -> None:
+    """Takes titles and legends out of a figure, for a guess before; everything else stays where it was."""
+    made.set_layout_engine("none")
+    made.suptitle("")
+    for axes in made.axes:
+        axes.set_title("")
+    for legend in [*made.legends, *filter(None, (axes.get_legend() for axes in made.axes))]:
+        legend.set_visible(False)
 
 
 def exercises(number: int) -> None:
@@ -112,7 +134,8 @@ def exercises(number: int) -> None:
 
     heading("Exercises")
     for position, exercise in enumerate(check.exercises(number), start=1):
-        print(f"{position}. {exercise.name}{exercise.signature}\n   " + exercise.question.replace("\n", "\n   "))
+        print(f"{position}. {exercise.name}{exercise.signature}   {exercise.worth}\n   "
+              + exercise.question.replace("\n", "\n   "))
     print(f"\nBegin with:      python -m lessons.check {number} --start answers.py\n"
           f"Then be graded:  python -m lessons.check {number} answers.py")
 

@@ -51,6 +51,13 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
+def refuse_nan(x: Array) -> None:
+    """ValueError where a model computed what is no number."""
+    if get_xp(x).isnan(x).any():
+        raise ValueError("the model computes what is no number (NaN), so it has no answer: its file is damaged, or its training "
+                         "failed")
+
+
 def widen(x: Array) -> Array:
     """``x`` in at least float32: sums and means of half-precision numbers would lose most of their digits."""
     return x.astype(np.result_type(x.dtype, np.float32), copy=False)

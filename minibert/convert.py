@@ -16,6 +16,7 @@ from minibert.files import write_atomically
 from minibert.pretrained import formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import modules_of
+from minibert.text import Tokenizer
 from minibert.text.saved import SETTINGS, VOCABULARY
 
 #: Format -> (name of the file, its writer).
@@ -29,16 +30,17 @@ _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transfo
 
 
 def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str = "safetensors",
-            dtype: str | None = None) -> list[str]:
+            dtype: str | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> list[str]:
     """Write the model of one folder to another in ``format``, a key of ``FORMATS``. Returns what there is to say about it.
 
-    ``dtype``: float32, float16 or float64 to change the type of the numbers. ValueError and FileNotFoundError for what cannot be
-    read or does not fit float16, FileExistsError where the destination holds another model.
+    ``dtype``: float32, float16 or float64 to change the type of the numbers. ``tokenizer``: the copy's, where the source has none
+    or another is wanted. ValueError and FileNotFoundError for what cannot be read or does not fit float16, FileExistsError where
+    the destination holds another model.
     """
     source, destination = Path(source), Path(destination)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    weights, config, tokenizer = open_folder(source)
+    weights, config, tokenizer = open_folder(source, tokenizer)
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, (name, write) = _beside(source), FORMATS[format]

@@ -42,6 +42,21 @@ _STAND_INS = {
         "a server's error message, not the file that was asked for: read what it says, then download the file again",
 }
 
+#: What a file begins with that is no text at all, or not in UTF-8.
+_NO_TEXT = {
+    b"\x1f\x8b": "compressed (gzip): unpack it first",
+    b"BZh": "compressed (bzip2): unpack it first",
+    b"\xfd7zXZ": "compressed (xz): unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd): unpack it first",
+    b"PK": "a zip archive, or a document that is one inside (.xlsx, .docx): unpack it, or save its text as CSV or TXT in UTF-8",
+    b"\xd0\xcf\x11\xe0": "a document of an old office program (.xls, .doc): save its text as CSV or TXT in UTF-8",
+    b"PAR1": "a Parquet file: write its rows as JSON Lines or CSV first",
+    b"ARROW1": "an Arrow file: write its rows as JSON Lines or CSV first",
+    b"%PDF": "a PDF: save its text as TXT in UTF-8",
+    b"\xff\xfe": "UTF-16, as some programs for Windows save text: save it as UTF-8",
+    b"\xfe\xff": "UTF-16: save it as UTF-8",
+}
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -69,6 +84,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def not_over(source: str | os.PathLike[str], path: str | os.PathLike[str] | None) -> None:
+    """ValueError where what is made from the file ``source`` would take its place."""
+    if path is not None and not _is_stream(path) and os.path.exists(path) and os.path.samefile(source, path):
+        raise ValueError(f"--out {path} is the file that is read, which would be lost; choose another name")
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """Remove what killed writers left in a folder: files that carry our mark and that nobody is writing."""
     with suppress(OSError):  # no such folder, or none that we may look into
@@ -80,15 +101,23 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 def decode_utf8(content: bytes, name: str | os.PathLike[str]) -> str:
     """The text of UTF-8 bytes, without a byte order mark.
 
-    ValueError with the place of the first byte that is not UTF-8, and for what stands in the place of the file itself.
+    ValueError with the place of the first byte that is not UTF-8, or for what stands in the place of the file or is no text.
     """
     refuse_stand_in(content, name)
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
+        if what := next((what for start, what in _NO_TEXT.items() if content.startswith(start)), None):
+            raise ValueError(f"{name} is {what}") from None
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start:,} (line {line:,}); "
                          "save it as UTF-8") from None
+
+
+def line_ends(text: str) -> str:
+    """With the line ends of Windows, and of old Macs, as ``\\n``. A CR alone ends a line where most do; else a blank."""
+    text = re.sub("\r+\n", "\n", text)
+    return text.replace("\r", "\n" if text.count("\r") > text.count("\n") else " ")
 
 
 def refuse_stand_in(start: bytes, name: str | os.PathLike[str]) -> None:

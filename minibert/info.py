@@ -75,8 +75,9 @@ def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
     padding = f" ({config.vocab_size - tokens} rows of the table are padding)" if config.vocab_size > tokens else ""
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents
     added = f", {tokenizer.vocab.added:,} of them added" if tokenizer.vocab.added else ""
+    cut = f", cut by {tokenizer.cut.rule}" if tokenizer.cut else ""
     kind = (f"{'uncased' if tokenizer.lower_case else 'cased'}, accents {'removed' if accents else 'kept'}, {tokens:,} tokens"
-            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_tokens):,} a text")
+            f"{added}{padding}, at most {min(tokenizer.max_length, config.max_tokens):,} a text{cut}")
     return [kind, *tokenizer.notes]
 
 

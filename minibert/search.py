@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert.backend import to_numpy
-from minibert.files import brief, decode_utf8, parse_json
+from minibert.files import brief, decode_utf8, line_ends, parse_json
 from minibert.pretrained import tensors
 from minibert.sentence_vectors import Pooling, embed
 from minibert.text import Reading
@@ -35,12 +35,12 @@ class Match(NamedTuple):
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """The lines of a UTF-8 file, empty ones included, that after the last line end excepted. ValueError for other encodings."""
-    lines = decode_utf8(Path(path).read_bytes(), path).split("\n")
+    lines = line_ends(decode_utf8(Path(path).read_bytes(), path)).split("\n")
     if lines[-1] == "":
         lines.pop()
     if not any(line.strip() for line in lines):
         raise ValueError(f"{path} has no text in it: expected one text a line")
-    return [line.removesuffix("\r") for line in lines]
+    return lines
 
 
 class Index:
@@ -89,7 +89,7 @@ class Index:
 def _fingerprint(bert: Trained, lines: Sequence[str], pooling: Pooling) -> str:
     tokenizer = bert.tokenizer
     settings = (pooling, bert.config, bert.max_length, tokenizer.lower_case, tokenizer.strip_accents, tokenizer.split_cjk,
-                tokenizer.added)
+                tokenizer.cut and tokenizer.cut.rule, tokenizer.added)
     digest = hashlib.sha256(repr(settings).encode("utf-8"))
     for part in (*tokenizer.vocab.tokens, "", *lines):
         digest.update(part.encode("utf-8", "surrogatepass") + b"\n")

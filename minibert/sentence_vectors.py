@@ -16,24 +16,23 @@ Texts of similar length go through the model side by side, longest first, and th
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minibert.backend import Array, get_xp, to_numpy, widen
+from minibert import batched
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.files import brief, read_json
 from minibert.model import bert as body
-from minibert.text import Reading
-from minibert.workers import Workers, available_cores, micro_batch_tokens
+from minibert.text import Reading, forms
+from minibert.text.forms import Text
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
 POOLINGS = ("mean", "cls", "max")
-BATCH_TOKENS_GPU = 32768
 
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
 
@@ -124,7 +123,7 @@ class Vectors(NamedTuple):
     reading: Reading  # how much of the texts is unknown
 
 
-def embed(bert: Trained, texts: Sequence[str], pooling: Pooling, threads: int | None = None,
+def embed(bert: Trained, texts: Sequence[Text], pooling: Pooling, threads: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Vectors:
     """The vectors of texts, on the CPU, in the model's precision. The result does not depend on the company of a text.
 
@@ -137,58 +136,23 @@ def embed(bert: Trained, texts: Sequence[str], pooling: Pooling, threads: int | 
         raise ValueError(f"max_length must be at least 3 ([CLS], one token, [SEP]), got {limit}")
     if pooling.kind == "cls":
         bert.tokenizer.vocab.require("a vector of [CLS]", "[CLS]")
-    vocab, rows, cut = bert.tokenizer.vocab, [], 0
-    texts = [text.lower() for text in texts] if pooling.lower_case else texts
-    for text in texts:
-        ids = bert.tokenizer.ids(text, special_tokens=not pooling.literal)
-        cut += len(ids) > limit - 2
-        rows.append(bert.tokenizer.framed(ids[:limit - 2]))
-    reading = Reading.of(vocab, texts, rows, pooling.literal)
-    return Vectors(of_tokens(bert, rows, pooling, threads, progress), int(cut), reading)
+    texts = [forms.mapped(str.lower, text) for text in texts] if pooling.lower_case else texts
+    whole = [forms.ids(bert.tokenizer, text, pooling.literal) for text in texts]
+    rows = [bert.tokenizer.framed(ids[:limit - 2]) for ids in whole]
+    reading = Reading.of(bert.tokenizer.vocab, map(forms.written, texts), rows, pooling.literal)
+    return Vectors(of_tokens(bert, rows, pooling, threads, progress), sum(len(ids) > limit - 2 for ids in whole), reading)
 
 
 def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
               progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """The vectors ``(N, H)`` of N texts that are ids already, [CLS] and [SEP] among them. As ``embed`` otherwise."""
-    vocab, H = bert.tokenizer.vocab, bert.config.hidden_size
-    lengths = np.array([len(row) for row in rows], np.int64)
-    flat = bert.parameters.flat
-    xp = get_xp(flat)
-    total = int(lengths.sum())
-    tokens = micro_batch_tokens(H, total, threads or available_cores()) if xp is np else BATCH_TOKENS_GPU
-    batches = _batches(lengths, tokens)
-    vectors = np.empty((len(rows), H), flat.dtype)
-    done, lock = 0, threading.Lock()
+    vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
 
     def work(batch: np.ndarray) -> None:
-        nonlocal done
-        real = np.arange(lengths[batch[0]]) < lengths[batch, None]  # (B, T)
-        ids = np.full(real.shape, vocab.pad_id, np.int64)
-        ids[real] = np.concatenate([rows[i] for i in batch])
-        mask = xp.asarray(real.astype(np.int64))
-        out = body.answer(xp.asarray(ids), xp.zeros(ids.shape, ids.dtype), None if real.all() else mask, bert.parameters["bert"],
-                          bert.config)
-        vectors[batch] = to_numpy(pool(out.last_hidden_state, mask, pooling))
-        with lock:
-            done += int(lengths[batch].sum())
-            if progress:
-                progress(done, total)
+        ids, mask = batched.padded(bert, [rows[i] for i in batch])
+        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config)
+        vectors[batch] = to_numpy(pool(out.last_hidden_state, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
 
-    if xp is np:
-        with Workers(threads) as workers:
-            workers.map(work, batches)
-    else:
-        for batch in batches:
-            work(batch)
+    batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)
+    refuse_nan(vectors[[len(row) > 0 for row in rows]])
     return vectors
-
-
-def _batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Indices of texts, longest first, in groups that take at most so many tokens with padding."""
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        count = max(1, tokens // int(lengths[order[start]]))
-        batches.append(order[start:start + count])
-        start += count
-    return batches

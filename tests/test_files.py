@@ -1,10 +1,12 @@
 import csv
 import errno
+import gzip
 import json
 import os
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -14,6 +16,7 @@ from minibert.files import (
     brief,
     csv_lines,
     decode_utf8,
+    not_over,
     parse_json,
     remove_leftovers,
     replacing,
@@ -220,6 +223,30 @@ def test_a_link_with_our_mark_is_not_followed(tmp_path):
 def test_what_stands_in_the_place_of_a_file_is_named(start, what):
     with pytest.raises(ValueError, match=what):
         decode_utf8(start, "a")
+
+
+@pytest.mark.parametrize(("content", "what"), [
+    (gzip.compress(b"a text"), "a is compressed"), (b"PK\x03\x04\x14\x00\x00\x00\x08\x00\xb5", "a is a zip archive.*xlsx"),
+    (b"PAR1\x15\x04\xb5", "a is a Parquet file"), ("a text".encode("utf-16"), "a is UTF-16"),
+    ("a text".encode("latin-1") + b"\xe9", "a is not UTF-8: byte 0xe9 at offset 6")])
+def test_what_is_no_text_is_not_to_be_saved_as_utf_8(content, what):
+    with pytest.raises(ValueError, match=what):
+        decode_utf8(content, "a")
+
+
+def test_a_result_does_not_take_the_place_of_what_it_is_made_from(tmp_path):
+    source, link = tmp_path / "a.txt", tmp_path / "link"
+    source.write_text("mine", encoding="utf-8")
+    not_over(source, None)
+    not_over(source, tmp_path / "other")
+    not_over(source, os.devnull)
+    for path in (source, tmp_path / "." / "a.txt"):
+        with pytest.raises(ValueError, match=r"--out .*a\.txt is the file that is read"):
+            not_over(source, path)
+    with suppress(OSError):  # Windows lets few people make one
+        link.symlink_to(source)
+        with pytest.raises(ValueError, match=r"--out .*link is the file"):
+            not_over(source, link)
 
 
 def test_texts_to_learn_from_and_to_search_are_asked_too(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import pretrained, sentence_vectors
+from minibert import batched, pretrained, search, sentence_vectors
 from minibert.api import Bert
 from minibert.cli import main
 from minibert.sentence_vectors import Pooling
@@ -35,7 +35,7 @@ def test_the_company_of_a_text_and_the_threads_do_not_matter(bert, monkeypatch):
     texts = [" ".join(["the"] * n) for n in range(1, 20)] * 5
     expected = bert.embed(texts, threads=1)
     for tokens, threads in ((8, 2), (64, 3), (100_000, 1)):
-        monkeypatch.setattr(sentence_vectors, "micro_batch_tokens", lambda *_, n=tokens: n)
+        monkeypatch.setattr(batched, "micro_batch_tokens", lambda *_, n=tokens: n)
         np.testing.assert_allclose(bert.embed(texts, threads=threads), expected, atol=2e-6)
     assert bert.embed([]).shape == (0, 12)
 
@@ -60,7 +60,7 @@ def test_long_texts_are_cut_and_counted(bert):
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda bert: bert.embed(["a"], "median"), ValueError, "pooling must be one of mean, cls, max, got 'median'"),
     (lambda bert: bert.embed(["a"], max_length=2), ValueError, "max_length must be at least 3"),
-    (lambda bert: bert.embed(["a", 3]), TypeError, r"texts\[1\] must be a string, got 3"),
+    (lambda bert: bert.embed(["a", 3]), TypeError, r"texts\[1\] must be a string, .*, got 3"),
     (lambda bert: bert.embed(["a"], threads=0), ValueError, "threads must be at least 1"),
 ])
 def test_bad_arguments(bert, call, error, message):
@@ -125,6 +125,21 @@ def lines(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_bytes(b"the exception\r\n\nan exception raises the exception .\nx\n" + b"the " * 40)
     return path
+
+
+def test_lines_of_an_old_mac(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"one\r\rtwo words\rthree\r")
+    assert search.read_lines(path) == ["one", "", "two words", "three"]
+    path.write_bytes(b"one\r\n\r\ntwo\rwords\r\nthree")
+    assert search.read_lines(path) == ["one", "", "two words", "three"]
+
+
+def test_the_text_itself_is_not_written_over(folder, lines, capsys):
+    before = lines.read_bytes()
+    assert main(["embed", str(folder), str(lines), "--out", str(lines), "--device", "cpu"]) == 2
+    assert "is the file that is read" in capsys.readouterr().err
+    assert lines.read_bytes() == before
 
 
 def test_embed_writes_a_row_for_each_line(folder, lines, capsys):

@@ -7,7 +7,7 @@ from lessons.check import Wrong, close, exercise, expect
 from minibert.layers import softmax
 
 
-@exercise(look="Numbers become vectors")
+@exercise(look="Numbers become vectors", level="easy")
 def word_table_size(answer):
     """How many parameters does the bundled model's table of words have? A whole number."""
     right = minibert.load().parameters["bert"]["embeddings"]["word_embeddings"]["weight"]
@@ -16,7 +16,7 @@ def word_table_size(answer):
     expect(answer == right.size, f"got {answer}: count rows (one per token) and columns (numbers per token)")
 
 
-@exercise("(B, T)", look="Through the layers")
+@exercise("(B, T)", look="Through the layers", level="easy")
 def attention_numbers(answer):
     """A batch of B sentences with T tokens each goes through the bundled model.
 
@@ -32,7 +32,7 @@ def attention_numbers(answer):
         expect(got == right, f"B = {B}, T = {T}: got {got}; each token looks at each token, in each head of each layer")
 
 
-@exercise("(ids, types, word, position, kind)", look="Numbers become vectors")
+@exercise("(ids, types, word, position, kind)", look="Numbers become vectors", level="medium")
 def vectors(answer):
     """The sum of the three rows for every token, before its size is changed.
 
@@ -50,7 +50,7 @@ def vectors(answer):
     close(left - kind[types], np.stack([position[:T]] * B), "what is left when the rows of words and texts are taken away")
 
 
-@exercise("(logits, tokens, top)", look="From a vector to a guess")
+@exercise("(logits, tokens, top)", look="From a vector to a guess", level="medium")
 def best_guesses(answer):
     """The likeliest tokens with their probabilities, best first: [(token, probability), …], ``top`` of them.
 

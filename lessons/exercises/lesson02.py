@@ -13,7 +13,7 @@ from minibert.text import learn, normalize, wordpiece
 TITLE = "Bidirectional Encoder Representations from Transformers"
 
 
-@exercise(look="The question")
+@exercise(look="The question", level="easy")
 def tokens_of_title(answer: int) -> None:
     """Into how many tokens does the bundled model's tokenizer cut "Bidirectional Encoder Representations from Transformers",
     which gave BERT its name? ([CLS] and [SEP] not counted.)"""
@@ -23,7 +23,7 @@ def tokens_of_title(answer: int) -> None:
     expect(answer == count, f"not {answer}: ask the tokenizer of minibert.load()")
 
 
-@exercise("(text)", look="Toy text, step by step")
+@exercise("(text)", look="Toy text, step by step", level="easy")
 def strip_accents(answer: Callable[[str], str]) -> None:
     """The text without its accents, as step 4 of the normalisation. Everything else stays as it is.
     Example: "Café 北京" gives "Cafe 北京"."""
@@ -40,7 +40,7 @@ def strip_accents(answer: Callable[[str], str]) -> None:
         _same(answer(sample), normalize.drop_accents(sample), repr(sample), hint)
 
 
-@exercise("(text)", look="Toy text, step by step")
+@exercise("(text)", look="Toy text, step by step", level="medium")
 def split_punctuation(answer: Callable[[str], list[str]]) -> None:
     """The list of words of a text: cut at white space, and every punctuation sign a word of its own. Punctuation is every ASCII
     sign that is no letter or digit, and every character whose Unicode category begins with P.
@@ -58,7 +58,7 @@ def split_punctuation(answer: Callable[[str], list[str]]) -> None:
         _same(list(answer(sample)), expected, repr(sample), hint)
 
 
-@exercise("(word, vocabulary)", look="Toy words: the longest piece first")
+@exercise("(word, vocabulary)", look="Toy words: the longest piece first", level="hard")
 def fewest_pieces(answer: Callable[[str, set], list[str]]) -> None:
     """The pieces of one word, as few as possible, also where the greedy rule takes more or finds none; ["[UNK]"] only where no
     cut fits at all. Of several cuts with as few pieces, any. vocabulary: a set of strings; ## marks what continues a word.
@@ -95,7 +95,7 @@ def _least(word: str, vocabulary: set[str]) -> int | None:
     return None
 
 
-@exercise("(words, counts)", look="Two scores")
+@exercise("(words, counts)", look="Two scores", level="medium")
 def likeliest_pair(answer: Callable[[list, list], tuple[str, str]]) -> None:
     """The pair of neighbouring pieces with the highest score f(ab) / (f(a) f(b)), as a tuple (left, right). words: a list of
     words, each a list of its pieces; counts: how often each of them occurs in the text. No two scores are equal.

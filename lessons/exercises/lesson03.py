@@ -16,7 +16,7 @@ from minibert.text import Tokenizer, Vocabulary
 SPECIAL = ["[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"]
 
 
-@exercise("(ids, token_type_ids, attention_mask)", look="The rule as an equation")
+@exercise("(ids, token_type_ids, attention_mask)", look="The rule as an equation", level="medium")
 def unpack(answer: Callable[..., Any]) -> None:
     """The way back: from one row of each array, T numbers each, to two lists (a, b): the ids of the first and the second text,
     without special tokens; b is None where there is only one text. A [SEP] may also stand *inside* a text; [PAD] need not be 0.
@@ -39,7 +39,7 @@ def unpack(answer: Callable[..., Any]) -> None:
             raise Wrong(f"ids {row[0]}, types {row[1]}, mask {row[2]}: expected {expected}, got {got}; {hint}")
 
 
-@exercise("(ids, size, stride)", look="Too long: truncation")
+@exercise("(ids, size, stride)", look="Too long: truncation", level="medium")
 def windows(answer: Callable[..., Any]) -> None:
     """Instead of cutting a long text off, cut it into windows: lists of at most ``size`` ids, each beginning ``stride`` places
     after the one before (so they overlap where stride is smaller), as few as hold all ids. A text that fits is one window.
@@ -55,7 +55,7 @@ def windows(answer: Callable[..., Any]) -> None:
         expect(all(window[-1] != ids[-1] for window in got[:-1]), f"{what}: the last window is not needed")
 
 
-@exercise("(x, attention_mask)", look="Keep the true length")
+@exercise("(x, attention_mask)", look="Keep the true length", level="medium")
 def mean_of_tokens(answer: Callable[..., Any]) -> None:
     """The mean of the vectors of the real tokens of each text. x is (B, T, H), attention_mask (B, T) with 1 and 0; the result is
     (B, H). What x holds in the padding must not matter."""
@@ -80,7 +80,7 @@ def mean_of_tokens(answer: Callable[..., Any]) -> None:
     close(answer(out.last_hidden_state, out.attention_mask), alone, "the means of the bundled model's vectors", 1e-4)
 
 
-@exercise("(lengths, share)", look="How long is long enough?")
+@exercise("(lengths, share)", look="How long is long enough?", level="medium")
 def cover(answer: Callable[..., Any]) -> None:
     """The smallest maximal length that leaves at least ``share`` of the texts whole. lengths: whole numbers; share: from 0 to 1.
     Example: cover([3, 9, 5, 4], 0.75) gives 5."""
@@ -98,7 +98,7 @@ def cover(answer: Callable[..., Any]) -> None:
         expect(np.mean(np.asarray(lengths) <= less) < share, f"{shown}, share {share}: {got} is too large, {less} would do")
 
 
-@exercise(look="Padding to 128, and cutting back")
+@exercise(look="Padding to 128, and cutting back", level="medium")
 def even_length(answer: float) -> None:
     """In one layer of BERT-base (H = 768, I = 3072), some multiply-adds grow with T, others with T squared. From which number of
     tokens T on do the latter cost as much as the former? A number."""

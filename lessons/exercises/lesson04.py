@@ -8,7 +8,7 @@ from lessons.check import close, exercise, expect
 from minibert.layers import linear
 
 
-@exercise("(f, x, h=1e-5)", look="How `check` knows: measuring a gradient")
+@exercise("(f, x, h=1e-5)", look="How `check` knows: measuring a gradient", level="medium")
 def numerical_gradient(answer):
     """The gradient of a function by central differences, in the shape of x.
     f: takes an array of x's shape and returns one number. x must be the same after the call as before."""
@@ -31,7 +31,7 @@ def numerical_gradient(answer):
     expect(len(seen) >= 12, f"f was called {len(seen)} times; two calls for each of 6 elements are needed")
 
 
-@exercise("(dy, y)", look="Two layers, and a bend between them")
+@exercise("(dy, y)", look="Two layers, and a bend between them", level="easy")
 def sigmoid_backward(answer):
     """y = 1/(1 + exp(-x)) went forward, and y was kept. Return dx. The derivative can be written with y alone."""
     rng = np.random.default_rng(1)
@@ -47,7 +47,7 @@ def sigmoid_backward(answer):
     close(got, expected, "dx", 1e-9)
 
 
-@exercise("(dy, x, weight)", look="The equation")
+@exercise("(dy, x, weight)", look="The equation", level="medium")
 def linear_backward(answer):
     """y = x·Wᵀ + b with x (B, T, in), weight (out, in), bias (out,), dy (B, T, out).
     Return (dx, dweight, dbias)."""
@@ -64,7 +64,7 @@ def linear_backward(answer):
         close(value, wanted, name, 1e-9)
 
 
-@exercise("(f, x, direction)", look="A step without a subtraction")
+@exercise("(f, x, direction)", look="A step without a subtraction", level="medium")
 def directional_derivative(answer):
     """How fast f grows along a direction, by the complex step: the derivative of f(x + s·direction) by s, at s = 0.
     f takes an array, also a complex one, and returns one number. It must be called once only."""
@@ -83,7 +83,7 @@ def directional_derivative(answer):
     close(got, (a * np.exp(np.sin(x)) * np.cos(x) * direction).sum(), "the derivative", 1e-13)
 
 
-@exercise("(dy, x, weight)", look="Why `+=`")
+@exercise("(dy, x, weight)", look="Why `+=`", level="hard")
 def twice_backward(answer):
     """One weight W (H, H) is used twice: z = tanh(x·Wᵀ), y = z·Wᵀ, with x and y (N, H).
     Return (dx, dweight)."""

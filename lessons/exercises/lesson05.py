@@ -18,7 +18,7 @@ IDS = np.array([[6, 2, 2, 4], [0, 2, 6, 6], [4, 1, 2, 0]])  # (B, T); 3 and 5 do
 TYPES = np.array([[0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]])  # (B, T)
 
 
-@exercise("(ids, token_type_ids, words, positions, types)", look="Three tables and a sum")
+@exercise("(ids, token_type_ids, words, positions, types)", look="Three tables and a sum", level="easy")
 def embed(answer: Callable[..., Any]) -> None:
     """The sum of the three embeddings, (B, T, H). ids and token_type_ids are (B, T), words (V, H), types (2, H);
     positions has T rows of H numbers, or more."""
@@ -41,7 +41,7 @@ def embed(answer: Callable[..., Any]) -> None:
     close(np.asarray(moved) - got, np.full((B, T, H), 2.0), "how the sum changes when 2 is added to every word vector")
 
 
-@exercise("(dy, ids, V)", look="The gradient of a lookup")
+@exercise("(dy, ids, V)", look="The gradient of a lookup", level="medium")
 def lookup_backward(answer: Callable[..., Any]) -> None:
     """The gradient of a table of V rows that was looked up: dy is the upstream gradient (B, T, H), ids are (B, T); the result is
     (V, H)."""
@@ -63,7 +63,7 @@ def lookup_backward(answer: Callable[..., Any]) -> None:
     close(answer(dy[:1, :3], single[None], V), g["weight"], "the gradient of a batch with one text of three tokens")
 
 
-@exercise("(de, rows)", look="The gradient of a lookup")
+@exercise("(de, rows)", look="The gradient of a lookup", level="medium")
 def positions_backward(answer: Callable[..., Any]) -> None:
     """The gradient of the position table, which has so many rows of H numbers: de is the upstream gradient of the sum, (B, T, H).
     T is at most rows."""
@@ -76,7 +76,7 @@ def positions_backward(answer: Callable[..., Any]) -> None:
     close(got, _slopes(lambda p: float((de * p[:T]).sum()), table), "the gradient", 1e-6)
 
 
-@exercise("(dy, ids, attention_mask, V)", look="The gradient of a lookup")
+@exercise("(dy, ids, attention_mask, V)", look="The gradient of a lookup", level="hard")
 def mean_backward(answer: Callable[..., Any]) -> None:
     """A small model: each text becomes the mean of the word vectors of its real tokens, y[b] = sum over t of mask[b,t]
     words[ids[b,t]] / (number of real tokens of b). Given dy (B, H), ids and attention_mask (B, T), and V: the gradient of
@@ -98,7 +98,7 @@ def mean_backward(answer: Callable[..., Any]) -> None:
     close(got, right, "the gradient (measured by central differences; a token may occur several times)", 1e-6)
 
 
-@exercise(look="Three tables and a sum")
+@exercise(look="Three tables and a sum", level="easy")
 def parameters_of_base(answer: float) -> None:
     """How many numbers are there in the three embedding tables of BERT-base? V = 30,522, H = 768, 512 positions, 2 token types.
     (Together, without the layer norm.)"""

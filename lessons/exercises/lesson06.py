@@ -8,7 +8,7 @@ from lessons.check import close, exercise, expect
 from minibert.layers import layernorm
 
 
-@exercise("(x, gamma, beta, eps=1e-12)", look="The equation")
+@exercise("(x, gamma, beta, eps=1e-12)", look="The equation", level="easy")
 def layer_norm(answer):
     """y = γ·x̂ + β for x (B, T, H), gamma and beta (H,). Return y."""
     rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def layer_norm(answer):
     close(answer(x, gamma, beta, 1.0), wide, "y with eps=1 (ε is added to the variance, under the root)", 1e-9)
 
 
-@exercise("(dxhat, xhat, rstd)", look="The gradient, line by line")
+@exercise("(dxhat, xhat, rstd)", look="The gradient, line by line", level="hard")
 def backward_through_norm(answer):
     """The gradient dx for x̂ = (x - μ)·rstd: dxhat and xhat (B, T, H), rstd (B, T, 1). All three roads."""
     rng = np.random.default_rng(1)
@@ -52,7 +52,7 @@ def backward_through_norm(answer):
     close(got, expected, "dx", 1e-9)
 
 
-@exercise("(x)", look="What float32 does to mean(x²) − mean(x)²")
+@exercise("(x)", look="What float32 does to mean(x²) − mean(x)²", level="medium")
 def steady_variance(answer):
     """The variance of each row of x (N, H), which is float32, in float32 throughout and right to 4 digits even where the mean
     is 10,000 times σ. Return (N,). (No np.var, no float64.)"""
@@ -64,7 +64,7 @@ def steady_variance(answer):
     close(got, x.astype(np.float64).var(-1), "the variance", 1e-4)
 
 
-@exercise("", look="What happens to gradients without it")
+@exercise("", look="What happens to gradients without it", level="medium")
 def gradient_ratio(answer):
     """A linear layer (no bias) is followed by a layer norm. All its weights are made 4 times as large.
     By which factor is the gradient of these weights multiplied? (Think of rstd, or measure it.)"""
@@ -81,7 +81,7 @@ def gradient_ratio(answer):
     close(answer, size(4 * w) / size(w), "the factor", 1e-6)
 
 
-@exercise("(dy, x, gamma, eps=1e-12)", look="The gradient, line by line")
+@exercise("(dy, x, gamma, eps=1e-12)", look="The gradient, line by line", level="hard")
 def rms_norm_backward(answer):
     """A relative, used in many later models, leaves the mean alone: y = γ·x/√(mean(x²) + ε), x (N, H), gamma (H,).
     Return (dx, dgamma)."""

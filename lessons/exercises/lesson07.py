@@ -12,7 +12,7 @@ def _numbers(seed: int, *shape: int) -> np.ndarray:
     return 2 * np.random.default_rng(seed).standard_normal(shape)
 
 
-@exercise("(x)", look="By hand: plain loops")
+@exercise("(x)", look="By hand: plain loops", level="easy")
 def gelu(answer):
     """GELU of an array of any shape in its exact form, with erf (`math.erf` takes single numbers). Return y."""
     x = _numbers(0, 2, 3, 4)
@@ -26,7 +26,7 @@ def gelu(answer):
     close(got, library.forward(x)[0], "y", 1e-12)
 
 
-@exercise("(dy, x)", look="The gradient, and its form")
+@exercise("(dy, x)", look="The gradient, and its form", level="medium")
 def gelu_tanh_backward(answer):
     """The tanh form went forward. Return dx."""
     x, dy = _numbers(1, 3, 4), _numbers(2, 3, 4)
@@ -44,7 +44,7 @@ def gelu_tanh_backward(answer):
     close(got, library.backward(dy, cache), "dx", 1e-12)
 
 
-@exercise("", look="How far apart the two forms are")
+@exercise("", look="How far apart the two forms are", level="easy")
 def largest_gap(answer):
     """The largest difference between the two forms of GELU for any x, as a positive number, to 3 digits."""
     x = np.linspace(-8, 8, 100_001)
@@ -55,7 +55,7 @@ def largest_gap(answer):
     close(answer, gap, "the difference", 5e-3)
 
 
-@exercise("", look="One picture")
+@exercise("", look="One picture", level="medium")
 def lowest_place(answer):
     """The x at which GELU (exact form) is lowest, to 4 digits. There its gradient is zero."""
     expect(np.shape(answer) == (), "expected one number")
@@ -65,7 +65,7 @@ def lowest_place(answer):
     expect(abs(slope) < 1e-4, f"the gradient at x = {float(answer):g} is {slope:.2e}; it should be zero")
 
 
-@exercise("(dy, x)", look="The gradient, and its form")
+@exercise("(dy, x)", look="The gradient, and its form", level="medium")
 def sigmoid_form_backward(answer):
     """The same paper names a third form, coarser and cheaper: y = x·s(1.702·x) with s(z) = 1/(1 + exp(-z)). Return dx."""
     x, dy = _numbers(3, 2, 5), _numbers(4, 2, 5)

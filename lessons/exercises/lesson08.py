@@ -24,7 +24,7 @@ def _numbers(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [2 * rng.standard_normal(shape) for shape in shapes]
 
 
-@exercise("(q, k, v)", look="The equation")
+@exercise("(q, k, v)", look="The equation", level="medium")
 def attend(answer):
     """Attention of one head, without a mask: q, k and v are (T, D), the answer is the context (T, D).
     Write the softmax yourself."""
@@ -42,7 +42,7 @@ def attend(answer):
     close(answer(100 * q, 100 * k, v), big, "the context for very large scores (subtract each row's maximum first)")
 
 
-@exercise("(x, heads)", look="Many heads as one reshape")
+@exercise("(x, heads)", look="Many heads as one reshape", level="easy")
 def split_heads(answer):
     """x is (B, T, H). Give every head its own H/heads numbers of every token: the answer is (B, heads, T, H/heads)."""
     B, A = 2, 3
@@ -60,7 +60,7 @@ def split_heads(answer):
     close(np.asarray(answer(x, A)).mean(2).reshape(B, A * D), context[:, 0], "the means of the heads")
 
 
-@exercise("(lengths, tokens)", look="The additive mask")
+@exercise("(lengths, tokens)", look="The additive mask", level="medium")
 def length_mask(answer):
     """lengths (B,) says how many tokens each text has; all are padded to `tokens`. The answer is the additive mask
     (B, 1, 1, tokens). A text of length 0 must not make NaN."""
@@ -81,7 +81,7 @@ def length_mask(answer):
             close(weights[b, ..., :n], softmax.forward(scores[b, ..., :n])[0], f"weights of the real keys, {n} tokens")
 
 
-@exercise("(dy, y)", look="The gradient of softmax")
+@exercise("(dy, y)", look="The gradient of softmax", level="medium")
 def softmax_gradient(answer):
     """y (..., T) came out of softmax, dy (..., T) is its upstream gradient. The answer is the gradient of the scores."""
     z, dy = _numbers(5, (3, 2, T), (3, 2, T))
@@ -95,7 +95,7 @@ def softmax_gradient(answer):
     close(got, softmax.backward(dy, cache), "the gradient")
 
 
-@exercise("(dcontext, q, k, v)", look="Gradient check")
+@exercise("(dcontext, q, k, v)", look="Gradient check", level="hard")
 def attend_gradient(answer):
     """The backward of `attend`: dcontext, q, k and v are (T, D); the answer is the three gradients (dq, dk, dv)."""
     q, k, v, dcontext = _numbers(6, (T, D), (T, D), (T, D), (T, D))

@@ -15,7 +15,7 @@ def _dense(rng: np.random.Generator, out: int, into: int) -> dict[str, np.ndarra
     return {"weight": rng.standard_normal((out, into)), "bias": rng.standard_normal(out)}
 
 
-@exercise(look="Thirteen hidden states of twelve layers")
+@exercise(look="Thirteen hidden states of twelve layers", level="easy")
 def hidden_states_of_large(answer):
     """BERT-large has 24 layers. How many hidden states does it have?"""
     layers = BertConfig.preset("large").num_hidden_layers
@@ -23,7 +23,7 @@ def hidden_states_of_large(answer):
     expect(answer == layers + 1, f"expected another whole number, got {answer!r}")
 
 
-@exercise("(x, weight, bias)", look="The pooler, and why [CLS]")
+@exercise("(x, weight, bias)", look="The pooler, and why [CLS]", level="easy")
 def pool(answer):
     """The pooler: x is (B, T, H), weight (H, H) as stored, (out, in), bias (H,). The answer is (B, H)."""
     B, T, H = 3, 5, 4
@@ -40,7 +40,7 @@ def pool(answer):
     close(got, expected, "the pooled vector")
 
 
-@exercise("(H, I)", look="The equation")
+@exercise("(H, I)", look="The equation", level="medium")
 def numbers_in_a_block(answer):
     """How many numbers (weights, biases, layer norms) has one encoder block of width H with a feed-forward network of width I?"""
     for H, I in ((6, 8), (10, 7), (768, 3072)):
@@ -55,7 +55,7 @@ def numbers_in_a_block(answer):
         expect(got == total, f"H = {H}, I = {I}: expected {'fewer' if got is not None and got > total else 'more'} than {got}")
 
 
-@exercise("(dy, x, W1, b1, W2, b2)", look="Gradient check")
+@exercise("(dy, x, W1, b1, W2, b2)", look="Gradient check", level="hard")
 def feed_forward_gradient(answer):
     """The second half of a pre-LN block without its norm is y = x + gelu(x·W1ᵀ + b1)·W2ᵀ + b2; x and dy are (T, H), W1 (I, H),
     W2 (H, I). The answer is dx. You may use gelu and linear of minibert.layers."""
@@ -81,7 +81,7 @@ def feed_forward_gradient(answer):
     close(got, measured(residual=1), "dx (upside down: W2, GELU, W1, then the residual connection)")
 
 
-@exercise("(dcontext, P, v)", look="`head_mask`")
+@exercise("(dcontext, P, v)", look="`head_mask`", level="medium")
 def gate_gradient(answer):
     """context[b, a] = gate[a] · P[b, a] @ v[b, a] with P (B, A, T, T), v and dcontext (B, A, T, D), and every gate 1.
     The answer is the gradient of the gates, (A,)."""

@@ -13,7 +13,7 @@ from minibert.tasks.corruption import masking
 from minibert.text import Vocabulary
 
 
-@exercise("(ids, special_ids)", look="Toy numbers: hide 15 %")
+@exercise("(ids, special_ids)", look="Toy numbers: hide 15 %", level="easy")
 def how_many(answer: Any) -> None:
     """How many tokens of a sentence are hidden: 15 % of those that are not special, rounded with ``round``, at least one;
     none where all are special. ``ids`` (T,), ``special_ids`` a tuple.
@@ -32,7 +32,7 @@ def how_many(answer: Any) -> None:
                f"of {n} ordinary tokens: got {got}, expected {expected} (at least one, if there are any)")
 
 
-@exercise("(positions, labels, B, T)", look="Labels and the ignore index")
+@exercise("(positions, labels, B, T)", look="Labels and the ignore index", level="medium")
 def rectangle(answer: Any) -> None:
     """The labels as a rectangle (B, T) of integers, -100 where nothing is asked.
     ``positions`` (M,) are flat, b·T + t; ``labels`` (M,).
@@ -53,7 +53,7 @@ def rectangle(answer: Any) -> None:
           "the loss with your rectangle, against that by list (is a label in the wrong place?)", 1e-12)
 
 
-@exercise("(x, labels)", look="The equation: how surprised was the model?")
+@exercise("(x, labels)", look="The equation: how surprised was the model?", level="medium")
 def cross_entropy_loss(answer: Any) -> None:
     """Mean cross-entropy in nats over the rows whose label is not -100; 0.0 where there is none. ``x`` (N, V), ``labels`` (N,).
     It must survive scores of a thousand.
@@ -83,7 +83,7 @@ def cross_entropy_loss(answer: Any) -> None:
     expect(none is not None and none == 0, f"where no label counts the loss should be 0.0, got {none}")
 
 
-@exercise("(ids, dwords, z, dlogits, V)", look="The decoder is the embedding table")
+@exercise("(ids, dwords, z, dlogits, V)", look="The decoder is the embedding table", level="hard")
 def tied_gradient(answer: Any) -> None:
     """The gradient of the table E (V, H) that is used twice: ``words = E[ids]`` at the bottom, ``logits = z·Eᵀ + bias`` at the
     top. ``ids`` (N,) with upstream ``dwords`` (N, H); ``z`` (M, H) with upstream ``dlogits`` (M, V).
@@ -106,7 +106,7 @@ def tied_gradient(answer: Any) -> None:
     close(got, lookup["weight"] + top["weight"], "dE", 1e-10)
 
 
-@exercise("(losses, weights)", look="Padded slots in other implementations")
+@exercise("(losses, weights)", look="Padded slots in other implementations", level="easy")
 def slot_loss(answer: Any) -> None:
     """The loss of an implementation with padded slots: the mean of ``losses`` over the slots whose weight is 1, both
     (B, slots); the others have weight 0. Divide as the reference does, with its 1e-5, so that no slot at all gives 0.

@@ -14,7 +14,7 @@ from minibert.tasks import batches
 from minibert.tasks.corruption import masking
 
 
-@exercise("(logits, labels)", look="How well does a model do?")
+@exercise("(logits, labels)", look="How well does a model do?", level="easy")
 def accuracies(answer: Any) -> None:
     """Two shares as a pair: how many answers are right, and how many the better of the two constant answers would get.
     ``logits`` (B, 2), ``labels`` (B,) of 0, 1, or -100 for an input without a pair, which does not count.
@@ -30,7 +30,7 @@ def accuracies(answer: Any) -> None:
         close(got[1], right[1], f"labels {labels}: what the better constant answer gets", 1e-9)
 
 
-@exercise("(weight, bias)", look="Which number means \"next\"? Look it up, always")
+@exercise("(weight, bias)", look="Which number means \"next\"? Look it up, always", level="easy")
 def other_convention(answer: Any) -> None:
     """A head trained where 1 means "next" becomes one where 0 does. ``weight`` (2, H), ``bias`` (2,): returns both, as a pair.
     The arrays that come in stay as they are.
@@ -50,7 +50,7 @@ def other_convention(answer: Any) -> None:
     close(after, before[:, ::-1], "logits", 1e-10)
 
 
-@exercise("(a, b, swapped, cls_id, sep_id)", look="What sentence order prediction changes")
+@exercise("(a, b, swapped, cls_id, sep_id)", look="What sentence order prediction changes", level="medium")
 def order_pair(answer: Any) -> None:
     """An example for sentence order prediction: ``(ids, split, label)``. ``a`` and ``b`` are arrays of ids, b follows a in the
     text. Where ``swapped`` is true, b comes first and the label is 1. ``ids`` is [CLS] … [SEP] … [SEP], ``split`` the index
@@ -71,7 +71,7 @@ def order_pair(answer: Any) -> None:
                "it depends on the length of the text that comes first")
 
 
-@exercise("(dlogits, pooled, p, T)", look="The gradient reaches [CLS] alone")
+@exercise("(dlogits, pooled, p, T)", look="The gradient reaches [CLS] alone", level="medium")
 def gradient_of_states(answer: Any) -> None:
     """The gradient of the last hidden states x, (B, T, H), from that of the two logits, ``dlogits`` (B, 2).
     ``pooled`` (B, H) is what tanh gave. ``p["head"]["weight"]`` is (2, H), ``p["dense"]["weight"]`` (H, H):

@@ -8,7 +8,7 @@ from lessons.check import close, exercise, expect
 from minibert.training import adamw
 
 
-@exercise("(p, g, m, lr)", look="The equation: from SGD to AdamW on one page")
+@exercise("(p, g, m, lr)", look="The equation: from SGD to AdamW on one page", level="easy")
 def momentum_step(answer):
     """One step with momentum 0.9. p, g, m: arrays of one shape. Return the new (p, m)."""
     rng = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def momentum_step(answer):
     close(got[0], p - 0.1 * (0.9 * m + g), "p", 1e-9)
 
 
-@exercise("(p, g, m, v, lr, step, decay)", look="By hand: plain loops")
+@exercise("(p, g, m, v, lr, step, decay)", look="By hand: plain loops", level="medium")
 def adamw_step(answer):
     """One step of AdamW with β₁ = 0.9, β₂ = 0.999, ε = 1e-6 and bias correction; step is its number (from 1), decay is λ.
     Return the new (p, m, v)."""
@@ -55,7 +55,7 @@ def adamw_step(answer):
             close(value, wanted, f"step {step}: {name}", 1e-9)
 
 
-@exercise("(gradients, limit)", look="Gradient clipping")
+@exercise("(gradients, limit)", look="Gradient clipping", level="medium")
 def clip(answer):
     """gradients: a dict of arrays. If all of them together, as one long vector, are longer than limit, scale all down to that
     length. Return a new dict."""
@@ -78,7 +78,7 @@ def clip(answer):
         close(x, np.zeros(2), f"{k} of a gradient of zeros", 1e-9)
 
 
-@exercise("(step, peak, warmup, total)", look="Warm-up and the schedule")
+@exercise("(step, peak, warmup, total)", look="Warm-up and the schedule", level="medium")
 def rate(answer):
     """The learning rate of BERT's schedule. step counts from 1; the peak is reached at step warmup; then it falls in a straight
     line that would reach 0 at step total + 1. warmup may be 0."""
@@ -88,7 +88,7 @@ def rate(answer):
               f"step {step} of {total}, {warmup} of warm-up", 1e-9)
 
 
-@exercise("", look="Bias correction, and its absence in the reference")
+@exercise("", look="Bias correction, and its absence in the reference", level="hard")
 def worst_factor(answer):
     """Somebody runs Adam with β₁ = 0.9 and β₂ = 0.98 without the bias correction. The gradient is steady.
     By how much are the steps too large at most, at whatever step that is? (Three digits.)"""

@@ -11,7 +11,7 @@ from minibert.data.report import unigram_loss
 from minibert.layers import cross_entropy
 
 
-@exercise("(train, held_out, V)", look="Two floors: toy numbers first")
+@exercise("(train, held_out, V)", look="Two floors: toy numbers first", level="medium")
 def floors(answer: Any) -> None:
     """The two floors of a loss as a pair, in nats: of guessing blindly, and of guessing by frequency alone, with one added to
     every count. ``train`` and ``held_out`` are arrays of ids below ``V``: counts come from the first, the loss is on the second.
@@ -32,7 +32,7 @@ def floors(answer: Any) -> None:
     close(frequency, right, "by frequency", 1e-9)
 
 
-@exercise("(losses, counts)", look="Two floors: toy numbers first")
+@exercise("(losses, counts)", look="Two floors: toy numbers first", level="medium")
 def perplexity(answer: Any) -> None:
     """The perplexity of a text that was evaluated in batches. ``losses[i]``: mean loss of batch i in nats;
     ``counts[i]``: how many hidden words it had. Every hidden word counts the same.
@@ -52,7 +52,7 @@ def perplexity(answer: Any) -> None:
     close(got, np.exp(whole), "perplexity", 1e-9)
 
 
-@exercise("(bias, labels)", look="Why every loss stops at the second floor: a model that reads nothing")
+@exercise("(bias, labels)", look="Why every loss stops at the second floor: a model that reads nothing", level="medium")
 def blind_gradient(answer: Any) -> None:
     """The gradient of the mean cross-entropy for ``bias`` (V,), which are the logits for every one of the ``labels`` (N,).
     A label of -100 does not count.
@@ -74,7 +74,7 @@ def blind_gradient(answer: Any) -> None:
     close(got, right, "gradient", 1e-6)
 
 
-@exercise("(steps, losses, floor, margin)", look="The plateau, and how to leave it")
+@exercise("(steps, losses, floor, margin)", look="The plateau, and how to leave it", level="medium")
 def left_plateau(answer: Any) -> None:
     """The first step from which on the loss stays below ``floor - margin`` to the end; None where it does not.
     ``steps`` and ``losses`` are lists of the same length, steps ascending.

@@ -15,7 +15,7 @@ def _rows(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rows / rows.sum(-1, keepdims=True)
 
 
-@exercise("(weights, offset)", look="Vectorised")
+@exercise("(weights, offset)", look="Vectorised", level="medium")
 def offset_score(answer):
     """weights (A, T, T) are the maps of one text without padding. How much weight falls on the key at query + offset, on average
     over the queries that have such a key? offset -1 is the token before. The answer is (A,)."""
@@ -38,7 +38,7 @@ def offset_score(answer):
         close(got, expected, f"the scores for offset {offset}")
 
 
-@exercise("(weights, ids, token)", look="Scores on held-out text")
+@exercise("(weights, ids, token)", look="Scores on held-out text", level="medium")
 def token_score(answer):
     """weights (B, A, T, T) of texts with ids (B, T), no padding. How much weight do queries put on keys whose id is `token`, all
     such keys together, on average over all queries and texts? The answer is (A,)."""
@@ -59,7 +59,7 @@ def token_score(answer):
     close(got, share.mean((0, 2)), "the scores")
 
 
-@exercise("(weights)", look="Scores on held-out text")
+@exercise("(weights)", look="Scores on held-out text", level="medium")
 def tokens_read(answer):
     """Over how many tokens does a head spread its weight? For each row e to the entropy, e^(−Σ w·ln w), then the mean over the
     rows. weights (A, T, T) may hold zeros. The answer is (A,)."""
@@ -75,7 +75,7 @@ def tokens_read(answer):
     close(got, number.mean(-1), "rows with equal weights on n keys count n")
 
 
-@exercise("(d)", look="Importance from the gradient")
+@exercise("(d)", look="Importance from the gradient", level="easy")
 def head_importance(answer):
     """d (L, B, A) is the gradient of a gate for each text. The answer is the importance of each head, (L, A): the mean over
     texts of its size."""
@@ -90,7 +90,7 @@ def head_importance(answer):
     close(got, size.mean(1), "the importance")
 
 
-@exercise("(bert, x, layer, head)", look="Switching heads off")
+@exercise("(bert, x, layer, head)", look="Switching heads off", level="hard")
 def change_without(answer):
     """bert is a loaded model (bert.parameters.tree, bert.config), x a pretraining.Inputs with labels for both losses. By how much
     does the masked-word loss (that one alone) rise when one head is switched off? The answer is a number."""

@@ -17,7 +17,7 @@ from minibert.parameters import NOTHING
 from minibert.workers import share_out
 
 
-@exercise("(parts)", look="The equation")
+@exercise("(parts)", look="The equation", level="medium")
 def combine(answer: Callable[..., Any]) -> None:
     """The loss and the gradient of a whole batch from those of its pieces. parts: a list of (loss, gradient, count), where loss
     is the mean over the piece's count rows and gradient that mean's gradient, an array. The pieces differ in size, and some have
@@ -46,7 +46,7 @@ def combine(answer: Callable[..., Any]) -> None:
     expect(all(np.array_equal(a, part[1]) for a, part in zip(kept, parts)), "the pieces' own gradients were overwritten")
 
 
-@exercise("(weights, workers)", look="Threads")
+@exercise("(weights, workers)", look="Threads", level="medium")
 def heaviest_load(answer: Callable[..., Any]) -> None:
     """Micro-batches with these weights are shared out by the lesson's rule: heaviest first, each to the worker that has the least
     so far. Returns the largest sum of weights that a worker gets: the step takes as long.
@@ -62,7 +62,7 @@ def heaviest_load(answer: Callable[..., Any]) -> None:
                + ("; sort them first: the heaviest goes first" if weights == [4, 5, 6, 7, 9] else ""))
 
 
-@exercise("(work, peak, bandwidth)", look="The roofline")
+@exercise("(work, peak, bandwidth)", look="The roofline", level="easy")
 def least_seconds(answer: Callable[..., Any]) -> None:
     """Work is a list of (operations, bytes), done one after the other. On a machine of so many operations a second (peak) and
     bytes a second (bandwidth), each of them takes at least as long as its slower half. How many seconds does all of it take at
@@ -117,7 +117,7 @@ class _Stack:
         return dx + linear.backward(gelu.backward(dx, second), first, self.p[i], NOTHING)
 
 
-@exercise("(blocks, x, dy, every)", look="Memory")
+@exercise("(blocks, x, dy, every)", look="Memory", level="hard")
 def sparse_backward(answer: Callable[..., Any]) -> None:
     """The gradient dx of a long stack with few caches. blocks: a list of (forward, backward), where forward(x) returns (y, cache)
     and backward(dy, cache) returns dx. On the way forward keep only what goes into the blocks 0, every, 2·every, … On the way
@@ -148,7 +148,7 @@ def _slope(stack: _Stack, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, fl
     return direction, float(sides[0] - sides[1]) / (2 * h)
 
 
-@exercise(look="Memory")
+@exercise(look="Memory", level="medium")
 def largest_batch(answer: int) -> None:
     """BERT-base (``BertConfig.preset("base")``) is trained on texts of 128 tokens, all examples of a step at once, on a device of
     16 GiB (16·2³⁰ bytes). How many examples fit, by the formulas of ``minibert.memory.training``? A whole number."""

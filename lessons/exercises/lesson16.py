@@ -37,7 +37,7 @@ def _verdict(answer: Callable[[Any], Any], part: Any, name: str) -> bool:
     return bool(verdict)
 
 
-@exercise("(linear)", look="The suspects")
+@exercise("(linear)", look="The suspects", level="easy")
 def depends_on_its_weights(answer):
     """A check for suspect 1, ``suspects.linear_1``. A part has forward(x, p) -> (y, cache) and backward(dy, cache, p, g) -> dx.
 
@@ -59,7 +59,7 @@ def depends_on_its_weights(answer):
            "ask it twice, or change p: what moves?")
 
 
-@exercise("(add_norm)", look="The suspects")
+@exercise("(add_norm)", look="The suspects", level="easy")
 def carries_its_input(answer):
     """A check for suspect 2, ``suspects.add_norm_2``. A part has forward(x, residual, p) -> (y, cache), p as of a layer norm.
 
@@ -78,7 +78,7 @@ def carries_its_input(answer):
            "change the residual: does the output move?")
 
 
-@exercise("(linear)", look="The suspects")
+@exercise("(linear)", look="The suspects", level="medium")
 def adds_its_gradients(answer):
     """A check for suspect 3, ``suspects.linear_3``. A part has forward(x, p) -> (y, cache) and backward(dy, cache, p, g) -> dx.
 
@@ -105,7 +105,7 @@ def adds_its_gradients(answer):
            "call backward twice with the same g, or start with a g that is not zero")
 
 
-@exercise("(additive_mask)", look="The suspects")
+@exercise("(additive_mask)", look="The suspects", level="easy")
 def hides_padding(answer):
     """A check for suspect 4, ``suspects.additive_mask_4``. A part takes mask (B, T), 1 for tokens and 0 for padding, and a dtype.
 
@@ -126,7 +126,7 @@ def hides_padding(answer):
            "take random scores and a mask with zeros, and look at what softmax gives the padded columns")
 
 
-@exercise("(encode)", look="The suspects")
+@exercise("(encode)", look="The suspects", level="medium")
 def same_alone_and_padded(answer):
     """A check for suspect 5, ``suspects.encode_5``. A part takes a ``minibert.Bert`` and a list of texts, and gives (B, T, H).
 
@@ -154,7 +154,7 @@ def same_alone_and_padded(answer):
            "encode a short text alone, then beside a long one, and compare its own tokens")
 
 
-@exercise("(evaluate)", look="The suspects")
+@exercise("(evaluate)", look="The suspects", level="medium")
 def drops_nothing(answer):
     """A check for suspect 6, ``suspects.evaluate_6``. A part takes (inputs, p, config), as pretraining.forward, and gives a loss.
 
@@ -175,7 +175,7 @@ def drops_nothing(answer):
            "the config must have a rate of dropout; then ask twice, or compare with a config whose rates are 0")
 
 
-@exercise("(losses)", look="The suspects")
+@exercise("(losses)", look="The suspects", level="medium")
 def counts_every_pair(answer):
     """A check for suspect 7, ``suspects.losses_7``: (logits, labels, next_logits, next_labels) -> (loss of words, loss of pairs).
 
@@ -197,7 +197,7 @@ def counts_every_pair(answer):
            "change the logits of one pair at a time, with labels 0 and 1 among them: does the loss of pairs move each time?")
 
 
-@exercise("(label_slots)", look="The suspects")
+@exercise("(label_slots)", look="The suspects", level="hard")
 def asks_only_what_was_masked(answer):
     """A check for suspect 8, ``suspects.label_slots_8``: (positions, labels, T, slots) -> places and labels, B·slots of each.
 
@@ -224,7 +224,7 @@ def asks_only_what_was_masked(answer):
            "sentences with different numbers of masked words: how many labels are not IGNORE?")
 
 
-@exercise("(mask)", look="The suspects")
+@exercise("(mask)", look="The suspects", level="medium")
 def leaves_special_tokens_alone(answer):
     """A check for suspect 9, ``suspects.mask_9``: (ids, rule, key) -> (ids seen, places, words), as ``masking.mask``.
 
@@ -242,7 +242,7 @@ def leaves_special_tokens_alone(answer):
            "a rule with random_share=1.0, mask_share=0.0 and rate=1.0 makes every token a random one: is one of them special?")
 
 
-@exercise("(mask_batch)", look="The suspects")
+@exercise("(mask_batch)", look="The suspects", level="medium")
 def masks_each_on_its_own(answer):
     """A check for suspect 10, ``suspects.mask_batch_10``: (rows, rule, seed, step) -> (ids seen, places, words) of each row.
 
@@ -264,7 +264,7 @@ def masks_each_on_its_own(answer):
            "many rows of the same length: how many different sets of places are there?")
 
 
-@exercise("(initial_parameters)", look="The suspects")
+@exercise("(initial_parameters)", look="The suspects", level="medium")
 def shares_its_table(answer):
     """A check for suspect 11, ``suspects.initial_parameters_11``: (config) -> ``Parameters`` of the whole model.
 
@@ -287,7 +287,7 @@ def shares_its_table(answer):
            "their numbers are equal at the start; change one, and look at the other")
 
 
-@exercise("(pool)", look="The suspects")
+@exercise("(pool)", look="The suspects", level="easy")
 def averages_real_tokens(answer):
     """A check for suspect 12, ``suspects.pool_12``: x (B, T, H), mask (B, T) -> (B, H).
 

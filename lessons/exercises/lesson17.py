@@ -29,7 +29,7 @@ def _same(got: dict, expected: dict) -> None:
         close(got[name], x, name, 0)
 
 
-@exercise("(name)", look="A plain renaming, and the library's table")
+@exercise("(name)", look="A plain renaming, and the library's table", level="hard")
 def our_name(answer: Callable[..., Any]) -> None:
     """Our name for a tensor, given as TensorFlow or an old port calls it: with / or with . between the parts, layer_10 or
     layer.10, kernel, gamma and beta, embeddings without .weight at the end, output_weights and output_bias of the two heads, and
@@ -43,7 +43,7 @@ def our_name(answer: Callable[..., Any]) -> None:
             expect(got == ours, f"{given}: got {got!r}, expected {ours!r}")
 
 
-@exercise("(raw)", look="Toy numbers: a file of two tensors")
+@exercise("(raw)", look="Toy numbers: a file of two tensors", level="medium")
 def read_safetensors(answer: Callable[..., Any]) -> None:
     """The arrays in a safetensors file, by name. raw: all its bytes. Types are F64, F32, F16, I64, and the header may hold an
     entry __metadata__, which is no array."""
@@ -61,7 +61,7 @@ def read_safetensors(answer: Callable[..., Any]) -> None:
                 expect(np.asarray(got[name]).dtype == x.dtype, f"{name}: expected {x.dtype}, got {np.asarray(got[name]).dtype}")
 
 
-@exercise("(bits)", look="Widths")
+@exercise("(bits)", look="Widths", level="easy")
 def from_bfloat16(answer: Callable[..., Any]) -> None:
     """float32 numbers from bfloat16 ones, which are given as whole numbers of 16 bits: an array of uint16, of any shape."""
     rng = np.random.default_rng(172)
@@ -74,7 +74,7 @@ def from_bfloat16(answer: Callable[..., Any]) -> None:
         expect(np.all(np.abs(got - x) <= np.abs(x) / 128), "off by more than seven bits allow: which half is the upper one?")
 
 
-@exercise("(arrays)", look="The equation")
+@exercise("(arrays)", look="The equation", level="hard")
 def from_tensorflow(answer: Callable[..., Any]) -> None:
     """A whole TensorFlow checkpoint, {name: array}, as ours: names translated, what is stored the other way round transposed, and
     what belongs to the optimiser (names that end in adam_m or adam_v, and global_step) left out."""
@@ -98,7 +98,7 @@ class _Calls:
         return self.call
 
 
-@exercise("(program)", look="A file that tries to run a program")
+@exercise("(program)", look="A file that tries to run a program", level="hard")
 def asked_for(answer: Callable[..., Any]) -> None:
     """All functions and classes that a pickle asks for, as a sorted list of texts "module.name", each once, without running
     anything. program: its bytes, in protocol 2. Look at the instructions GLOBAL that pickletools.genops yields.

@@ -18,7 +18,7 @@ def _batch(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((5, 6, 4)) - 1, mask
 
 
-@exercise("(x, mask)", look="Vectorised, and the library's own")
+@exercise("(x, mask)", look="Vectorised, and the library's own", level="easy")
 def max_of_tokens(answer: Callable[..., Any]) -> None:
     """For each text the largest of each of the H numbers over its real tokens: x (B, T, H) and mask (B, T), 1 for tokens and 0
     for padding, -> (B, H). What x holds in the padding must not matter, and x must stay as it was."""
@@ -34,7 +34,7 @@ def max_of_tokens(answer: Callable[..., Any]) -> None:
     close(got, pool(x, mask, Pooling("max")), "the maxima", 1e-12)
 
 
-@exercise("(vectors)", look="The equation")
+@exercise("(vectors)", look="The equation", level="easy")
 def unit_vectors(answer: Callable[..., Any]) -> None:
     """Vectors (N, H) brought to length 1, in their own dtype. A vector of zeros stays zeros (no NaN, no warning)."""
     rng = np.random.default_rng(182)
@@ -54,7 +54,7 @@ def unit_vectors(answer: Callable[..., Any]) -> None:
         close((got * x).sum(1)[others], np.linalg.norm(x, axis=1)[others], "the products with the vectors themselves", 1e-5)
 
 
-@exercise("(vectors, query, top)", look="The nearest lines of a text")
+@exercise("(vectors, query, top)", look="The nearest lines of a text", level="medium")
 def nearest(answer: Callable[..., Any]) -> None:
     """The numbers (from 0) of the ``top`` vectors with the largest cosine to the query, best first; of equal ones the earlier
     first. vectors (N, H) and query (H,) may have any length but zero. Where top is larger than N, all N."""
@@ -75,7 +75,7 @@ def nearest(answer: Callable[..., Any]) -> None:
         expect(got[0] == 1, f"{what}: 1 and {n - 1} are equal, the earlier comes first")
 
 
-@exercise("(dv, mask)", look="Gradient check")
+@exercise("(dv, mask)", look="Gradient check", level="medium")
 def mean_pooling_backward(answer: Callable[..., Any]) -> None:
     """The backward of mean pooling: dv (B, H), the gradient with respect to the vectors, and mask (B, T) -> dx (B, T, H)."""
     x, mask = _batch(184)
@@ -89,7 +89,7 @@ def mean_pooling_backward(answer: Callable[..., Any]) -> None:
         raise Wrong(f"not the gradient of the mean: {str(error).splitlines()[0]}; by what is each text divided?") from None
 
 
-@exercise("(cosines, right)", look="How good is it? Measure")
+@exercise("(cosines, right)", look="How good is it? Measure", level="medium")
 def reciprocal_rank(answer: Callable[..., Any]) -> None:
     """How good is a search? For each question, take 1/rank of the right line (1 if it comes first, 1/2 if second, …), and return
     the mean. cosines: a row for each question, a column for each line; right: the number of the right line of each question, from

@@ -17,7 +17,7 @@ from minibert.tasks.labelled import metrics
 from minibert.training.adamw import learning_rate
 
 
-@exercise("(examples, batch_size, accumulate, epochs, peak)", look="The schedule")
+@exercise("(examples, batch_size, accumulate, epochs, peak)", look="The schedule", level="medium")
 def rates(answer: Callable[..., Any]) -> None:
     """The learning rate of every step of a fine-tuning run, as a list: linear warm-up to ``peak`` over a tenth of the steps
     (rounded), then a line that would reach zero one step after the last. The last step of an epoch may be smaller, but is a step.
@@ -37,7 +37,7 @@ def rates(answer: Callable[..., Any]) -> None:
         close(got, right, what, 1e-9)
 
 
-@exercise("(names)", look="Optimiser groups")
+@exercise("(names)", look="Optimiser groups", level="easy")
 def groups(answer: Callable[..., Any]) -> None:
     """The two parameter groups as a pair of lists (with decay, without), each in the order of ``names``: names of tensors such as
     ``bert.encoder.layer.0.attention.output.LayerNorm.weight``.
@@ -58,7 +58,7 @@ def groups(answer: Callable[..., Any]) -> None:
            "keep the order of names")
 
 
-@exercise("(pooled, labels, weight, bias)", look="The equation")
+@exercise("(pooled, labels, weight, bias)", look="The equation", level="medium")
 def head_gradients(answer: Callable[..., Any]) -> None:
     """The gradients (dpooled, dweight, dbias) of the mean cross-entropy of a classifier: pooled (B, H), labels (B,),
     weight (C, H), bias (C,). No dropout.
@@ -79,7 +79,7 @@ def head_gradients(answer: Callable[..., Any]) -> None:
         close(mine, right, name, 1e-9)
 
 
-@exercise("(matrix)", look="Evaluation")
+@exercise("(matrix)", look="Evaluation", level="medium")
 def macro_f1(answer: Callable[..., Any]) -> None:
     """The macro F1 of a confusion matrix (C, C): rows are what it is, columns what was guessed. A class that occurs but was never
     guessed has F1 0; one that neither occurs nor was guessed does not count.
@@ -98,7 +98,7 @@ def macro_f1(answer: Callable[..., Any]) -> None:
         close(got, right, f"{matrix.tolist()} ({hint})", 1e-9)
 
 
-@exercise("(losses, counts)", look="The schedule")
+@exercise("(losses, counts)", look="The schedule", level="easy")
 def step_loss(answer: Callable[..., Any]) -> None:
     """The loss of a step of several micro-batches: ``losses[i]`` is the *mean* loss of the examples of micro-batch i,
     ``counts[i]`` how many it has. Every example of the step counts the same.

@@ -16,7 +16,7 @@ from minibert.text import Tokenizer, Vocabulary
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##a", "##b", "##c", "x"])
 
 
-@exercise("(pieces, tags, names)", look="Tags: a word is several tokens")
+@exercise("(pieces, tags, names)", look="Tags: a word is several tokens", level="easy")
 def align(answer: Callable[..., Any]) -> None:
     """The labels of ``[CLS] … [SEP]`` as a list. ``pieces[i]``: how many tokens word i has, at least one; ``tags[i]``: its tag;
     ``names``: the list of tags, in which a tag's place is its number. What has no label is -100.
@@ -37,7 +37,7 @@ def align(answer: Callable[..., Any]) -> None:
         expect(got == right, f"{what}: expected one label for the first piece of each word and -100 elsewhere, got {got}")
 
 
-@exercise("(tags)", look="BIO, and whole entities")
+@exercise("(tags)", look="BIO, and whole entities", level="medium")
 def entities(answer: Callable[..., Any]) -> None:
     """The entities of a sentence as a list of (type, first word, last word), from its tags. An I- that continues no entity of its
     own type begins one.
@@ -57,7 +57,7 @@ def entities(answer: Callable[..., Any]) -> None:
         expect(sorted(found) == sorted(right), f"{tags}: expected {right}, got {found}; {hint}")
 
 
-@exercise("(start, end, longest)", look="Spans: a start and an end")
+@exercise("(start, end, longest)", look="Spans: a start and an end", level="medium")
 def best_span(answer: Callable[..., Any]) -> None:
     """(i, j) with the greatest ``start[i] + end[j]``, both (T,), where i ≤ j and the span has at most ``longest`` tokens."""
     rng = np.random.default_rng(8)
@@ -80,7 +80,7 @@ def best_span(answer: Callable[..., Any]) -> None:
                              f"got {got}; {hint}")
 
 
-@exercise("(starts, room, tokens)", look="Sliding windows")
+@exercise("(starts, room, tokens)", look="Sliding windows", level="hard")
 def speaks(answer: Callable[..., Any]) -> None:
     """For each of ``tokens`` tokens of a text the number of the window that speaks for it: where it has the most tokens on its
     poorer side. Window w holds the tokens from ``starts[w]`` on, ``room`` of them, or fewer at the end of the text. The longer
@@ -100,7 +100,7 @@ def speaks(answer: Callable[..., Any]) -> None:
                           "tokens before and after it in the window, and take the smaller number")
 
 
-@exercise("(golds, guess)", look="Exact match and F1")
+@exercise("(golds, guess)", look="Exact match and F1", level="medium")
 def answer_score(answer: Callable[..., Any]) -> None:
     """(exact match, F1) of a guess, the best over all right answers ``golds``; an empty list means that there is no answer, and
     the right guess is "". Compared without capitals, punctuation and the articles a, an, the.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 
+from minibert.commands import terminal
+
 SUMMARY = "a checkpoint from one format to another"
 TEXT = """\
 Write a checkpoint in another format, number for number. Read are safetensors, pytorch_model.bin
 (new and old) and TensorFlow's bert_model.ckpt; written are the two of --to.
+
+A folder without a vocabulary, or one for what is no prose (molecules, proteins), becomes one that
+every command opens: --vocab names the vocabulary, --cut says what a token is.
 """
 EXAMPLES = """\
 examples:
   minibert convert uncased_L-12_H-768_A-12 bert-base
   minibert convert bert-base bert-base-npz --to npz
+  minibert convert AntiBERTy_md_smooth antiberty --vocab vocab.txt --cut characters
 """
 
 
@@ -22,13 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("destination", metavar="DST", help="folder to write, made where there is none")
     parser.add_argument("--to", choices=("safetensors", "npz"), default="safetensors", help="safetensors, which the usual tools "
                         "open, or a NumPy archive with TensorFlow's names (default: safetensors)")
+    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
+    parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)
     parser.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
     from minibert.convert import convert
+    from minibert.text import Tokenizer
 
-    for line in convert(args.source, args.destination, args.to, args.dtype):
+    named = args.vocab is not None or args.cut is not None
+    tokenizer = Tokenizer.load(args.vocab or args.source, cut=args.cut) if named else None
+    for line in convert(args.source, args.destination, args.to, args.dtype, tokenizer):
         print(line)
     return 0

@@ -32,11 +32,12 @@ def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
     import minibert
     from minibert import sentence_vectors
-    from minibert.files import writing
+    from minibert.files import not_over, writing
     from minibert.search import read_lines
     from minibert.workers import keep_freed_memory
 
     lines = read_lines(args.file)
+    not_over(args.file, args.out)
     keep_freed_memory()
     bert = minibert.load(args.model, args.device)
     terminal.note(bert.tokenizer.notes)

@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from minibert import scoring
 from minibert.text import Reading
 from minibert.text.reading import as_words
 
 if TYPE_CHECKING:
     from minibert.api import Bert
+    from minibert.scoring import Pairs, Score
     from minibert.search import Match
     from minibert.text import Tokenizer
 
@@ -79,6 +81,37 @@ def tokens(tokenizer: Tokenizer, text: str, pair: str | None = None, ids: bool =
     if len(encoding) > tokenizer.max_length:
         summary += f": more than the {tokenizer.max_length} that the model reads at a time"
     return "\n".join([*lines, summary, ""])
+
+
+def scores(texts: Sequence[str], found: Sequence[Score], tokens: bool = False) -> tuple[str, str]:
+    """A tab-separated table of texts and their scores, and a line about all of them. ``tokens``: what each token adds."""
+    lines = ["\t".join(["score", "tokens", "text", *["by token"] * tokens])]
+    lines += ["\t".join([f"{one.total:.4f}", str(len(one.tokens)), _in_a_cell(text), *[_by_token(one)] * tokens])
+              for text, one in zip(texts, found)]
+    count = sum(len(one.tokens) for one in found)
+    about = f"{len(found):,} texts, {count:,} tokens" + (f", pseudo-perplexity {scoring.perplexity(found):.2f}" if count else "")
+    return "\n".join(lines) + "\n", about
+
+
+def pairs(given: Pairs, first: Sequence[Score], second: Sequence[Score], tokens: bool = False) -> tuple[str, str]:
+    """The same of minimal pairs, and their accuracy."""
+    head = ["first", "second", "right", "first text", "second text", *["first by token", "second by token"] * tokens]
+    lines = ["\t".join(head)]
+    for one, two, a, b in zip(given.first, given.second, first, second):
+        cells = [f"{a.total:.4f}", f"{b.total:.4f}", str(int(a.total > b.total)), _in_a_cell(one), _in_a_cell(two)]
+        lines.append("\t".join([*cells, *[_by_token(a), _by_token(b)] * tokens]))
+    right = sum(a.total > b.total for a, b in zip(first, second))
+    ties = sum(a.total == b.total for a, b in zip(first, second))
+    about = f"accuracy {right / len(first):.1%}: the first text has the higher score in {right:,} of {len(first):,} pairs"
+    return "\n".join(lines) + "\n", about + (f", and both have the same in {ties:,}" if ties else "")
+
+
+def _by_token(one: Score) -> str:
+    return " ".join(f"{_in_a_cell(token)} {x:.4f}" for token, x in zip(one.tokens, one.log_probs))
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.split())
 
 
 def matches(found: Sequence[Match], width: int = 80) -> str:

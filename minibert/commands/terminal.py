@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 LITERAL_HELP = "special tokens that are written in a text, such as [SEP], are words and not those tokens"
+CUT_HELP = ("for what is no prose: 'characters', or a regular expression that matches a token (default: what the folder says, "
+            "else words)")
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 

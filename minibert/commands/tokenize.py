@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--model", metavar="DIR", help=terminal.MODEL_HELP)
     source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
     parser.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
+    parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)
     parser.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
     parser.add_argument("--literal", action="store_true", help=terminal.LITERAL_HELP)
     parser.add_argument("--ids", action="store_true", help="print nothing but the ids, a line for each text")
@@ -48,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
     if args.vocab:
         vocab = Vocabulary.load(args.vocab)
-        tokenizer = Tokenizer(vocab, lower_case=not args.cased, notes=vocab.notes)
+        tokenizer = Tokenizer(vocab, lower_case=not (args.cased or args.cut), cut=args.cut, notes=vocab.notes)
     else:
-        tokenizer = Tokenizer.load(args.model or bundled())
+        tokenizer = Tokenizer.load(args.model or bundled(), cut=args.cut)
     terminal.note(tokenizer.notes)
     return terminal.each(args.texts, "a text",
                          lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))

@@ -21,6 +21,8 @@ examples:
       a tiny BERT on the documentation that every Python carries, in a few minutes
   python -m minibert train --corpus book.txt more/ --preset mini --minutes 60
       on your own texts: UTF-8 files, folders of them, or - for standard input
+  python -m minibert train --corpus smiles.txt --cut "\\[.+?]|Br|Cl|." --no-next-sentence
+      on molecules, one a line, a token being what matches; for proteins: --cut characters
   python -m minibert train --init bert-base-uncased --corpus reports/ --max-length 128
       a trained model goes on learning, from texts of your field
   python -m minibert train --resume runs/2026-11-22-221903

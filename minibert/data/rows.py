@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minibert.data import separated
 from minibert.data.separated import all_numbers
-from minibert.files import decode_utf8, loads_json
+from minibert.files import decode_utf8, line_ends, loads_json
 
 Row = dict[str, Any]
 
@@ -30,8 +30,9 @@ IDS = ("id", "idx", "index", "guid")
 _KNOWN = {*LABELS, *TEXTS, *(name for pair in PAIRS for name in pair), *IDS} - {"y"}  # y: also "yes"
 
 NOTHING = ("", "-100", "nan")  # as a label, in lower case: there is none
-_SIGNS = ("-", "_", "?")  # as a label: there is none, unless other labels are signs too, or most are this one
-MARKS = (*NOTHING, *_SIGNS)
+_SIGNS = ("-", "_", "?", "n/a", "#n/a", "<na>", "null")  # as a label: none, unless others are signs too, or most are this one
+_WORDS = ("na", "none")  # as a label: there is none, or a class that is called so; taken for that
+MARKS = (*NOTHING, *_SIGNS, *_WORDS)
 
 
 class Table(NamedTuple):
@@ -57,16 +58,10 @@ def text_of(path: str | os.PathLike[str]) -> str:
         raise IsADirectoryError(f"{path} is a folder; expected a file with examples")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    text = _line_ends(decode_utf8(path.read_bytes(), path))
+    text = line_ends(decode_utf8(path.read_bytes(), path))
     if not text.strip():
         raise ValueError(f"{path} is empty; expected one example a line")
     return text
-
-
-def _line_ends(text: str) -> str:
-    """With the line ends of Windows, and of old Macs, as ``\\n``. A CR alone ends a line where most do; else it is a blank."""
-    text = re.sub("\r+\n", "\n", text)
-    return text.replace("\r", "\n" if text.count("\r") > text.count("\n") else " ")
 
 
 def is_json(path: Path, text: str) -> bool:
@@ -218,14 +213,15 @@ def _one_label(table: Table, i: int, name: str) -> str:
 def absences(values: Iterable[str], numeric: bool = False) -> tuple[set[str], list[str]]:
     """Which values of a file's label column say that there is no label, and what is to be said about them.
 
-    Always those in ``NOTHING``. A sign such as ``-`` (SNLI: no agreement), unless labels that are made of signs (``+``) make it
-    one of them, or most examples have it, which is how "none of these" is written. And -1, where the others count 0, 1, 2, …
-    and are all more frequent (``datasets``); beside 0 and 1 alone it is a class: negative, neutral, positive. ``numeric``
-    labels may be any number.
+    Always those in ``NOTHING``. A sign such as ``-`` (SNLI: no agreement) or ``N/A``, unless labels that are made of signs
+    (``+``) make it one of them, or most examples have it, which is how "none of these" is written. And -1, where the others
+    count 0, 1, 2, … and are all more frequent (``datasets``); beside 0 and 1 alone it is a class: negative, neutral, positive.
+    ``numeric`` labels may be any number.
     """
     counts = Counter(values)
     always = {value for value in counts if value.lower() in NOTHING and not (numeric and value == "-100")}
-    others = {value: n for value, n in counts.items() if value not in (*always, *_SIGNS, "-1")}
+    marks = [value for value in counts if value.lower() in (*_SIGNS, *_WORDS)]
+    others = {value: n for value, n in counts.items() if value not in (*always, *marks, "-1")}
     count_up = set(others) == {str(i) for i in range(len(others))}
 
     def absent(value: str) -> bool:
@@ -233,9 +229,11 @@ def absences(values: Iterable[str], numeric: bool = False) -> tuple[set[str], li
             return True
         if value == "-1":
             return len(others) > 2 and counts[value] < min(others.values())
+        if value.lower() in _WORDS:
+            return False
         return counts[value] <= max(others.values()) and all(any(map(str.isalnum, other)) for other in others)
 
-    doubtful = [value for value in (*_SIGNS, *(["-1"] if count_up and not numeric else [])) if value in counts]
+    doubtful = marks + ["-1"] * ("-1" in counts and count_up and not numeric)
     found = always.union(filter(absent, doubtful))
     return found, [f"a label {value!r} is taken to say that there is none" for value in sorted(found - {""})] + [
         f"the label {value!r} is taken for a class; if it says that there is none, take its lines out"

@@ -22,6 +22,7 @@ NOTES = {
     "unplaced": "with an answer without answer_start; its first place in the text is taken",
     "spaced": "with an answer that differs from the text in white space only; it is taken as it stands there",
     "nowhere": "with an answer that does not stand in the text: it counts as right, but cannot be learned from",
+    "placeholder": "with an answer that does not stand in the text, and nor does any other: taken for placeholders, not scored",
     "empty": "with an empty answer, which is taken for none",
     "impossible": "with answers beside is_impossible: taken to have none",
 }
@@ -56,8 +57,10 @@ def read(path: Path, names: Names, labelled: bool | None) -> tuple[list[Example]
     if not read:
         raise ValueError(f"{path} holds no questions; expected SQuAD's JSON: {LAYOUT}")
     examples = [example for example, _ in read]
-    if not labelled and not any(example.answers or _is_impossible(qa) for example, (qa, *_) in zip(examples, questions)):
-        examples = [example._replace(answers=None) for example in examples]  # empty: not known, rather than none anywhere
+    if not labelled and all(nowhere(example) or not (example.answers or _is_impossible(qa))
+                            for example, (qa, *_) in zip(examples, questions)):
+        read = [(example._replace(answers=None), {"placeholder"} if example.answers else set()) for example in examples]
+        examples = [example for example, _ in read]  # nothing, or nothing of the text: not known, rather than none anywhere
     answered = [example for example in examples if example.answers]
     if labelled and answered and all(map(nowhere, answered)):
         text, context = answered[0].answers[0][0], answered[0].context
@@ -124,6 +127,8 @@ def _example(qa: dict, context: Any, where: str, names: Names, labelled: bool | 
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{where}: the {name} is empty")
     given = None if labelled is False else rows.judged(labelled, _given, qa, names.answers, where)
+    if labelled is None and given and all(text.strip() in rows.MARKS for text, _ in given):
+        given = None  # ?: placeholders
     if _is_impossible(qa):
         return Example(str(qa.get("id", where)), question, context, [], where), {"impossible"} if given else set()
     if given is None:

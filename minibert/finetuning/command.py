@@ -25,7 +25,7 @@ import numpy as np
 from minibert import backend, swap
 from minibert.data import rows
 from minibert.data.randomness import ORDER, generator
-from minibert.files import read_json, remove_leftovers, write_atomically
+from minibert.files import not_over, read_json, remove_leftovers, write_atomically
 from minibert.finetuning import loop, models, report, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.loop import Loop, Progress, Scores
@@ -38,13 +38,13 @@ from minibert.tasks.labelled.common import Data
 from minibert.tasks.labelled.features import Feature, micro_batches
 from minibert.text import Reading
 from minibert.training.adamw import AdamW
-from minibert.training.checkpoint import LOG
+from minibert.training.checkpoint import FINE_TUNING, LOG
 from minibert.training.command import clear, log_to, new_folder
 from minibert.training.engine import Engine, predict, tokens_at_a_time
 from minibert.workers import Workers, keep_freed_memory
 
 Say = Callable[[str], None]
-SETTINGS, RESULT = "settings.json", "metrics.json"
+SETTINGS, RESULT = FINE_TUNING, "metrics.json"
 
 
 class Material(NamedTuple):
@@ -107,6 +107,9 @@ def _read(settings: Settings) -> Material:
     if settings.dev is not None:
         dev = common.with_labels(task, task.read(settings.dev, _with_columns(settings, train)))
         fingerprint.update(dev.path.read_bytes())
+    elif len(train.examples) == 1:
+        raise ValueError(f"{train.path} holds one example, which is not enough to learn from and to measure on"
+                         + ("; a blank line ends a sentence" if task.KIND == "token" else ""))
     else:
         aside = kept_aside([task.classes(example) for example in train.examples])
         dev = train._replace(examples=[e for i, e in enumerate(train.examples) if i in aside], notes=[])
@@ -303,6 +306,7 @@ def run_predict(args: argparse.Namespace) -> int:
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
     data, labels = _read_for(model, args.file, given)
+    not_over(args.file, args.out)
     for note in (*model.notes, *data.notes):
         print(f"note: {note}", file=sys.stderr)
     bare = [example._replace(**{task.LABEL: None}) for example in data.examples]
@@ -314,6 +318,8 @@ def run_predict(args: argparse.Namespace) -> int:
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
         _, logits = predict(models.of(model.config, task.KIND, len(labels)), model.parameters, batches, workers)
+    for x in logits:
+        backend.refuse_nan(x)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)
     text = report.predictions(task, data.examples, guesses)
     if args.out:
@@ -403,7 +409,8 @@ def _called(model: Model, data: Data) -> list[str]:
 def _read_settings(out: Path) -> tuple[Settings, str]:
     path = out / SETTINGS
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}")
+        other = "; it holds one of pre-training: minibert train --resume" if (out / loop.STATE).is_file() else ""
+        raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}{other}")
     try:
         state = read_json(path, dict)
         return Settings(**{"literal": True, **state["settings"]}), state["data"]  # so it was before there was a choice

@@ -126,18 +126,20 @@ def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: An
     tensors.write(path, {name: x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None) -> Loaded:
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
+         tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder and both pre-training heads.
+    tensors that are wanted, by default the encoder and both pre-training heads. ``tokenizer``: one that is not in the folder, or
+    where it stands (a folder, or a ``vocab.txt``).
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
-    weights, config, tokenizer = open_folder(folder)
+    weights, config, tokenizer = open_folder(folder, tokenizer)
     with formats.opened(weights) as reader:
         parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
     if xp is not np:
@@ -155,11 +157,13 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     return Loaded(config, parameters, tokenizer, notes, initialised, folder)
 
 
-def open_folder(folder: Path) -> tuple[Path, BertConfig, Tokenizer]:
+def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> tuple[Path, BertConfig, Tokenizer]:
     """The file with the weights, the configuration and the tokenizer; the last two checked against one another."""
     swap.settle(folder)
-    weights = _find(folder)
-    config, tokenizer = read_config(config_path(folder)), Tokenizer.load(folder)
+    weights = _find(folder, tokenizer is None)
+    config = read_config(config_path(folder))
+    if not isinstance(tokenizer, Tokenizer):
+        tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
     check_vocabulary(f"vocab_size in {config_path(folder).name} is {config.vocab_size}", config.vocab_size,
                      str(tokenizer.vocab.source), tokenizer)
     return weights, config, tokenizer
@@ -311,18 +315,21 @@ def _sizes(reader: Reader, found: dict[str, str]) -> dict[str, int]:
     return sizes
 
 
-def _find(folder: Path) -> Path:
+def _find(folder: Path, with_vocabulary: bool = True) -> Path:
     """The file with the weights; FileNotFoundError naming what is missing."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights = formats.find(folder)
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: any((folder / name).is_file() for name in (VOCABULARY, FAST)),
+    has_vocabulary = any((folder / name).is_file() for name in (VOCABULARY, FAST))
+    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary or not with_vocabulary,
                WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights
     absent = [name for name, there in present.items() if not there]
     hint = formats.others(folder) if absent == [WEIGHTS] else ""
+    if absent == [VOCABULARY]:
+        hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     if (folder / CONFIG).is_file():
         read_config(folder / CONFIG)  # of another family it is: that says more than a missing file
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")

@@ -26,7 +26,8 @@ from itertools import pairwise
 from typing import Literal
 
 from . import normalize
-from .vocabulary import SPECIAL, Vocabulary
+from .cut import Cut
+from .vocabulary import SPECIAL, Vocabulary, fits_a_line
 from .wordpiece import CONTINUES, MAX_CHARACTERS
 
 Pair = tuple[str, str]
@@ -41,6 +42,7 @@ def learn(
     lower_case: bool = True,
     strip_accents: bool | None = None,
     split_cjk: bool = True,
+    cut: Cut | str | None = None,
     min_frequency: int = 2,
     limit_alphabet: int | None = None,
     score: Literal["frequency", "likelihood"] = "frequency",
@@ -49,8 +51,10 @@ def learn(
 ) -> Vocabulary:
     """A vocabulary of ``size`` tokens: the five special ones, the alphabet, then what the joins made, in their order.
 
+    With a ``cut`` nothing is joined: it is what the cut finds, most frequent first, each ``min_frequency`` times at least.
+
     ``texts``: strings of any length, read once; only their distinct words are kept. ``lower_case``, ``strip_accents``,
-    ``split_cjk``: as for the ``Tokenizer`` that will use the vocabulary. ``min_frequency``: pairs that occur less often
+    ``split_cjk``, ``cut``: as for the ``Tokenizer`` that will use the vocabulary. ``min_frequency``: pairs that occur less often
     are not joined; where no others are left, the vocabulary stays smaller than ``size``. ``limit_alphabet``: at most so
     many distinct characters, the most frequent ones (default: as many as ``size`` has room for); words with any other
     character are left out, for the tokenizer they are ``[UNK]``. ``progress(tokens, size)`` is called now and then,
@@ -64,11 +68,16 @@ def learn(
         raise ValueError(f"size {size} is too small: the {len(SPECIAL)} special tokens and an alphabet must fit in")
     if isinstance(texts, str):
         raise TypeError("texts must be an iterable of strings, got one str; pass [text]")
-    normalizer = normalize.Normalizer(lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk)
+    normalizer = normalize.Normalizer(lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk,
+                                      cut=Cut(cut) if isinstance(cut, str) else cut)
     counts = count_words(texts, normalizer)
     if not counts:
         raise ValueError("there is nothing to learn from: the texts hold no word")
 
+    if cut:
+        found = sorted((word for word, n in counts.items() if n >= min_frequency and word not in SPECIAL and fits_a_line(word)),
+                       key=lambda word: (-counts[word], word))
+        return Vocabulary([*SPECIAL, *found[:size - len(SPECIAL)]])
     alphabet = choose_alphabet(counts, size - len(SPECIAL), limit_alphabet)
     tokens = dict.fromkeys([*SPECIAL, *alphabet])  # in order, each once: two different joins can make the same token
     words = _Words(counts, set(alphabet), min_frequency, likelihood=score == "likelihood")

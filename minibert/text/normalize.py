@@ -39,6 +39,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .cut import Cut
+
 CJK = (  # what the reference calls a Chinese character: no kana, no Hangul, they are written in words
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -121,17 +123,22 @@ def space_punctuation(text: str) -> str:
 
 
 class Normalizer:
-    """The chosen steps, in order, in ``steps``. ``strip_accents=None`` does what ``lower_case`` says, as the reference."""
+    """The chosen steps, in order, in ``steps``. ``strip_accents=None`` does what ``lower_case`` says, as the reference.
 
-    def __init__(self, *, lower_case: bool = True, strip_accents: bool | None = None, split_cjk: bool = True):
+    With a ``cut``, that finds the words between white space: steps 2 and 5 fall away.
+    """
+
+    def __init__(self, *, lower_case: bool = True, strip_accents: bool | None = None, split_cjk: bool = True,
+                 cut: Cut | None = None):
+        self.cut = cut
         self.steps: list[Callable[[str], str]] = [clean]
-        if split_cjk:
+        if split_cjk and not cut:
             self.steps.append(space_cjk)
         if lower_case:
             self.steps.append(str.lower)
         if lower_case if strip_accents is None else strip_accents:
             self.steps.append(drop_accents)
-        self.steps.append(space_punctuation)
+        self.steps.append(self._space_cut if cut else space_punctuation)
         self._lengths = _Memory(self._length)
 
     def __call__(self, text: str) -> str:
@@ -146,14 +153,14 @@ class Normalizer:
         In printable ASCII nothing is cleaned, no character is Chinese and none has an accent: what is left of the steps is lower
         case and the cut at signs, which one search does twice as fast as five steps.
         """
-        if text.isascii() and text.isprintable():
+        if text.isascii() and text.isprintable() and not self.cut:
             text = text.lower() if str.lower in self.steps else text
             return [text] if text.isalnum() else _ASCII_WORD.findall(text)
         return self(text).split()
 
     def words_with_offsets(self, text: str) -> list[tuple[str, list[int]]]:
         """The same words, each with one number per character: where in ``text`` that character came from."""
-        return words_of_whole(*self.whole_with_offsets(text))
+        return self.words_of_whole(*self.whole_with_offsets(text))
 
     def whole(self, text: str) -> str:
         """The text after all steps but the last: not yet cut at its punctuation."""
@@ -170,16 +177,23 @@ class Normalizer:
         """
         return self.whole(text), [place for place, char in enumerate(text) for _ in range(self._lengths[char])]
 
+    def words_of_whole(self, text: str, at: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """The words of what ``whole_with_offsets`` returned, or of a part of it, each with its characters' numbers."""
+        if self.cut:
+            return [(run[0][start:end], list(at[run.start() + start:run.start() + end]))
+                    for run in _RUN.finditer(text) for start, end in self.cut.spans(run[0])]
+        spaced = [place for char, place in zip(text, at) for _ in space_punctuation(char)]
+        return [(match[0], spaced[match.start() : match.end()]) for match in _RUN.finditer(space_punctuation(text))]
+
+    def _space_cut(self, text: str) -> str:
+        """Step 5 where there is a cut."""
+        return " ".join(word for run in _RUN.findall(text) for word in self.cut(run))
+
     def _length(self, char: str) -> int:
         return len(self.whole(char))
 
 
-def words_of_whole(text: str, at: Sequence[int]) -> list[tuple[str, list[int]]]:
-    """The words of what ``Normalizer.whole_with_offsets`` returned, or of a part of it, each with its characters' numbers."""
-    spaced = [place for char, place in zip(text, at) for _ in space_punctuation(char)]
-    return [(match[0], spaced[match.start() : match.end()]) for match in re.finditer(r"\S+", space_punctuation(text))]
-
-
+_RUN = re.compile(r"\S+")
 _ASCII_WORD = re.compile("[A-Za-z0-9]+|[!-~]")  # a run of letters and digits, or one sign
 _CONTROL_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # Python takes them for white space, ``clean`` removes them
 _RAW_WORD = re.compile(rf"(?:\S|{_CONTROL_SPACE.pattern})+")

@@ -23,10 +23,12 @@ from minibert import swap
 from minibert.files import read_json, write_atomically
 
 from .added import AddedToken, special_tokens
+from .cut import Cut
 from .vocabulary import SPECIAL, Vocabulary, distinct, fits_a_line, read_lines, unused
 
 VOCABULARY, FAST, SETTINGS, ADDED, NAMES = FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json")
+CUT = "minibert_cut"  # a key of our own: what finds the words of a text that is no prose
 NO_LIMIT = int(1e30)  # transformers' word for a tokenizer that does not care
 MOST_BEYOND = 1 << 16  # an id may lie so far behind the others
 
@@ -47,12 +49,14 @@ class Files(NamedTuple):
     free: bool  # tokenizer.json comes before the settings
 
 
-def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The arguments of ``Tokenizer`` for what stands in a folder.
+def read(source: str | os.PathLike[str], cut: str | None = None) -> dict[str, Any]:
+    """The arguments of ``Tokenizer`` for what stands in a folder, or in a vocabulary alone. ``cut``: instead of the folder's.
 
     FileNotFoundError where there is no vocabulary; ValueError, with the file's name, for what cannot be understood or done.
     """
-    folder = Path(folder)
+    folder = Path(source)
+    if folder.is_file():
+        return _of_vocabulary(folder, cut)
     swap.settle(folder)
     if not any((folder / name).is_file() for name in (VOCABULARY, FAST)):
         raise FileNotFoundError(f"no {VOCABULARY} in {folder}: expected the folder of a run or of a BERT model")
@@ -64,6 +68,9 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{folder / SETTINGS}: word_tokenizer_type is {_shown(words)}: another program finds the words of a "
                          "text, which is not done here")
     tokens, notes = _vocabulary(files)
+    if cut is not None:
+        settings[CUT] = cut
+    rule, said = settings.get(CUT), CUT if cut else f"{folder / SETTINGS}: {CUT}"
     names = [_token(folder / SETTINGS, settings.get(role) or name).content for role, name in zip(_ROLES, SPECIAL)]
     names[2:4] = _frame(files, *names[2:4])
     steps = _steps(files, tokens, notes)
@@ -74,7 +81,14 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Any]:
         notes.append(f"{vocab.source} has no {' and no '.join(absent)} for a text: texts are read without")
     notes += [f"{folder / SETTINGS}: {key} has no effect here" for key, idle in _IDLE.items()
               if settings.get(key, idle[0]) not in idle]
-    return {"vocab": vocab, "added": added, "max_length": _limit(files, notes), "notes": notes, **steps}
+    return {"vocab": vocab, "added": added, "max_length": _limit(files, notes), "notes": notes,
+            "cut": None if rule is None else Cut(rule, said), **steps}
+
+
+def _of_vocabulary(path: Path, cut: str | None) -> dict[str, Any]:
+    tokens, notes = distinct(read_lines(path), path)
+    return {"vocab": Vocabulary(tokens, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
+            "lower_case": not (cut or _is_cased(tokens))}
 
 
 def save(folder: str | os.PathLike[str], tokenizer: Any) -> None:
@@ -83,13 +97,15 @@ def save(folder: str | os.PathLike[str], tokenizer: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     vocab.save(folder / VOCABULARY)
     settings = {
-        "tokenizer_class": "BertTokenizer",
+        "tokenizer_class": "BertTokenizer" if tokenizer.cut is None else "MinibertTokenizer",
         "do_lower_case": tokenizer.lower_case,
         "strip_accents": tokenizer.strip_accents,
         "tokenize_chinese_chars": tokenizer.split_cjk,
         "model_max_length": tokenizer.max_length,
         **{role: name for role, name in zip(_ROLES, vocab.special) if name in vocab},
     }
+    if tokenizer.cut:
+        settings[CUT] = tokenizer.cut.rule
     if set(tokenizer.added) != set(special_tokens(vocab)):
         numbered = {vocab.index[token.content]: vars(token) for token in tokenizer.added}
         settings["added_tokens_decoder"] = {str(number): numbered[number] for number in sorted(numbered)}
@@ -222,9 +238,10 @@ def _id(path: Path, value: Any) -> int:
 
 def _steps(files: Files, tokens: list[str], notes: list[str]) -> dict[str, bool | None]:
     """``lower_case``, ``strip_accents`` and ``split_cjk`` of a ``Tokenizer``."""
-    cased = sum(token != token.lower() for token in tokens) > len(SPECIAL) + len(tokens) // 100
+    cased = _is_cased(tokens)
     old = not files.fast and not (files.folder / SETTINGS).is_file()
-    default = {"do_lower_case": not (old and cased), "strip_accents": None, "tokenize_chinese_chars": True}
+    keeps = (old and cased) or CUT in files.settings
+    default = {"do_lower_case": not keeps, "strip_accents": None, "tokenize_chinese_chars": True}
     path, settings = files.folder / SETTINGS, files.settings
     said = {key: _switch(path, key, settings[key]) for key in _SWITCHES.keys() & settings.keys()
             if settings[key] is not None or key == "strip_accents"}
@@ -235,7 +252,7 @@ def _steps(files: Files, tokens: list[str], notes: list[str]) -> dict[str, bool 
         if None not in (said.get(key), found.get(key)) and said[key] != found[key]:
             notes.append(f"{files.folder}: {SETTINGS} says {key} {json.dumps(said[key])} and {FAST} {_SWITCHES[key]} "
                          f"{json.dumps(found[key])}; {json.dumps(steps[key])} is done")
-    if "do_lower_case" in said or files.free:
+    if "do_lower_case" in said or files.free or CUT in files.settings:
         pass
     elif steps["do_lower_case"] is False:
         source = f"{FAST} keeps capital letters" if found else "the vocabulary has capital letters"
@@ -246,6 +263,10 @@ def _steps(files: Files, tokens: list[str], notes: list[str]) -> dict[str, bool 
     if theirs.get("clean_text") is False:
         notes.append(f"{files.folder / FAST}: clean_text false has no effect here: control characters are removed")
     return dict(zip(("lower_case", "strip_accents", "split_cjk"), (steps[key] for key in _SWITCHES)))
+
+
+def _is_cased(tokens: Sequence[str]) -> bool:
+    return sum(token != token.lower() for token in tokens) > len(SPECIAL) + len(tokens) // 100
 
 
 def _normalizer(files: Files) -> dict[str, Any]:

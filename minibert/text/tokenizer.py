@@ -17,10 +17,15 @@ import numpy as np
 
 from . import normalize, saved, wordpiece
 from .added import AddedToken, Finder, special_tokens
+from .cut import Cut
 from .vocabulary import Vocabulary
 
 _CACHED_WORDS = 1 << 17  # per cache: some 30 MB
 _CACHED_LENGTH = 64  # characters; longer raw words hardly ever come back
+
+
+Piece = tuple[int, int, int]  # id, start, end
+Part = str | Sequence[str]  # a text, or its words
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,9 @@ class Encoding:
 
     ``ids``: token ids; ``token_type_ids``: 0 up to the first [SEP], 1 in the second text and its [SEP]; ``tokens``:
     the tokens as text; ``offsets``: (start, end) of each token in the text that it comes from, (0, 0) for the [CLS] and
-    [SEP] that were added; ``special_tokens_mask``: 1 for these added tokens, else 0.
+    [SEP] that were added; ``special_tokens_mask``: 1 for these added tokens, else 0; ``words``: to which word of its text each
+    token belongs, counted from 0 in each of a pair, None for the added tokens. Where the text came as a list of words, these are
+    counted and an offset is one in its word; of ids the places in a text are not known, so they are (0, 0).
     """
 
     ids: list[int]
@@ -37,6 +44,7 @@ class Encoding:
     tokens: list[str]
     offsets: list[tuple[int, int]]
     special_tokens_mask: list[int]
+    words: list[int | None]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,7 +53,8 @@ class Encoding:
 class Tokenizer:
     """Normalisation and WordPiece with one vocabulary.
 
-    ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``;
+    ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``; ``cut``, for
+    what is no prose, finds the words instead of them: ``"characters"``, or a regular expression (see ``Cut``).
     ``max_length`` is the most tokens that ``encode`` makes, [CLS] and [SEP] counted. ``added``: the tokens that are found in
     a text before anything else is done to it, all of them in the vocabulary; by default the special ones. ``notes``: what
     there was to say when it was opened.
@@ -67,6 +76,7 @@ class Tokenizer:
         lower_case: bool = True,
         strip_accents: bool | None = None,
         split_cjk: bool = True,
+        cut: Cut | str | None = None,
         max_length: int = 512,
         added: Sequence[AddedToken] | None = None,
         notes: Sequence[str] = (),
@@ -75,15 +85,17 @@ class Tokenizer:
         self.lower_case = lower_case
         self.strip_accents = strip_accents
         self.split_cjk = split_cjk
+        self.cut = Cut(cut) if isinstance(cut, str) else cut
         self.max_length = max_length
         self.added = special_tokens(vocab) if added is None else tuple(added)
         self.notes = list(notes)
         self.normalizer = normalize.Normalizer(
-            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk
+            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk, cut=self.cut
         )
         self._as_written = Finder([token for token in self.added if not token.normalized])
         self._normalized = Finder([token for token in self.added if token.normalized], self.normalizer.whole)
         self._unknown = vocab.special[1]
+        self._no_words = {*vocab.special, *(token.content for token in self.added if token.special)} if self.cut else ()
         self._longest = max(map(len, vocab.pieces))
         self._word_ids = _Cache(self._look_up)
         self._raw_ids = _Cache(self._normalize_and_look_up)
@@ -105,7 +117,7 @@ class Tokenizer:
         """
         _check_text(text)
         if self._has_added(text, special_tokens):
-            return [number for number, _, _ in self._pieces(text, special_tokens)]
+            return [number for word in self._words(text, special_tokens) for number, _, _ in word]
         return list(chain.from_iterable(map(self._raw_ids.__getitem__, normalize.raw_words(text))))
 
     def _has_added(self, text: str, special_tokens: bool) -> bool:
@@ -113,7 +125,8 @@ class Tokenizer:
                 or (bool(self._normalized) and self._normalized.is_needed(self.normalizer.whole(text), special_tokens)))
 
     def _look_up(self, word: str) -> tuple[int, ...]:
-        pieces = wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown)
+        pieces = ([self._unknown] if word in self._no_words else
+                  wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown))
         try:
             return tuple(map(self.vocab.index.__getitem__, pieces))
         except KeyError:
@@ -121,69 +134,79 @@ class Tokenizer:
             raise
 
     def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
-        if raw.isascii() and raw.isalnum():  # most new words are nothing but a word, and most of these stand in the vocabulary
+        if not self.cut and raw.isascii() and raw.isalnum():  # as most new words, and most of these stand in the vocabulary
             word = raw.lower() if self.lower_case else raw
             number = self.vocab.pieces.get(word)
             return self._look_up(word) if number is None or len(word) > wordpiece.MAX_CHARACTERS else (number,)
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
 
-    def _normalize_and_trace(self, raw: str) -> tuple[tuple[int, int, int], ...]:
-        """(id, start, end) of each token of one raw word."""
+    def _normalize_and_trace(self, raw: str) -> tuple[tuple[Piece, ...], ...]:
+        """The pieces of each word of one raw word."""
         return tuple(self._trace(self.normalizer.words_with_offsets(raw)))
 
-    def _trace(self, words: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[int, int, int]]:
-        """(id, start, end) of each token of normalised words, from the places of their characters."""
+    def _trace(self, words: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[Piece, ...]]:
+        """The pieces of each of some normalised words, from the places of their characters."""
         for word, at in words:
-            start = 0
+            pieces, start = [], 0
             for number in self._word_ids[word]:
                 end = start + len(self.vocab.tokens[number]) - (len(wordpiece.CONTINUES) if start else 0)
                 if number == self.vocab.unk_id:  # stands for the whole word
                     end = len(word)
-                yield number, at[start], at[end - 1] + 1
+                pieces.append((number, at[start], at[end - 1] + 1))
                 start = end
+            yield tuple(pieces)
 
-    def _pieces(self, text: str, special_tokens: bool) -> list[tuple[int, int, int]]:
-        """(id, start, end) of each token of a text."""
-        pieces: list[tuple[int, int, int]] = []
+    def _words(self, text: str, special_tokens: bool) -> Iterator[Sequence[Piece]]:
+        """The pieces of each word of a text. A token that is found as it is written is a word of its own."""
         for start, end, token in self._as_written.cut(text, special_tokens):
             part = text[start:end]
             if token:
-                found = [(self._id(token), 0, len(part))]
+                yield [(self._id(token), start, end)]
             elif self._normalized and self._normalized.is_needed(self.normalizer.whole(part), special_tokens):
-                found = self._pieces_of_whole(*self.normalizer.whole_with_offsets(part), special_tokens)
+                yield from _moved(self._words_of_whole(*self.normalizer.whole_with_offsets(part), special_tokens), start)
             else:
-                found = ((number, a + place, b + place) for raw, place in normalize.raw_words_with_offsets(part)
-                         for number, a, b in self._raw_pieces[raw])
-            pieces += [(number, a + start, b + start) for number, a, b in found]
-        return pieces
+                for raw, place in normalize.raw_words_with_offsets(part):
+                    yield from _moved(self._raw_pieces[raw], start + place)
 
-    def _pieces_of_whole(self, text: str, at: list[int], special_tokens: bool) -> Iterator[tuple[int, int, int]]:
+    def _words_of_whole(self, text: str, at: list[int], special_tokens: bool) -> Iterator[Sequence[Piece]]:
         """The same of a normalised text with tokens that are looked for there. ``at``: where its characters came from."""
         for start, end, token in self._normalized.cut(text, special_tokens):
             if token:
-                yield self._id(token), at[start], at[end - 1] + 1
+                yield [(self._id(token), at[start], at[end - 1] + 1)]
             else:
-                yield from self._trace(normalize.words_of_whole(text[start:end], at[start:end]))
+                yield from self._trace(self.normalizer.words_of_whole(text[start:end], at[start:end]))
+
+    def _rows(self, part: Part, special_tokens: bool) -> list[tuple[Piece, int]]:
+        """(piece, the number of its word) of a text, or of a list of words."""
+        is_words = isinstance(part, (list, tuple))
+        for text in part if is_words else [part]:
+            _check_text(text)
+        words = ((chain.from_iterable(self._words(word, special_tokens)) for word in part) if is_words
+                 else self._words(part, special_tokens))
+        return [(piece, number) for number, word in enumerate(words) for piece in word]
 
     def _id(self, token: AddedToken) -> int:
         number = self.vocab.index[token.content]
-        if self.rows is not None and number >= self.rows:
-            raise ValueError(f"the text has {token.content}, which is token {number}, but the model's table of words has only "
-                             f"{self.rows} rows: it was added to the tokenizer and not to the model")
+        self._check_row(number)
         return number
+
+    def _check_row(self, number: int) -> None:
+        if self.rows is not None and number >= self.rows:
+            raise ValueError(f"the text has {self.vocab.tokens[number]}, which is token {number}, but the model's table of words "
+                             f"has only {self.rows} rows: it was added to the tokenizer and not to the model")
 
     # Sequences for the model
 
     def encode(
         self,
-        text: str,
-        pair: str | None = None,
+        text: Part,
+        pair: Part | None = None,
         *,
         max_length: int | None = None,
         truncate: bool = False,
         special_tokens: bool = True,
     ) -> Encoding:
-        """``[CLS] text [SEP]``, or ``[CLS] text [SEP] pair [SEP]``.
+        """``[CLS] text [SEP]``, or ``[CLS] text [SEP] pair [SEP]``. Each of the two is a string, or a list of its words.
 
         More than ``max_length`` tokens (default: the tokenizer's own limit) raise ValueError, unless ``truncate`` is
         true: then the longer of the two texts loses its last token, again and again, until all fits (the second where
@@ -191,10 +214,41 @@ class Tokenizer:
         """
         if pair is not None:
             self.vocab.require("a pair of texts", "[SEP]")
+        parts = [self._rows(part, special_tokens) for part in ([text] if pair is None else [text, pair])]
+        return self._join(self._fitted(parts, max_length, truncate))
+
+    def encode_ids(self, ids: Sequence[int], *, max_length: int | None = None, truncate: bool = False) -> Encoding:
+        """An Encoding of what has been cut into ids already, [CLS] and [SEP] among them, as ``encode`` makes it.
+
+        ``[CLS] a [SEP] b [SEP]`` is a pair. [PAD] at the end is no part of the text; ``##`` goes on with the word before it. What
+        does not stand between [CLS] and [SEP] is taken as it is. ValueError for ids that the model does not have.
+        """
+        vocab, ids = self.vocab, [int(number) for number in ids]
+        self._check_ids(ids)
+        for number in ids:
+            self._check_row(number)
+        while ids and ids[-1] == vocab.pad_id and vocab.pad_id in vocab.special_ids:
+            ids.pop()
+        framed = None not in (vocab.cls_id, vocab.sep_id) and (ids[:1], ids[1:][-1:]) == ([vocab.cls_id], [vocab.sep_id])
+        parts = [ids[1:-1]] if framed else [ids]
+        if framed and parts[0].count(vocab.sep_id) == 1:
+            middle = parts[0].index(vocab.sep_id)
+            parts = [parts[0][:middle], parts[0][middle + 1:]]
+        rows = [self._numbered(part) for part in parts]
+        return self._join(self._fitted(rows, max_length, truncate, framed), framed)
+
+    def _numbered(self, ids: Sequence[int]) -> list[tuple[Piece, int]]:
+        rows, word = [], -1
+        for number in ids:
+            word += word < 0 or not self.vocab.tokens[number].startswith(wordpiece.CONTINUES)
+            rows.append(((number, 0, 0), word))
+        return rows
+
+    def _fitted(self, parts: list[list], max_length: int | None, truncate: bool, framed: bool = True) -> list[list]:
+        """The parts of a sequence without what is too long; ValueError where nothing may be cut off."""
         limit = self.max_length if max_length is None else max_length
-        texts = [text] if pair is None else [text, pair]
-        added = 1 + len(texts)
-        length = added + sum(len(self.ids(part, special_tokens=special_tokens)) for part in texts)
+        added = 1 + len(parts) if framed else 0
+        length = added + sum(map(len, parts))
         if limit < added:
             raise ValueError(f"max_length is {limit}, but [CLS] and [SEP] alone take {added} tokens")
         if length > limit and not truncate:
@@ -202,10 +256,9 @@ class Tokenizer:
                 f"the text has {length} tokens with [CLS] and [SEP], more than the limit of {limit}; "
                 "shorten or split it, or have its end cut off (truncate=True; on the command line --truncate)"
             )
-        parts = [self._pieces(part, special_tokens) for part in texts]
         for _ in range(length - limit):
             max(reversed(parts), key=len).pop()  # of several longest, max takes the first
-        return self._join(parts)
+        return parts
 
     def framed(self, ids: Sequence[int]) -> list[int]:
         """``[CLS] ids [SEP]``; ValueError where nothing comes of it."""
@@ -214,14 +267,15 @@ class Tokenizer:
             self.vocab.require("a text without any word", "[CLS]", "[SEP]")
         return framed
 
-    def _join(self, parts: Sequence[list[tuple[int, int, int]]]) -> Encoding:
-        rows = [(self.vocab.cls_id, 0, (0, 0), 1)]
+    def _join(self, parts: Sequence[list[tuple[Piece, int]]], framed: bool = True) -> Encoding:
+        cls, sep = (self.vocab.cls_id, self.vocab.sep_id) if framed else (None, None)
+        rows = [(cls, 0, (0, 0), 1, None)]
         for kind, pieces in enumerate(parts):
-            rows += [(number, kind, (start, end), 0) for number, start, end in pieces]
-            rows.append((self.vocab.sep_id, kind, (0, 0), 1))
+            rows += [(number, kind, (start, end), 0, word) for (number, start, end), word in pieces]
+            rows.append((sep, kind, (0, 0), 1, None))
         rows = [row for row in rows if row[0] is not None]  # in a vocabulary without [CLS] or [SEP] texts go without
-        ids, kinds, offsets, added = map(list, zip(*rows)) if rows else ([], [], [], [])
-        return Encoding(ids, kinds, [self.vocab.tokens[number] for number in ids], offsets, added)
+        ids, kinds, offsets, added, words = map(list, zip(*rows)) if rows else ([], [], [], [], [])
+        return Encoding(ids, kinds, [self.vocab.tokens[number] for number in ids], offsets, added, words)
 
     def batch(
         self, encodings: Sequence[Encoding], length: int | None = None
@@ -254,6 +308,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """Readable text from ids: pieces joined, punctuation set as in print, Chinese characters without spaces.
 
+        Where there is a ``cut``, everything is joined as it is.
+
         Case, accents and the original spacing are lost for good. ``skip_special`` leaves out [PAD], [CLS] and the rest,
         but not [UNK]: it stands for a word. Raises ValueError for ids that the vocabulary does not have.
         """
@@ -263,6 +319,8 @@ class Tokenizer:
             special = {self.vocab.index[token.content] for token in self.added if token.special}
             skipped = special.union(self.vocab.special_ids) - {self.vocab.unk_id}
             ids = [number for number in ids if number not in skipped]
+        if self.cut:
+            return "".join(self.vocab.tokens[number].removeprefix(wordpiece.CONTINUES) for number in ids)
         text = " ".join(self.vocab.tokens[number] for number in ids).replace(f" {wordpiece.CONTINUES}", "")
         for pattern, replacement in _SPACING:
             text = pattern.sub(replacement, text)
@@ -280,12 +338,17 @@ class Tokenizer:
         saved.save(folder, self)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:
-        """Read a folder that ``save`` wrote, or that of a real BERT: see ``minibert.text.saved``.
+    def load(cls, source: str | os.PathLike[str], *, cut: str | None = None) -> Tokenizer:
+        """Read a folder that ``save`` wrote, or that of a real BERT; or a vocabulary alone. See ``minibert.text.saved``.
 
-        Raises FileNotFoundError where there is no vocabulary, ValueError for a file that cannot be understood.
+        ``cut``: what its files do not say. Raises FileNotFoundError where there is no vocabulary, ValueError for a file that
+        cannot be understood.
         """
-        return cls(**saved.read(folder))
+        return cls(**saved.read(source, cut))
+
+
+def _moved(words: Iterable[Sequence[Piece]], by: int) -> Iterator[list[Piece]]:
+    return ([(number, start + by, end + by) for number, start, end in word] for word in words)
 
 
 class _Cache(dict):

@@ -20,6 +20,7 @@ from minibert.training.options import Settings
 from minibert.training.state import FILE
 
 LOG = "log.txt"
+FINE_TUNING = "settings.json"  # only a fine-tuning run has it
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(folder) / FILE
     if not path.is_file():
+        if (path.parent / FINE_TUNING).is_file():
+            raise FileNotFoundError(f"{folder} holds a fine-tuning run, which goes on with: minibert finetune --resume")
         ended = " (it ended before anything was saved: begin it anew)" if (path.parent / LOG).is_file() else ""
         raise FileNotFoundError(f"{path}: there is no such file, so there is no run to go on with in {folder}{ended}")
     with tensors.opened(path) as file:
@@ -96,7 +99,8 @@ def _described(tokenizer: Tokenizer) -> dict[str, Any]:
     """All that makes a tokenizer, besides the list of its tokens."""
     vocab = tokenizer.vocab
     return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
-            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk, "max_length": tokenizer.max_length,
+            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,
+            "cut": tokenizer.cut and tokenizer.cut.rule, "max_length": tokenizer.max_length,
             "added": [vars(token) for token in tokenizer.added]}
 
 

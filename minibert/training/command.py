@@ -376,7 +376,9 @@ def _short_stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, learn a vocabulary unless there is a tokenizer, and report on it all."""
-    corpus = corpora.read(list(settings.corpus), layout=settings.layout)
+    cut = tokenizer.cut if tokenizer else settings.cut
+    layout = "lines" if cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
+    corpus = corpora.read(list(settings.corpus), layout=layout)
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
     if tokenizer is None:
@@ -386,10 +388,11 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
             for note in vocabulary.notes:
                 say(f"note: {note}")
         else:
-            say(f"Learning a vocabulary of {settings.vocab_size:,} word pieces …")
+            say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
+                f"{'tokens' if settings.cut else 'word pieces'} …")
             vocabulary = learn.learn((sentence for document in train for sentence in document), settings.vocab_size,
-                                     lower_case=not settings.cased)
-        tokenizer = Tokenizer(vocabulary, lower_case=not settings.cased, max_length=settings.max_length)
+                                     lower_case=settings.lower_case, cut=settings.cut)
+        tokenizer = Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, max_length=settings.max_length)
     ids = [[[tokenizer.ids(sentence) for sentence in document] for document in part] for part in (train, held_out)]
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")

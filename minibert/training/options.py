@@ -20,6 +20,7 @@ class Settings:
     vocab: str | None = None
     vocab_size: int = 6000
     cased: bool = False
+    cut: str | None = None
 
     init: str | None = None
     preset: str = "tiny"
@@ -74,16 +75,26 @@ class Settings:
         need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
         need("held_out", 0 < self.held_out < 1, "between 0 and 1")
         need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+        if self.cut is not None:
+            from minibert.text.cut import Cut
+
+            Cut(self.cut, "--cut")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
+
+
+    @property
+    def lower_case(self) -> bool:
+        """Whether capital letters and accents are lost: what is cut by a rule keeps them."""
+        return not (self.cased or self.cut)
 
 
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 DEFAULTS = Settings()
 NAMES = tuple(f.name for f in fields(Settings))
-OF_THE_MODEL = ("vocab", "vocab_size", "cased", "preset", "layers", "hidden", "heads", "intermediate", "activation", "pre_ln",
-                "initial_range")  # what --init takes from its folder
+OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "preset", "layers", "hidden", "heads", "intermediate", "activation",
+                "pre_ln", "initial_range")  # what --init takes from its folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 _NEGATIVE = {"next_sentence": "--no-next-sentence", "bias_correction": "--no-bias-correction"}  # on unless switched off
 
@@ -99,6 +110,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(text, "vocab", "use this vocab.txt instead of learning one", metavar="FILE", default_text="learn one")
     _add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
     _add(text, "cased", "keep capital letters and accents", action="store_true")
+    _add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
+         "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
 
     model = parser.add_argument_group("model")
     _add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import to_numpy
+from minibert.files import brief, parse_json
 from minibert.parameters import Layout, Parameters
 from minibert.pretrained import tensors
 
@@ -36,8 +37,8 @@ def write(folder: str | os.PathLike[str], kind: str, state: dict[str, Any], slab
 
 
 def read(file: tensors.Reader, kind: str) -> dict[str, Any]:
-    """What was written as ``state``. KeyError, TypeError or JSONDecodeError where that is nothing of this kind."""
-    state = json.loads(file.metadata[kind])
+    """What was written as ``state``. KeyError, TypeError or ValueError where that is nothing of this kind."""
+    state = parse_json(file.metadata[kind], "its state", dict)
     if (version := state.pop("version", 0)) > VERSION:
         raise ValueError(f"{file.path}: this training state is of version {version}, and up to {VERSION} is read here: go on "
                          "with the later minibert that wrote it")
@@ -46,6 +47,8 @@ def read(file: tensors.Reader, kind: str) -> dict[str, Any]:
 
 def read_slabs(file: tensors.Reader, layout: Layout, found: Sequence | None) -> list[Parameters]:
     """The three slabs. ``found``: the layout that the file names, None in files of before. ValueError where it is another one."""
+    if not (found is None or (isinstance(found, list) and all(map(_is_slot, found)))):
+        raise ValueError(f"{file.path}: its layout must be a list of names and shapes, got {brief(found)}")
     expected, changed = layout.describe(), "; the model or the classes have changed since the run began"
     for ours, theirs in zip_longest(expected, expected if found is None else found):
         if ours != theirs:
@@ -56,5 +59,9 @@ def read_slabs(file: tensors.Reader, layout: Layout, found: Sequence | None) -> 
     return [Parameters(layout, np.array(file[name])) for name in SLABS]
 
 
+def _is_slot(slot: Any) -> bool:
+    return isinstance(slot, list) and list(map(type, slot)) == [str, list] and all(type(n) is int for n in slot[1])
+
+
 def _slot(slot: Sequence | None) -> str:
-    return "no tensor" if slot is None else f"{slot[0]} {tuple(slot[1])}"
+    return "no tensor" if slot is None else f"{slot[0]:.200} {brief(tuple(slot[1]))}"

@@ -13,11 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 
-from benchmarks import common, scaling, train_step  # noqa: E402
+from benchmarks import common, scaling, scoring, train_step  # noqa: E402
 from minibert import backend  # noqa: E402
+from minibert.api import Bert  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.pretraining import inputs  # noqa: E402
 from minibert.parameters import Parameters  # noqa: E402
+from tests import tiny_model  # noqa: E402
 
 
 def test_turns_alternate_and_each_round_begins_with_another():
@@ -94,3 +96,20 @@ def test_an_unknown_case_is_refused():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 2
     assert "unknown case tinny" in done.stderr
+
+
+def test_every_way_of_scoring_computes_the_same():
+    bert = Bert(*tiny_model.make())
+    given = [bert.tokenizer.encode(text) for text in ("the exception raises", "an exception.")]
+    whole, one = (scoring.minibert_turn(c, "scores", bert, given, 1)() for c in scoring.COMPETITORS["scores"][:2])
+    np.testing.assert_allclose([x for score in whole for x in score.log_probs], one, rtol=1e-5)
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    for competitor in scoring.COMPETITORS["scores"][2:]:
+        np.testing.assert_allclose(scoring.transformers_turn(competitor, "scores", bert, given)(), one, rtol=1e-5)
+    sorted_, in_order = (scoring.minibert_turn(c, "states", bert, given, 1)() for c in scoring.COMPETITORS["states"][:2])
+    for c in scoring.COMPETITORS["states"][2:]:
+        for i, states in enumerate(scoring.transformers_turn(c, "states", bert, given)()):
+            for layer, h in enumerate(states):
+                for ours in (sorted_.hidden_states[layer][i], in_order[0].hidden_states[layer][i]):
+                    np.testing.assert_allclose(ours[:len(h)], h.numpy(), atol=1e-5)

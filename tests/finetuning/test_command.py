@@ -118,6 +118,9 @@ def test_resume_refuses_other_data_and_other_settings(finetune, files, tmp_path,
         command.run(parsed("--resume", out, "--device", "cpu"))
     with pytest.raises(FileNotFoundError, match="no fine-tuning run to go on with"):
         command.run(parsed("--resume", tmp_path))
+    (tmp_path / "training_state.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="it holds one of pre-training: minibert train --resume"):
+        command.run(parsed("--resume", tmp_path))
 
 
 class Killed(BaseException):
@@ -397,6 +400,16 @@ def test_a_rare_class_stays_in_training_where_there_is_no_dev_file(model, tmp_pa
     path.write_text("text\tlabel\n" + "".join(f"c {name}\t{name}\n" for name in "abcdefgh"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"no example can be kept aside .* without a class losing its only one.*--dev"):
         command.run(parsed(*arguments, "--out", tmp_path / "other"))
+
+
+@pytest.mark.parametrize(("task", "content", "message"), [
+    ("tag", "a X\nb Y\nc Z\n", "holds one example.*; a blank line ends a sentence"),
+    ("classify", "text\tlabel\na b\tx\n", "holds one example, which is not enough to learn from and to measure on$")])
+def test_one_example_is_not_enough(task, content, message, model, tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        command.run(parsed(task, "--model", model, "--train", path, "--out", tmp_path / "out", *SMALL))
 
 
 @pytest.mark.parametrize(("wanted", "message"), [

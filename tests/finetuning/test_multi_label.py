@@ -159,6 +159,19 @@ def test_several_labels_without_the_option_are_said(read):
     assert "--multi-label" not in "\n".join(classify.describe([e._replace(label="a") for e in data.examples]))
 
 
+def test_labels_that_something_else_separates_are_said(read):
+    said = multi_label.describe(read("x one\ta, b\ny two\ta\nz three\tb|c\nw four\ta\n").examples)
+    assert "note: 1 labels look like several, such as 'a, b', which is one here; what separates labels is |" in said
+    assert "note" not in "".join(multi_label.describe(read("x one\tred, or so|a\ny two\ta\n").examples))
+
+
+def test_a_sign_for_no_labels_is_none(read):
+    data = read("text\tlabels\nx\ta|b\ny\t-\nz\ta\nv\t\nw\tnone\n")
+    assert [e.label for e in data.examples] == [("a", "b"), None, ("a",), (), ("none",)]
+    assert "a label '-' is taken to say that there is none" in data.notes
+    assert any(note.startswith("the label 'none' is taken for a class") for note in data.notes)
+
+
 def test_a_list_of_labels_without_the_option_is_refused(read):
     with pytest.raises(ValueError, match=r'a\.jsonl, line 1: the label .* must be one, found \["a", "b"\].*--multi-label'):
         read('{"text": "x", "label": ["a", "b"]}\n{"text": "y", "label": "c"}\n', "a.jsonl", task=classify)

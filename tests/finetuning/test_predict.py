@@ -28,7 +28,7 @@ WITHOUT = [  # a file without labels, or with what stands for one
     ("multi_label", "a.tsv", "text\tlabels\nc a d\t\nb c d\t\n"), ("multi_label", "a.tsv", "text\tlabels\nc a d\t?\nb c d\t?\n"),
     ("multi_label", "a.jsonl", json_lines({"text": "c a d", "labels": [0, 1, 0]}, {"text": "b c d", "labels": [0, 0, 0]})),
     ("multi_label", "a.jsonl", json_lines({"text": "c a d", "labels": None}, {"text": "b c d", "labels": None})),
-    ("multi_label", "a.txt", "c a d\nb c d\n"),
+    ("multi_label", "a.tsv", "text\tlabels\nc a d\t-\nb c d\tN/A\n"), ("multi_label", "a.txt", "c a d\nb c d\n"),
     ("regress", "a.tsv", "sentence\tscore\nc a d\t-1\nb c d\t-1\n"),
     ("regress", "a.tsv", "sentence\tscore\nc a d\t?\nb c d\tN/A\n"),
     ("regress", "a.tsv", "sentence\tscore\nc a d\t\nb c d\t\n"), ("regress", "a.txt", "c a d\nb c d\n"),
@@ -41,6 +41,8 @@ WITHOUT = [  # a file without labels, or with what stands for one
     ("qa", "a.json", json.dumps([{**QUESTION, "answers": []}, {**QUESTION, "id": "2", "answers": []}])),
     ("qa", "a.json", json.dumps([{**QUESTION, "answers": {"text": [], "answer_start": []}}, {**QUESTION, "answers": None}])),
     ("qa", "a.json", json.dumps([{**QUESTION, "answers": [{"answer_start": 0}]}, {**QUESTION, "answers": [3]}])),
+    ("qa", "a.json", json.dumps([{**QUESTION, "answers": [{"text": "TODO", "answer_start": 0}]}] * 2)),
+    ("qa", "a.json", json.dumps([{**QUESTION, "context": "c a d?", "answers": [{"text": "?", "answer_start": -1}]}] * 2)),
     ("choice", "a.json", json_lines(*[{"sent1": "the", "ending0": "a c", "ending1": "c d e", "label": -1}] * 2)),
     ("choice", "a.json", json_lines(*[{"sent1": "the", "ending0": "a c", "ending1": "c d e", "label": "?"}] * 2)),
     ("choice", "a.json", json_lines(*[{"sent1": "the", "ending0": "a c", "ending1": "c d e"}] * 2)),
@@ -72,6 +74,14 @@ def test_no_label_is_needed(task, name, content, trained, finetune, predict, tmp
     assert len(printed.out.splitlines()) == 3  # a header and two examples
     assert "no labels to compare with" in printed.err
     assert "0.0000" not in printed.err  # no figure
+
+
+def test_guesses_do_not_take_the_place_of_the_examples(trained, finetune, predict, tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("c a d\nb c d\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="is the file that is read"):
+        predict(trained("classify", finetune), path, "--out", path)
+    assert path.read_text(encoding="utf-8") == "c a d\nb c d\n"
 
 
 def test_scores_are_those_of_the_examples_whose_label_the_model_knows(trained, finetune, predict, tmp_path, capsys):

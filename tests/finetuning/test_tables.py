@@ -146,6 +146,8 @@ def test_columns_are_named_once_and_not_guessed_at_random(read):
     (["a", "b", "a", "b", "-"], {4}),  # SNLI
     (["a", "b", "a", "b", "?"], {4}), (["a", "b", "a", "b", "_"], {4}), (["a", "b", "", "nan", "-100"], {2, 3, 4}),
     (["+", "-", "+", "-", "+"], set()),  # - is what + is not
+    (["a", "b", "N/A", "b", "a", "null", "<NA>"], {2, 5, 6}),  # of a spreadsheet, a database, pandas
+    (["a", "b", "None", "b", "a", "NA"], set()),  # classes may be called so
     (["-", "-", "-", "spam", "ham"], set()),  # "none of these"
     (["0", "1", "2", "0", "1", "2", "-1"], {6}),  # SNLI as datasets has it
     (["0", "1", "-1", "0", "1"], set()),  # negative, neutral, positive

@@ -23,7 +23,7 @@ def lesson99(monkeypatch):
     """A lesson with two exercises: a function and a number."""
     module = ModuleType("lessons.exercises.lesson99")
 
-    @check.exercise("(x)", look="Twice")
+    @check.exercise("(x)", look="Twice", level="easy")
     def double(answer):
         """Twice x.
 
@@ -32,7 +32,7 @@ def lesson99(monkeypatch):
         x = np.array([1.0, -2.0, 3.0])
         check.close(answer(x), 2 * x, "2x")
 
-    @check.exercise(look="The number")
+    @check.exercise(look="The number", level="hard")
     def answer(value):
         """The number."""
         check.expect(value == 42, "think deeper")

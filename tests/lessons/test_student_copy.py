@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from lessons import build
-from tests.lessons.reading import FOLDER, LESSONS, ROOT, bodies, squeezed
+from tests.lessons.reading import FOLDER, LESSONS, ROOT, bodies, cells, number, squeezed
 
+PAGES_NEED = ("jupytext", "nbconvert", "ipykernel", "latex2mathml")
 SOLUTIONS = sorted((FOLDER / "solutions").glob("lesson*.py"))
 
 
@@ -36,7 +38,8 @@ def test_it_has_every_lesson_and_no_folder_of_solutions(copy):
     names = {path.relative_to(copy).as_posix() for path in copy.rglob("*")}
     assert {f"lessons/{lesson.name}" for lesson in LESSONS} <= names
     assert {"lessons/README.md", "lessons/GLOSSARY.md", "lessons/check.py", "lessons/workbench.py"} <= names
-    assert not [name for name in names if "solution" in name.lower() or "TEACHING" in name or "figures" in name]
+    for kept in ("solution", "teaching", "grades", "figures"):
+        assert not [name for name in names if kept in name.lower()]
 
 
 def test_no_body_of_a_solution_stands_in_any_file(copy):
@@ -46,6 +49,18 @@ def test_no_body_of_a_solution_stands_in_any_file(copy):
         text = squeezed(ast.parse(path.read_text(encoding="utf-8")))
         for body, where in answers.items():
             assert body not in text, f"{path.name} holds the solution of {where}"
+
+
+def test_each_lesson_has_two_written_questions_whose_answers_stay_with_the_teacher(copy):
+    written = (FOLDER / "solutions" / "WRITTEN.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## Lesson (\d+)$", written, flags=re.MULTILINE)[1:]
+    assert [int(lesson) for lesson in parts[::2]] == [number(lesson) for lesson in LESSONS]
+    given = "".join(path.read_text(encoding="utf-8") for path in copy.rglob("*") if path.suffix in (".py", ".md"))
+    for lesson, part in zip(parts[::2], parts[1::2]):
+        assert re.findall(r"^(\d)\. .+", part, flags=re.MULTILINE) == ["1", "2"], lesson
+        answers = re.findall(r"(?:^   > .+\n)+", part, flags=re.MULTILINE)
+        assert len(answers) == 2, lesson
+        assert not [line for answer in answers for line in answer.splitlines() if len(line) > 60 and line[5:] in given], lesson
 
 
 def test_answers_are_graded_there(copy):
@@ -74,13 +89,13 @@ def test_without_the_extra_nothing_is_begun(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     assert build.main([str(tmp_path)]) == 2
     complaint = capsys.readouterr().err
-    assert "not installed: jupytext, nbformat, nbconvert, ipykernel" in complaint
+    assert "not installed: jupytext, nbformat, nbconvert, ipykernel, latex2mathml" in complaint
     assert 'pip install -e ".[lessons]"' in complaint
     assert not list(tmp_path.iterdir())
 
 
 def test_notebooks_and_pages(tmp_path):
-    for name in ("jupytext", "nbconvert", "ipykernel"):
+    for name in PAGES_NEED:
         pytest.importorskip(name)
     made = run("lessons.build", str(tmp_path), "--only", "1", "--quick", cwd=ROOT)
     assert made.returncode == 0, made.stderr
@@ -92,6 +107,20 @@ def test_notebooks_and_pages(tmp_path):
     assert "data:image/png;base64" in page, "the picture is in the page"
     assert "attributeerror" in page, "and so is what the cells print"
     assert not list(tmp_path.rglob("*solution*"))
+
+
+def test_no_page_needs_a_network():
+    """The formulas of all lessons are set without a script that would have to be fetched."""
+    for name in PAGES_NEED:
+        pytest.importorskip(name)
+    from nbformat.v4 import new_markdown_cell, new_notebook
+
+    texts = [cell.text for lesson in LESSONS for cell in cells(lesson) if cell.markdown and "$" in cell.text]
+    page = build.render(new_notebook(cells=[new_markdown_cell(text) for text in texts]))
+    assert not re.findall(r"<script|<link|<iframe|\bsrc=\"(?!data:)|@import", page)
+    text = re.sub(r"<(style|math|code)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert "$" not in text, "a formula stands as it was written"
+    assert page.count('display="block"') == "".join(texts).count("$$") / 2 > 10
 
 
 def test_what_is_installed_holds_no_lesson_and_no_solution(tmp_path):

@@ -133,9 +133,8 @@ def test_a_saved_folder_opens_in_transformers_with_equal_logits(name, finetune, 
     assert finetune(name, "--epochs", 2) == 0
     ours = saved.load(out)
     task = ours.task
-    auto = {"sequence": "AutoModelForSequenceClassification", "token": "AutoModelForTokenClassification",
-            "span": "AutoModelForQuestionAnswering", "choice": "AutoModelForMultipleChoice"}[task.KIND]
-    net, report = getattr(transformers, auto).from_pretrained(out, output_loading_info=True)
+    auto = getattr(transformers, task.ARCHITECTURE.replace("Bert", "AutoModel"))
+    net, report = auto.from_pretrained(out, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     if name in ("classify", "multi_label", "tag"):
         assert [net.config.id2label[i] for i in range(len(ours.labels))] == ours.labels

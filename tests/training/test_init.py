@@ -84,9 +84,22 @@ def test_a_head_that_is_lacking_starts_fresh_and_is_named(begin, source, tmp_pat
     assert "has no cls.seq_relationship.bias, cls.seq_relationship.weight: initialised, not trained" in log
 
 
+def test_a_model_of_what_is_no_prose_reads_on_by_its_own_rule(begin, source, resume, tmp_path, monkeypatch):
+    loaded = pretrained.load(source)
+    by_letter = Tokenizer(loaded.tokenizer.vocab, cut="characters", lower_case=False, max_length=24)
+    shutil.rmtree(source)
+    pretrained.save(source, loaded.config, loaded.parameters, by_letter)
+    interrupt_after(monkeypatch, 7)
+    assert begin(tmp_path / "run") == 130
+    monkeypatch.undo()
+    assert resume(tmp_path / "run") == 0
+    assert checkpoint.load(tmp_path / "run").tokenizer.cut.rule == "characters"
+    assert pretrained.load(tmp_path / "run").tokenizer.cut.rule == "characters"
+
+
 @pytest.mark.parametrize("option", [
-    "--vocab words.txt", "--vocab-size 100", "--cased", "--preset base", "--layers 1", "--hidden 8", "--heads 2",
-    "--intermediate 8", "--activation gelu", "--pre-ln", "--initial-range 0.1"])
+    "--vocab words.txt", "--vocab-size 100", "--cased", "--cut characters", "--preset base", "--layers 1", "--hidden 8",
+    "--heads 2", "--intermediate 8", "--activation gelu", "--pre-ln", "--initial-range 0.1"])
 def test_what_contradicts_the_model_is_refused(begin, tmp_path, option):
     with pytest.raises(ValueError, match=f"^--init takes vocabulary and sizes of the model in its folder, so {option.split()[0]} "
                                          "cannot be given as well$"):

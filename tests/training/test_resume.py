@@ -407,6 +407,12 @@ def test_files_of_a_user_in_a_run_stay(resume, uninterrupted, tmp_path):
     assert names(run) == FINISHED | {".my-notes.tmp.md", ".loss.77.tmp.png"}
 
 
+def test_a_run_of_fine_tuning_is_told(resume, tmp_path):
+    (tmp_path / "settings.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="holds a fine-tuning run, which goes on with: minibert finetune --resume"):
+        resume(tmp_path)
+
+
 def test_a_run_that_ended_before_anything_was_saved_says_so_everywhere(train, resume, tmp_path):
     """Neither message sends the user to the other."""
     run = tmp_path / "run"

@@ -61,5 +61,5 @@ def test_a_state_from_before_layouts_were_written_is_read_if_its_size_fits(tmp_p
 
 def test_a_state_of_a_later_version_is_refused(tmp_path):
     write_as_before(tmp_path, {"version": state.VERSION + 1})
-    with pytest.raises(ValueError, match=r"is of version this training state \(version 2; up to 1 is read"):
+    with pytest.raises(ValueError, match=r"this training state is of version 2, and up to 1 is read"):
         read(tmp_path, SHAPES)

@@ -9,6 +9,7 @@ applies. Source: ``problem_type = "multi_label_classification"`` of transformers
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -58,14 +59,12 @@ def read(path: Any, settings: Any, labelled: bool | None = True) -> Data:
     values = [row.get(columns.get("label")) for row in table.rows]
     if not labelled and not any(values):  # nothing in it: not known, rather than none for all
         values = [None] * len(values)
+    absent, notes = rows.absences(value.strip() for value in values if isinstance(value, str) and value.strip())
     return Data(table.path, [Example(rows.cell(table, i, columns["text"], "text"),
                                      rows.cell(table, i, pair, "second text") if pair else None,
-                                     None if _is_absent(value) else rows.judged(labelled, split, value, table.where(i)),
-                                     table.where(i)) for i, value in enumerate(values)], columns, table.notes)
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() != "" and value.strip().lower() in rows.NOTHING)
+                                     None if value is None or (isinstance(value, str) and value.strip() in absent)
+                                     else rows.judged(labelled, split, value, table.where(i)),
+                                     table.where(i)) for i, value in enumerate(values)], columns, [*table.notes, *notes])
 
 
 def split(value: Any, where: str) -> tuple[str, ...]:
@@ -155,9 +154,14 @@ def describe(examples: Sequence[Example]) -> list[str]:
     f1 = [2 * sum(n for _, n in found[:k]) / (k * len(examples) + total) for k in range(1, len(found) + 1)]  # the k most frequent
     best = int(np.argmax(f1))
     none = sum(not example.label for example in examples)
-    return [*common.balance(counts, len(examples)),
-            f"{total / len(examples):.2f} labels a text; {none:,} texts have none",
-            f"always guessing {join([name for name, _ in found[:best + 1]])} has a micro F1 of {f1[best]:.1%}"]
+    lines = [*common.balance(counts, len(examples)),
+             f"{total / len(examples):.2f} labels a text; {none:,} texts have none",
+             f"always guessing {join([name for name, _ in found[:best + 1]])} has a micro F1 of {f1[best]:.1%}"]
+    several = [name for name in counts if any(part.strip() in counts for part in re.split("[,;]", name) if part != name)]
+    if several:
+        lines.append(f"note: {len(several):,} labels look like several, such as {several[0]!r}, which is one here; what "
+                     "separates labels is |")
+    return lines
 
 
 def details(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> list[str]:

@@ -1,0 +1,66 @@
+"""Many sequences through a model: those of similar length side by side, longest first, the batches spread over the cores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minibert.backend import Array, get_xp
+from minibert.workers import Workers, available_cores, micro_batch_tokens
+
+if TYPE_CHECKING:
+    from minibert.pretrained import Trained
+
+TOKENS_GPU = 32768  # of a batch
+
+
+def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], None], *, threads: int | None = None,
+         most: int | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+    """Call ``work`` with the indices of a batch, again and again until every sequence was in one.
+
+    ``lengths``: the tokens of each sequence. ``threads``: cores to compute on (default: all). ``most``: so many sequences in a
+    batch, whatever their length; by default as many as a core works on best. ``progress(done, all)`` hears numbers of tokens.
+    """
+    lengths, total, done, lock = np.asarray(lengths, np.int64), int(np.sum(lengths)), 0, threading.Lock()
+    on_cpu = get_xp(bert.parameters.flat) is np
+    tokens = micro_batch_tokens(bert.config.hidden_size, total, threads or available_cores()) if on_cpu else TOKENS_GPU
+    batches = cut(lengths, tokens, most)
+
+    def one(batch: np.ndarray) -> None:
+        nonlocal done
+        work(batch)
+        with lock:
+            done += int(lengths[batch].sum())
+            if progress:
+                progress(done, total)
+
+    if not on_cpu or (threads is None and len(batches) == 1):
+        for batch in batches:
+            one(batch)
+    else:
+        with Workers(threads) as workers:
+            workers.map(one, batches)
+
+
+def cut(lengths: np.ndarray, tokens: int, most: int | None = None) -> list[np.ndarray]:
+    """Indices of sequences, longest first, in groups of ``most``, or of at most so many tokens with padding."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        count = most or max(1, tokens // max(1, int(lengths[order[start]])))
+        batches.append(order[start:start + count])
+        start += count
+    return batches
+
+
+def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None]:
+    """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; and the mask, None where nothing is padded."""
+    xp = get_xp(bert.parameters.flat)
+    lengths = np.array([len(row) for row in rows])
+    real = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+    ids = np.full(real.shape, bert.tokenizer.vocab.pad_id, np.int64)
+    ids[real] = np.concatenate(rows)
+    return xp.asarray(ids), None if real.all() else xp.asarray(real.astype(np.int64))
