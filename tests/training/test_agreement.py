@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import fields
 
+from minibert.commands import train
 from minibert.config import PRESETS
 from minibert.layers import cross_entropy
 from minibert.tasks import examples
@@ -50,7 +51,7 @@ def test_presets_and_examples():
     assert tuple(found["preset"].choices) == tuple(PRESETS)
     for name, preset in PRESETS.items():
         assert f"{name} {'/'.join(map(str, preset))}" in found["preset"].help
-    lines = [line.split("minibert train")[1] for line in options.EXAMPLES.split("\n") if "minibert train" in line]
+    lines = [line.split("minibert train")[1] for line in train.EXAMPLES.split("\n") if "minibert train" in line]
     assert len(lines) >= 3
     for line in lines:
         arguments(*shlex.split(line))
