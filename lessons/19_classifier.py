@@ -39,7 +39,7 @@ from minibert.parameters import Parameters
 from minibert.pretrained import bundled, formats
 from minibert.tasks.labelled import classify, metrics
 from minibert.tasks.labelled.features import collate, micro_batches
-from minibert.text import Tokenizer
+from minibert.text import Reading, Tokenizer
 from minibert.training import adamw
 from minibert.training.command import new_folder
 from minibert.training.engine import Engine, depth, inputs
@@ -153,8 +153,9 @@ def refuses(action) -> str:
     return ""
 
 
-taken = new_folder(str(here / "taken"))
-for complaint in (refuses(lambda: replace(settings, warmup=1.5)), refuses(lambda: new_folder(str(taken))),
+taken = new_folder(str(here / "taken"), "settings.json")  # made; and empty, so that it could be had once more
+(taken / "notes.txt").write_text("somebody's", encoding="utf-8")
+for complaint in (refuses(lambda: replace(settings, warmup=1.5)), refuses(lambda: new_folder(str(taken), "settings.json")),
                   refuses(lambda: Parameters.zeros(models.of(BertConfig(), "sequence", 4).layout(), np, np.float16))):
     print(complaint)
     assert complaint, "each of these is an error before any work is done"
@@ -268,7 +269,9 @@ print("a label that training does not have:", refuses(lambda: classify.encode(un
 # sentences that also stand in the training file, words that the vocabulary does not know.
 
 # %%
-print(look(classify, data, dev, features, dev_features, (cut, dev_cut), settings.max_length, tokenizer.vocab.unk_id))
+readings = [Reading.of(tokenizer.vocab, map(classify.texts, part.examples), (ids for feature in encoded for ids in feature.ids))
+            for part, encoded in ((data, features), (dev, dev_features))]  # how much of each is unknown to the vocabulary
+print(look(classify, data, dev, features, dev_features, (cut, dev_cut), settings.max_length, readings))
 
 # %% [markdown]
 # The last line is the **baseline** (基线): what a model gets that reads nothing. It must be beaten by far.
