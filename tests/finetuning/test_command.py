@@ -20,6 +20,7 @@ from minibert.parameters import Parameters
 from minibert.pretrained import tensors
 from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading
+from minibert.training import loop
 from minibert.training.checkpoint import FILE
 from minibert.training.loop import Loop
 from tests import tiny_model
@@ -428,3 +429,64 @@ def test_class_weights_move_the_guesses(finetune, tmp_path):
         rows = table((tmp_path / out / "predictions.tsv").read_text(encoding="utf-8"))
         return np.mean([row["guess"] == "good" for row in rows])
     assert share("a", "good=30") > share("b", "bad=30")
+
+
+def test_a_state_from_before_positions_goes_on(finetune, straight, tmp_path, monkeypatch):
+    """Its step alone said which examples come next, and the figures stood in it."""
+    out, original = tmp_path / "out", Loop._step
+
+    def interrupted(self):
+        original(self)
+        if self.progress.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Loop, "_step", interrupted)
+    assert finetune("classify", "--epochs", 3) == 130
+    monkeypatch.undo()
+    with tensors.opened(out / FILE) as file:
+        state, arrays = json.loads(file.metadata["finetuning"]), {name: np.array(file[name]) for name in ("parameters", "m", "v")}
+    progress = {name: value for name, value in state.pop("progress").items() if name not in ("positions", "tokens", "loss_scale")}
+    tensors.write(out / FILE, arrays, {"finetuning": json.dumps({**state, **progress, "rows": [{"step": 7, "loss": 0.5}]})})
+    assert resume(out) == 0
+    for name in ("model.safetensors", "predictions.tsv"):
+        assert (out / name).read_bytes() == (straight / name).read_bytes(), name
+
+
+def test_minutes_instead_of_epochs(finetune, model, files, tmp_path, monkeypatch, capsys):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            self.now += 0.5
+            return self.now
+
+    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(loop, "WARM_UP_STEPS", 2)
+    monkeypatch.setattr(loop, "TIMED_STEPS", 3)
+    train, dev = files("classify")
+    arguments = ("classify", "--model", model, "--train", train, "--dev", dev, "--minutes", 0.2, "--out", tmp_path / "out", *SMALL[2:])
+    assert command.run(parsed(*arguments)) == 0
+    said = capsys.readouterr().out
+    total = int(re.search(r"a step: (\d+) steps fit into 0.2 minutes", said)[1])
+    monkeypatch.undo()
+    monkeypatch.setattr(command, "total_steps", lambda count, settings: total)
+    assert finetune("classify", out=tmp_path / "steps") == 0
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tmp_path / "steps" / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="--epochs and --minutes both say how long"):
+        command.run(parsed("classify", "--train", "x", "--epochs", 1, "--minutes", 1))
+
+
+def test_where_the_time_of_a_step_goes(model, files, tmp_path, capsys):
+    train, dev = files("classify")
+    arguments = ("classify", "--model", model, "--train", train, "--dev", dev, *SMALL, "--profile", "--out", tmp_path / "out")
+    assert command.run(parsed(*arguments)) == 0
+    said = capsys.readouterr().out
+    assert "task head" in said
+    assert "20 steps: " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_precision_is_for_a_gpu(finetune, tmp_path):
+    with pytest.raises(ValueError, match="--precision bfloat16 is for an NVIDIA GPU"):
+        finetune("classify", "--precision", "bfloat16")
+    assert not (tmp_path / "out").exists()

@@ -72,7 +72,7 @@ def test_metrics_of_a_resumed_run_have_every_row_once(train, resume, uninterrupt
             assert go_on() == 130
     assert resume(run) == 0
     rows, expected = (read_rows(folder / "metrics.csv") for folder in (run, uninterrupted()))
-    assert [row._replace(seconds=0) for row in rows] == [row._replace(seconds=0) for row in expected]
+    assert [{**row, "seconds": 0} for row in rows] == [{**row, "seconds": 0} for row in expected]
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)
     assert_same_run(run, uninterrupted())
