@@ -464,8 +464,8 @@ def test_minutes_instead_of_epochs(finetune, model, files, tmp_path, monkeypatch
     monkeypatch.setattr(loop, "WARM_UP_STEPS", 2)
     monkeypatch.setattr(loop, "TIMED_STEPS", 3)
     train, dev = files("classify")
-    arguments = ("classify", "--model", model, "--train", train, "--dev", dev, "--minutes", 0.2, "--out", tmp_path / "out", *SMALL[2:])
-    assert command.run(parsed(*arguments)) == 0
+    where = "--model", model, "--train", train, "--dev", dev, "--out", tmp_path / "out"
+    assert command.run(parsed("classify", *where, "--minutes", 0.2, *SMALL[2:])) == 0
     said = capsys.readouterr().out
     total = int(re.search(r"a step: (\d+) steps fit into 0.2 minutes", said)[1])
     monkeypatch.undo()
