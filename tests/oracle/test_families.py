@@ -17,8 +17,8 @@ TOLERANCE = 1e-12
 V = 50
 SMALL = {"vocab_size": V, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40,
          "max_position_embeddings": 20, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-DISTIL = {"vocab_size": V, "dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 20, "dropout": 0.0,
-          "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
+DISTIL = {"vocab_size": V, "dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 20,
+          "dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
 NARROW = {**SMALL, "embedding_size": 10}
 ALBERT = {**NARROW, "classifier_dropout_prob": 0.0}
 CONFIGS = {  # family -> keys of its config.json, in the ways that go wrong
@@ -42,8 +42,8 @@ CONFIGS = {  # family -> keys of its config.json, in the ways that go wrong
 PRE_TRAINED = {"roberta": ["ForMaskedLM"], "xlm-roberta": ["ForMaskedLM"], "camembert": ["ForMaskedLM"],
                "albert": ["ForPreTraining", "ForMaskedLM"], "distilbert": ["ForMaskedLM"],
                "electra": ["ForMaskedLM", "ForPreTraining"], "ernie": ["ForPreTraining", "ForMaskedLM"]}
-TASKS = {"ForSequenceClassification": ("sequence", 3), "ForTokenClassification": ("token", 3), "ForQuestionAnswering": ("span", 2),
-         "ForMultipleChoice": ("choice", 1)}
+TASKS = {"ForSequenceClassification": ("sequence", 3), "ForTokenClassification": ("token", 3),
+         "ForQuestionAnswering": ("span", 2), "ForMultipleChoice": ("choice", 1)}
 
 
 def theirs(case, ending, **changes):
@@ -204,3 +204,55 @@ def test_tasks(case, ending, tmp_path):
     g = parameters.zeros_like()
     whole.backward(Output(logits={models.HEAD: upstream}), cache, parameters.tree, g.tree)
     compare_gradients(g, model, config)
+
+
+@pytest.mark.parametrize("case", ["roberta", "xlm-roberta"])
+def test_padding_is_no_position_though_the_mask_shows_it(case, tmp_path):
+    model = theirs(case, "ForMaskedLM")
+    config, path = saved(model, tmp_path)
+    parameters, _, _ = read(path, config)
+    ids, types, mask = batch(config)
+    for seen in (np.ones_like(mask), None):
+        x, arguments = given(config, ids, types, np.ones_like(mask))
+        out, _ = pretraining.of(config).forward(x._replace(attention_mask=seen), parameters.tree)
+        expected = model(**arguments, output_hidden_states=True)
+        for ours, tensor in zip(out.bert.hidden_states, expected.hidden_states):
+            assert distance(ours, tensor.detach().numpy()) <= TOLERANCE
+
+
+def test_task_types(tmp_path):
+    model = theirs("ernie, task types", "Model")
+    config, path = saved(model, tmp_path)
+    parameters, _, _ = read(path, config)
+    ids, types, mask = batch(config)
+    tasks = np.random.default_rng(3).integers(0, 3, ids.shape)
+    x, arguments = given(config, ids, types, mask)
+    whole, results = pretraining.of(config), []
+    for given_tasks in (tasks, tasks * 0, None):
+        out, _ = whole.forward(x._replace(task_type_ids=given_tasks), parameters.tree)
+        more = {} if given_tasks is None else {"task_type_ids": torch.tensor(given_tasks)}
+        expected = model(**arguments, **more).last_hidden_state.detach().numpy()
+        assert distance(out.bert.last_hidden_state * mask[..., None], expected * mask[..., None]) <= TOLERANCE
+        results.append(out.bert.last_hidden_state)
+    np.testing.assert_array_equal(results[1], results[2])  # none said is the first, not no task
+    assert distance(results[0], results[1]) > 0.01
+
+
+@pytest.mark.parametrize(("case", "ending"), PAIRS + ALL, ids=[" ".join(pair) for pair in PAIRS + ALL])
+def test_what_is_saved_opens_in_transformers(case, ending, tmp_path):
+    """With nothing missing, nothing left over, and bit for bit the same numbers."""
+    model = theirs(case, ending, labels=3 if TASKS.get(ending, ("", 0))[1] == 3 else 2)
+    config, path = saved(model, tmp_path / "theirs")
+    layout = models.of(config, *TASKS[ending]).layout() if ending in TASKS else None
+    parameters, _, initialised = read(path, config, layout)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / "config.json").write_text(families.to_json(config), encoding="utf-8")
+    folder.save_weights(ours / "model.safetensors", parameters, np.float64, names=families.names(config), without=initialised)
+    again, report = type(model).from_pretrained(ours, output_loading_info=True, dtype=torch.float64)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    for name, p in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], p), name
+    values = {key: value for key, value in model.config.to_dict().items() if key not in ("dtype", "transformers_version")}
+    assert {key: again.config.to_dict()[key] for key in values if key != "_name_or_path"} == {
+        key: value for key, value in values.items() if key != "_name_or_path"}

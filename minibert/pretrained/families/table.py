@@ -125,7 +125,9 @@ class Family:
                    if key in ("architectures", "model_type") or key in self.own or key not in OWN}
         written.pop(None, None)
         trained = [self.classes + self.trained_as(config)]
-        written |= {"architectures": trained, **config.unknown, **self.said(config)}
+        said = self.said(config)
+        kept = {key: value for key, value in config.unknown.items() if key not in said}
+        written |= {"architectures": trained, **kept, **said}
         again = self.config(written)
         for key in FIELDS:
             if key == "objectives" and written["architectures"] != trained:
