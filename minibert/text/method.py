@@ -44,6 +44,10 @@ class Method:
         """The pieces of each word of a part, with their places in it."""
         raise NotImplementedError
 
+    def place(self, text: str, start: int, end: int) -> tuple[int, int]:
+        """The place that a token is given which was found from ``start`` to ``end``."""
+        return start, end
+
     def continues(self, token: str) -> bool:
         """Whether a token goes on with the word of the one before it, as far as the token alone can tell."""
         raise NotImplementedError

@@ -119,7 +119,7 @@ class Tokenizer:
         for start, end, token in self._as_written.cut(text, special_tokens):
             part = text[start:end]
             if token:
-                yield [(self._id(token), start, end)]
+                yield [(self._id(token), *self.method.place(text, start, end))]
             elif self._normalized and self._normalized.is_needed(self.method.whole(part), special_tokens):
                 whole = self.method.whole_with_offsets(part)
                 yield from moved(self._words_of_whole(*whole, special_tokens, follows), start)
@@ -131,7 +131,8 @@ class Tokenizer:
         """The same of a normalised text with tokens that are looked for there. ``at``: where its characters came from."""
         for start, end, token in self._normalized.cut(text, special_tokens):
             if token:
-                yield [(self._id(token), at[start], at[end - 1] + 1)]
+                first, last = self.method.place(text, start, end)
+                yield [(self._id(token), at[first], at[last - 1] + 1)]
             else:
                 yield from self.method.words_of_whole(text[start:end], at[start:end], follows)
 
