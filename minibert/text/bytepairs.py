@@ -60,6 +60,7 @@ class BytePairs(Method):
             raise ValueError(f"{vocab.source}: the vocabulary has no {error.args[0]!r}, which the joins need; the two belong to "
                              "different models") from None
         self._ranks = {(left, right): rank for rank, (left, right, _) in enumerate(self._joins)}
+        self._whole = self._made_of_their_bytes()
 
     def parts(self, text: str, follows: bool) -> list[str]:
         return words_of(text, follows or self.add_prefix_space)
@@ -69,7 +70,10 @@ class BytePairs(Method):
         return [(match[0], match.start() + len(text) - len(begun)) for match in _words_in(text).finditer(begun)]
 
     def ids(self, part: str) -> tuple[int, ...]:
-        symbols = list(map(self._of_byte.__getitem__, encoded(part)))
+        spelled = encoded(part)
+        if (number := self._whole.get(spelled)) is not None:
+            return (number,)
+        symbols = list(map(self._of_byte.__getitem__, spelled))
         if None in symbols:
             symbols = [number for number in symbols if number is not None]
         return tuple(self._joined(symbols))
@@ -94,6 +98,38 @@ class BytePairs(Method):
             if place and (rank := rank_of((symbols[before[place]], joined))) is not None:
                 heappush(heap, (rank, before[place]))
         return [number for number in symbols if number is not None]
+
+    def _made_of_their_bytes(self) -> dict[bytes, int]:
+        """Bytes -> the token that step 3 makes of them, for those of which it makes a single one. Most words are such.
+
+        A token is joined of two. It comes to that if each of these does, and nothing is joined across the seam between them
+        before. Seen backwards: of the two tokens at the seam the one that was joined last is taken apart again, and what lies at
+        the seam then must not have been joined sooner than that one was; and so on, until bytes lie there. Where the two were
+        joined by the same pair, the left one was first.
+        """
+        made: dict[int, int] = {}  # token -> the rank of its join
+        spelled = {number: bytes([byte]) for byte, number in enumerate(self._of_byte) if number is not None}
+        never = len(self._joins)
+
+        def seam_holds(left: int, right: int) -> bool:
+            while True:
+                of_left, of_right = made.get(left, -1), made.get(right, -1)
+                if of_left > of_right:
+                    before, left = of_left, self._joins[of_left][1]
+                elif of_right >= 0:
+                    before, right = of_right + 1, self._joins[of_right][0]
+                else:
+                    return True
+                if self._ranks.get((left, right), never) < before:
+                    return False
+
+        for rank, (left, right, joined) in enumerate(self._joins):
+            if joined in made or joined in spelled:  # of two recipes
+                return {}
+            if left in spelled and right in spelled and seam_holds(left, right):
+                spelled[joined] = spelled[left] + spelled[right]
+            made[joined] = rank
+        return {spelling: number for number, spelling in spelled.items()}
 
     def words(self, part: str) -> tuple[tuple[Piece, ...], ...]:
         """A part is a word. A character of several pieces is the place of each; blanks before and behind are no place."""
