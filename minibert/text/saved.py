@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,11 +59,12 @@ def read(source: str | os.PathLike[str], cut: str | None = None) -> dict[str, An
         raise ValueError(f"{folder / SETTINGS}: word_tokenizer_type is {shown(words)}: another program finds the words of a "
                          "text, which is not done here")
     tokens, notes = kind.vocabulary(files)
-    names = [as_token(folder / SETTINGS, _named(settings.get(role), kind.named[role])).content for role in _ROLES]
+    named = kind.named(files)
+    names = [as_token(folder / SETTINGS, _named(settings.get(role), named[role])).content for role in _ROLES]
     frame = kind.frame(files)
     names[2:4] = _framed(files, *names[2:4], frame)
     options = kind.options(files, tokens, notes)
-    beyond, added = _add(files, kind, tokens, names, notes)
+    beyond, added = _add(files, named, tokens, names, notes)
     vocab = Vocabulary(tokens, special=names, added=beyond, source=source)
     if absent := [name or token for name, token in zip(names[2:4], SPECIAL[2:4]) if name not in vocab]:
         notes.append(f"{vocab.source} has no {' and no '.join(absent)} for a text: texts are read without")
@@ -122,8 +123,9 @@ def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:
     """The kind of a folder's tokenizer, and the file that names its tokens."""
     if fast:
         model = fast["model"] if isinstance(fast.get("model"), dict) else {}
-        name = model.get("type", "BPE" if "merges" in model else "WordPiece")
-        if not isinstance(name, str) or name not in KINDS or not isinstance(model.get("vocab"), (dict, list)):
+        vocab = model.get("vocab")
+        name = model.get("type", "BPE" if "merges" in model else "Unigram" if isinstance(vocab, list) else "WordPiece")
+        if not isinstance(name, str) or name not in KINDS or not isinstance(vocab, (dict, list)):
             hint = (f"if {VOCABULARY} beside it belongs to the model, delete {FAST}" if (folder / VOCABULARY).is_file()
                     else f"best as {VOCABULARY}")
             raise ValueError(f"{folder / FAST}: no tokenizer of a kind that is read here, {' or '.join(KINDS)} with a vocabulary "
@@ -170,13 +172,13 @@ def _special(name: str, kind: int) -> dict[str, Any]:
 
 # Tokens beside the vocabulary
 
-def _add(files: Files, kind: Kind, tokens: list[str], names: Sequence[str | None],
+def _add(files: Files, defaults: Mapping[str, Any], tokens: list[str], names: Sequence[str | None],
          notes: list[str]) -> tuple[int, list[AddedToken]]:
     """Append the added tokens to ``tokens``. How many of the last ones these are, and how each token is found in a text."""
     index = {token: number for number, token in enumerate(tokens)}
     base, others = len(tokens), []
     added: dict[str, AddedToken] = {}
-    for token, wanted in _named_in(files, kind):
+    for token, wanted in _named_in(files, defaults):
         if not token.content or token.content in added:
             continue
         if token.content not in index:
@@ -199,7 +201,7 @@ def _add(files: Files, kind: Kind, tokens: list[str], names: Sequence[str | None
     return len(tokens) - base, list(added.values())
 
 
-def _named_in(files: Files, kind: Kind) -> Iterator[tuple[AddedToken, int | None]]:
+def _named_in(files: Files, defaults: Mapping[str, Any]) -> Iterator[tuple[AddedToken, int | None]]:
     """Every token that the files name beside the vocabulary, and the id that they give it, in the order of transformers."""
     path, settings = files.folder / FAST, files.settings
     fast = [(as_token(path, entry), as_id(path, entry.get("id") if isinstance(entry, dict) else None))
@@ -207,9 +209,9 @@ def _named_in(files: Files, kind: Kind) -> Iterator[tuple[AddedToken, int | None
     path = files.folder / SETTINGS
     if files.free:
         yield from fast
-    named = [_named(settings.get(key), "" if files.free else default) for key, default in kind.named.items()]
+    named = [_named(settings.get(key), "" if files.free else default) for key, default in defaults.items()]
     named += [value for key, value in settings.items()
-              if key.endswith("_token") and key not in kind.named and isinstance(value, str)]
+              if key.endswith("_token") and key not in defaults and isinstance(value, str)]
     for key in ("extra_special_tokens", "additional_special_tokens"):
         named += settings[key].values() if isinstance(settings.get(key), dict) else part(path, settings, key, [])
     special = [as_token(path, value) for value in named if value]

@@ -116,4 +116,4 @@ def _of_fairseq(folder: Path) -> tuple[list[str], list[str]]:
     return distinct([*tokens, "<mask>"], path)
 
 
-KIND = Kind(BytePairs, lambda files: ROBERTA, NAMED, WRITTEN, [WRITTEN, FAIRSEQ], vocabulary, options, save)
+KIND = Kind(BytePairs, lambda files: ROBERTA, lambda files: NAMED, WRITTEN, [WRITTEN, FAIRSEQ], vocabulary, options, save)

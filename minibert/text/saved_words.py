@@ -102,4 +102,4 @@ def _normalizer(files: Files) -> dict[str, Any]:
     return berts[0] if berts else {}
 
 
-KIND = Kind(WordPieces, lambda files: BERT, NAMED, (VOCABULARY,), [(VOCABULARY,)], vocabulary, options, save)
+KIND = Kind(WordPieces, lambda files: BERT, lambda files: NAMED, (VOCABULARY,), [(VOCABULARY,)], vocabulary, options, save)

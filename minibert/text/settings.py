@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 
     method: type[Method]
     frame: Callable[[Files], Frame]
-    named: Mapping[str, Any]  # the special tokens where nothing is said, in transformers' order
+    named: Callable[[Files], Mapping[str, Any]]  # the special tokens where nothing is said, in transformers' order
     written: Sequence[str]  # the names of the files that ``save`` writes
     sets: Sequence[Sequence[str]]  # sets of files, of which all must be there where there is no tokenizer.json
     vocabulary: Callable[[Files], tuple[list[str], list[str]]]  # the tokens by id, before any is added, and notes
