@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.analysis import inside
+from minibert.analysis.probes import is_word
 from minibert.data.sentences import MARKS
 from minibert.text.reading import count_special
 
@@ -29,8 +30,7 @@ def table(bert: Trained, documents: list, count: int = 10, seed: int = 0) -> str
     lines: list[str] = []
     for i in rng.permutation(len(sentences)):
         ids = list(sentences[i])
-        words = [t for t in range(1, len(ids) - 1) if vocab.tokens[ids[t]].isalpha()
-                 and not vocab.tokens[ids[t + 1]].startswith("##")]
+        words = [t for t in range(1, len(ids) - 1) if is_word(bert.tokenizer, *(vocab.tokens[i] for i in ids[t:t + 2]))]
         if not words or count_special(vocab, bert.tokenizer.decode(ids), but=vocab.unk_id):
             continue
         hidden = int(rng.choice(words))

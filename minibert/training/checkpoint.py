@@ -14,6 +14,7 @@ from minibert.pretrained import tensors
 from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
+from minibert.text.words import WordPieces
 from minibert.training import state as states
 from minibert.training.loop import Progress
 from minibert.training.options import Settings
@@ -39,9 +40,12 @@ class Checkpoint:
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write the training state into a run's folder."""
+    config = checkpoint.config.to_dict()
+    if "architectures" not in checkpoint.config.unknown:
+        del config["architectures"]  # what it goes without saying depends on the family
     state = {
         "settings": asdict(checkpoint.settings),
-        "config": checkpoint.config.to_dict(),
+        "config": config,
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
         "tokenizer": _described(checkpoint.tokenizer),
         "corpus_sha256": checkpoint.corpus_sha256,
@@ -66,7 +70,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             state = states.read(file, "state")
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
-            tokenizer = _tokenizer(state, config)
+            tokenizer = _tokenizer(state, config) if state.get("tokenizer", {}) is not None else Tokenizer.load(path.parent)
             progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
@@ -75,8 +79,10 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
 
 
-def _described(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that makes a tokenizer, besides the list of its tokens."""
+def _described(tokenizer: Tokenizer) -> dict[str, Any] | None:
+    """All that makes a tokenizer of word pieces, besides its tokens. None: another one, which stands in the run's folder."""
+    if not isinstance(tokenizer.method, WordPieces):
+        return None
     vocab = tokenizer.vocab
     return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
             "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,

@@ -58,7 +58,7 @@ def rule(
     ordinary = np.flatnonzero(is_ordinary).astype(np.int32)
     if len(ordinary) == 0:
         raise ValueError(f"the vocabulary has {len(vocab)} tokens, all of them special: nothing can be masked")
-    is_continuation = np.array([token.startswith("##") for token in vocab.tokens]) if whole_word else None
+    is_continuation = np.array([tokenizer.method.continues(token) for token in vocab.tokens]) if whole_word else None
     return Rule(vocab.mask_id, is_ordinary, ordinary, is_continuation, rate, mask_share, random_share)
 
 

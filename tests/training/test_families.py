@@ -1,0 +1,46 @@
+"""``train --family``: a relative of BERT from text, with a tokenizer of its kind."""
+
+import pytest
+
+import minibert
+from minibert.pretrained import families
+from minibert.training import checkpoint, command, options
+from tests.training.runs import assert_same_run, interrupt_after
+
+KINDS = {"roberta": "<mask>", "distilbert": "[MASK]", "electra": "[MASK]", "ernie": "[MASK]"}
+SIZE = {"roberta": ("--vocab-size", 300)}
+
+
+def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
+    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary[0] in command.LEARNED}
+    assert learned == set(options.FAMILIES) == {"bert", *KINDS}
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, tmp_path, monkeypatch, capsys):
+    more = ("--family", family, *SIZE.get(family, ()))
+    assert train(tmp_path / "straight", *more) == 0
+    assert f"{KINDS[family]}" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 8)
+        assert train(tmp_path / "broken", *more) == 130
+    assert resume(tmp_path / "broken") == 0
+    found = checkpoint.load(tmp_path / "straight")
+    assert found.config.model_type == family
+    assert found.config.objectives == (("mlm", "nsp") if family == "ernie" else ("mlm",))
+    files = {path.name for path in (tmp_path / "straight").iterdir()}
+    assert ("vocab.json" in files) == (family == "roberta")
+    bert = minibert.load(tmp_path / "straight")
+    assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
+    if family == "roberta":  # its tokenizer stands in the folder and not in the state
+        (tmp_path / "straight" / "vocab.json").unlink()
+        with pytest.raises(FileNotFoundError):
+            checkpoint.load(tmp_path / "straight")
+        return
+    assert_same_run(tmp_path / "broken", tmp_path / "straight")
+
+
+def test_what_a_family_cannot_say_is_refused_before_anything_is_made(train, tmp_path):
+    with pytest.raises(ValueError, match=r"norm_first is True, but a config\.json of DistilBERT can only say False"):
+        train(tmp_path / "run", "--family", "distilbert", "--pre-ln")
+    assert not (tmp_path / "run").exists()
