@@ -29,7 +29,7 @@ from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED, canonical
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
-from minibert.text.saved import FAST, SETTINGS, VOCABULARY
+from minibert.text.saved import VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
@@ -108,7 +108,7 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
+    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
     with swap.saving(folder) as staged:
         write_atomically(staged / CONFIG, config.replace(unknown=unknown).to_json())
@@ -321,8 +321,7 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights = formats.find(folder)
-    has_vocabulary = any((folder / name).is_file() for name in (VOCABULARY, FAST))
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary or not with_vocabulary,
+    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: not with_vocabulary or tokenizers.has_vocabulary(folder),
                WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights
