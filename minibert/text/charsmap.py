@@ -151,9 +151,11 @@ class Charsmap:
 @functools.cache
 def _clusters() -> re.Pattern[str]:
     """A character with marks on it, and the end of a line on Windows: what Unicode takes for one, but for rare scripts."""
-    marks = [chr(code) for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
-             if unicodedata.category(chr(code))[0] == "M" or code in (0x200C, 0x200D)]
-    return re.compile(f"\r\n|[^\0-\x1f\x7f-\x9f][{_class(marks)}]+")
+    joiners = "\u200c\u200d"
+    every = [chr(code) for code in (*range(0x20000), *range(0xE0000, 0xE0200))]
+    marks = [char for char in every if unicodedata.category(char)[0] == "M" or char in joiners]
+    bare = [char for char in every if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in joiners]
+    return re.compile(f"\r\n|[^{_class(bare)}][{_class(marks)}]+")
 
 
 def _lengths(sources: Iterable[str]) -> dict[str, list[int]]:

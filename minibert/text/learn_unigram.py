@@ -132,8 +132,8 @@ class _Lattices:
         self.model = Unigram(scores, min(scores.values()))
 
     def edges(self, word: str) -> list[tuple[int, int, str, float]]:
-        return [(start, start + length, word[start:start + length], score)
-                for start in range(len(word)) for length, score in self.model.beginning(word, start)]
+        return [(start, end, word[start:end], score)
+                for start in range(len(word)) for end, score in self.model.beginning(word, start)]
 
     @staticmethod
     def forward(edges: Sequence[tuple[int, int, str, float]], n: int) -> list[float]:

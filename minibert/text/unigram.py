@@ -18,6 +18,7 @@ each. Only where two ways are as close as the rounding of a line could reach, it
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -29,11 +30,14 @@ CLOSE = 2.0 ** -11  # two ways that differ by less than this for each character 
 LARGEST = 2.0 ** 12  # … whose sum is at most this, where float32 has steps of 2**-12 and two sums part by one for each character
 
 
+Node = dict[str, list]  # character -> [score of the piece that ends with it or None, what may follow]
+
+
 class Cut(NamedTuple):
     """How a text is cut."""
 
     pieces: tuple[str, ...]
-    weight: float  # what its scores add to a sum at most
+    weight: float  # what its scores add to a sum
     close: bool  # another way is as good within rounding
 
 
@@ -45,42 +49,47 @@ class Unigram:
         self.unknown = _float32(lowest - UNKNOWN_PENALTY) if narrow else lowest - UNKNOWN_PENALTY
         self.narrow = narrow
         self.heaviest = max(map(abs, (*self.scores.values(), self.unknown)))
-        self._lengths = _lengths(self.scores)
+        self._close = CLOSE if max(self.scores.values(), default=0.0) < 1 else math.inf  # sums that fall and rise: always
+        self._trie = _trie(self.scores)
 
     def beginning(self, text: str, start: int) -> Iterator[tuple[int, float]]:
-        """(length, score) of each piece that begins at a place."""
-        for length in (1, *self._lengths.get(text[start:start + 2], ())):
-            score = self.scores.get(text[start:start + length])
-            if score is not None and start + length <= len(text):
-                yield length, score
+        """(end, score) of each piece that begins at a place."""
+        node = self._trie
+        for end in range(start, len(text)):
+            if (entry := node.get(text[end])) is None:
+                return
+            score, node = entry
+            if score is not None:
+                yield end + 1, score
 
     def cut(self, text: str, whole: bool = True) -> Cut:
         """The best way, added up in 64 bits; the text itself as a piece is one only where ``whole`` is true."""
-        n, get, lengths, unknown = len(text), self.scores.get, self._lengths.get, self.unknown
-        best, begins = [-sys.float_info.max] * (n + 1), [0] * (n + 1)
-        best[0], closest = 0.0, sys.float_info.max
-        for start in range(n):
-            here, last = best[start], n if whole or start else n - 1
-            score = here + get(text[start], unknown)
-            gap = score - best[start + 1]
-            if gap > 0:
-                best[start + 1], begins[start + 1] = score, start
-            if -closest < gap < closest:
-                closest = abs(gap)
-            for length in lengths(text[start:start + 2], ()):
-                end = start + length
-                if end > last:
+        n, trie, close = len(text), self._trie, self._close * len(text)
+        best, begins, near = [-sys.float_info.max] * (n + 1), [0] * (n + 1), [False] * (n + 1)
+        best[0] = 0.0
+        for start, char in enumerate(text):
+            here, node, end = best[start], trie, start
+            if char not in self.scores:
+                node = self._with_unknown(char)
+            for char in text[start:] if whole or start else text[:-1]:
+                entry = node.get(char)
+                if entry is None:
                     break
-                score = get(text[start:end])
+                score, node = entry
+                end += 1
                 if score is not None:
                     score += here
-                    gap = score - best[end]
-                    if gap > 0:
-                        best[end], begins[end] = score, start
-                    if -closest < gap < closest:
-                        closest = abs(gap)
-        pieces = _back(text, begins)
-        return Cut(pieces, sum(abs(get(piece, unknown)) for piece in pieces), closest < CLOSE * n)
+                    other = best[end]
+                    if score > other:
+                        best[end], begins[end], near[end] = score, start, score - other < close
+                    elif other - score < close:
+                        near[end] = True
+        return Cut(_back(text, begins), abs(best[n]), True in near and any(near[end] for end in _ends(begins)))
+
+    def _with_unknown(self, char: str) -> Node:
+        """A trie for a character that is no piece: it is unknown, unless longer pieces begin with it."""
+        _, after = self._trie.get(char, (None, {}))
+        return {char: [self.unknown, after]}
 
     def cut_line(self, words: Sequence[Cut]) -> list[tuple[str, ...]]:
         """The pieces of each word of a line, from how each is cut by itself, by the sums of sentencepiece where they decide."""
@@ -100,35 +109,40 @@ class Unigram:
         best: list[float | None] = [None] * (len(text) + 1)
         begins = [0] * (len(text) + 1)
         best[0] = total
-        for start in range(len(text)):
-            for length in (1, *self._lengths.get(text[start:start + 2], ())):
-                end = start + length
-                if end > len(text):
-                    break
-                score = self.scores.get(text[start:end])
-                if score is None and length > 1:
-                    continue
-                score = _float32((self.unknown if score is None else score) + best[start])
+        for start, char in enumerate(text):
+            pieces = [*self.beginning(text, start)]
+            pieces += [] if char in self.scores else [(start + 1, self.unknown)]
+            for end, score in pieces:
+                score = _float32(score + best[start])
                 if best[end] is None or score > best[end]:
                     best[end], begins[end] = score, start
         return _back(text, begins)
 
 
 def _back(text: str, begins: Sequence[int]) -> tuple[str, ...]:
-    pieces, end = [], len(text)
+    """The pieces of the best way, from where each begins that ends at a place."""
+    ends = _ends(begins)
+    return tuple(text[start:end] for start, end in zip((0, *ends), ends))
+
+
+def _ends(begins: Sequence[int]) -> list[int]:
+    """Where the pieces of the best way end."""
+    ends, end = [], len(begins) - 1
     while end:
-        pieces.append(text[begins[end]:end])
+        ends.append(end)
         end = begins[end]
-    return tuple(reversed(pieces))
+    return ends[::-1]
 
 
-def _lengths(pieces: Mapping[str, float]) -> dict[str, tuple[int, ...]]:
-    """First two characters -> how long the pieces are that begin with them: so that few strings are looked up in vain."""
-    found: dict[str, set[int]] = {}
-    for piece in pieces:
-        if len(piece) > 1:
-            found.setdefault(piece[:2], set()).add(len(piece))
-    return {start: tuple(sorted(lengths)) for start, lengths in found.items()}
+def _trie(scores: Mapping[str, float]) -> Node:
+    root: Node = {}
+    for piece, score in scores.items():
+        node = root
+        for char in piece:
+            entry = node.setdefault(char, [None, {}])
+            node = entry[1]
+        entry[0] = score
+    return root
 
 
 def _float32(x: float) -> float:

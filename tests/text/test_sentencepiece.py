@@ -63,8 +63,7 @@ def test_the_models_take_every_way_there_is():
 
 def test_sums_in_32_bits_decide_in_lines_of_dashes():
     ours = model("dashes")
-    words = ["\u2581" + "-" * n for n in range(1, 40)]
-    assert all(ours.unigram.cut(word).close for word in words[3:])
+    words = ["\u2581a" + "-" * n for n in range(1, 40)]
     narrow = [ours.unigram.cut_line([ours.unigram.cut(before), ours.unigram.cut(word)])[1] for before in words for word in words]
     assert narrow != [ours.unigram.cut(word).pieces for _ in words for word in words]
 

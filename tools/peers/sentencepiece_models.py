@@ -25,14 +25,14 @@ Mr. Bennet replied that he had not. "But it is," returned she; "for Mrs. Long ha
 床前明月光，疑是地上霜。举头望明月，低头思故乡。白日依山尽，黄河入海流。欲穷千里目，更上一层楼。
 Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller staatlichen Gewalt.""".split("\n")
 
-DASHES = ["-- --- - ---- a-- --e --a e-- ae ea - - -- -- --- a e"] * 3  # pieces that fit together in several ways
+DASHES = ["--- -- - a-- --e -- e-- --a e----a --- -- -"] * 9  # pieces that fit together in several ways
 
 RULES = {"é": "e", "e\u0301": "e", "ﬁ": "fi", "Ａ": "A", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u200b": "", "´": " \u0301",
          "½": "1\u20442", "™": "TM", "A\u030a\u0301": "Å"}
 
 MODELS = {
     "unigram": {"vocab_size": 300},
-    "dashes": {"vocab_size": 100, "split_by_unicode_script": False},
+    "dashes": {"vocab_size": 140, "split_by_unicode_script": False},
     "albert": {"vocab_size": 320, "pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1,
                "control_symbols": ["[CLS]", "[SEP]", "[MASK]"], "user_defined_symbols": list('()"-.–£€')},
     "bytes": {"vocab_size": 400, "byte_fallback": True, "character_coverage": 0.98},
