@@ -10,9 +10,9 @@ r"""Byte-level byte pairs: a text becomes bytes, and neighbouring pieces are joi
 "Language Models are Unsupervised Multitask Learners" (Radford et al., 2019) has the idea, openai/gpt-2 ``encoder.py`` the rules;
 joining as such is of Sennrich et al. (2016), arXiv:1508.07909. RoBERTa reads texts so.
 
-Letters and digits are Unicode's categories L and N, as Python's ``unicodedata`` knows them: Unicode 13 in Python 3.10, 14 in 3.11,
-15 in 3.12, 15.1 in 3.13, 16 in 3.14. White space is its property White_Space. The ``tokenizers`` library has tables of its own; a
-text with a letter that one of the two does not know yet may be cut at another place.
+Letters and digits are Unicode's categories L and N, as Python's ``unicodedata`` knows them: Unicode 13 in Python 3.10, 14 in
+3.11, 15 in 3.12, 15.1 in 3.13, 16 in 3.14. White space is its property White_Space. The ``tokenizers`` library has tables of its
+own; a text with a letter that one of the two does not know yet may be cut at another place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 
@@ -160,8 +160,8 @@ def encoded(word: str) -> bytes:
     try:
         return word.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the text has U+{ord(word[error.start]):04X}, half of a character, which UTF-8 cannot write; repair the "
-                         "text where it comes from") from None
+        raise ValueError(f"the text has U+{ord(word[error.start]):04X}, half of a character, which UTF-8 cannot write; repair "
+                         "the text where it comes from") from None
 
 
 def words_of(text: str, follows: bool) -> list[str]:
@@ -186,7 +186,7 @@ def _words_in(text: str) -> re.Pattern[str]:
     return _pattern(0x80 if text.isascii() else sys.maxunicode + 1 if _FAR.search(text) else 0x10000)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(below: int) -> re.Pattern[str]:
     """Step 1, for texts whose code points are all ``below`` a number."""
     ranges = {"L": "", "N": ""}
