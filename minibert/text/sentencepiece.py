@@ -72,7 +72,10 @@ class SentencePiece:
         words = list(map(self._raw_ids.__getitem__, raw))
         if None not in words and len(ids := list(chain.from_iterable(words))) <= self._most_pieces:
             return ids
-        return self._numbers(self._lined(list(chain.from_iterable(map(self._raw_words.__getitem__, raw)))))
+        cuts = list(chain.from_iterable(map(self._raw_words.__getitem__, raw)))
+        if None not in words and sum(cut.weight for cut in cuts) <= LARGEST:
+            return ids
+        return self._numbers(self._lined(cuts))
 
     def pieces(self, text: str) -> list[Piece]:
         """(id, start, end) of each piece of a text: from where to where it stands there, a space before it counted in."""

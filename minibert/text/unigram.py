@@ -18,7 +18,6 @@ each. Only where two ways are as close as the rounding of a line could reach, it
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -37,7 +36,7 @@ class Cut(NamedTuple):
     """How a text is cut."""
 
     pieces: tuple[str, ...]
-    weight: float  # what its scores add to a sum
+    weight: float  # no sum goes further from 0 by its scores
     close: bool  # another way is as good within rounding
 
 
@@ -49,7 +48,7 @@ class Unigram:
         self.unknown = _float32(lowest - UNKNOWN_PENALTY) if narrow else lowest - UNKNOWN_PENALTY
         self.narrow = narrow
         self.heaviest = max(map(abs, (*self.scores.values(), self.unknown)))
-        self._close = CLOSE if max(self.scores.values(), default=0.0) < 1 else math.inf  # sums that fall and rise: always
+        self._falls = max(self.scores.values(), default=0.0) <= 0
         self._trie = _trie(self.scores)
 
     def beginning(self, text: str, start: int) -> Iterator[tuple[int, float]]:
@@ -64,7 +63,7 @@ class Unigram:
 
     def cut(self, text: str, whole: bool = True) -> Cut:
         """The best way, added up in 64 bits; the text itself as a piece is one only where ``whole`` is true."""
-        n, trie, close = len(text), self._trie, self._close * len(text)
+        n, trie, close = len(text), self._trie, CLOSE * len(text)
         best, begins, near = [-sys.float_info.max] * (n + 1), [0] * (n + 1), [False] * (n + 1)
         best[0] = 0.0
         for start, char in enumerate(text):
@@ -84,7 +83,9 @@ class Unigram:
                         best[end], begins[end], near[end] = score, start, score - other < close
                     elif other - score < close:
                         near[end] = True
-        return Cut(_back(text, begins), abs(best[n]), True in near and any(near[end] for end in _ends(begins)))
+        pieces = _back(text, begins)
+        weight = -best[n] if self._falls else sum(abs(self.scores.get(piece, self.unknown)) for piece in pieces)
+        return Cut(pieces, weight, True in near and any(near[end] for end in _ends(begins)))
 
     def _with_unknown(self, char: str) -> Node:
         """A trie for a character that is no piece: it is unknown, unless longer pieces begin with it."""

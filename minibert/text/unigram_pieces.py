@@ -102,12 +102,13 @@ LOWERCASE = Step("Lowercase", _lower, lambda text: text.lower() if text.isascii(
 class UnigramPieces(Method):
     """Normalisation, ``▁``, and the best way through a unigram model, word by word.
 
-    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order; ``comma``: see above.
+    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order; ``family``: the class of
+    transformers that reads its files; ``comma``: see above.
     """
 
     def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float], steps: Sequence[Step] = (),
-                 comma: bool = False):
-        self.vocab, self.scores, self.steps, self.comma = vocab, tuple(scores), tuple(steps), comma
+                 family: str = "AlbertTokenizer", comma: bool = False):
+        self.vocab, self.scores, self.steps, self.comma, self.family = vocab, tuple(scores), tuple(steps), comma, family
         special = {*vocab.special, *(token.content for token in added if token.special)}
         self.unigram = Unigram({token: score for token, score in zip(vocab.tokens, scores) if token not in special}, min(scores))
         self.lower_case = LOWERCASE in self.steps
