@@ -151,6 +151,12 @@ class BytePairs(Method):
     def continues(self, token: str) -> bool:
         return not token.startswith(BLANK) and token not in self._added
 
+    def written(self, token: str, first: bool) -> str:
+        text = _bytes_of(token).decode("utf-8", "replace")
+        if token in self._added or not text.strip() or not text.isprintable() or "\ufffd" in text:
+            return token
+        return text[1:] if text[0] == " " else text if first else f"##{text}"
+
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(_bytes_of(self.vocab.tokens[number]) for number in ids).decode("utf-8", "replace")
 

@@ -52,6 +52,10 @@ class Method:
         """Whether a token goes on with the word of the one before it, as far as the token alone can tell."""
         raise NotImplementedError
 
+    def written(self, token: str, first: bool) -> str:
+        """A token as BERT writes it: ``##`` before what goes on with a word. ``first``: it begins a text."""
+        return token
+
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text."""
         raise NotImplementedError

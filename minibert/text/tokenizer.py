@@ -202,7 +202,7 @@ class Tokenizer:
     def _numbered(self, ids: Sequence[int]) -> list[tuple[Piece, int]]:
         rows, word = [], -1
         for number in ids:
-            word += word < 0 or not self.method.continues(self.vocab.tokens[number])
+            word += word < 0 or not self.continues(number)
             rows.append(((number, 0, 0), word))
         return rows
 
@@ -281,6 +281,17 @@ class Tokenizer:
             skipped = special.union(self.vocab.special_ids) - {self.vocab.unk_id}
             ids = [number for number in ids if number not in skipped]
         return self.method.decode(ids)
+
+    def written(self, number: int, first: bool = False) -> str:
+        """The token with this id as BERT writes it, whatever the method: ``##`` before what goes on with a word.
+
+        ``first``: it begins a text, where what has no blank before it begins a word too.
+        """
+        return self.method.written(self.vocab.tokens[number], first)
+
+    def continues(self, number: int) -> bool:
+        """Whether the token with this id goes on with the word of the one before it, as far as it can tell by itself."""
+        return self.method.continues(self.vocab.tokens[number])
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         if ids and not (0 <= min(ids) and max(ids) < len(self.vocab)):
