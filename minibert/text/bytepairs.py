@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
+from typing import Any
 
 from .added import AddedToken
 from .method import Method, Piece
@@ -61,6 +62,10 @@ class BytePairs(Method):
                              "different models") from None
         self._ranks = {(left, right): rank for rank, (left, right, _) in enumerate(self._joins)}
         self._whole = self._made_of_their_bytes()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"merges": self.merges, "add_prefix_space": self.add_prefix_space}
 
     def parts(self, text: str, follows: bool) -> list[str]:
         return words_of(text, follows or self.add_prefix_space)

@@ -28,6 +28,11 @@ class Method:
     split_cjk: bool = False
     cut: Cut | None = None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that it was made with, as JSON can hold them."""
+        raise NotImplementedError
+
     def parts(self, text: str, follows: bool) -> list[str]:
         """The text in parts; what lies between them is lost."""
         raise NotImplementedError

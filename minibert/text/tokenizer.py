@@ -8,7 +8,7 @@ of its own, and what stands around a text a ``Frame``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -303,6 +303,15 @@ class Tokenizer:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
         saved.save(folder, self)
+
+    def described(self) -> dict[str, Any]:
+        """All that makes it besides the list of its tokens, as JSON can hold it: for the state of a run."""
+        return saved.described(self)
+
+    @classmethod
+    def remade(cls, tokens: Sequence[str], about: Mapping[str, Any], source: str = "its vocabulary") -> Tokenizer:
+        """The tokenizer of these tokens that was ``described`` so. KeyError, TypeError or ValueError for what describes none."""
+        return cls(**saved.remade(tokens, about, source))
 
     @classmethod
     def load(cls, source: str | os.PathLike[str], *, cut: str | None = None) -> Tokenizer:
