@@ -66,8 +66,9 @@ def choose(tokenizer: Any, documents: list, seed: int) -> list[dict]:
     chosen: list[dict] = []
     for i in rng.permutation(len(sentences)):
         text = tokenizer.decode(sentences[i], skip_special=False)
-        tokens = tokenizer.encode(text).tokens
-        words = [t for t in range(1, len(tokens) - 1) if is_word(tokenizer, tokens[t], tokens[t + 1])]
+        encoding = tokenizer.encode(text)
+        ids, tokens = encoding.ids, encoding.tokens
+        words = [t for t in range(1, len(ids) - 1) if tokenizer.written(ids[t]).isalpha() and not tokenizer.continues(ids[t + 1])]
         if len(tokens) > longest or not words or vocab.unk_id in sentences[i] or count_special(vocab, text):
             continue
         position = int(rng.choice(words))
@@ -75,12 +76,6 @@ def choose(tokenizer: Any, documents: list, seed: int) -> list[dict]:
         if len(chosen) == COUNT:
             break
     return chosen
-
-
-def is_word(tokenizer: Any, token: str, after: str) -> bool:
-    """Whether a token is a whole word of letters, where ``after`` comes next."""
-    text = tokenizer.decode([tokenizer.vocab.index[token]], skip_special=False).strip()
-    return text.isalpha() and not tokenizer.method.continues(token) and not tokenizer.method.continues(after)
 
 
 def read(folder: str | os.PathLike[str]) -> tuple[dict, list[dict]]:

@@ -11,10 +11,8 @@ from minibert.config import BertConfig
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
-from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.text.words import WordPieces
 from minibert.training import state as states
 from minibert.training.loop import Progress
 from minibert.training.options import Settings
@@ -47,7 +45,7 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "settings": asdict(checkpoint.settings),
         "config": config,
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
-        "tokenizer": _described(checkpoint.tokenizer),
+        "tokenizer": checkpoint.tokenizer.described(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
@@ -70,7 +68,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             state = states.read(file, "state")
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
-            tokenizer = _tokenizer(state, config) if state.get("tokenizer", {}) is not None else Tokenizer.load(path.parent)
+            tokenizer = _tokenizer(state, config)
             progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
@@ -79,22 +77,9 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
 
 
-def _described(tokenizer: Tokenizer) -> dict[str, Any] | None:
-    """All that makes a tokenizer of word pieces, besides its tokens. None: another one, which stands in the run's folder."""
-    if not isinstance(tokenizer.method, WordPieces):
-        return None
-    vocab = tokenizer.vocab
-    return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
-            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,
-            "cut": tokenizer.cut and tokenizer.cut.rule, "max_length": tokenizer.max_length,
-            "added": [vars(token) for token in tokenizer.added]}
-
-
 def _tokenizer(state: dict[str, Any], config: BertConfig) -> Tokenizer:
     """The tokenizer of a state; in one from before ``train --init`` only the case is told, and the rest goes without saying."""
     if "tokenizer" not in state:
         return Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                          max_length=config.max_position_embeddings)
-    about = dict(state["tokenizer"])
-    vocab = Vocabulary(state["vocabulary"], special=about.pop("special"), added=about.pop("beyond"), source="its vocabulary")
-    return Tokenizer(vocab, added=[AddedToken(**token) for token in about.pop("added")], **about)
+    return Tokenizer.remade(state["vocabulary"], state["tokenizer"])
