@@ -179,7 +179,7 @@ def _line(loop: Loop) -> str:
     right = row.get("held_out_nsp_accuracy")
     pairs = "" if right is None else f"  next {right:5.1%}"
     best = "  (best so far)" if loop.worth is not None and loop.progress.best_step == row["step"] else ""
-    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row['nsp_loss'] or 0):.3f}  |  held-out: "
+    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row.get('nsp_loss') or 0):.3f}  |  held-out: "
             f"masked {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
 
 
@@ -237,7 +237,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts["nsp"] else ""
+                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
             if done:
