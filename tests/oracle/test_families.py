@@ -11,7 +11,12 @@ from minibert.layers.cross_entropy import IGNORE  # noqa: E402
 from minibert.model import embeddings, pretraining  # noqa: E402
 from minibert.model.model import Inputs, Output  # noqa: E402
 from minibert.pretrained import families, folder, tensors  # noqa: E402
+from minibert.tasks.batches import Position, Stream, collate, micro_batches  # noqa: E402
+from minibert.training.adamw import learning_rate  # noqa: E402
+from tests import tiny_model  # noqa: E402
 from tests.model.examples import distance  # noqa: E402
+from tests.oracle import test_training as bert_training  # noqa: E402
+from tests.training.examples import engine  # noqa: E402
 
 TOLERANCE = 1e-12
 V = 50
@@ -46,13 +51,13 @@ TASKS = {"ForSequenceClassification": ("sequence", 3), "ForTokenClassification":
          "ForQuestionAnswering": ("span", 2), "ForMultipleChoice": ("choice", 1)}
 
 
-def theirs(case, ending, **changes):
+def theirs(case, ending, labels=2, **changes):
     """A model of transformers with random weights, none of which is 0 or 1, in float64."""
     family = case.partition(",")[0]
     kind = getattr(transformers, families.FAMILIES[family].classes + ending)
     torch.manual_seed(0)
-    model = kind(kind.config_class(**CONFIGS[case], num_labels=2 if ending == "ForPreTraining" else changes.pop("labels", 2),
-                                   attn_implementation="eager")).double().eval()
+    config = kind.config_class(**{**CONFIGS[case], **changes}, num_labels=labels, attn_implementation="eager")
+    model = kind(config).double().eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.randn(p.shape, dtype=torch.float64) * 0.15 + ("orm.weight" in name and "_embeddings" not in name))
@@ -256,3 +261,58 @@ def test_what_is_saved_opens_in_transformers(case, ending, tmp_path):
     values = {key: value for key, value in model.config.to_dict().items() if key not in ("dtype", "transformers_version")}
     assert {key: again.config.to_dict()[key] for key in values if key != "_name_or_path"} == {
         key: value for key, value in values.items() if key != "_name_or_path"}
+
+
+TRAINED = [("roberta", "ForMaskedLM"), ("albert", "ForPreTraining"), ("distilbert", "ForMaskedLM"), ("electra", "ForMaskedLM"),
+           ("ernie, task types", "ForPreTraining")]
+
+
+@pytest.mark.parametrize(("case", "ending"), TRAINED, ids=[" ".join(pair) for pair in TRAINED])
+def test_twenty_steps(case, ending, tmp_path):
+    """Of AdamW, with clipping, on batches of unequal lengths, in micro-batches on two workers."""
+    steps, peak, warmup, clip = bert_training.STEPS, bert_training.PEAK, bert_training.WARMUP, bert_training.CLIP
+    tokenizer = tiny_model.make()[2]
+    model = theirs(case, ending, vocab_size=len(tokenizer.vocab), pad_token_id=0)
+    config, path = saved(model, tmp_path)
+    names, parameters = families.names(config), read(path, config).parameters
+    rng = np.random.default_rng(0)
+    documents = [[rng.integers(5, config.vocab_size, rng.integers(2, 7)).tolist() for _ in range(9)] for _ in range(12)]
+    stream = Stream(documents, tokenizer, max_length=16, batch_size=8, seed=0, next_sentence="nsp" in config.objectives)
+    position, batches = Position(), []
+    for _ in range(steps):
+        examples, position = stream.batch(position)
+        batches.append(examples)
+    curve, expected = [], []
+    with engine(config, 2, parameters=parameters, optimiser=bert_training.CONSTANTS, clip_norm=clip) as e:
+        for step, examples in enumerate(batches, start=1):
+            metrics, norm = e.train(micro_batches(examples, 60), learning_rate(step, peak, warmup, steps))
+            curve.append((metrics.loss, norm))
+        after = e.parameters
+
+    named = dict(model.named_parameters(remove_duplicate=False))
+    mine = {slot.name: named[names.theirs(slot.name)] for slot in parameters.layout.slots.values()}
+    step_with = bert_training.torch_adamw(*([mine[slot.name] for slot in parameters.layout.slots.values() if slot.decay == decay]
+                                            for decay in (True, False)))
+    for step, examples in enumerate(batches, start=1):
+        batch = collate(examples)
+        mask = np.ones_like(batch.ids) if batch.attention_mask is None else batch.attention_mask.astype(np.int64)
+        labels = np.full(batch.ids.size, IGNORE)
+        labels[batch.positions] = batch.labels
+        asked = {"labels": torch.tensor(labels.reshape(batch.ids.shape))}
+        if "nsp" in config.objectives:
+            asked["sentence_order_label" if config.model_type == "albert" else "next_sentence_label"] = torch.tensor(
+                batch.next_labels)
+        types = batch.token_type_ids if config.type_vocab_size > 1 else batch.ids * 0
+        model.zero_grad()
+        loss = model(**given(config, batch.ids, types, mask)[1], **asked).loss
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        step_with(learning_rate(step, peak, warmup, steps))
+        expected.append((loss.item(), norm.item()))
+    curve, expected = np.array(curve), np.array(expected)
+    assert (curve[:, 1] > clip).any()  # clipping took part
+    assert distance(after.flat, parameters.flat) > 0.01  # and the weights moved far beyond rounding
+    np.testing.assert_allclose(curve[:, 0], expected[:, 0], rtol=1e-11)
+    np.testing.assert_allclose(curve[:, 1], expected[:, 1], rtol=1e-11)
+    for name, view in after.items():
+        assert distance(view, mine[name].detach().numpy()) <= 1e-11, name
