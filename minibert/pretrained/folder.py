@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +23,7 @@ from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import formats, tensors
+from minibert.pretrained import formats, gguf, tensors
 from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
 from minibert.pretrained.families.bert import without_effect
 from minibert.pretrained.formats import Reader
@@ -32,6 +33,7 @@ from minibert.text import saved as tokenizers
 from minibert.text.saved import FAST, SETTINGS, VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
+IN_8_BITS = ("int8", "uint8", "Q8_0")
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
 DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
@@ -161,12 +163,26 @@ def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | No
     """The file with the weights, the configuration and the tokenizer; the last two checked against one another."""
     swap.settle(folder)
     weights = _find(folder, tokenizer is None)
-    config = read_config(config_path(folder))
-    if not isinstance(tokenizer, Tokenizer):
+    path = config_path(folder)
+    if weights.suffix == gguf.SUFFIX and not path.is_file():  # the one format that may stand alone
+        path = weights
+    config = read_config(path) if path != weights else _inside(weights, gguf.config)
+    if tokenizer is None and weights.suffix == gguf.SUFFIX and not _has_vocabulary(folder):
+        tokenizer = _inside(weights, gguf.tokenizer)
+    elif not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
-    check_vocabulary(f"vocab_size in {config_path(folder).name} is {config.vocab_size}", config.vocab_size,
-                     str(tokenizer.vocab.source), tokenizer)
+    check_vocabulary(f"vocab_size in {path.name} is {config.vocab_size}", config.vocab_size, str(tokenizer.vocab.source), tokenizer)
     return weights, config, tokenizer
+
+
+def _inside(weights: Path, what: Any) -> Any:
+    """The configuration or the tokenizer that the file with the weights holds itself."""
+    with gguf.opened(weights) as reader:
+        return what(reader)
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (VOCABULARY, FAST))
 
 
 def check_vocabulary(what: str, rows: int, source: str, tokenizer: Tokenizer) -> None:
@@ -242,6 +258,9 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
                 raise ValueError(f"{reader.path}: {found[name]} and {stored} are two names of one tensor; which one is meant?")
             found[name] = stored
     notes = _untie(reader, layout, found)
+    if small := Counter(reader.dtypes[stored] for stored in found.values() if reader.dtypes[stored] in IN_8_BITS):
+        notes.append(f"{reader.path.name}: {small.total()} tensors are stored in 8 bits ({', '.join(sorted(small))}), so their "
+                     "numbers are near those that were trained, not equal")
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
     extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
     misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
@@ -321,8 +340,8 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights = formats.find(folder)
-    has_vocabulary = any((folder / name).is_file() for name in (VOCABULARY, FAST))
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary or not with_vocabulary,
+    whole = weights is not None and weights.suffix == gguf.SUFFIX
+    present = {CONFIG: whole or config_path(folder).is_file(), VOCABULARY: whole or _has_vocabulary(folder) or not with_vocabulary,
                WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights

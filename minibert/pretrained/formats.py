@@ -2,8 +2,8 @@
 
 A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), ``.shapes`` and ``.dtypes`` (by name), and
 ``[name]``, which reads one array and raises ValueError where it is damaged. What is damaged unnoticed depends on the format:
-TensorFlow's checkpoints and zip archives have checksums, which are verified; safetensors and the old PyTorch format have none for
-the numbers themselves, so that there one wrong bit within the numbers is one wrong number.
+TensorFlow's checkpoints and zip archives have checksums, which are verified; safetensors, the old PyTorch format, ONNX and GGUF
+have none for the numbers themselves, so that there one wrong bit within the numbers is one wrong number.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Protocol
 import numpy as np
 
 from minibert.files import brief, read_json, refuse_stand_in
-from minibert.pretrained import npz, pytorch, tensorflow, tensors
+from minibert.pretrained import gguf, npz, onnx, pytorch, tensorflow, tensors
 
 #: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-           "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index")
-_HINTS = {"tf_model.h5": "Keras", "flax_model.msgpack": "Flax", "model.onnx": "ONNX"}
+           "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index",
+           "model.onnx", "onnx/model.onnx", "*.onnx", "onnx/*.onnx", "*.gguf")
+_HINTS = {"tf_model.h5": "Keras", "flax_model.msgpack": "Flax"}
 
 
 class Reader(Protocol):
@@ -51,7 +52,7 @@ def find(folder: Path) -> Path | None:
 
 def present(folder: Path) -> list[str]:
     """The names of all files with weights of whole models, of formats that are not read here too."""
-    return sorted({path.name for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
+    return sorted({path.relative_to(folder).as_posix() for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
 
 
 def others(folder: Path) -> str:
@@ -74,9 +75,10 @@ def opened(path: str | os.PathLike[str]) -> AbstractContextManager[Reader]:
         return _sharded(path)
     if name.endswith(".index"):
         return tensorflow.opened(path)
-    if name.endswith(".npz"):
-        return npz.opened(path)
-    return tensors.opened(path) if name.endswith(".safetensors") else pytorch.opened(path)
+    return _BY_SUFFIX.get(path.suffix, pytorch.opened)(path)
+
+
+_BY_SUFFIX = {".safetensors": tensors.opened, ".npz": npz.opened, ".onnx": onnx.opened, gguf.SUFFIX: gguf.opened}
 
 
 class _Shards:
