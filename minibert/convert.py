@@ -23,7 +23,6 @@ from minibert.text import Tokenizer
 from minibert.text.saved import SETTINGS, VOCABULARY
 
 
-
 class Copy(NamedTuple):
     """What is written."""
 

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("source", metavar="SRC", help="folder of a BERT checkpoint or of a run")
     parser.add_argument("destination", metavar="DST", help="folder to write, made where there is none")
-    parser.add_argument("--to", choices=("safetensors", "npz", "onnx", "gguf"), default="safetensors", help="safetensors, which the "
-                        "usual tools open, a NumPy archive with TensorFlow's names, a graph for onnxruntime, or a model for "
+    parser.add_argument("--to", choices=("safetensors", "npz", "onnx", "gguf"), default="safetensors", help="safetensors, which "
+                        "the usual tools open, a NumPy archive with TensorFlow's names, a graph for onnxruntime, or a model for "
                         "llama.cpp (default: safetensors)")
     parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
     parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)

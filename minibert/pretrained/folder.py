@@ -37,6 +37,7 @@ IN_8_BITS = ("int8", "uint8", "Q8_0")
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
 DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
+TABLE = "bert.embeddings.word_embeddings.weight"  # that the decoder is, too
 
 #: The files that make a model, besides its weights. What a save does not replace would be left of another model.
 PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
@@ -171,7 +172,8 @@ def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | No
         tokenizer = _inside(weights, gguf.tokenizer)
     elif not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
-    check_vocabulary(f"vocab_size in {path.name} is {config.vocab_size}", config.vocab_size, str(tokenizer.vocab.source), tokenizer)
+    rows = config.vocab_size
+    check_vocabulary(f"vocab_size in {path.name} is {rows}", rows, str(tokenizer.vocab.source), tokenizer)
     return weights, config, tokenizer
 
 
@@ -272,9 +274,12 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
 def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     """Take the tied names, which some tools store as well, out of ``found`` where they hold what they are tied to.
 
-    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays.
+    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays. In 8
+    bits the two are one tensor, rounded twice, and the table counts. Some exporters keep the decoder's name alone.
     """
     notes = []
+    if DECODER in found and TABLE not in found:
+        found[TABLE] = found.pop(DECODER)
     for name, target in layout.ties.items():
         if name not in found:
             continue
@@ -282,6 +287,8 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
             found[target] = found.pop(name)
         elif reader.shapes[found[name]] == reader.shapes[found[target]] and np.array_equal(
                 reader[found[name]], reader[found[target]], equal_nan=True):
+            del found[name]
+        elif {reader.dtypes[found[name]], reader.dtypes[found[target]]} <= set(IN_8_BITS):
             del found[name]
         elif name != DECODER:
             notes.append(f"{reader.path.name}: {found[target]} and {found[name]} differ; the latter is used, as in transformers")
@@ -341,8 +348,8 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights = formats.find(folder)
     whole = weights is not None and weights.suffix == gguf.SUFFIX
-    present = {CONFIG: whole or config_path(folder).is_file(), VOCABULARY: whole or _has_vocabulary(folder) or not with_vocabulary,
-               WEIGHTS: weights is not None}
+    has_vocabulary = whole or _has_vocabulary(folder) or not with_vocabulary
+    present = {CONFIG: whole or config_path(folder).is_file(), VOCABULARY: has_vocabulary, WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights
     absent = [name for name, there in present.items() if not there]

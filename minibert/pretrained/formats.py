@@ -52,7 +52,8 @@ def find(folder: Path) -> Path | None:
 
 def present(folder: Path) -> list[str]:
     """The names of all files with weights of whole models, of formats that are not read here too."""
-    return sorted({path.relative_to(folder).as_posix() for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
+    return sorted({path.relative_to(folder).as_posix() for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern)
+                   if path.is_file()})
 
 
 def others(folder: Path) -> str:

@@ -9,8 +9,8 @@
     Q8_0    = 32 numbers in 34 bytes: a scale d (float16) and q₁ … q₃₂ (int8), which stand for d·q
 
 Of a BERT llama.cpp keeps the encoder, which is all that it computes: no pooler and no pre-training head. Pieces are written the
-other way round: ``▁`` stands before what begins a word, and nothing before what goes on with one. The form of GELU is not in the
-file. The format has no checksums; that the tensors lie in their order without a gap is verified.
+other way round: ``▁`` stands before what begins a word, and nothing before what goes on with one. The form of GELU is not in
+the file: llama.cpp knows the tanh form alone. There are no checksums; that tensor lies behind tensor is verified.
 
 Source: ggml's ``docs/gguf.md`` and ``src/gguf.cpp``; llama.cpp's ``conversion/bert.py``, ``src/models/bert.cpp`` and
 ``src/llama-vocab.cpp``.
@@ -44,8 +44,8 @@ _BLOCK = np.dtype([("scale", "<f2"), ("numbers", "i1", 32)])
 #: Number of a type -> what it is called, and how many numbers take how many bytes.
 _TYPES = {0: ("float32", 1, 4), 1: ("float16", 1, 2), 8: ("Q8_0", 32, 34), 30: (BFLOAT16, 1, 2)}
 _OTHERS = {2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
-           15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS",
-           29: "IQ1_M"}
+           15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
+           23: "IQ4_XS", 29: "IQ1_M"}
 
 _OURS = {
     "token_embd": "bert.embeddings.word_embeddings", "position_embd": "bert.embeddings.position_embeddings",
@@ -160,8 +160,8 @@ def _head(at: _Cursor) -> tuple[dict[str, Any], dict[str, Entry]]:
     if size < 24 or at.take(4) != MAGIC:
         raise ValueError("this is no GGUF file, or it was cut short")
     if (version := at.number(4)) not in VERSIONS:
-        raise ValueError(f"this is GGUF in version {version}, only {VERSIONS[0]} and {VERSIONS[1]} in little-endian byte order are "
-                         "read here")
+        raise ValueError(f"this is GGUF in version {version}; only {' and '.join(map(str, VERSIONS))} in little-endian byte "
+                         "order are read here")
     tensors, count = at.number(), at.number()
     values: dict[str, Any] = {}
     for _ in range(count):
@@ -185,19 +185,20 @@ def _head(at: _Cursor) -> tuple[dict[str, Any], dict[str, Entry]]:
     entries, end = {}, 0
     for name, shape, number, offset in claims:
         if number not in _TYPES:
-            raise ValueError(f"tensor {brief(name)} is of type {_OTHERS.get(number, f'number {number}')}, which is not read here; "
-                             "take the file in F32, F16, BF16 or Q8_0")
+            kind = _OTHERS.get(number, f"number {number}")
+            raise ValueError(f"tensor {brief(name)} is of type {kind}, which is not read here; take the file in F32, F16, BF16 "
+                             "or Q8_0")
         dtype, together, width = _TYPES[number]
         if offset != end or (shape and shape[-1] % together):
-            raise ValueError(f"it is damaged: tensor {brief(name)} does not begin where the one before it ends, or its rows are not "
-                             f"of whole blocks of {together}")
+            raise ValueError(f"it is damaged: tensor {brief(name)} does not begin where the one before it ends, or its rows are "
+                             f"not of whole blocks of {together}")
         length = math.prod(shape) // together * width
         for ours, entry in _named(name, Entry(dtype, shape, start + offset, length)):
             if entries.setdefault(ours, entry) != entry:
                 raise ValueError(f"it is damaged: there are two tensors {brief(ours)}")
-        last, end = offset + length, _aligned(offset + length, alignment)
-    if claims and size not in (start + last, start + end):
-        what = "was cut short" if size < start + last else "is damaged"
+        end = _aligned(offset + length, alignment)
+    if size != start + end:
+        what = "was cut short" if size < start + end else "is damaged"
         raise ValueError(f"the file {what}: expected {start + end:,} bytes, found {size:,}; copy or download it again")
     return values, entries
 
@@ -210,7 +211,8 @@ def _named(theirs: str, entry: Entry) -> Iterator[tuple[str, Entry]]:
         return
     rows, length = entry.shape[0] // 3, entry.length // 3
     for i, which in enumerate("qkv"):
-        yield ours(f"{block}.attn_{which}.{part}"), Entry(entry.dtype, (rows, *entry.shape[1:]), entry.offset + i * length, length)
+        name, offset = ours(f"{block}.attn_{which}.{part}"), entry.offset + i * length
+        yield name, Entry(entry.dtype, (rows, *entry.shape[1:]), offset, length)
 
 
 def ours(theirs: str) -> str:
@@ -255,8 +257,8 @@ def tokenizer(reader: Reader) -> Tokenizer:
     kind, tokens = values.get("model"), values.get("tokens")
     kinds = values.get("token_type", [_NORMAL] * len(tokens or ()))
     if kind != "bert" or not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        raise ValueError(f"{reader.path}: its tokenizer is of the kind {brief(kind)}, not 'bert' (word pieces), which alone is read "
-                         "from GGUF here")
+        raise ValueError(f"{reader.path}: its tokenizer is of the kind {brief(kind)}, not 'bert' (word pieces), which alone is "
+                         "read from GGUF here")
     if not isinstance(kinds, list) or len(kinds) != len(tokens):
         raise ValueError(f"{reader.path}: it is damaged: {len(tokens):,} tokens have other kinds than theirs")
     while kinds and kinds[-1] == _UNUSED:  # rows of the table without a token
@@ -295,8 +297,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], confi
           pooling: str | None = None) -> None:
     """Write the encoder of a model, under our names, to ``path``: all of it, or nothing.
 
-    Matrices stay in their type, float32 or float16; what llama.cpp adds to others is in float32. ``pooling``: how sentence vectors
-    are made; without effect if llama.cpp has no such way. ValueError for a model that llama.cpp cannot compute.
+    Matrices stay in their type, float32 or float16; what llama.cpp adds to others is in float32. ``pooling``: how sentence
+    vectors are made; without effect if llama.cpp has no such way. ValueError for a model that llama.cpp cannot compute.
     """
     _refuse(config, tokenizer)
     if wide := [f"{name} is of {x.dtype}" for name, x in tensors.items() if x.dtype not in (np.float32, np.float16)]:
@@ -326,8 +328,8 @@ def _refuse(config: BertConfig, tokenizer: Tokenizer) -> None:
     odd += [f"a tokenizer cut by {tokenizer.cut.rule}"] if tokenizer.cut else []
     odd += [] if tokenizer.split_cjk else ["tokenize_chinese_chars false"]
     if odd:
-        raise ValueError(f"llama.cpp's BERT has no {', no '.join(odd)}: this model cannot be written as GGUF; safetensors and npz "
-                         "can hold it")
+        raise ValueError(f"llama.cpp's BERT has no {', no '.join(odd)}: this model cannot be written as GGUF; safetensors can "
+                         "hold it")
 
 
 def _values(config: BertConfig, tokenizer: Tokenizer, pooling: str | None, half: bool) -> dict[str, Any]:
@@ -337,7 +339,7 @@ def _values(config: BertConfig, tokenizer: Tokenizer, pooling: str | None, half:
     kinds = [_CONTROL if word in named else _NORMAL for word in words]
     pieces = [_phantom(word, kind) for word, kind in zip(words, kinds)]
     if wrong := [word for word, piece, kind in zip(words, pieces, kinds) if _word(piece, kind) != word or not piece]:
-        raise ValueError(f"token {wrong[0]!r} of the vocabulary cannot be written as GGUF does it, where ▁ stands before a word")
+        raise ValueError(f"token {wrong[0]!r} of the vocabulary cannot be written as in GGUF, where ▁ stands before a word")
     padding = range(len(words), config.vocab_size)
     ids = (vocab.pad_id, vocab.unk_id, vocab.cls_id, vocab.sep_id, vocab.mask_id)
     accents = tokenizer.lower_case if tokenizer.strip_accents is None else tokenizer.strip_accents

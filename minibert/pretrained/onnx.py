@@ -4,7 +4,7 @@ The file is one message in Protocol Buffers' encoding (``minibert.protobuf``), o
 
     model   7: graph
     graph   1: nodes, 5: stored arrays             node    1: inputs, 2: outputs, 4: operator, 5: attributes
-    array   1: sizes, 2: type, 8: name, 9: the numbers as they are; or 4, 5, 7, 10: float32, small numbers, int64, float64 in a row
+    array   1: sizes, 2: type, 8: name, 9: the numbers as they are; or 4, 5, 7, 10: float32, small numbers, int64, float64
             14: 1 where the numbers lie in another file, and 13: "location", "offset", "length" of them there
 
 It may be larger than memory, so it is walked through without being read: a ``Part`` of a file stands where bytes would. Names and
@@ -30,10 +30,12 @@ from minibert.pretrained.onnx_graph import Node, Weight
 from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 
 LONGEST_TEXT = 1 << 16  # bytes, of a name
+LARGEST_FIELD = 100  # the numbers of fields; today's end with 26
+RESERVED = {3, 4, 6, 7, 8, 9}  # fields that no graph will ever have; an array whose beginning was lost looks like them
 
 #: Number of a type -> what it is called, and the field where its numbers stand in a row.
-_TYPES = {1: ("float32", 4), 2: ("uint8", 5), 3: ("int8", 5), 6: ("int32", 5), 7: ("int64", 7), 9: ("bool", 5), 10: ("float16", 5),
-          11: ("float64", 10), 16: (BFLOAT16, 5)}
+_TYPES = {1: ("float32", 4), 2: ("uint8", 5), 3: ("int8", 5), 6: ("int32", 5), 7: ("int64", 7), 9: ("bool", 5),
+          10: ("float16", 5), 11: ("float64", 10), 16: (BFLOAT16, 5)}
 _DTYPES = {dtype for dtype, _ in _TYPES.values()}
 
 
@@ -105,7 +107,8 @@ class Reader:
             raw = file.read(x.length)
         array = _decoded(raw, x.dtype) if x.coded else as_array(raw, x.dtype)
         if array.size != math.prod(x.shape):
-            raise ValueError(f"{x.path}: it is damaged or was cut short: array {name} of shape {x.shape} has {array.size:,} numbers")
+            raise ValueError(f"{x.path}: it is damaged or was cut short: array {name} of shape {x.shape} has {array.size:,} "
+                             "numbers")
         return array.reshape(x.shape)
 
 
@@ -135,6 +138,8 @@ def _graph(model: Part, path: Path) -> tuple[dict[str, Stored], list[Node]]:
         graph = {}
     if 5 not in graph and 1 not in graph:
         raise ValueError("this is no ONNX model, or it was cut short; expected a file as torch.onnx or Optimum writes it")
+    if odd := graph.keys() & RESERVED:
+        raise ValueError(f"it is damaged: no graph has a field {min(odd)}")
     arrays = [_array(message, path) for message in graph.get(5, [])]
     stored = dict(arrays)
     if len(stored) < len(arrays):
@@ -153,7 +158,10 @@ def _graph(model: Part, path: Path) -> tuple[dict[str, Stored], list[Node]]:
 def _fields(message: Any) -> dict[int, list[Any]]:
     if isinstance(message, int):
         raise ValueError("it is damaged: a number stands where a message should")
-    return protobuf.fields(message, "the file")
+    found = protobuf.fields(message, "the file")
+    if found and max(found) > LARGEST_FIELD:
+        raise ValueError(f"it is damaged: no message has a field {max(found)}")
+    return found
 
 
 def _last(fields: dict[int, list[Any]], number: int, default: Any) -> Any:
@@ -229,7 +237,8 @@ def _array(message: Any, path: Path) -> tuple[str, Stored]:
 def _checked(name: str, x: Stored) -> Stored:
     expected = math.prod(x.shape) * itemsize(x.dtype) if x.dtype in _DTYPES else x.length
     if not x.coded and x.length != expected:
-        raise ValueError(f"it is damaged: array {brief(name)} of shape {x.shape} and type {x.dtype} cannot take {x.length:,} bytes")
+        raise ValueError(f"it is damaged: array {brief(name)} of shape {x.shape} and type {x.dtype} cannot take {x.length:,} "
+                         "bytes")
     return x
 
 
@@ -249,8 +258,8 @@ def _elsewhere(name: str, fields: dict[int, list[Any]], path: Path) -> tuple[Pat
     offset = int(entries.get("offset", "0"))
     length = int(entries.get("length", max(size - offset, 0)))
     if offset + length > size:
-        raise ValueError(f"{location} was cut short: array {brief(name)} ends at byte {offset + length:,}, found {size:,}; copy or "
-                         "download it again")
+        raise ValueError(f"{location} was cut short: array {brief(name)} ends at byte {offset + length:,}, found {size:,}; copy "
+                         "or download it again")
     return file, offset, length
 
 

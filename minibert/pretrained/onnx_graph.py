@@ -17,9 +17,11 @@ not its name. Source: ONNX's ``docs/Operators.md``; onnxruntime's ``python/tools
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from minibert.files import brief
 
 #: Operators in which onnxruntime's optimiser and its quantisers merge or pack the matrices of several layers.
 MERGED = frozenset({"Attention", "QAttention", "MultiHeadAttention", "PackedAttention", "DynamicQuantizeMatMul", "MatMulNBits",
@@ -73,7 +75,7 @@ class Rows(NamedTuple):
 Known = dict[str, "Weight | Product | Scale | Rows"]
 
 
-def tensors(nodes: Iterable[Node], stored: Mapping[str, str]) -> dict[str, Weight]:
+def tensors(nodes: Sequence[Node], stored: Mapping[str, str]) -> dict[str, Weight]:
     """Name of a tensor -> what it is made of, as the model has it: matrices (out, in), tables as they are.
 
     ``stored``: the types of the stored arrays. ValueError where matrices are merged, or two of them would have one name.
@@ -94,6 +96,9 @@ def tensors(nodes: Iterable[Node], stored: Mapping[str, str]) -> dict[str, Weigh
         if found.setdefault(name, weight) != weight:
             raise ValueError(f"the matrices {found[name].stored} and {weight.stored} have lost their names, and {name} is what "
                              "both of them would be called")
+    idle = stored.keys() - {name for node in nodes for name in node.inputs}
+    if idle and len({w.stored for w in found.values()}) < len(found):
+        raise ValueError(f"it is damaged: one matrix stands in several places, and nothing uses {brief(min(idle))}")
     used = {weight.name for weight in found.values()}
     for value, x in known.items():
         x = x.table if isinstance(x, Rows) else x
@@ -122,14 +127,14 @@ def _root(name: str) -> str:
 
 def _same(node: Node, known: Known) -> Weight | Product | None:
     """Identity and Cast. A copy with a parameter's name is that parameter: of two equal ones, exporters store one."""
-    x = known.get(node.inputs[0])
+    x = _input(node, 0, known)
     if isinstance(x, Weight) and _PARAMETER.search(node.outputs[0]):
         return x._replace(name=node.outputs[0])
     return x if isinstance(x, (Weight, Product)) else None
 
 
 def _turned(node: Node, known: Known) -> Weight | None:
-    x = known.get(node.inputs[0])
+    x = _input(node, 0, known)
     return x._replace(turned=not x.turned) if isinstance(x, Weight) and node.attributes.get("perm", [1, 0]) == [1, 0] else None
 
 
@@ -145,8 +150,8 @@ def _scaled(node: Node, known: Known) -> Weight | Product | Scale | None:
 
 
 def _dequantised(node: Node, known: Known) -> Weight | Rows | None:
-    x, scale, zero = (known.get(name) for name in (*node.inputs, "")[:3])
-    axis, block = node.attributes.get("axis", [1])[0], node.attributes.get("block_size", [0])[0]
+    x, scale, zero = (_input(node, i, known) for i in range(3))
+    axis, block = _number(node, "axis", 1), _number(node, "block_size", 0)
     table = x.table if isinstance(x, Rows) else x
     if not (isinstance(table, Weight) and table.small and isinstance(scale, Weight)) or table.scale or table.turned or block:
         return None
@@ -155,14 +160,13 @@ def _dequantised(node: Node, known: Known) -> Weight | Rows | None:
 
 
 def _rows(node: Node, known: Known) -> Rows | None:
-    x = known.get(node.inputs[0])
-    return Rows(x) if isinstance(x, Weight) and node.attributes.get("axis", [0]) == [0] else None
+    x = _input(node, 0, known)
+    return Rows(x) if isinstance(x, Weight) and _number(node, "axis", 0) == 0 else None
 
 
 def _product(node: Node, known: Known) -> Product | None:
     """MatMul and MatMulInteger, whose inputs 2 and 3 are the zero points."""
-    x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
-    zero = known.get(node.inputs[3]) if len(node.inputs) > 3 else None
+    x, w, _, zero = (_input(node, i, known) for i in range(4))
     if isinstance(x, Weight) or not isinstance(w, Weight):
         return None
     return Product(w._replace(zero=zero.stored) if isinstance(zero, Weight) else w)
@@ -170,9 +174,9 @@ def _product(node: Node, known: Known) -> Product | None:
 
 def _gemm(node: Node, known: Known) -> Product | None:
     made = _product(node._replace(inputs=node.inputs[:2]), known)
-    if made and node.attributes.get("transB", [0])[0]:
+    if made and _number(node, "transB", 0):
         made.weight = made.weight._replace(turned=not made.weight.turned)
-    if made and len(node.inputs) > 2 and isinstance(known.get(node.inputs[2]), Weight):
+    if made and isinstance(_input(node, 2, known), Weight):
         made.bias = node.inputs[2]
     return made
 
@@ -187,8 +191,17 @@ def _with_bias(node: Node, known: Known) -> None:
 def _pair(node: Node, known: Known) -> tuple:
     """What is known of two inputs that may be exchanged: a product first, then what is in 8 bits, nothing last."""
     order = (Product, Weight, Scale, Rows, type(None))
-    return tuple(sorted(map(known.get, node.inputs[:2]),
+    return tuple(sorted((_input(node, i, known) for i in range(2)),
                         key=lambda x: (order.index(type(x)), not getattr(x, "small", False))))
+
+
+def _number(node: Node, attribute: str, default: int) -> int:
+    return (node.attributes.get(attribute) or [default])[0]
+
+
+def _input(node: Node, i: int, known: Known) -> Weight | Product | Scale | Rows | None:
+    """What is known of an input, which a node may also lack."""
+    return known.get(node.inputs[i]) if i < len(node.inputs) else None
 
 
 _RULES: dict[str, Callable[[Node, Known], Weight | Product | Scale | Rows | None]] = {

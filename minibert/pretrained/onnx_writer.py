@@ -1,9 +1,9 @@
-"""A model as an ONNX graph, which runs wherever there is an onnxruntime: the layers of ``minibert.model`` once more, as operators.
+"""A model as an ONNX graph, which runs wherever onnxruntime does: the layers of ``minibert.model`` once more, as operators.
 
 In go ``input_ids``, ``attention_mask`` and ``token_type_ids``, (batch, sequence) of any size; out come, as far as the model has
-them, ``last_hidden_state`` (batch, sequence, H), ``pooler_output`` (batch, H), ``logits`` of the masked words (batch, sequence, V)
-and ``seq_relationship_logits`` (batch, 2). Tensors keep our names and lie as ours do, (out, in): a runtime transposes them once,
-when it loads the file. What is stored in another type than float32 is computed in float32.
+them, ``last_hidden_state`` (batch, sequence, H), ``pooler_output`` (batch, H), ``logits`` of the masked words (batch, sequence,
+V) and ``seq_relationship_logits`` (batch, 2). Tensors keep our names and lie as ours do, (out, in): a runtime transposes them
+once, when it loads the file. What is stored in another type than float32 is computed in float32.
 
 Source: ``onnx/onnx.proto``, ``docs/Operators.md``; operators of opset 17, of 2022.
 """
@@ -40,8 +40,9 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], confi
 
     ValueError for a model with parts that are not written here, and for one that is too large for one file.
     """
-    if odd := [key for key in NEUTRAL if key not in _KNOWN and getattr(config, key) != NEUTRAL[key]]:
-        raise ValueError(f"a model with {', '.join(f'{key} {getattr(config, key)!r}' for key in odd)} is not written as ONNX here")
+    odd = [f"{key} {getattr(config, key)!r}" for key in NEUTRAL if key not in _KNOWN and getattr(config, key) != NEUTRAL[key]]
+    if odd:
+        raise ValueError(f"a model with {', '.join(odd)} is not written as ONNX here; safetensors can hold it")
     graph = _Graph(tensors)
     outputs = _model(graph, config)
     about = b"".join([*(field(1, node) for node in graph.nodes), field(2, "bert"),
