@@ -20,7 +20,7 @@ from minibert.pretrained import formats, gguf, npz, onnx_writer, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import Pooling, modules_of
 from minibert.text import Tokenizer
-from minibert.text.saved import SETTINGS, VOCABULARY
+from minibert.text.saved import files_of
 
 
 class Copy(NamedTuple):
@@ -66,7 +66,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, target = _beside(source), FORMATS[format]
-    check_replaceable(destination, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, target.file, *beside}, _BESIDE)
+    check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), target.file, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]

@@ -30,7 +30,7 @@ from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED, canonical
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
-from minibert.text.saved import FAST, SETTINGS, VOCABULARY
+from minibert.text.saved import VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
 IN_8_BITS = ("int8", "uint8", "Q8_0")
@@ -111,7 +111,7 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
+    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
     with swap.saving(folder) as staged:
         write_atomically(staged / CONFIG, config.replace(unknown=unknown).to_json())
@@ -168,7 +168,7 @@ def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | No
     if weights.suffix == gguf.SUFFIX and not path.is_file():  # the one format that may stand alone
         path = weights
     config = read_config(path) if path != weights else _inside(weights, gguf.config)
-    if tokenizer is None and weights.suffix == gguf.SUFFIX and not _has_vocabulary(folder):
+    if tokenizer is None and weights.suffix == gguf.SUFFIX and not tokenizers.has_vocabulary(folder):
         tokenizer = _inside(weights, gguf.tokenizer)
     elif not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
@@ -181,10 +181,6 @@ def _inside(weights: Path, what: Any) -> Any:
     """The configuration or the tokenizer that the file with the weights holds itself."""
     with gguf.opened(weights) as reader:
         return what(reader)
-
-
-def _has_vocabulary(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (VOCABULARY, FAST))
 
 
 def check_vocabulary(what: str, rows: int, source: str, tokenizer: Tokenizer) -> None:
@@ -348,7 +344,7 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights = formats.find(folder)
     whole = weights is not None and weights.suffix == gguf.SUFFIX
-    has_vocabulary = whole or _has_vocabulary(folder) or not with_vocabulary
+    has_vocabulary = whole or not with_vocabulary or tokenizers.has_vocabulary(folder)
     present = {CONFIG: whole or config_path(folder).is_file(), VOCABULARY: has_vocabulary, WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights

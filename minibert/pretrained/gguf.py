@@ -33,7 +33,8 @@ from minibert.config import NEUTRAL, BertConfig
 from minibert.files import brief, writing
 from minibert.pretrained.widths import BFLOAT16, as_array, is_shape
 from minibert.text import Tokenizer, Vocabulary
-from minibert.text.saved import _is_cased
+from minibert.text.saved_words import is_cased
+from minibert.text.words import WordPieces
 
 SUFFIX = ".gguf"
 MAGIC, VERSIONS, ALIGNMENT = b"GGUF", (2, 3), 32
@@ -269,7 +270,7 @@ def tokenizer(reader: Reader) -> Tokenizer:
     lower, accents = (values.get(f"normalizer.{switch}") for switch in ("lowercase", "strip_accents"))
     notes = []
     if lower is None:
-        lower = not _is_cased(words)
+        lower = not is_cased(words)
         notes.append(f"{reader.path.name} does not say whether capital letters are lowered; by its vocabulary they are "
                      f"{'lowered' if lower else 'kept'}")
     if _FORM not in reader.values:
@@ -325,8 +326,12 @@ def _refuse(config: BertConfig, tokenizer: Tokenizer) -> None:
     odd = [f"{key} {getattr(config, key)!r}" for key in ("norm_first", *NEUTRAL)
            if key != "pooler" and getattr(config, key) != {**NEUTRAL, "norm_first": False}[key]]
     odd += [f"type_vocab_size {config.type_vocab_size}"] if not config.type_vocab_size else []
-    odd += [f"a tokenizer cut by {tokenizer.cut.rule}"] if tokenizer.cut else []
-    odd += [] if tokenizer.split_cjk else ["tokenize_chinese_chars false"]
+    if not isinstance(tokenizer.method, WordPieces):
+        odd.append("tokenizer but that of word pieces")
+    elif tokenizer.method.cut:
+        odd.append(f"tokenizer cut by {tokenizer.method.cut.rule}")
+    elif not tokenizer.method.split_cjk:
+        odd.append("tokenize_chinese_chars false")
     if odd:
         raise ValueError(f"llama.cpp's BERT has no {', no '.join(odd)}: this model cannot be written as GGUF; safetensors can "
                          "hold it")

@@ -132,7 +132,7 @@ def test_what_llama_cpp_cannot_compute_is_refused(path, changes, said):
 
 
 @pytest.mark.parametrize(("odd", "settings", "said"), [
-    ("odd", {"cut": "characters"}, "no a tokenizer cut by"), ("odd", {"split_cjk": False}, "no tokenize_chinese_chars false"),
+    ("odd", {"cut": "characters"}, "no tokenizer cut by"), ("odd", {"split_cjk": False}, "no tokenize_chinese_chars false"),
     ("##[x]", {}, r"token '##\[x\]' of the vocabulary cannot"), ("##", {}, "token '##' of the vocabulary cannot")])
 def test_tokenizers_that_llama_cpp_has_not_are_refused(path, odd, settings, said):
     config, parameters, _ = examples.tiny(vocab_size=len(tiny_model.TOKENS) + 1)
