@@ -16,7 +16,7 @@ import numpy as np
 from minibert import swap
 from minibert.config import BertConfig
 from minibert.files import write_atomically
-from minibert.pretrained import formats, gguf, npz, onnx_writer, tensors
+from minibert.pretrained import families, formats, gguf, npz, onnx_writer, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import Pooling, modules_of
 from minibert.text import Tokenizer
@@ -40,9 +40,14 @@ class Format(NamedTuple):
     holds: Callable[[str], object] = lambda name: True
 
 
+def _safetensors(path: Path, it: Copy) -> None:
+    theirs = families.names(it.config).theirs
+    tensors.write(path, {theirs(name): x for name, x in it.arrays.items()}, {"format": "pt"})
+
+
 FORMATS = {
-    "safetensors": Format("model.safetensors", lambda path, it: tensors.write(path, it.arrays, {"format": "pt"})),
-    "npz": Format("bert_model.npz", lambda path, it: npz.write(path, it.arrays)),
+    "safetensors": Format("model.safetensors", _safetensors),
+    "npz": Format("bert_model.npz", lambda path, it: npz.write(path, it.arrays)),  # by BERT's names, whose model it may be
     "onnx": Format("model.onnx", lambda path, it: onnx_writer.write(path, it.arrays, it.config), onnx_writer.holds),
     "gguf": Format("model.gguf", lambda path, it: gguf.write(path, *it), gguf.theirs),
 }
@@ -65,7 +70,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     weights, config, tokenizer = open_folder(source, tokenizer)
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
-    beside, target = _beside(source), FORMATS[format]
+    beside, target, text = _beside(source), FORMATS[format], families.to_json(config)
     check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), target.file, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
@@ -79,7 +84,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if dtype is not None:
         arrays = {name: _cast(weights, name, x, np.dtype(dtype)) for name, x in arrays.items()}
     with swap.saving(destination) as staged:
-        write_atomically(staged / CONFIG, config.to_json())
+        write_atomically(staged / CONFIG, text)
         tokenizer.save(staged)
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)

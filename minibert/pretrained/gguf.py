@@ -70,6 +70,7 @@ _EPS = "bert.attention.layer_norm_epsilon"
 _SPECIAL = {"padding": 0, "unknown": 100, "bos": 101, "seperator": 102, "mask": 103}
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 POOLINGS = {"mean": 1, "cls": 2}
+_OF_HEADS = {"pooler", "objectives", "head_act", "text_head", "text_head_drops"}  # keys about what GGUF does not hold
 _FORM = "minibert.hidden_act"  # a key of our own: llama.cpp has none for the form of GELU
 
 
@@ -323,8 +324,9 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], confi
 
 def _refuse(config: BertConfig, tokenizer: Tokenizer) -> None:
     """ValueError for what cannot be said in GGUF, by name."""
-    odd = [f"{key} {getattr(config, key)!r}" for key in ("norm_first", *NEUTRAL)
-           if key != "pooler" and getattr(config, key) != {**NEUTRAL, "norm_first": False}[key]]
+    plain = {**NEUTRAL, "norm_first": False, "model_type": "bert"}
+    odd = [f"{key} {getattr(config, key)!r}" for key in plain if key not in _OF_HEADS and getattr(config, key) != plain[key]]
+    odd += [] if config.hidden_act.startswith("gelu") else [f"hidden_act {config.hidden_act!r}"]
     odd += [f"type_vocab_size {config.type_vocab_size}"] if not config.type_vocab_size else []
     if not isinstance(tokenizer.method, WordPieces):
         odd.append("tokenizer but that of word pieces")

@@ -2,8 +2,9 @@
 
 In go ``input_ids``, ``attention_mask`` and ``token_type_ids``, (batch, sequence) of any size; out come, as far as the model has
 them, ``last_hidden_state`` (batch, sequence, H), ``pooler_output`` (batch, H), ``logits`` of the masked words (batch, sequence,
-V) and ``seq_relationship_logits`` (batch, 2). Tensors keep our names and lie as ours do, (out, in): a runtime transposes them
-once, when it loads the file. What is stored in another type than float32 is computed in float32.
+V) and ``seq_relationship_logits`` (batch, 2). Types of tokens and tasks are 0 where a model has one alone, that of the task in
+any case. Tensors keep our names and lie as ours do, (out, in): a runtime transposes them once, when it loads the file. What is
+stored in another type than float32 is computed in float32.
 
 Source: ``onnx/onnx.proto``, ``docs/Operators.md``; operators of opset 17, of 2022.
 """
@@ -24,9 +25,10 @@ from minibert.protobuf import field, opening
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LARGEST = (1 << 31) - 1  # bytes of a message
-_OPSET, _IR_VERSION, _FLOAT32 = 17, 8, 1
+_OPSET, _IR_VERSION, _FLOAT32, _INT64 = 17, 8, 1, 7
 _TYPES = {"float32": 1, "int64": 7, "float16": 10, "float64": 11}
-_KNOWN = {"embedding_size", "layer_map", "position_offset", "pooler"}  # of NEUTRAL: what is written here
+_KNOWN = {"embedding_size", "layer_map", "position_offset", "pooler", "task_type_vocab_size", "objectives", "head_act",
+          "text_head", "text_head_drops"}  # of NEUTRAL: what is written here, or is of other heads
 WORDS, MLM, NSP = "bert.embeddings.word_embeddings", "cls.predictions", "cls.seq_relationship"
 
 
@@ -46,7 +48,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], confi
     graph = _Graph(tensors)
     outputs = _model(graph, config)
     about = b"".join([*(field(1, node) for node in graph.nodes), field(2, "bert"),
-                      *(field(11, _described(name, 7, ("batch", "sequence"))) for name in INPUTS),
+                      *(field(11, _described(name, _INT64, ("batch", "sequence"))) for name in INPUTS),
                       *(field(12, _described(name, _FLOAT32, shape)) for name, shape in outputs.items())])
     heads = [_array_head(name, x) for name, x in graph.arrays.items()]
     sizes = [len(head) + x.nbytes for head, x in zip(heads, graph.arrays.values())]
@@ -85,6 +87,11 @@ class _Graph:
         self.arrays[name] = np.array(value, np.int64 if isinstance(value, list) else np.float32)
         return name
 
+    def whole(self, value: int) -> str:
+        """A whole number."""
+        self.arrays[f"constant {value}"] = np.array(value, np.int64)
+        return f"constant {value}"
+
     def tensor(self, name: str) -> str:
         """A tensor of the model, as float32."""
         if name not in self._made:
@@ -118,7 +125,7 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
         g("Identity", pooled, out="pooler_output")
         outputs["pooler_output"] = ("batch", H)
     if _has(g, MLM, "bias", "transform.dense", "transform.LayerNorm"):
-        t = _gelu(g, _linear(g, x, f"{MLM}.transform.dense"), config.hidden_act)
+        t = _gelu(g, _linear(g, x, f"{MLM}.transform.dense"), config.head_act or config.hidden_act)
         t = _layer_norm(g, t, f"{MLM}.transform.LayerNorm", eps)
         decoder = f"{MLM}.decoder.weight" if f"{MLM}.decoder.weight" in g.tensors else f"{WORDS}.weight"
         g("Add", g("MatMul", t, g.transposed(decoder)), g.tensor(f"{MLM}.bias"), out="logits")
@@ -134,14 +141,24 @@ def _has(g: _Graph, path: str, *parts: str) -> bool:
 
 
 def _embeddings(g: _Graph, config: BertConfig) -> str:
-    start = config.position_offset
-    length = g("Shape", "input_ids", start=1, end=2)  # (T,)
-    positions = g("Slice", g.tensor("bert.embeddings.position_embeddings.weight"), [start], g("Add", length, [start]), [0])
-    x = g("Add", g("Gather", g.tensor(f"{WORDS}.weight"), "input_ids"), positions)
-    if config.type_vocab_size:
-        x = g("Add", x, g("Gather", g.tensor("bert.embeddings.token_type_embeddings.weight"), "token_type_ids"))
+    x = g("Add", g("Gather", g.tensor(f"{WORDS}.weight"), "input_ids"), _positions(g, config))
+    none = g("Mul", "input_ids", g.whole(0))
+    for kind, rows, ids in (("token", config.type_vocab_size, "token_type_ids"), ("task", config.task_type_vocab_size, none)):
+        if rows:
+            table = g.tensor(f"bert.embeddings.{kind}_type_embeddings.weight")
+            x = g("Add", x, g("Gather", table, ids if rows > 1 else none))
     x = _layer_norm(g, x, "bert.embeddings.LayerNorm", config.layer_norm_eps)
     return _linear(g, x, "bert.embeddings.projection") if config.embedding_size else x
+
+
+def _positions(g: _Graph, config: BertConfig) -> str:
+    """Rows of the position table; where it begins further down, padding is no token and has the row before."""
+    table, start = g.tensor("bert.embeddings.position_embeddings.weight"), config.position_offset
+    if not start:
+        return g("Slice", table, [0], g("Shape", "input_ids", start=1, end=2), [0])  # (T, E)
+    counts = g("Cast", g("Not", g("Equal", "input_ids", g.whole(config.pad_token_id))), to=_INT64)
+    counted = g("Mul", g("CumSum", counts, g.whole(1)), counts)
+    return g("Gather", table, g("Add", counted, g.whole(start - 1)))  # (B, T, E)
 
 
 def _post_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
