@@ -102,7 +102,8 @@ class Reader:
             raw = file.read(entry.length)
         if entry.dtype == "Q8_0":
             blocks = np.frombuffer(raw, _BLOCK)
-            return (blocks["numbers"] * blocks["scale"].astype(np.float32)[:, None]).reshape(entry.shape)
+            with np.errstate(invalid="ignore"):  # of a damaged file; who reads looks for such numbers
+                return (blocks["numbers"] * blocks["scale"].astype(np.float32)[:, None]).reshape(entry.shape)
         return as_array(raw, entry.dtype).reshape(entry.shape)
 
 

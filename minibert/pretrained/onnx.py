@@ -91,7 +91,8 @@ class Reader:
             if w.zero is not None:
                 x = x.astype(np.int32) - _along(self._read(w.zero), x.ndim, w.axis)
             if w.scale is not None:
-                x = x.astype(np.float32) * _along(self._read(w.scale), x.ndim, w.axis)
+                with np.errstate(invalid="ignore", over="ignore"):  # of a damaged file; who reads looks for such numbers
+                    x = x.astype(np.float32) * _along(self._read(w.scale), x.ndim, w.axis)
         except ValueError as error:
             raise ValueError(f"{self.path}: the scale of tensor {name} does not fit it ({error})") from None
         if x.shape != self._stored[w.stored].shape:

@@ -33,7 +33,8 @@ def test_the_gguf_package_reads_our_numbers(tmp_path, dtype):
     assert values["general.architecture"] == "bert"
     assert (values["bert.context_length"], values["bert.attention.head_count"]) == (24, 3)
     assert values["tokenizer.ggml.tokens"][4:6] == ["[MASK]", "▁a"]
-    assert [i for i, kind in enumerate(values["tokenizer.ggml.token_type"]) if kind != gguf.TokenType.NORMAL] == [*range(5), 62, 63]
+    kinds = values["tokenizer.ggml.token_type"]
+    assert [i for i, kind in enumerate(kinds) if kind != gguf.TokenType.NORMAL] == [*range(5), 62, 63]
 
 
 def theirs(path, texts):

@@ -18,8 +18,9 @@ from tests.oracle.test_families import CONFIGS  # noqa: E402
 
 SMALL = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
          "max_position_embeddings": 20}
-OWN = {"bert": {}, "bert, pre-LN": {"norm_first": True}, "bert, shared and narrow": {"layer_map": (0, 1, 0), "num_hidden_layers": 3,
-       "embedding_size": 10}, "bert, tanh gelu, relu pooler": {"hidden_act": "gelu_new", "pooler": "relu"},
+OWN = {"bert": {}, "bert, pre-LN": {"norm_first": True},
+       "bert, shared and narrow": {"layer_map": (0, 1, 0), "num_hidden_layers": 3, "embedding_size": 10},
+       "bert, tanh gelu, relu pooler": {"hidden_act": "gelu_new", "pooler": "relu"},
        "bert, no types, first": {"type_vocab_size": 0, "pooler": "first"}}
 
 
@@ -101,7 +102,7 @@ def test_a_model_of_several_sizes(tmp_path):
     config = config_of("bert")
     onnx_writer.write(tmp_path / "model.onnx", dict(model(config).items()), config)
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    assert {x.name: x.shape for x in session.get_inputs()} == dict.fromkeys(onnx_writer.INPUTS, ["batch", "sequence"])
+    assert {x.name: x.shape for x in session.get_inputs()} == {name: ["batch", "sequence"] for name in onnx_writer.INPUTS}
     assert {x.name: x.shape for x in session.get_outputs()} == {
         "last_hidden_state": ["batch", "sequence", 24], "pooler_output": ["batch", 24], "logits": ["batch", "sequence", 50],
         "seq_relationship_logits": ["batch", 2]}
@@ -123,12 +124,13 @@ def test_trained_models_of_others(tmp_path, package, project, file, prefix, laye
         assert all(name.startswith(prefix) for name in reader.shapes)
         tensors.write(tmp_path / "x.safetensors", {name.removeprefix(prefix): reader[name] for name in reader.shapes})
     with formats.opened(tmp_path / "x.safetensors") as reader:
-        parameters, notes, fresh = folder.read_parameters(reader, config)
+        parameters, _, fresh = folder.read_parameters(reader, config)
     assert {name.split(".")[1] for name in fresh} <= {"pooler", "predictions", "seq_relationship"}
     session = onnxruntime.InferenceSession(str(path))
     for B, T in ((1, 9), (4, 30)):
         ids, _, mask = batch(config, B, T)
         types = np.zeros_like(ids)
-        expected, found = theirs(session, ids, types, mask)[output], ours(config, parameters, ids, types, mask)["last_hidden_state"]
+        expected = theirs(session, ids, types, mask)[output]
+        found = ours(config, parameters, ids, types, mask)["last_hidden_state"]
         real = mask > 0
         assert distance(found[real], expected.reshape(found.shape)[real]) <= 1e-5
