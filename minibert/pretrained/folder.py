@@ -22,11 +22,13 @@ from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import formats, tensors
+from minibert.pretrained import formats, sizes, tensors
 from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
 from minibert.pretrained.families.bert import without_effect
 from minibert.pretrained.formats import Reader
-from minibert.pretrained.names import ENCODER, IGNORED, canonical
+from minibert.pretrained.names import ENCODER
+from minibert.pretrained.prefixes import named
+from minibert.pretrained.widths import WIDE
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
 from minibert.text.saved import FAST, SETTINGS, VOCABULARY
@@ -84,11 +86,14 @@ class Loaded(NamedTuple):
 
 def bundled() -> Path:
     """The folder of the model that comes with the package; FileNotFoundError where it was left out."""
-    folder = Path(str(files("minibert") / "bundled"))
-    if not (folder / WEIGHTS).is_file():
+    if not (_bundled() / WEIGHTS).is_file():
         raise FileNotFoundError("no model comes with this installation of minibert; train one (python -m minibert train) "
                                 "and name the folder of its run")
-    return folder
+    return _bundled()
+
+
+def _bundled() -> Path:
+    return Path(str(files("minibert") / "bundled"))
 
 
 def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Parameters, tokenizer: Tokenizer,
@@ -127,24 +132,29 @@ def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: An
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
-         tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Loaded:
+         tokenizer: Tokenizer | str | os.PathLike[str] | None = None, weights: str | os.PathLike[str] | None = None,
+         heads: int | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
     tensors that are wanted, by default the encoder and both pre-training heads. ``tokenizer``: one that is not in the folder, or
-    where it stands (a folder, or a ``vocab.txt``).
+    where it stands (a folder, or a ``vocab.txt``). ``weights``: which of several files, or one that stands elsewhere. ``heads``:
+    how many attention heads the model has, where there is no ``config.json``.
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
-    weights, config, tokenizer = open_folder(folder, tokenizer)
-    with formats.opened(weights) as reader:
-        parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
+    file, config, tokenizer, notes = open_folder(folder, tokenizer, weights, heads)
+    with formats.opened(file) as reader:
+        parameters, read, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
+        narrow = set(reader.dtypes.values()) - WIDE
+    if narrow and folder != _bundled():
+        read.append(f"{file.name}: numbers were stored in {' and '.join(sorted(narrow))}; they have no more digits than that")
     if xp is not np:
         parameters = parameters.to(xp).astype(dtype)
-    notes += tokenizer.notes
+    notes = [*notes, *read, *tokenizer.notes]
     rows = config.vocab_size - len(tokenizer.vocab)
     if rows > 0:
         notes.append(f"the table of words has {rows} rows more than {Path(tokenizer.vocab.source).name} has tokens: no text "
@@ -157,16 +167,41 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     return Loaded(config, parameters, tokenizer, notes, initialised, folder)
 
 
-def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> tuple[Path, BertConfig, Tokenizer]:
+class Opened(NamedTuple):
+    """What makes the model of a folder."""
+
+    weights: Path
+    config: BertConfig
+    tokenizer: Tokenizer
+    notes: list[str]
+
+
+def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+                weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> Opened:
     """The file with the weights, the configuration and the tokenizer; the last two checked against one another."""
     swap.settle(folder)
-    weights = _find(folder, tokenizer is None)
-    config = read_config(config_path(folder))
+    file = _find(folder, tokenizer is None, weights)
+    config, notes = config_of(folder, file, heads)
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
-    check_vocabulary(f"vocab_size in {config_path(folder).name} is {config.vocab_size}", config.vocab_size,
-                     str(tokenizer.vocab.source), tokenizer)
-    return weights, config, tokenizer
+    rows, where = config.vocab_size, config_path(folder) if config_path(folder).is_file() else file
+    check_vocabulary(f"vocab_size in {where.name} is {rows}", rows, str(tokenizer.vocab.source), tokenizer)
+    return Opened(file, config, tokenizer, notes)
+
+
+def config_of(folder: Path, weights: Path, heads: int | None = None) -> tuple[BertConfig, list[str]]:
+    """The configuration in a folder, or where there is none that of its weights; and what there is to say about it."""
+    if (path := config_path(folder)).is_file():
+        if heads is not None:
+            raise ValueError(f"{path} says how many heads the model has; --heads is for a folder without one")
+        return read_config(path), []
+    with formats.opened(weights) as reader:
+        found = named(reader).found
+        try:
+            config, note = sizes.config({name: reader.shapes[stored] for name, stored in found.items()}, heads)
+        except ValueError as error:
+            raise ValueError(f"{folder} has no {CONFIG}, and {weights.name} does not do without: {error}") from None
+    return config, [f"{folder} has no {CONFIG}: {note}"]
 
 
 def check_vocabulary(what: str, rows: int, source: str, tokenizer: Tokenizer) -> None:
@@ -235,13 +270,8 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
     if sum(map(math.prod, reader.shapes.values())) > reader.size:
         raise ValueError(f"{reader.path}: its tensors claim more numbers than its {reader.size:,} bytes can hold: it is damaged")
     layout = layout or pretraining.layout(config)
-    found: dict[str, str] = {}
-    for stored in reader.shapes:
-        if not IGNORED.search(stored):
-            if (name := canonical(stored)) in found:
-                raise ValueError(f"{reader.path}: {found[name]} and {stored} are two names of one tensor; which one is meant?")
-            found[name] = stored
-    notes = _untie(reader, layout, found)
+    found, notes = named(reader)
+    notes += _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
     extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
     misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
@@ -290,42 +320,25 @@ def _contradiction(reader: Reader, config: BertConfig, layout: Layout, found: di
               for name in misshaped]
     lines += [f"  {name}: expected shape {layout.slots[name].shape}, not found" for name in missing]
     lines += [f"  {found[name]}: not expected, found shape {reader.shapes[found[name]]}" for name in extra]
+    told = sizes.of({name: reader.shapes[stored] for name, stored in found.items()})
     differing = [f"{key} is {getattr(config, key)}, but {size} by the tensors"
-                 for key, size in _sizes(reader, found).items() if getattr(config, key) != size]
+                 for key, size in told.items() if getattr(config, key) != size]
     if differing:
         lines.append(f"In {CONFIG} {'; '.join(differing)}.")
     lines.append(f"Use the {CONFIG} that was saved with these weights.")
     return "\n".join(lines)
 
 
-def _sizes(reader: Reader, found: dict[str, str]) -> dict[str, int]:
-    """What the tensors say about the configuration, as far as they are there."""
-    def shape(name: str) -> tuple[int, ...]:
-        return reader.shapes.get(found.get(name, ""), ())
-
-    sizes = {}
-    for name, keys in {"bert.embeddings.word_embeddings.weight": ("vocab_size", "hidden_size"),
-                       "bert.embeddings.position_embeddings.weight": ("max_position_embeddings",),
-                       "bert.embeddings.token_type_embeddings.weight": ("type_vocab_size",),
-                       "bert.encoder.layer.0.intermediate.dense.weight": ("intermediate_size",)}.items():
-        sizes |= dict(zip(keys, shape(name)))
-    numbers = {name.split(".")[3] for name in found if name.startswith("bert.encoder.layer.")}
-    if numbers and all(number.isdecimal() for number in numbers):
-        sizes["num_hidden_layers"] = max(map(int, numbers)) + 1
-    return sizes
-
-
-def _find(folder: Path, with_vocabulary: bool = True) -> Path:
+def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[str] | None = None) -> Path:
     """The file with the weights; FileNotFoundError naming what is missing."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
-    weights = formats.find(folder)
-    has_vocabulary = any((folder / name).is_file() for name in (VOCABULARY, FAST))
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary or not with_vocabulary,
-               WEIGHTS: weights is not None}
-    if weights is not None and all(present.values()):
+    weights = formats.of(folder, named)
+    has_vocabulary = not with_vocabulary or any((folder / name).is_file() for name in (VOCABULARY, FAST))
+    if weights is not None and has_vocabulary:
         return weights
+    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary, WEIGHTS: weights is not None}
     absent = [name for name, there in present.items() if not there]
     hint = formats.others(folder) if absent == [WEIGHTS] else ""
     if absent == [VOCABULARY]:

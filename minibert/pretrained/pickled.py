@@ -46,11 +46,12 @@ class Leaving:
         self.readline, self.tell = file.readline, file.tell
 
     def read(self, count: int) -> bytes | Left:
-        """The next bytes."""
+        """The next bytes, as many of them as there are."""
+        at = self.tell()
+        count = min(count, self._size - at)
         if count >= LONG and self._instruction in _OF_BYTES:
-            at = self.tell()
-            self._file.seek(min(at + count, self._size))
-            return Left(at, min(count, self._size - at))
+            self._file.seek(at + count)
+            return Left(at, count)
         data = self._file.read(count)
         if count == 1:
             self._instruction = data
@@ -58,7 +59,7 @@ class Leaving:
 
 
 class Inert:
-    """Stands for a class or a function that is not admitted, and for whatever it would have made: nothing is fetched or called."""
+    """Stands for a class or a function that is not admitted, and for what it would have made: nothing is fetched or called."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,8 +74,8 @@ def load(file: BinaryIO | Leaving, admitted: Mapping[tuple[str, str], Any], pers
          inert: set[str] | None = None) -> Any:
     """The object that the pickle at the file's place describes; the file is left behind its end.
 
-    ``admitted``: (module, name) -> what stands for it, a function or a value; what a function makes may have ``build(state)``, for
-    attributes that are set later. Any other name is refused, or with ``inert``, a set to which it is added, stays ``Inert``.
+    ``admitted``: (module, name) -> what stands for it, a function or a value; what a function makes may have ``build(state)``,
+    for attributes that are set later. Any other name is refused, or with ``inert``, a set to which it is added, stays ``Inert``.
     ``persistent``: what to make of a reference to something outside the pickle. Raises ValueError for whatever is refused or
     damaged.
 
@@ -177,8 +178,8 @@ def _called(function: Any, arguments: tuple) -> Any:
 
 def more_than_tensors(names: Iterable[str]) -> ValueError:
     """The error for a pickle that is of no use without what it asks for."""
-    shown = sorted(names)
-    return ValueError(f"it holds more than tensors: its pickle asks for {', '.join(shown[:3])}{', …' if shown[3:] else ''}, which "
+    some = sorted(names)
+    return ValueError(f"it holds more than tensors: its pickle asks for {', '.join(some[:3])}{', …' if some[3:] else ''}, which "
                       "is not admitted; nothing was run. Save the model's state_dict alone")
 
 

@@ -7,7 +7,7 @@ views are a pickle, which refers to the storages by a key and to the few names i
     before      five pickles (a magic number, a version, the system, the views, the keys of the storages), then for each key
                 8 bytes with the number of elements and the numbers themselves       no checksums
 
-What training programs put beside the tensors, settings and the state of an optimiser, stays inert (``pickled``); ``.extras`` has it.
+What training programs put beside the tensors, settings and the state of an optimiser, stays inert (``pickled``) in ``.extras``.
 
 Source: ``torch/serialization.py`` and ``torch/_utils.py`` of PyTorch.
 """
@@ -250,7 +250,7 @@ def _remember(storages: dict[str, Storage], reference: Any) -> Storage:
 
 
 def _state_dict(content: Content) -> dict[str, View]:
-    """The tensors by name. Those of a dictionary within the dictionary have its name before theirs, but for the usual wrappers."""
+    """The tensors by name. Those of a dictionary within the dictionary have its name before theirs, but in usual wrappers."""
     made = content.made
     if isinstance(made, dict):
         levels = [{"": made.get(wrapper)} for wrapper in WRAPPERS]

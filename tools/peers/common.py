@@ -26,7 +26,8 @@ def folder(library: str, package: str) -> Path:
     return path
 
 
-def finish(path: Path, values: Mapping[str, np.ndarray], what: str, packages: list[str], config: Mapping[str, object] | None = None) -> None:
+def finish(path: Path, values: Mapping[str, np.ndarray], what: str, packages: list[str],
+           config: Mapping[str, object] | None = None) -> None:
     """Write ``values.npz``, the configuration, a vocabulary and ``README.md``."""
     from tests.tiny_model import TOKENS
 
@@ -35,5 +36,5 @@ def finish(path: Path, values: Mapping[str, np.ndarray], what: str, packages: li
     if config is not None:
         (path / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    (path / "README.md").write_text(f"{what} Written on {datetime.date.today()} by {versions}; `values.npz` holds what the library "
-                                    "itself says of its numbers.\n", encoding="utf-8")
+    (path / "README.md").write_text(f"{what} Written on {datetime.date.today()} by {versions}; `values.npz` holds what the "
+                                    "library itself says of its numbers.\n", encoding="utf-8")
