@@ -1,6 +1,5 @@
 """Files that other libraries wrote (``tools/peers``), each number as the library itself says it is."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from minibert.pretrained.names import canonical
 from minibert.pretrained.prefixes import named
 
 HERE = Path(__file__).parent
-KERAS = pytest.mark.skipif(not find_spec("h5py"), reason="Keras' files need h5py")
 
 
 def folder(library):
@@ -22,8 +20,7 @@ def folder(library):
 
 @pytest.mark.parametrize(("library", "file", "rules"), [
     ("flax", "flax_model.msgpack", ()), ("lightning", "last.ckpt", ()),
-    pytest.param("keras", "tf_model.h5", ((":0", ""), ("tf_bert_for_pre_training/", ""), ("mlm___", ""), ("nsp___", ""),
-                                          ("layer_._", "layer/")), marks=KERAS),
+    ("keras", "tf_model.h5", ((":0", ""), ("tf_bert_for_pre_training/", ""), ("mlm___", ""), ("nsp___", ""), ("layer_._", "layer/"))),
     ("paddle", "model_state.pdparams", ()), ("paddle", "protocol2.pdparams", ())])
 def test_every_number_is_what_the_library_says(library, file, rules):
     where = folder(library)
