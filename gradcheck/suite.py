@@ -18,10 +18,13 @@ from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
 from minibert.config import BertConfig
 from minibert.layers import (
+    activation,
     add_norm,
     attention,
     attention_probs,
     bias_gelu,
+    bias_relu,
+    bias_tanh,
     binary_cross_entropy,
     cross_entropy,
     dropout,
@@ -34,7 +37,7 @@ from minibert.layers import (
 )
 from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
 from minibert.model.blocks import post_ln, pre_ln
-from minibert.model.heads import choice, classifier, mlm, nsp, span
+from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, span
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -116,6 +119,9 @@ PADDING = padding((3, 5, 4, 1))
 CAUSAL = causal((3, 5, 4, 1))
 
 
+KINKED = {"methods": ("complex",)}  # at the kink of a ReLU central differences see neither slope
+
+
 def affine(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
     """Random weight and bias: (out, in) for a linear layer, (H,) for γ and β."""
     return {"weight": rng.standard_normal(shape), "bias": rng.standard_normal(shape[0])}
@@ -175,6 +181,27 @@ def _(rng: np.random.Generator) -> dict:
 @case(bias_gelu)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
+
+
+@case(bias_relu)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}, **KINKED}
+
+
+@case(bias_tanh)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
+
+
+@case(activation)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
+
+
+@case(activation, "relu")
+def _(rng: np.random.Generator) -> dict:
+    x, bias = 3 * rng.standard_normal((B, T, I)), rng.standard_normal(I)
+    return {"inputs": {"x": x}, "params": {"bias": bias}, "options": {"form": "relu"}, **KINKED}
 
 
 @case(add_norm)
@@ -375,6 +402,18 @@ def _(rng: np.random.Generator) -> dict:
     }
 
 
+@case(embeddings, "tasks-and-positions")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(task_type_vocab_size=3, type_vocab_size=1, position_offset=1)
+    positions = np.array([[1, 2, 3, 0, 0], [0, 0, 1, 2, 3], [1, 0, 2, 0, 3], [7, 7, 0, 1, 2]])
+    given = {"position_ids": positions, "task_type_ids": np.where(TYPES == 1, 2, 0)}
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17), **given},
+    }
+
+
 @case(pooler)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
@@ -386,7 +425,7 @@ def _(rng: np.random.Generator) -> dict:
         "inputs": {"x": rng.standard_normal((B, T, H))},
         "params": {"dense": affine(rng, H, H)},
         "options": {"kind": "relu"},
-        "methods": ("complex",),  # its kink is where central differences see neither slope
+        **KINKED,
     }
 
 
@@ -428,6 +467,40 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: choice.forward(x, 2, p, CONFIG, dropout.Key(31)), choice.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, 1, H)}
+
+
+def _dense(rng: np.random.Generator, form: str, drops: bool) -> dict:
+    config = CONFIG.replace(text_head=form, text_head_drops=drops)
+    layer = Pair(lambda x, p: dense.forward(x, p, config, dropout.Key(31)), dense.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 3))}
+
+
+@case(dense)
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "tanh", True)
+
+
+@case(dense, "gelu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "gelu", True)
+
+
+@case(dense, "relu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "relu", False) | KINKED
+
+
+@case(choice, "without-pooler")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(text_head="gelu", pooler=None)
+    layer = Pair(lambda x, p: choice.forward(x, 2, p, config, dropout.Key(31)), choice.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 1))}
+
+
+@case(replaced)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: replaced.forward(x, p, CONFIG), replaced.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, replaced.shapes(CONFIG))}
 
 
 @case(span)
@@ -518,7 +591,7 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
 
     params = random_tree(rng, bert.shapes(config))["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
-    methods = {"methods": ("complex",)} if config.pooler == "relu" else {}  # see pooler-relu
+    methods = KINKED if config.pooler == "relu" else {}
     words = rng.standard_normal((B, T, config.embedding_width))
     return {
         "layer": Pair(forward, backward),

@@ -27,6 +27,8 @@ PRESETS = MappingProxyType({
 MOST_LAYERS = 10_000
 MOST_NUMBERS = 10**13  # of a model
 POOLERS = ("tanh", "relu", "first", None)  # a linear layer over [CLS] and its activation; [CLS] as it is; none
+OBJECTIVES = ("mlm", "nsp", "replaced")  # masked words; pairs (next sentence, order); which tokens are not the text's
+TEXT_HEADS = ("tanh", "relu", "gelu", None)
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,17 @@ class BertConfig:
     ``norm_first``       pre-LN blocks instead of the reference's post-LN (written in any case)
     ``embedding_size``   E, of the embeddings, from which a projection leads to the hidden size; None: H, and no projection
     ``layer_map``        of each layer, whose tensors it uses: (0, 0, 1, 1) are four layers of two; None: each its own
-    ``position_offset``  which row of the table of positions is that of the first token
+    ``position_offset``  which row of the table of positions is that of the first token; where it is not 0, padding is no token:
+                         wherever it stands it is not counted, and has the row before that one
     ``pooler``           how the vector of the whole input is made of [CLS]: one of POOLERS
+    ``task_type_vocab_size``  rows of a fourth table of embeddings, of the tasks; 0: there is none
+    ``objectives``       what pre-training asks: those of OBJECTIVES that it has a head for
+    ``head_act``         the activation in the masked-word head; None: ``hidden_act``
+    ``text_head``        the activation of a hidden layer in the head that judges texts, which then reads [CLS] and not the pooled
+                         vector; None: there is no such layer
+    ``text_head_drops``  whether dropout comes before that layer too, and not only behind it
+
+    ``model_type`` says whose file it is: see ``pretrained.families``. Nothing that is computed depends on it.
 
     Keys that this class does not know are kept in ``unknown``, written back unchanged, and have no effect.
 
@@ -64,11 +75,18 @@ class BertConfig:
     layer_map: tuple[int, ...] | None = None
     position_offset: int = 0
     pooler: str | None = "tanh"
+    task_type_vocab_size: int = 0
+    objectives: tuple[str, ...] = ("mlm", "nsp")
+    head_act: str | None = None
+    text_head: str | None = None
+    text_head_drops: bool = False
+    model_type: str = "bert"
     unknown: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                               "max_position_embeddings"), 1) | {"type_vocab_size": 0, "position_offset": 0}
+                               "max_position_embeddings"), 1) | {"type_vocab_size": 0, "position_offset": 0,
+                                                                   "task_type_vocab_size": 0}
         for name, least in (sizes if self.embedding_size is None else {**sizes, "embedding_size": 1}).items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -90,23 +108,30 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise ValueError(f"config: {name} must be above 0, got {brief(value)}")
-        if not isinstance(self.norm_first, bool):
-            raise ValueError(f"config: norm_first must be true or false, got {brief(self.norm_first)}")
+        for name in ("norm_first", "text_head_drops"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"config: {name} must be true or false, got {brief(getattr(self, name))}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"config: num_attention_heads must divide hidden_size, but {self.hidden_size} / "
                 f"{self.num_attention_heads} leaves a remainder of {self.hidden_size % self.num_attention_heads}"
             )
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}, got {brief(self.hidden_act)}")
+        for name, known in {"hidden_act": ACTIVATIONS, "head_act": (*ACTIVATIONS, None), "pooler": POOLERS,
+                            "text_head": TEXT_HEADS}.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"config: {name} must be one of {', '.join(map(str, known))}, got {brief(getattr(self, name))}")
         if self.position_offset >= self.max_position_embeddings:
             raise ValueError(f"config: position_offset must be below max_position_embeddings, {self.max_position_embeddings}, "
                              f"got {self.position_offset}")
-        if self.pooler not in POOLERS:
-            raise ValueError(f"config: pooler must be one of {', '.join(map(str, POOLERS))}, got {brief(self.pooler)}")
         if self.layer_map is not None:
             self._check_map(self.layer_map)
             object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
+        if not (isinstance(self.objectives, (tuple, list)) and all(self.objectives.count(name) == 1 and name in OBJECTIVES
+                                                                   for name in self.objectives)):
+            raise ValueError(f"config: objectives must be some of {', '.join(OBJECTIVES)}, got {brief(self.objectives)}")
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        if not isinstance(self.model_type, str):
+            raise ValueError(f"config: model_type must be a name, got {brief(self.model_type)}")
 
     def _check_map(self, layer_map: Any) -> None:
         fits = isinstance(layer_map, (tuple, list)) and len(layer_map) == self.num_hidden_layers
@@ -166,7 +191,7 @@ class BertConfig:
         """The contents of a ``config.json``: known keys, then the unknown ones as they came."""
         values = {key: value for key, value in asdict(self).items() if key not in NEUTRAL or value != NEUTRAL[key]}
         unknown = values.pop("unknown")
-        return {"architectures": ["BertForPreTraining"], "model_type": "bert", **values, **unknown}
+        return {"architectures": ["BertForPreTraining"], "model_type": values.pop("model_type"), **values, **unknown}
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BertConfig:
@@ -185,4 +210,6 @@ class BertConfig:
 
 #: Keys that a file need not have: what they are in BERT itself.
 NEUTRAL = MappingProxyType({
-    key: getattr(BertConfig, key) for key in ("embedding_size", "layer_map", "position_offset", "pooler")})
+    key: getattr(BertConfig, key) for key in (
+        "embedding_size", "layer_map", "position_offset", "pooler", "task_type_vocab_size", "objectives", "head_act", "text_head",
+        "text_head_drops")})

@@ -9,8 +9,9 @@ from pathlib import Path
 from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
+from minibert.model import pretraining
 from minibert.pretrained import families, formats
-from minibert.pretrained.families.bert import without_effect
+from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
 from minibert.pretrained.folder import config_of as folder_config
 from minibert.sentence_vectors import Pooling
@@ -18,14 +19,18 @@ from minibert.text import Tokenizer
 from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
+HEADS = {"mlm": "masked words", "nsp": "next sentence", "replaced": "replaced words"}
 OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
 
 
 def config_of(name: str, weights: str | None = None, heads: int | None = None) -> BertConfig:
-    """The configuration behind a preset's name, a ``config.json``, a folder that has one, or the weights of one that has none."""
+    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json``, or a folder, even without one."""
     if name in PRESETS:
         return BertConfig.preset(name)
     path = Path(name)
+    family, _, size = name.partition("/")
+    if family in families.FAMILIES and not path.exists():
+        return families.preset(family, size)
     if path.is_dir():
         swap.settle(path)
         file = formats.of(path, weights)
@@ -54,10 +59,12 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
     if not families.config_path(folder).is_file():
         rows.append(("Sizes", f"of the tensors, for there is no {families.CONFIG}; that there are {config.num_attention_heads} "
                      "heads no tensor tells: --heads does"))
-    heads = {"pooler": "bert.pooler.", "masked words": "cls.predictions.", "next sentence": "cls.seq_relationship."}
-    there = {head: all(name in found for name in layout.slots if name.startswith(start)) for head, start in heads.items()}
-    there["masked words"] &= DECODER not in found
-    rows.append(("Heads", "; ".join(f"{head}: {'yes' if has else 'no'}" for head, has in there.items())))
+    heads = {"pooler": "bert.pooler." if config.pooler in ("tanh", "relu") else None,
+             **{HEADS[name]: f"{head.path}." for name, head in pretraining.of(config).heads.items()}}
+    lacking = {name for name in layout.slots if name not in found} | {name for name in found if name == DECODER}
+    there = {head: "no" if any(name.startswith(start) for name in lacking) or not any(name.startswith(start) for name in found)
+             else "yes" for head, start in heads.items() if start}
+    rows.append(("Heads", "; ".join(f"{head}: {has}" for head, has in there.items())))
     rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
@@ -115,6 +122,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
 def _sizes(c: BertConfig, name: str) -> str:
     kind = "pre-LN" if c.norm_first else "post-LN"
+    kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
     return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
             f"{c.head_size}, feed-forward {c.intermediate_size:,} ({c.hidden_act}),\n"
             f"{' ' * len(name)}  vocabulary {c.vocab_size:,}, {c.max_position_embeddings:,} positions, "
@@ -131,6 +139,7 @@ def _parameters(c: BertConfig) -> str:
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
         ("position embeddings", f"{P:,} × {E:,}", n["position"]),
         *([("token types", f"{S:,} × {E:,}", n["type"])] if S else []),
+        *([("task types", f"{c.task_type_vocab_size:,} × {E:,}", n["task"])] if n["task"] else []),
         ("layer norm", f"2 × {E:,}", n["norm"]),
         *([("projection", f"{H:,} × {E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
@@ -140,10 +149,11 @@ def _parameters(c: BertConfig) -> str:
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
-        ("= encoder with pooler", "", n["encoder"]),
-        ("masked-word head", "its decoder is the word table", n["mlm"]),
-        ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
-        ("= with both pre-training heads", "", n["total"]),
+        ("= encoder with pooler" if n["pooler"] else "= encoder", "", n["encoder"]),
+        *([("masked-word head", "its decoder is the word table", n["mlm"])] if n["mlm"] else []),
+        *([("next-sentence head", f"2 × {H:,} + 2", n["nsp"])] if n["nsp"] else []),
+        *([("replaced-word head", f"{H:,} × {H:,} + 2 × {H:,} + 1", n["replaced"])] if n["replaced"] else []),
+        (_whole(c, n), "", n["total"]),
     ]
     lines = [_line("Parameters", "", "number", "share"), "─" * WIDTH]
     for row in rows:
@@ -154,6 +164,13 @@ def _parameters(c: BertConfig) -> str:
             share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
+
+
+def _whole(c: BertConfig, n: dict[str, int]) -> str:
+    """What the last line adds up."""
+    heads = len(pretraining.of(c).heads)
+    what = {0: "without a head", 1: "with the pre-training head", 2: "with both pre-training heads"}[heads]
+    return f"= {what}" + (", without the pooler" if n["pooler"] and not n["nsp"] else "")
 
 
 def _memory(c: BertConfig, batch: int, length: int, workers: int) -> str:

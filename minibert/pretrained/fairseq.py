@@ -8,7 +8,8 @@ A file is that of a training run: the tensors under ``model``, and the settings 
     encoder.sentence_encoder.layers.0.self_attn.in_proj_weight   query, key and value, one below the other, until version 0.9
     encoder.lm_head.weight                                   lm_head.decoder.weight, tied to the word embeddings
 
-Older files say ``decoder.sentence_encoder``. Positions begin at row 2 of their table. The vocabulary is ``dict.txt``.
+Older files say ``decoder.sentence_encoder``. transformers has a token type whose row is added everywhere: it is zeros here, as
+fairseq has none. The vocabulary is ``dict.txt``.
 
 Source: ``fairseq/models/roberta/model.py``, ``fairseq/modules/transformer_sentence_encoder.py`` and ``multihead_attention.py``.
 """
@@ -23,6 +24,9 @@ import numpy as np
 
 from minibert.pretrained import pytorch
 from minibert.pretrained.pickled import Inert
+
+WORDS, POSITIONS, TYPES = (f"roberta.embeddings.{table}_embeddings.weight" for table in ("word", "position", "token_type"))
+WIDE = "roberta.encoder.layer.0.intermediate.dense.weight"
 
 _ENCODER = re.compile(r"(?:.*\.)?(?:encoder|decoder)\.sentence_encoder\.")
 _HEAD = re.compile(r"(?:.*\.)?(?:encoder|decoder)\.lm_head\.")
@@ -63,10 +67,14 @@ class Reader:
         self._parts = _parts(reader)
         self.shapes = {name: _third(reader.shapes[part.stored], part) for name, part in self._parts.items()}
         self.dtypes = {name: reader.dtypes[part.stored] for name, part in self._parts.items()}
+        if TYPES not in self.shapes and len(words := self.shapes.get(WORDS, ())) == 2:
+            self.shapes[TYPES], self.dtypes[TYPES] = (1, words[1]), self.dtypes[WORDS]
         self.config = _config(self.shapes, settings(reader.extras))
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name; ValueError, naming file and tensor, where it is damaged."""
+        if name not in self._parts:  # the one token type, which adds nothing
+            return np.zeros(self.shapes[name], np.float32)
         stored, third = self._parts[name]
         x = self._reader[stored]
         return x if third is None else x[third * len(x) // 3:(third + 1) * len(x) // 3]
@@ -121,13 +129,11 @@ def settings(extras: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config(shapes: Mapping[str, tuple[int, ...]], told: Mapping[str, Any]) -> dict[str, Any] | None:
     """The ``config.json`` of transformers' RoBERTa; None where the file does not tell how many heads there are."""
-    words, positions, wide = (shapes.get(f"roberta.{name}.weight", ()) for name in (
-        "embeddings.word_embeddings", "embeddings.position_embeddings", "encoder.layer.0.intermediate.dense"))
+    words, positions, types, wide = (shapes.get(name, ()) for name in (WORDS, POSITIONS, TYPES, WIDE))
     heads = told.get("encoder_attention_heads")
-    if type(heads) is not int or not len(words) == len(positions) == len(wide) == 2:
+    if type(heads) is not int or not len(words) == len(positions) == len(types) == len(wide) == 2:
         return None
     activation = str(told.get("activation_fn", "gelu"))
-    types = shapes.get("roberta.embeddings.token_type_embeddings.weight", (0,))
     rates = {ours: told[theirs] for ours, theirs in (("hidden_dropout_prob", "dropout"), ("attention_probs_dropout_prob",
              "attention_dropout")) if type(told.get(theirs)) in (int, float)}
     return {"architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "vocab_size": words[0], "hidden_size": words[1],

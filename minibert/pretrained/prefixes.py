@@ -17,28 +17,40 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from minibert.files import brief
+from minibert.pretrained.families import Family, Names
+from minibert.pretrained.families import named as family_of
 from minibert.pretrained.formats import Reader
-from minibert.pretrained.names import IGNORED, canonical
+from minibert.pretrained.names import IGNORED
 
 _WORDS = re.compile(r"((?:.*[./])?)embeddings[./]word_embeddings(?:[./](?:weight|embedding))?")
 
 
 def unwrapped(names: Iterable[str], encoder: str = "bert") -> tuple[dict[str, str], str]:
-    """Name -> name without the prefix, and the prefix: "" where the encoder has its own name, ``encoder``, or none.
+    """Name -> name without the prefix, and the prefix: "" where the encoder has its own name, ``encoder`` or BERT's, or none.
 
     ValueError for a file with several encoders.
     """
     names = list(names)
-    starts = list(dict.fromkeys(found[1] for found in map(_WORDS.fullmatch, names) if found))
-    if len(starts) > 1:
-        raise ValueError(f"there are {len(starts)} encoders in it, under {' and '.join(brief(start) for start in starts[:4])}; "
-                         "save the one that is meant in a file of its own")
-    start = starts[0] if starts else ""
-    if start in ("", f"{encoder}.", f"{encoder}/"):
+    start = _start(names)
+    if start[:-1] in ("", encoder, "bert"):
         return {name: name for name in names}, ""
     model = re.sub(r"[^./]*[./]$", "", start)
     short = {name: f"{encoder}.{name[len(start):]}" if name.startswith(start) else name.removeprefix(model) for name in names}
     return short, model if start[len(model):-1] == encoder else start
+
+
+def family(reader: Reader) -> Family:
+    """The family whose files call their encoder as this file does; BERT's where none does."""
+    return family_of(re.split(r"[./]", f".{_start(reader.shapes)}")[-2])
+
+
+def _start(names: Iterable[str]) -> str:
+    """What stands before the names of the one encoder."""
+    starts = list(dict.fromkeys(found[1] for found in map(_WORDS.fullmatch, names) if found))
+    if len(starts) > 1:
+        raise ValueError(f"there are {len(starts)} encoders in it, under {' and '.join(brief(start) for start in starts[:4])}; "
+                         "save the one that is meant in a file of its own")
+    return starts[0] if starts else ""
 
 
 class Named(NamedTuple):
@@ -48,15 +60,18 @@ class Named(NamedTuple):
     notes: list[str]
 
 
-def named(reader: Reader) -> Named:
-    """What a file holds of a model. ValueError where two of its tensors have one name, or several encoders stand in it."""
+def named(reader: Reader, names: Names) -> Named:
+    """What a file holds of a model, by the names of its family.
+
+    ValueError where two of its tensors have one name, or several encoders stand in it.
+    """
     try:
-        short, prefix = unwrapped(name for name in reader.shapes if not IGNORED.search(name))
+        short, prefix = unwrapped((name for name in reader.shapes if not IGNORED.search(name)), names.base)
     except ValueError as error:
         raise ValueError(f"{reader.path}: {error}") from None
     found: dict[str, str] = {}
     for stored, name in short.items():
-        if (ours := canonical(name)) in found:
+        if (ours := names.ours(name)) in found:
             raise ValueError(f"{reader.path}: {found[ours]} and {stored} are two names of one tensor; which one is meant?")
         found[ours] = stored
     notes = [f"{reader.path.name}: {note}" for note in getattr(reader, "notes", ())]

@@ -7,10 +7,13 @@ import pytest
 
 from minibert import layers
 from minibert.layers import (
+    activation,
     add_norm,
     attention,
     attention_probs,
     bias_gelu,
+    bias_relu,
+    bias_tanh,
     binary_cross_entropy,
     cross_entropy,
     dropout,
@@ -80,6 +83,21 @@ def _(rng, dtype):
 @case("bias & gelu")
 def _(rng, dtype):
     return bias_gelu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("bias & relu")
+def _(rng, dtype):
+    return bias_relu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("bias & tanh")
+def _(rng, dtype):
+    return bias_tanh, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("activation, by name")
+def _(rng, dtype):
+    return activation, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {"form": "relu"}
 
 
 @case("softmax")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
-from minibert.layers import bias_gelu, embedding, layernorm, linear
+from minibert.layers import activation, embedding, layernorm, linear
 from minibert.layers.dropout import Key
 from minibert.parameters import Shapes, Tree, named
 
@@ -30,7 +30,7 @@ class Cache(NamedTuple):
     x: Array  # (B, T, H)
     positions: Array | None  # (M,)
     dense: linear.Cache
-    gelu: bias_gelu.Cache
+    activation: activation.Cache
     norm: layernorm.Cache
     decoder: linear.Cache
 
@@ -54,10 +54,10 @@ def forward(x: Array, positions: Array | None, p: Tree, config: BertConfig, key:
     """
     rows = x if positions is None else x.reshape(-1, x.shape[-1]).take(positions, axis=0)  # (B, T, H) -> (M, H)
     u, dense_cache = linear.forward(rows, p["transform"]["dense"], bias=False)
-    a, gelu_cache = bias_gelu.forward(u, p["transform"]["dense"], config.hidden_act)
+    a, activation_cache = activation.forward(u, p["transform"]["dense"], config.head_act or config.hidden_act)
     t, norm_cache = layernorm.forward(a, p["transform"]["LayerNorm"], config.layer_norm_eps)
     logits, decoder_cache = linear.forward(t, p["decoder"])  # (M, H) -> (M, V)
-    return logits, Cache(x, positions, dense_cache, gelu_cache, norm_cache, decoder_cache)
+    return logits, Cache(x, positions, dense_cache, activation_cache, norm_cache, decoder_cache)
 
 
 def backward(dlogits: Array, cache: Cache, p: Tree, g: Tree) -> Array:
@@ -66,7 +66,7 @@ def backward(dlogits: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     dt = linear.backward(dlogits, cache.decoder, p["decoder"], g["decoder"])
     p, g = p["transform"], g["transform"]
     da = layernorm.backward(dt, cache.norm, p["LayerNorm"], g["LayerNorm"])
-    du = bias_gelu.backward(da, cache.gelu, p["dense"], g["dense"])
+    du = activation.backward(da, cache.activation, p["dense"], g["dense"])
     drows = linear.backward(du, cache.dense, p["dense"], g["dense"])
     if positions is None:
         return drows
