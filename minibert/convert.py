@@ -57,17 +57,18 @@ _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transfo
 
 
 def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str = "safetensors",
-            dtype: str | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> list[str]:
+            dtype: str | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+            weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> list[str]:
     """Write the model of one folder to another in ``format``, a key of ``FORMATS``. Returns what there is to say about it.
 
     ``dtype``: float32, float16 or float64 to change the type of the numbers. ``tokenizer``: the copy's, where the source has none
-    or another is wanted. ValueError and FileNotFoundError for what cannot be read or does not fit float16, FileExistsError where
-    the destination holds another model.
+    or another is wanted. ``weights`` and ``heads``: as for ``pretrained.load``. ValueError and FileNotFoundError for what cannot
+    be read or does not fit float16, FileExistsError where the destination holds another model.
     """
     source, destination = Path(source), Path(destination)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    weights, config, tokenizer = open_folder(source, tokenizer)
+    weights, config, tokenizer, said = open_folder(source, tokenizer, weights, heads)
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, target, text = _beside(source), FORMATS[format], families.to_json(config)
@@ -91,7 +92,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
             write_atomically(staged / path, (source / path).read_bytes())
         target.write(staged / target.file, Copy(arrays, config, tokenizer, _pooling(source)))
     after = f"{destination / target.file} ({format}, {_types(x.dtype.name for x in arrays.values())})"
-    return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
+    return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *said, *notes]
 
 
 def _cast(path: Path, name: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -36,7 +36,6 @@ from minibert.text import Tokenizer, Vocabulary
 from minibert.text.saved_words import is_cased
 from minibert.text.words import WordPieces
 
-SUFFIX = ".gguf"
 MAGIC, VERSIONS, ALIGNMENT = b"GGUF", (2, 3), 32
 _TEXT, _ROW = 8, 9  # kinds of values
 _SCALARS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?", 10: "<u8", 11: "<i8", 12: "<f8"}
@@ -93,6 +92,15 @@ class Reader:
         self.values, self._entries = values, entries
         self.shapes = {name: entry.shape for name, entry in entries.items()}
         self.dtypes = {name: entry.dtype for name, entry in entries.items()}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the file says of the model."""
+        return _config(self.path, self.values, self.shapes)
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that it holds."""
+        return _tokenizer(self)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name. bfloat16 and Q8_0 come as float32."""
@@ -240,21 +248,19 @@ def _aligned(at: int, alignment: int = ALIGNMENT) -> int:
 
 # What else is inside: the configuration and the tokenizer
 
-def config(reader: Reader) -> BertConfig:
-    """The configuration of the model in a file. ValueError where it lacks a size."""
-    values, rows = reader.values, {name: shape[0] for name, shape in reader.shapes.items() if shape}
+def _config(path: Path, values: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What a file says of its model, with the keys of a ``config.json``. ValueError where it lacks a size."""
+    rows = {name: shape[0] for name, shape in shapes.items() if shape}
     if lacking := [key for key in (*_SIZES, _EPS) if not isinstance(values.get(key), (int, float))]:
-        raise ValueError(f"{reader.path}: it does not say {', '.join(lacking)}")
+        raise ValueError(f"{path}: it does not say {', '.join(lacking)}")
     word, kind = (f"bert.embeddings.{name}_embeddings.weight" for name in ("word", "token_type"))
-    try:
-        return BertConfig(vocab_size=rows.get(word, 0), type_vocab_size=rows.get(kind, 0), hidden_act=values.get(_FORM, "gelu"),
-                          layer_norm_eps=float(str(np.float32(values[_EPS]))),  # as it was meant, not 9.999999960041972e-13
-                          **{ours: values[key] for key, ours in _SIZES.items()})
-    except ValueError as error:
-        raise ValueError(f"{reader.path}: {error}") from None
+    return {"model_type": "bert", "vocab_size": rows.get(word, 0), "type_vocab_size": rows.get(kind, 0),
+            "hidden_act": values.get(_FORM, "gelu"),
+            "layer_norm_eps": float(str(np.float32(values[_EPS]))),  # as it was meant, not 9.999999960041972e-13
+            **{ours: values[key] for key, ours in _SIZES.items()}}
 
 
-def tokenizer(reader: Reader) -> Tokenizer:
+def _tokenizer(reader: Reader) -> Tokenizer:
     """The tokenizer of the model in a file. ValueError for one that is not BERT's."""
     values = {key.removeprefix("tokenizer.ggml."): value for key, value in reader.values.items()}
     kind, tokens = values.get("model"), values.get("tokens")

@@ -173,8 +173,8 @@ def test_the_vocabulary_of_older_files(path):
     writers.gguf(path, {"token_embd.weight": np.ones((len(tokens), 4), np.float32)},
                  {**SIZES, "tokenizer.ggml.model": "bert", "tokenizer.ggml.tokens": tokens})
     with formats.opened(path) as reader:
-        tokenizer = gguf.tokenizer(reader)
-        assert gguf.config(reader).vocab_size == len(tokens)
+        tokenizer = reader.tokenizer()
+        assert reader.config["vocab_size"] == len(tokens)
     assert tokenizer.vocab.tokens[99:] == ("[unused98]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##ing", "[", "##]", "▁x")
     assert (tokenizer.vocab.cls_id, tokenizer.vocab.mask_id, tokenizer.lower_case) == (101, 103, True)
     assert "does not say whether capital letters are lowered; by its vocabulary they are lowered" in tokenizer.notes[0]

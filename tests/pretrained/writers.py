@@ -1,6 +1,7 @@
 """Checkpoints in formats that the package only reads, written from their specifications and without any of its code."""
 
 import io
+import pickle
 import struct
 import zipfile
 
@@ -21,6 +22,10 @@ class Reference(tuple):
     """Arguments of a reference to something outside the pickle."""
 
 
+class Object(tuple):
+    """(Name, attributes): an object of a class, as of argparse.Namespace."""
+
+
 def pickled(x):
     """Protocol 2, as torch.save uses it."""
     return b"\x80\x02" + _pickled(x) + b"."
@@ -31,6 +36,8 @@ def _pickled(x):
         return b"c" + x.replace(" ", "\n").encode() + b"\n"
     if isinstance(x, Call):
         return _pickled(x[0]) + _pickled(tuple(x[1])) + b"R"
+    if isinstance(x, Object):
+        return _pickled(x[0]) + b")\x81" + _pickled(x[1]) + b"b"
     if isinstance(x, Reference):
         return _pickled(tuple(x)) + b"Q"
     if x is None or isinstance(x, bool):
@@ -264,3 +271,75 @@ def gguf(path, arrays, values=None, version=3, alignment=32, spoil=lambda name, 
         out += spoil(name, gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], kind, len(numbers)))
         numbers += raw + bytes(-len(raw) % alignment)
     path.write_bytes(out + bytes(-len(out) % alignment) + numbers)
+# MessagePack, and Flax's extension for arrays: https://github.com/msgpack/msgpack/blob/master/spec.md, flax/serialization.py
+
+
+def msgpack(x):
+    """Every value with a length of four bytes where there is a choice, but for what is short."""
+    if isinstance(x, bool) or x is None:
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[x]
+    if isinstance(x, int):
+        return bytes([x % 256]) if -32 <= x < 128 else b"\xd3" + struct.pack(">q", x)
+    if isinstance(x, str):
+        text = x.encode()
+        return (bytes([0xA0 + len(text)]) if len(text) < 32 else b"\xdb" + struct.pack(">I", len(text))) + text
+    if isinstance(x, bytes):
+        return b"\xc6" + struct.pack(">I", len(x)) + x
+    if isinstance(x, (list, tuple)):
+        return b"\xdd" + struct.pack(">I", len(x)) + b"".join(map(msgpack, x))
+    if isinstance(x, dict):
+        start = bytes([0x80 + len(x)]) if len(x) < 16 else b"\xde" + struct.pack(">H", len(x))
+        return start + b"".join(msgpack(key) + msgpack(value) for key, value in x.items())
+    return extension(1, msgpack([x.shape, "bfloat16" if x.dtype == np.uint16 else x.dtype.name, x.tobytes()]))
+
+
+def extension(kind, data):
+    short = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+    head = bytes([short[len(data)]]) if len(data) in short else b"\xc9" + struct.pack(">I", len(data))
+    return head + bytes([kind]) + data
+
+
+def chunked(x, size):
+    """An array in chunks of so many numbers."""
+    chunks = [x.reshape(-1)[i:i + size] for i in range(0, x.size, size)]
+    return {"__msgpack_chunked_array__": True, "shape": {str(i): n for i, n in enumerate(x.shape)},
+            "chunks": {str(i): chunk for i, chunk in enumerate(chunks)}}
+
+
+def tree(arrays):
+    """Flat names with dots as dictionaries within dictionaries."""
+    root = {}
+    for name, x in arrays.items():
+        *above, last = name.split(".")
+        level = root
+        for part in above:
+            level = level.setdefault(part, {})
+        level[last] = x
+    return root
+
+
+def flax(path, arrays):
+    """The file of a model with the names of Flax."""
+    path.write_bytes(msgpack(tree(arrays)))
+
+
+# Keras 2 in HDF5, by h5py; PaddlePaddle, by Python's own pickle
+
+
+def keras(path, layers):
+    """``layers``: name of a layer -> name of a variable -> array."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for layer, variables in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in variables]
+            for name, x in variables.items():
+                group.create_dataset(name, data=x)
+
+
+def paddle(path, arrays, protocol=4):
+    """As paddle.save writes the dictionary of a model."""
+    beside = {"StructuredToParameterName@@": {name: f"w_{i}" for i, name in enumerate(arrays)}}
+    path.write_bytes(pickle.dumps(dict(arrays) | beside, protocol))

@@ -74,7 +74,8 @@ class Names:
 
 
 def _pattern(name: str) -> re.Pattern:
-    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)"))
+    """Of a name, or of how it begins where that ends with a dot."""
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)") + ("" if name.endswith(".") else "$"))
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class Family:
     ``keys``: our key of a configuration -> theirs, None for one that it has not; all others are called alike. ``structure``:
     from all that a file says, with ``defaults`` for what it does not, to our keys that follow from it; ``said`` the way back, for
     those that a file can say. ``spoken``: the keys that these two are about. ``pairs``: names of tensors; ``heads``: further ones
-    in the file of a class, by how the name of that class ends. ``numbers``: ``join`` and ``split`` of ``Names``, from a
-    configuration. ``idle``: keys that have no effect. ``sizes``: of the published models, in their keys; other sizes are made
-    after ``pattern``.
+    in the file of a class, by how the name of that class ends; ``also``: names that are read and never written. ``numbers``:
+    ``join`` and ``split`` of ``Names``, from a configuration. ``idle``: keys that have no effect. ``sizes``: of the published
+    models, in their keys; other sizes are made after ``pattern``.
     """
 
     model_type: str
@@ -101,6 +102,7 @@ class Family:
     said: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     spoken: frozenset[str] = frozenset()
     pairs: Pairs = ()
+    also: Pairs = ()
     heads: Mapping[str, Pairs] = field(default_factory=dict)
     numbers: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     idle: frozenset[str] = frozenset()
@@ -148,7 +150,7 @@ class Family:
         ending = named[0].removeprefix(self.classes) if isinstance(named, list) and isinstance(named[0], str) else ""
         written = self.heads.get(ending, ())
         also = [pair for head, pairs in self.heads.items() if head != ending for pair in pairs]
-        return Names((*written, *self.pairs), tuple(also), self.base, **self.numbers(config))
+        return Names((*written, *self.pairs), (*also, *self.also), self.base, **self.numbers(config))
 
     def preset(self, size: str, **changes: Any) -> BertConfig:
         """A model of a published size, or after the pattern of another; ``changes`` by our keys."""
