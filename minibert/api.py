@@ -44,16 +44,20 @@ class Output(NamedTuple):
 
 
 def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "cpu", "gpu"] = "auto",
-         dtype: Any = np.float32, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Bert:
+         dtype: Any = np.float32, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+         weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> Bert:
     """A trained model, ready to be asked: the bundled one, or that of a run's folder or a checkpoint's.
 
     ``device``: ``"gpu"`` needs CuPy and an NVIDIA GPU, ``"auto"`` takes one if there is one. ``dtype``: float32 or float64, on
     the GPU float16 as well. ``tokenizer``: for a folder without one, a ``Tokenizer``, a ``vocab.txt`` or the folder that has one.
+    ``weights``: which of several files, or one that stands elsewhere. ``heads``: how many attention heads the model has, where
+    there is no ``config.json``.
+
     Raises FileNotFoundError, ValueError or RuntimeError, each with one clear sentence.
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    found = pretrained.load(folder, xp, dtype, tokenizer=tokenizer)
+    found = pretrained.load(folder, xp, dtype, tokenizer=tokenizer, weights=weights, heads=heads)
     return Bert(found.config, found.parameters, found.tokenizer, found.notes, where, found.initialised, folder)
 
 

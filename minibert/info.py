@@ -13,6 +13,7 @@ from minibert.model import pretraining
 from minibert.pretrained import families, formats
 from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
+from minibert.pretrained.folder import config_of as folder_config
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
 from minibert.workers import micro_batch_tokens
@@ -22,8 +23,8 @@ HEADS = {"mlm": "masked words", "nsp": "next sentence", "replaced": "replaced wo
 OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
 
 
-def config_of(name: str) -> BertConfig:
-    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json`` or a folder that has one."""
+def config_of(name: str, weights: str | None = None, heads: int | None = None) -> BertConfig:
+    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json``, or a folder, even without one."""
     if name in PRESETS:
         return BertConfig.preset(name)
     path = Path(name)
@@ -32,26 +33,32 @@ def config_of(name: str) -> BertConfig:
         return families.preset(family, size)
     if path.is_dir():
         swap.settle(path)
+        file = formats.of(path, weights)
+        if file is not None:
+            return folder_config(path, file, heads)[0]
         path = families.config_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: neither a preset ({', '.join(PRESETS)}) nor a config.json nor a folder that has one")
     return pretrained.read_config(path)
 
 
-def checkpoint(folder: Path, config: BertConfig) -> str:
+def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> str:
     """What the files of a model's folder hold: weights and their format, heads, tokenizer, sentence vectors. No number is read.
 
     Raises what ``pretrained.load`` raises for weights that are damaged or do not belong to the configuration.
     """
-    weights = formats.find(folder)
-    if weights is None:
+    file = formats.of(folder, weights)
+    if file is None:
         return f"No weights in this folder, {formats.others(folder) or 'only a configuration'}."
-    with formats.opened(weights) as reader:
+    with formats.opened(file) as reader:
         layout, found, notes = match(reader, config)
         count = sum(math.prod(reader.shapes[stored]) for stored in found.values())
         types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
-        rows = [("Weights", f"{weights.name} ({reader.format}), {size(reader.size)}"),
+        rows = [("Weights", f"{file.name} ({reader.format}), {size(reader.size)}"),
                 ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
+    if not families.config_path(folder).is_file():
+        rows.append(("Sizes", f"of the tensors, for there is no {families.CONFIG}; that there are {config.num_attention_heads} "
+                     "heads no tensor tells: --heads does"))
     heads = {"pooler": "bert.pooler." if config.pooler in ("tanh", "relu") else None,
              **{HEADS[name]: f"{head.path}." for name, head in pretraining.of(config).heads.items()}}
     lacking = {name for name in layout.slots if name not in found} | {name for name in found if name == DECODER}
@@ -88,8 +95,11 @@ def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
     return [kind, *tokenizer.notes]
 
 
-def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
+def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1,
+           weights: str | None = None) -> str:
     """The whole text, for ``batch`` texts of ``length`` tokens (default: 128, or as many as the model can read).
+
+    ``weights``: which of several files of a folder.
 
     Raises ValueError for a length that the model cannot read, and for numbers below 1.
     """
@@ -102,7 +112,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
     if Path(name).is_dir():
-        blocks.insert(1, checkpoint(Path(name), config))
+        blocks.insert(1, checkpoint(Path(name), config, weights))
     if unknown := without_effect(config):
         blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
     if name in ("base", "large"):

@@ -24,6 +24,7 @@ from minibert.parameters import Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS, families, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
+from minibert.pretrained.prefixes import named
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.text import Tokenizer
@@ -131,9 +132,9 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
 
 def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names, as we call them, and shapes of all tensors of a folder."""
-    weights, config, _ = open_folder(folder)
+    weights, config, *_ = open_folder(folder)
     with formats.opened(weights) as reader:
-        return {families.names(config).ours(name): shape for name, shape in reader.shapes.items()}
+        return {name: reader.shapes[stored] for name, stored in named(reader, families.names(config)).found.items()}
 
 
 def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None) -> ModuleType:

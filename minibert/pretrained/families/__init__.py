@@ -25,6 +25,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for
     bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
     ernie.ERNIE)})
 
+#: The files that hold the tokens of some family, BERT's first.
+VOCABULARIES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.vocabulary))
+
 #: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
     "mobilebert": "its layers are bottlenecks with other norms",
@@ -54,18 +57,26 @@ def of(config: BertConfig) -> Family:
 
 def read_config(path: str | os.PathLike[str]) -> BertConfig:
     """The configuration in a file. ValueError for one of a family that is not read here, which says what is different in it."""
-    path = Path(path)
-    values = read_json(path, dict)
+    try:
+        return config(read_json(path, dict))
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def config(values: Mapping[str, Any]) -> BertConfig:
+    """The configuration that the contents of a ``config.json`` describe. ValueError as for ``read_config``."""
     kind = values.get("model_type", bert.BERT.model_type)
     if not isinstance(kind, str) or kind not in FAMILIES:
         reason = RELATIVES.get(kind) if isinstance(kind, str) else None
-        raise ValueError(f"{path}: model_type is {brief(kind)}. " + (
+        raise ValueError(f"model_type is {brief(kind)}. " + (
             f"This family is not read here: {reason}" if reason else "Only models of these are read here: ")
             + ("" if reason else ", ".join(FAMILIES)))
-    try:
-        return FAMILIES[kind].config(values)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return FAMILIES[kind].config(values)
+
+
+def named(encoder: str) -> Family:
+    """The table of the family whose files call the encoder so; BERT's where none does."""
+    return next((family for family in FAMILIES.values() if family.base == encoder), bert.BERT)
 
 
 def to_json(config: BertConfig) -> str:
