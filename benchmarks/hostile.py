@@ -18,7 +18,7 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, leveldb, tensors
+from minibert.pretrained import formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS
@@ -198,6 +198,32 @@ def _read_weights(folder: Path) -> tuple[dict, list[str]]:
     return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
+_EXPORTED = Path(__file__).parents[1] / "tests" / "pretrained" / "onnx-1.23"
+
+
+def _quantised(folder: Path) -> Sequence[Path]:
+    (folder / "model.onnx").write_bytes((_EXPORTED / "int8_channel.onnx").read_bytes())
+    return [folder / "model.onnx"]
+
+
+def _read_quantised(folder: Path) -> tuple[dict, list[str]]:
+    with formats.opened(folder / "model.onnx") as reader:
+        parameters, notes, _ = read_parameters(reader, pretrained.read_config(_EXPORTED / "config.json"))
+    return {name: x.tobytes() for name, x in parameters.items()}, notes
+
+
+def _gguf(folder: Path) -> Sequence[Path]:
+    """Sizes and vocabulary are in it too."""
+    config, parameters, tokenizer = examples.tiny()
+    gguf.write(folder / "model.gguf", dict(parameters.items()), config, tokenizer)
+    return [folder / "model.gguf"]
+
+
+def _read_gguf(folder: Path) -> Any:
+    loaded = pretrained.load(folder)
+    return loaded.config, loaded.tokenizer.vocab, loaded.parameters.flat.tobytes()
+
+
 def _file(name: str, content: str) -> Callable[[Path], Sequence[Path]]:
     def write(folder: Path) -> Sequence[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -321,6 +347,8 @@ FORMATS: dict[str, Format] = {
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
     "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
+    "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
+    "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),

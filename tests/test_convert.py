@@ -16,17 +16,25 @@ from tests.pretrained.test_formats import BY_TENSORFLOW
 @pytest.mark.parametrize("source", examples.PROTECTED)
 @pytest.mark.parametrize("target", FORMATS)
 def test_from_every_format_to_every_other_and_back(tmp_path, source, target):
-    model = examples.tiny()
+    model = config, parameters, tokenizer = examples.tiny()
     examples.write(tmp_path / "a", source, model)
-    convert(tmp_path / "a", tmp_path / "b", target)
-    assert formats.find(tmp_path / "b").name == FORMATS[target][0]
+    file, _, holds = FORMATS[target]
+    said = convert(tmp_path / "a", tmp_path / "b", target)
+    assert formats.find(tmp_path / "b").name == file
     loaded = pretrained.load(tmp_path / "b")
-    np.testing.assert_array_equal(loaded.parameters.flat, model[1].flat)
-    assert loaded.notes == []
-    assert loaded.tokenizer.vocab == model[2].vocab
+    assert loaded.tokenizer.vocab == tokenizer.vocab
+    left = {name for name in parameters.layout.slots if not holds(name)}
+    assert loaded.initialised == left
+    assert all(name in " ".join(said[1:]) for name in left)
+    assert len(said) == len(loaded.notes) + 1 == (2 if left else 1)
+    assert len(left) == (9 if target == "gguf" else 0)
+    for name, x in loaded.parameters.items():
+        assert name in left or np.array_equal(x, dict(parameters.items())[name])
     convert(tmp_path / "b", tmp_path / "c")
-    examples.write(tmp_path / "d", "safetensors", model)
+    pretrained.save(tmp_path / "d", config, parameters, tokenizer, without=left)
     assert (tmp_path / "c" / "model.safetensors").read_bytes() == (tmp_path / "d" / "model.safetensors").read_bytes()
+    convert(tmp_path / "c", tmp_path / "e", target)
+    assert (tmp_path / "e" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -85,7 +93,7 @@ def test_refusals(tmp_path, capsys):
         assert main(["convert", *(str(tmp_path / name) for name in arguments)]) == 2
         assert message in capsys.readouterr().err
     assert (tmp_path / "other" / "model.safetensors").read_bytes() == before
-    with pytest.raises(ValueError, match="format must be one of safetensors, npz, got 'h5'"):
+    with pytest.raises(ValueError, match="format must be one of safetensors, npz, onnx, gguf, got 'h5'"):
         convert(tmp_path / "a", tmp_path / "b", "h5")
     config, parameters, tokenizer = examples.tiny()
     parameters.flat[3] = 1e6

@@ -31,12 +31,14 @@ from minibert.pretrained.prefixes import named
 from minibert.pretrained.widths import WIDE
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
-from minibert.text.saved import FAST, SETTINGS, VOCABULARY
+from minibert.text.saved import VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
+IN_8_BITS = ("int8", "uint8", "Q8_0")
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
 DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
+TABLE = "bert.embeddings.word_embeddings.weight"  # that the decoder is, too
 
 #: The files that make a model, besides its weights. What a save does not replace would be left of another model.
 PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
@@ -113,7 +115,7 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
+    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
     text = families.to_json(config.replace(unknown=unknown))
     with swap.saving(folder) as staged:
@@ -184,7 +186,10 @@ def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | No
     swap.settle(folder)
     file = _find(folder, tokenizer is None, weights)
     config, notes = config_of(folder, file, heads)
-    if not isinstance(tokenizer, Tokenizer):
+    if tokenizer is None and not tokenizers.has_vocabulary(folder):
+        with formats.opened(file) as reader:
+            tokenizer = reader.tokenizer()  # of a format that holds it: see _find
+    elif not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
     rows, where = config.vocab_size, config_path(folder) if config_path(folder).is_file() else file
     check_vocabulary(f"vocab_size in {where.name} is {rows}", rows, str(tokenizer.vocab.source), tokenizer)
@@ -289,9 +294,12 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
 def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     """Take the tied names, which some tools store as well, out of ``found`` where they hold what they are tied to.
 
-    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays.
+    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays. In 8
+    bits the two are one tensor, rounded twice, and the table counts. Some exporters keep the decoder's name alone.
     """
     notes = []
+    if DECODER in found and TABLE not in found:
+        found[TABLE] = found.pop(DECODER)
     for name, target in layout.ties.items():
         if name not in found:
             continue
@@ -299,6 +307,8 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
             found[target] = found.pop(name)
         elif reader.shapes[found[name]] == reader.shapes[found[target]] and np.array_equal(
                 reader[found[name]], reader[found[target]], equal_nan=True):
+            del found[name]
+        elif {reader.dtypes[found[name]], reader.dtypes[found[target]]} <= set(IN_8_BITS):
             del found[name]
         elif name != DECODER:
             notes.append(f"{reader.path.name}: {found[target]} and {found[name]} differ; the latter is used, as in transformers")
@@ -344,7 +354,8 @@ def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[s
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights, there = formats.of(folder, named), config_path(folder).is_file()
     words = families.of(read_config(config_path(folder))).vocabulary if there else families.VOCABULARIES
-    has_vocabulary = not with_vocabulary or any((folder / name).is_file() for name in {VOCABULARY, FAST, *words})
+    whole = weights is not None and weights.name.endswith(formats.WHOLE)
+    has_vocabulary = whole or not with_vocabulary or tokenizers.has_vocabulary(folder)
     if weights is not None and has_vocabulary:
         return weights
     present = {CONFIG: there, words[0]: has_vocabulary, WEIGHTS: weights is not None}

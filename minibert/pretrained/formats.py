@@ -5,8 +5,8 @@ A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), 
 TensorFlow's checkpoints and zip archives have checksums, which are verified; the others have none for the numbers themselves, so
 that there one wrong bit within the numbers is one wrong number, and in Keras' HDF5 one within an address is another array.
 
-A reader may also have ``.notes`` (what there is to say about the file) and ``.config`` (what the file itself says of the model,
-with the keys of a ``config.json``).
+A reader may also have ``.notes`` (what there is to say about the file), ``.config`` (what the file itself says of the model, with
+the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from typing import Protocol
 import numpy as np
 
 from minibert.files import brief, read_json, refuse_stand_in
-from minibert.pretrained import fairseq, flax, keras, npz, paddle, pytorch, tensorflow, tensors
+from minibert.pretrained import fairseq, flax, gguf, keras, npz, onnx, paddle, pytorch, tensorflow, tensors
 
 #: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
            "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index", "tf_model.h5", "flax_model.msgpack",
-           "model_state.pdparams")
-_HINTS = {"model.onnx": "ONNX"}
+           "model_state.pdparams", "model.onnx", "onnx/model.onnx", "onnx/*.onnx")
+_HINTS: dict[str, str] = {}
+WHOLE = (".gguf",)  # how formats end that hold the vocabulary too
 
 #: How weights of any other name end, and what ends so and is something else.
-_ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pdparams")
+_ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pdparams", ".onnx", ".gguf")
 _BESIDE = re.compile(r"\.|training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|"
                      r".*(_state|\.vectors)\.safetensors")
 
@@ -75,7 +76,8 @@ def of(folder: Path, name: str | os.PathLike[str] | None = None) -> Path | None:
 
 def present(folder: Path) -> list[str]:
     """The names of all files with weights of whole models, of formats that are not read here too."""
-    return sorted({path.name for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
+    return sorted({path.relative_to(folder).as_posix() for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern)
+                   if path.is_file()})
 
 
 def others(folder: Path) -> str:
@@ -143,4 +145,5 @@ def _sharded(path: Path) -> Iterator[Reader]:
 
 #: How the name of a file ends -> how it is opened; whatever ends otherwise is PyTorch's.
 _OPENERS = {".index.json": _sharded, ".index": tensorflow.opened, ".npz": npz.opened, ".safetensors": tensors.opened,
-            ".h5": keras.opened, ".msgpack": flax.opened, ".pdparams": paddle.opened}
+            ".h5": keras.opened, ".msgpack": flax.opened, ".pdparams": paddle.opened,
+            ".onnx": onnx.opened, ".gguf": gguf.opened}

@@ -14,13 +14,43 @@ from tests.pretrained import writers
 
 #: Format -> are wrong bits within the numbers noticed? None: nor does a wrong address within the file need to be.
 PROTECTED = {"safetensors": False, "sharded": False, "torch_zip": True, "torch_legacy": False, "npz": True, "tensorflow": True,
-             "tensorflow_snappy": True, "flax": False, "paddle": False, **({"keras": None} if find_spec("h5py") else {})}
+             "tensorflow_snappy": True, "onnx": False, "gguf": False, "flax": False, "paddle": False,
+             **({"keras": None} if find_spec("h5py") else {})}
 
 
 def tiny(**changes):
     """``(config, parameters, tokenizer)`` of some 700 numbers."""
     return tiny_model.make(**{"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 5,
                               "max_position_embeddings": 8, **changes})
+
+
+def exported(arrays):
+    """What PyTorch's exporter makes of the tensors: ``(stored arrays, nodes)``, matrices transposed and without their names."""
+    stored, nodes = {}, []
+    for i, (name, x) in enumerate(arrays.items()):
+        bias = name.removesuffix("weight") + "bias"
+        if x.ndim == 2 and bias in arrays:
+            stored[f"onnx::MatMul_{i}"] = x.T
+            nodes += [("MatMul", [f"x{i}", f"onnx::MatMul_{i}"], [f"y{i}"], {}), ("Add", [bias, f"y{i}"], [f"z{i}"], {})]
+        else:
+            stored[name] = x
+    return stored, nodes
+
+
+_LLAMA_CPP = {"bert.embeddings.word_embeddings": "token_embd", "bert.embeddings.position_embeddings": "position_embd",
+              "bert.embeddings.token_type_embeddings": "token_types", "bert.embeddings.LayerNorm": "token_embd_norm",
+              "attention.self.query": "attn_q", "attention.self.key": "attn_k", "attention.self.value": "attn_v",
+              "attention.output.dense": "attn_output", "attention.output.LayerNorm": "attn_output_norm",
+              "intermediate.dense": "ffn_up", "output.dense": "ffn_down", "output.LayerNorm": "layer_output_norm"}
+
+
+def llama_cpp(name):
+    """llama.cpp's name for a tensor; ours where it has none."""
+    stem, end = name.rsplit(".", 1)
+    if name.startswith("bert.encoder."):
+        _, _, _, number, part = stem.split(".", 4)
+        return f"blk.{number}.{_LLAMA_CPP[part]}.{end}"
+    return f"{_LLAMA_CPP[stem]}.{end}" if stem in _LLAMA_CPP else name
 
 
 def write(folder, kind, model=None):
@@ -42,6 +72,10 @@ def write(folder, kind, model=None):
         (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
     elif kind in ("torch_zip", "torch_legacy"):
         getattr(writers, kind)(folder / "pytorch_model.bin", arrays)
+    elif kind == "onnx":
+        writers.onnx(folder / "model.onnx", *exported(arrays))
+    elif kind == "gguf":
+        writers.gguf(folder / "model.gguf", {llama_cpp(name): x for name, x in arrays.items()})
     elif kind == "flax":
         writers.flax(folder / "flax_model.msgpack", {flax(name): x.T if flax(name).endswith(".kernel") else x
                                                      for name, x in arrays.items()})

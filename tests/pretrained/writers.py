@@ -208,6 +208,69 @@ def npz(path, arrays):
     path.write_bytes(buffer.getvalue())
 
 
+# ONNX: onnx.proto
+
+
+ONNX_TYPES = {"f4": 1, "u1": 2, "i1": 3, "i4": 6, "i8": 7, "f2": 10, "f8": 11, "u2": 16}
+
+
+def onnx_array(name, x, numbers=None):
+    """uint16 is taken for bfloat16. ``numbers``: fields that say otherwise than usual where the numbers are."""
+    x = np.asarray(x)
+    return (b"".join(varint(1 << 3) + varint(n) for n in x.shape) + field(2, ONNX_TYPES[x.dtype.str[1:]])
+            + field(8, name.encode()) + (field(9, x.tobytes()) if numbers is None else numbers))
+
+
+def onnx_node(op, inputs, outputs, attributes):
+    """``attributes``: a whole number or a list of them by name, or for a constant the message of its array."""
+    def attribute(name, value):
+        values = value if isinstance(value, list) else [value]
+        return field(1, name.encode()) + (field(5, value) if isinstance(value, bytes) else b"".join(
+            varint((8 if isinstance(value, list) else 3) << 3) + varint(n % 2**64) for n in values))
+
+    return (b"".join(field(1, name.encode()) for name in inputs) + b"".join(field(2, name.encode()) for name in outputs)
+            + field(4, op.encode()) + b"".join(field(5, attribute(*item)) for item in attributes.items()))
+
+
+def onnx(path, arrays, nodes=(), others=b""):
+    """``arrays`` by name, or messages; ``nodes``: arguments of onnx_node."""
+    graph = b"".join(field(1, onnx_node(*node)) for node in nodes)
+    graph += b"".join(field(5, x if isinstance(x, bytes) else onnx_array(name, x)) for name, x in arrays.items())
+    path.write_bytes(field(1, 8) + field(7, graph + others) + field(8, field(2, 17)))
+
+
+# GGUF: ggml's docs/gguf.md
+
+GGUF_TYPES = {"f4": 0, "f2": 1, "u2": 30}
+GGUF_VALUES = {bool: (7, "<?"), int: (4, "<I"), float: (6, "<f")}
+
+
+def gguf_text(x):
+    return struct.pack("<Q", len(x.encode())) + x.encode()
+
+
+def gguf_value(x):
+    """A number, a text or a list of texts or numbers."""
+    if isinstance(x, str):
+        return struct.pack("<I", 8) + gguf_text(x)
+    if isinstance(x, list):
+        kind = 8 if x and isinstance(x[0], str) else 5
+        return struct.pack("<IIQ", 9, kind, len(x)) + b"".join(gguf_text(y) if kind == 8 else struct.pack("<i", y) for y in x)
+    kind, code = GGUF_VALUES[type(x)]
+    return struct.pack("<I", kind) + struct.pack(code, x)
+
+
+def gguf(path, arrays, values=None, version=3, alignment=32, spoil=lambda name, message: message):
+    """``arrays``: by llama.cpp's names; uint16 is taken for bfloat16, and (shape, bytes) for Q8_0."""
+    values = {"general.architecture": "bert"} | (values or {})
+    out = b"GGUF" + struct.pack("<IQQ", version, len(arrays), len(values))
+    out += b"".join(gguf_text(key) + gguf_value(x) for key, x in values.items())
+    numbers = b""
+    for name, x in arrays.items():
+        shape, kind, raw = (*x[:1], 8, x[1]) if isinstance(x, tuple) else (x.shape, GGUF_TYPES[x.dtype.str[1:]], x.tobytes())
+        out += spoil(name, gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], kind, len(numbers)))
+        numbers += raw + bytes(-len(raw) % alignment)
+    path.write_bytes(out + bytes(-len(out) % alignment) + numbers)
 # MessagePack, and Flax's extension for arrays: https://github.com/msgpack/msgpack/blob/master/spec.md, flax/serialization.py
 
 
