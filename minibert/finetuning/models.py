@@ -9,10 +9,12 @@
     choice      the pooled vectors         (B, C)       (B,) which one fits     BertForMultipleChoice
     token       every token's vector       (B, T, C)    (B, T) class            BertForTokenClassification
     span        every token's vector       (B, 2, T)    (B, 2) first and last   BertForQuestionAnswering
+    vectors     every token's vector       (B, K, H)    (B,) one for each row   BertModel, sentence-transformers pools
+    similarity  every token's vector       (B,)         (B,) cosines            the same
 
 Where one of several is right, the last axis of the logits is what the softmax runs over: classes, choices, or places in the text.
-So four of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers have the
-squared error.
+So four of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers and cosines
+have the squared error. Sentence vectors are compared with those of all other examples of the step.
 
 The whole network learns, from the first step on: a pre-trained encoder needs no more than a linear layer on top.
 Source: Devlin et al. 2018, section 3.2 and figure 4.
@@ -20,29 +22,35 @@ Source: Devlin et al. 2018, section 3.2 and figure 4.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from minibert.config import BertConfig
-from minibert.layers import binary_cross_entropy, cross_entropy, squared_error
-from minibert.model.heads import choice, classifier, span
-from minibert.model.model import Head, Model, Term
+from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
+from minibert.model.heads import choice, classifier, similarity, span, vectors
+from minibert.model.model import NONE, Head, Model, Term
 
-Kind = Literal["sequence", "labels", "number", "choice", "token", "span"]
+Kind = Literal["sequence", "labels", "number", "choice", "token", "span", "vectors", "similarity"]
 KINDS = MappingProxyType({
     "sequence": (classifier, "pooled", cross_entropy), "labels": (classifier, "pooled", binary_cross_entropy),
     "number": (classifier, "pooled", squared_error), "choice": (choice, "pooled", cross_entropy),
-    "token": (classifier, "last_hidden_state", cross_entropy), "span": (span, "last_hidden_state", cross_entropy)})
+    "token": (classifier, "last_hidden_state", cross_entropy), "span": (span, "last_hidden_state", cross_entropy),
+    "vectors": (vectors, "last_hidden_state", contrastive), "similarity": (similarity, "last_hidden_state", squared_error)})
 HEAD, TERM = "task", "label"
 
 
-def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None = None) -> Model:
-    """``outputs``: C, but for ``choice`` and ``span``, which do not look at it. ``weights`` ``(C,)``: what each class counts."""
-    module, reads, loss = KINDS[kind]
-    options = {} if weights is None else {"weights": weights}
-    return Model(config, {HEAD: Head(module, outputs, reads)}, (Term(TERM, HEAD, loss, options=options),))
+def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None = None, *, head: Mapping[str, Any] = NONE,
+       loss: Mapping[str, Any] = NONE) -> Model:
+    """``outputs``: C, where the kind has classes or numbers. ``weights`` ``(C,)``: what each class counts.
+
+    ``head`` and ``loss``: what they take besides, such as the pooling of sentence vectors and the temperature of their loss.
+    """
+    module, reads, term = KINDS[kind]
+    options = {**loss, **({} if weights is None else {"weights": weights})}
+    return Model(config, {HEAD: Head(module, outputs, reads, options=head)}, (Term(TERM, HEAD, term, options=options),))
 
 
 def reads(kind: Kind) -> str:
