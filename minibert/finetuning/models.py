@@ -40,6 +40,7 @@ KINDS = MappingProxyType({
     "token": (classifier, "last_hidden_state", cross_entropy), "span": (span, "last_hidden_state", cross_entropy),
     "vectors": (vectors, "last_hidden_state", contrastive), "similarity": (similarity, "last_hidden_state", squared_error)})
 HEAD, TERM = "task", "label"
+POOLED = ("vectors", "similarity")  # of the tokens' vectors one is made
 
 
 def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None = None, *, head: Mapping[str, Any] = NONE,
@@ -51,6 +52,13 @@ def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None 
     module, reads, term = KINDS[kind]
     options = {**loss, **({} if weights is None else {"weights": weights})}
     return Model(config, {HEAD: Head(module, outputs, reads, options=head)}, (Term(TERM, HEAD, term, options=options),))
+
+
+def chosen(kind: Kind, settings: Any) -> dict[str, Mapping[str, Any]]:
+    """``head`` and ``loss`` of a kind, as the settings say. The rows of a batch are compared with one another."""
+    return {"head": {"pooling": settings.pooling} if kind in POOLED else NONE,
+            "loss": {"temperature": settings.temperature, "symmetric": settings.symmetric,
+                     "rows": settings.batch_size} if kind == "vectors" else NONE}
 
 
 def reads(kind: Kind) -> str:

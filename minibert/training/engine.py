@@ -244,7 +244,7 @@ def predict(model: Model, parameters: Parameters, batches: Sequence[Any], worker
     logits: list[np.ndarray] = [np.empty(0)] * sum(len(batch.places) for batch in batches)
     for batch, rows in zip(batches, found):
         for place, row in zip(batch.places, to_numpy(rows[head])):
-            logits[place] = row
+            logits[place] = np.asarray(row)
     return float(loss), logits
 
 
