@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer import losses  # noqa: E402
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import Pooling  # noqa: E402
 
+import minibert  # noqa: E402
 from minibert import pretrained  # noqa: E402
 from minibert.finetuning import models as ours  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
@@ -23,6 +24,7 @@ from minibert.training.adamw import AdamW, learning_rate  # noqa: E402
 from minibert.training.engine import Engine  # noqa: E402
 from minibert.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
+from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, quick  # noqa: E402, F401
 
 STEPS, PEAK, BATCH, CLIP, DECAY = 20, 2e-3, 8, 1.0, 0.1
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-11), (np.float32, 1e-4)], ids=["float64", "float32"])
@@ -111,6 +113,21 @@ def test_twenty_steps(case, dtype, tolerance, folder):
     assert loss[-5:].mean() < loss[:5].mean()  # something was learned
     np.testing.assert_allclose(loss, their_loss, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(norm, their_norm, rtol=100 * tolerance)
+
+
+@pytest.mark.parametrize(("task", "pooling", "more"), [("embed", "mean", ()), ("embed", "max", ("--no-normalise",)),
+                                                       ("embed_scored", "cls", ())])
+def test_a_folder_opens_in_sentence_transformers_with_equal_vectors(task, pooling, more, finetune, files, tmp_path):  # noqa: F811
+    assert finetune(task, "--epochs", 2, "--pooling", pooling, "--max-length", 10, *more) == 0
+    net = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    assert net.max_seq_length == 10
+    bert = minibert.load(tmp_path / "out", "cpu")
+    texts = ["a", "the exception raises an exception .", "b c d e f g h i j k l m n o p"]
+    theirs = net.encode(texts)
+    np.testing.assert_allclose(bert.embed(texts), theirs, atol=1e-5)
+    assert np.allclose(np.linalg.norm(theirs, axis=1), 1) == (not more)
+    net.save(str(tmp_path / "theirs"))  # and what it saves is opened here
+    np.testing.assert_allclose(minibert.load(tmp_path / "theirs", "cpu").embed(texts), theirs, atol=1e-5)
 
 
 class Known:
