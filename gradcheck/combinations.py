@@ -13,7 +13,7 @@ import numpy as np
 
 from minibert.config import NEUTRAL, BertConfig
 from minibert.finetuning import models
-from minibert.layers import binary_cross_entropy, cross_entropy, squared_error
+from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import pretraining
 from minibert.model.heads import classifier, mlm, nsp, replaced
@@ -66,6 +66,8 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "token": lambda config: models.of(config, "token", 3),
     "span": lambda config: models.of(config, "span", 2),
     "replaced": lambda config: Model(config, {"replaced": Head(replaced)}, [Term("replaced", "replaced", binary_cross_entropy)]),
+    "vectors": lambda config: models.of(config, "vectors", 0, head={"pooling": "cls"}, loss={"symmetric": True}),
+    "similarity": lambda config: models.of(config, "similarity", 0),
     "many-terms": many_terms,
 }
 
@@ -78,6 +80,8 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
         y = whole.read(out, term.reads)
         if term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
+        elif term.loss is contrastive:
+            targets[term.name] = np.zeros(len(y), np.int64)
         elif term.loss is binary_cross_entropy:
             targets[term.name] = rng.random(y.shape) < 0.5
         else:

@@ -26,18 +26,22 @@ from minibert.layers import (
     bias_relu,
     bias_tanh,
     binary_cross_entropy,
+    contrastive,
+    cosine,
     cross_entropy,
     dropout,
     embedding,
     gelu,
     layernorm,
     linear,
+    pooling,
     softmax,
     squared_error,
+    unit,
 )
 from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
 from minibert.model.blocks import post_ln, pre_ln
-from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, span
+from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, similarity, span, vectors
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -254,6 +258,48 @@ def _(rng: np.random.Generator) -> dict:
     targets = rng.standard_normal(B).astype(np.float32)  # one part of a batch of 9; float32: they are data, and have no gradient
     layer = Pair(lambda x: squared_error.forward(x, targets, 9), squared_error.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
+
+
+@case(unit)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+for _kind in pooling.KINDS:
+
+    @case(pooling, _kind)
+    def _(rng: np.random.Generator, kind: str = _kind) -> dict:
+        return {"inputs": {"x": rng.standard_normal((B, T, H)), "mask": PADDING}, "options": {"kind": kind}}
+
+
+@case(cosine)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"u": rng.standard_normal((B, H)), "v": rng.standard_normal((B, H))}}
+
+
+def _contrastive(rng: np.random.Generator, texts: int, **options: Any) -> dict:
+    inputs = {"x": rng.standard_normal((B, texts, H)), "targets": np.zeros(B, np.int64)}
+    return {"inputs": inputs, "options": {"temperature": 0.3, **options}}
+
+
+@case(contrastive)
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 2)
+
+
+@case(contrastive, "hard-negatives")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 4, count=9)
+
+
+@case(contrastive, "symmetric")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, symmetric=True)
+
+
+@case(contrastive, "groups")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, symmetric=True, rows=3)  # three rows, then one by itself with its negative
 
 
 @case(attention_probs)
@@ -507,6 +553,18 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: span.forward(x, PADDING, p), span.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, 2, H)}
+
+
+@case(vectors)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: vectors.forward(x, 2, PADDING, p), vectors.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}}
+
+
+@case(similarity)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: similarity.forward(x, 2, PADDING, p, pooling="max"), similarity.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}}
 
 
 # --- the encoder: any list of blocks, any state and any attention from outside ---------------------------------------

@@ -15,14 +15,18 @@ from minibert.layers import (
     bias_relu,
     bias_tanh,
     binary_cross_entropy,
+    contrastive,
+    cosine,
     cross_entropy,
     dropout,
     embedding,
     gelu,
     layernorm,
     linear,
+    pooling,
     softmax,
     squared_error,
+    unit,
 )
 from minibert.layers.dropout import Key
 from minibert.parameters import NOTHING
@@ -162,6 +166,31 @@ def _(rng, dtype):
 @case("squared error")
 def _(rng, dtype):
     return squared_error, (normal(rng, dtype, 6), normal(rng, dtype, 6)), None, {"count": 9}
+
+
+@case("unit vectors")
+def _(rng, dtype):
+    return unit, (normal(rng, dtype, B, T, H),), None, {}
+
+
+@case("pooling")
+def _(rng, dtype):
+    return pooling, (normal(rng, dtype, B, T, H), MASK), None, {}
+
+
+@case("pooling, maximum")
+def _(rng, dtype):
+    return pooling, (normal(rng, dtype, B, T, H), MASK), None, {"kind": "max"}
+
+
+@case("cosine")
+def _(rng, dtype):
+    return cosine, (normal(rng, dtype, B, H), normal(rng, dtype, B, H)), None, {}
+
+
+@case("contrastive")
+def _(rng, dtype):
+    return contrastive, (normal(rng, dtype, 5, 3, H), np.zeros(5, int)), None, {"symmetric": True, "rows": 3}
 
 
 @pytest.fixture(params=CASES)
