@@ -76,8 +76,8 @@ def class_of(files: Files) -> str:
     if name not in ("", "PreTrainedTokenizer", "TokenizersBackend"):
         raise ValueError(f"{files.folder / SETTINGS}: tokenizer_class is {shown(name)}; pieces of SentencePiece are read as "
                          f"{', '.join(FAMILIES)} do it, or as {FAST} says where the class is PreTrainedTokenizerFast")
-    begins = [files.settings.get("cls_token"), *(entry[0] for entry in _of_json(files)[:3])] if files.fast else []
-    is_albert = "<s>" not in begins if begins else (files.folder / FAMILIES[ALBERT].model).is_file()
+    begins = [str(files.settings.get("cls_token") or ""), *(piece for piece, _ in (_of_json(files) if files.fast else [])[:3])]
+    is_albert = "<s>" not in begins if any(begins) else (files.folder / FAMILIES[ALBERT].model).is_file()
     return ALBERT if is_albert else XLM_ROBERTA
 
 
