@@ -15,10 +15,12 @@ comma is a piece of its own and the rest is cut anew. transformers 5 does not do
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Any
 
 from .added import AddedToken
 from .charsmap import Charsmap
@@ -73,7 +75,7 @@ class Precompiled(Step):
         """Each new character comes from the old one at its place in the cluster, or from the last."""
         parts, places = [], []
         chunks = [*self.charsmap.clusters(text), (len(text), "")]
-        for (start, part), (end, _) in zip(chunks, chunks[1:]):
+        for (start, part), (end, _) in pairwise(chunks):
             parts.append(part)
             places += [at[min(start + n, end - 1)] for n in range(len(part))]
         return "".join(parts), places
@@ -102,18 +104,25 @@ LOWERCASE = Step("Lowercase", _lower, lambda text: text.lower() if text.isascii(
 class UnigramPieces(Method):
     """Normalisation, ``▁``, and the best way through a unigram model, word by word.
 
-    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order; ``family``: the class of
+    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order, or as JSON holds them; ``family``: the class of
     transformers that reads its files; ``comma``: see above.
     """
 
-    def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float], steps: Sequence[Step] = (),
+    def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float], steps: Sequence[Step | Mapping[str, str]] = (),
                  family: str = "AlbertTokenizer", comma: bool = False):
-        self.vocab, self.scores, self.steps, self.comma, self.family = vocab, tuple(scores), tuple(steps), comma, family
+        self.vocab, self.scores, self.comma, self.family = vocab, tuple(scores), comma, family
+        self.steps = tuple(step if isinstance(step, Step) else _remade(**step) for step in steps)
         special = {*vocab.special, *(token.content for token in added if token.special)}
         self.unigram = Unigram({token: score for token, score in zip(vocab.tokens, scores) if token not in special}, min(scores))
         self.lower_case = LOWERCASE in self.steps
         self.strip_accents = STRIP_ACCENTS in self.steps
         self._word_ids = Cache(self._look_up)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        steps = [{"name": step.name, **{key: base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
+                                        for key, value in step.values.items()}} for step in self.steps]
+        return {"scores": self.scores, "steps": steps, "family": self.family, "comma": self.comma}
 
     # A part is what stands between spaces.
 
@@ -186,6 +195,13 @@ class UnigramPieces(Method):
         first, *others = self.unigram.cut(SPACE + piece[:-1].replace(SPACE, "")).pieces
         first = first if piece.startswith(SPACE) else first.removeprefix(SPACE)
         return [*[first] * bool(first), *others, ","]
+
+
+def _remade(name: str, **values: str) -> Step:
+    """A step, from what ``options`` says of it. KeyError or ValueError for none."""
+    if name == "Precompiled":
+        return Precompiled(base64.b64decode(values["charsmap"], validate=True))
+    return Replace(**values) if name == "Replace" else {step.name: step for step in (NFKD, STRIP_ACCENTS, LOWERCASE)}[name]
 
 
 _PART = re.compile("[^ ]+")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,7 +30,7 @@ from minibert.pretrained.families import config_path, read_config
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.text import learn
+from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
@@ -391,8 +393,23 @@ def _byte_pairs(sentences: Sequence[str], settings: Settings) -> Tokenizer:
     return Tokenizer(vocabulary, method=BytePairs, frame=ROBERTA, merges=merges)
 
 
+def _unigram_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
+    """One is made as the files of a folder, and opened: what the classes of transformers add to a model stands in its reader."""
+    family = families.FAMILIES[settings.family]
+    kind = saved_unigram.FAMILIES[f"{family.classes}Tokenizer"]
+    added = len(kind.before) - kind.without + len(kind.behind)
+    learned = learn_unigram.learn_unigram(sentences, settings.vocab_size - added,
+                                          meta=learn_unigram.META if kind.before else learn_unigram.ALBERT)
+    with tempfile.TemporaryDirectory() as folder:
+        spm.write(Path(folder, kind.model), learned)
+        write_atomically(Path(folder, "tokenizer_config.json"), json.dumps(
+            {"tokenizer_class": f"{family.classes}Tokenizer", "do_lower_case": settings.lower_case}))
+        return Tokenizer.load(folder)
+
+
 #: The file of a family that holds its vocabulary: what its tokens are called, and how a tokenizer is learned.
-LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pairs", _byte_pairs)}
+LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pairs", _byte_pairs),
+           "spiece.model": ("unigram pieces", _unigram_pieces), "sentencepiece.bpe.model": ("unigram pieces", _unigram_pieces)}
 
 
 def _plot(out: Path, loop: Loop, found: report.Report) -> None:

@@ -7,8 +7,10 @@ from minibert.pretrained import families
 from minibert.training import checkpoint, command, options
 from tests.training.runs import assert_same_run, interrupt_after
 
-KINDS = {"roberta": "<mask>", "distilbert": "[MASK]", "electra": "[MASK]", "ernie": "[MASK]"}
-SIZE = {"roberta": ("--vocab-size", 300)}
+KINDS = {"roberta": "<mask>", "xlm-roberta": "<mask>", "camembert": "<mask>", "albert": "[MASK]", "distilbert": "[MASK]",
+         "electra": "[MASK]", "ernie": "[MASK]"}
+FILES = {"roberta": "vocab.json", **dict.fromkeys(("xlm-roberta", "camembert", "albert"), "tokenizer.json")}
+SIZE = {"roberta": ("--vocab-size", 300)}  # 256 bytes, and joins
 
 
 def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
@@ -27,13 +29,10 @@ def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, tmp_path
     assert resume(tmp_path / "broken") == 0
     found = checkpoint.load(tmp_path / "straight")
     assert found.config.model_type == family
-    assert found.config.objectives == (("mlm", "nsp") if family == "ernie" else ("mlm",))
-    files = {path.name for path in (tmp_path / "straight").iterdir()}
-    assert ("vocab.json" in files) == (family == "roberta")
+    assert found.config.objectives == (("mlm", "nsp") if family in ("ernie", "albert") else ("mlm",))
     bert = minibert.load(tmp_path / "straight")
     assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
-    vocabulary = "vocab.json" if family == "roberta" else "vocab.txt"
-    assert_same_run(tmp_path / "broken", tmp_path / "straight", vocabulary)
+    assert_same_run(tmp_path / "broken", tmp_path / "straight", FILES.get(family, "vocab.txt"))
 
 
 def test_what_a_family_cannot_say_is_refused_before_anything_is_made(train, tmp_path):
