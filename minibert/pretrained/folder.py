@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -128,20 +128,23 @@ def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: An
     tensors.write(path, {called(name): x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
+         layout: Layout | Callable[[BertConfig], Layout] | None = None,
          tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder, the heads of pre-training and the pooler, if one of them or the file has it.
-    ``tokenizer``: one that is not in the folder, or where it stands (a folder, or a ``vocab.txt``).
+    tensors that are wanted, or how they follow from the configuration; by default the encoder, the heads of pre-training and the
+    pooler, if one of them reads it or the file has it. ``tokenizer``: one that is not in the folder, or where it stands (a
+    folder, or a ``vocab.txt``).
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
     weights, config, tokenizer = open_folder(folder, tokenizer)
+    layout = layout(config) if callable(layout) else layout
     with formats.opened(weights) as reader:
         parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
     if xp is not np:
