@@ -106,7 +106,7 @@ class Family:
     heads: Mapping[str, Pairs] = field(default_factory=dict)
     numbers: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     idle: frozenset[str] = frozenset()
-    vocabulary: tuple[str, ...] = ("vocab.txt", "tokenizer.json")  # files that may hold its tokens
+    vocabulary: str = "vocab.txt"  # the file that usually holds its tokens
     own: frozenset[str] = frozenset()  # those of our own keys that a file has
 
     def config(self, values: Mapping[str, Any]) -> BertConfig:
