@@ -18,7 +18,7 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, gguf, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS
@@ -251,6 +251,18 @@ def _model(folder: Path) -> Sequence[Path]:
     return [folder / "config.json"]
 
 
+def _relatives(folder: Path) -> Sequence[Path]:
+    paths = [folder / f"{family}.json" for family in families.FAMILIES]
+    for path in paths:
+        path.write_text(families.to_json(families.preset(path.stem, "tiny")), encoding="utf-8")
+    return paths
+
+
+def _read_relatives(folder: Path) -> Any:
+    configs = [pretrained.read_config(folder / f"{family}.json") for family in families.FAMILIES]
+    return [(config, families.to_json(config), families.names(config).ours("x")) for config in configs]
+
+
 def _vocabulary(folder: Path) -> Sequence[Path]:
     examples.write(folder, "safetensors")
     return [folder / "vocab.txt", folder / "tokenizer_config.json"]
@@ -382,6 +394,7 @@ FORMATS: dict[str, Format] = {
     "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
     "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -135,22 +135,25 @@ def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: An
     tensors.write(path, {called(name): x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
+         layout: Layout | Callable[[BertConfig], Layout] | None = None,
          tokenizer: Tokenizer | str | os.PathLike[str] | None = None, weights: str | os.PathLike[str] | None = None,
          heads: int | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder, the heads of pre-training and the pooler, if one of them or the file has it.
-    ``tokenizer``: one that is not in the folder, or where it stands (a folder, or a ``vocab.txt``). ``weights``: which of several
-    files, or one that stands elsewhere. ``heads``: how many attention heads the model has, where there is no ``config.json``.
+    tensors that are wanted, or how they follow from the configuration; by default the encoder, the heads of pre-training and the
+    pooler, if one of them reads it or the file has it. ``tokenizer``: one that is not in the folder, or where it stands (a
+    folder, or a ``vocab.txt``). ``weights``: which of several files, or one that stands elsewhere. ``heads``: how many attention
+    heads the model has, where there is no ``config.json``.
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
     file, config, tokenizer, notes = open_folder(folder, tokenizer, weights, heads)
+    layout = layout(config) if callable(layout) else layout
     with formats.opened(file) as reader:
         parameters, read, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
         narrow = set(reader.dtypes.values()) - WIDE
@@ -353,15 +356,15 @@ def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[s
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights, there = formats.of(folder, named), config_path(folder).is_file()
-    words = families.of(read_config(config_path(folder))).vocabulary if there else families.VOCABULARIES
+    words = families.of(read_config(config_path(folder))).vocabulary if there else VOCABULARY
     whole = weights is not None and weights.name.endswith(formats.WHOLE)
     has_vocabulary = whole or not with_vocabulary or tokenizers.has_vocabulary(folder)
     if weights is not None and has_vocabulary:
         return weights
-    present = {CONFIG: there, words[0]: has_vocabulary, WEIGHTS: weights is not None}
+    present = {CONFIG: there, words: has_vocabulary, WEIGHTS: weights is not None}
     absent = [name for name, is_there in present.items() if not is_there]
     hint = formats.others(folder) if absent == [WEIGHTS] else ""
-    if absent == [words[0]]:
+    if absent == [words]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 

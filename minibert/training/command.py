@@ -26,7 +26,6 @@ from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import families, folder
-from minibert.pretrained.families import config_path, read_config
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
@@ -69,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings)  # what no model can be or begin from is refused before the text is read
+    if "nsp" not in start.config.objectives:
+        settings = replace(settings, next_sentence=False)  # nothing in it judges pairs
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -299,8 +300,10 @@ def start_of(settings: Settings) -> Start:
         config = config_of(settings)
         check_freeze(settings.freeze, config)
         return Start(config)
-    config = read_config(config_path(Path(settings.init))) if Path(settings.init).is_dir() else None
-    found = folder.load(settings.init, layout=config and pretraining.layout(config))
+    found = folder.load(settings.init, layout=pretraining.layout)
+    if "mlm" not in found.config.objectives:
+        raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
+                         "what a run teaches: take one that has")
     found.tokenizer.vocab.require("training", *SPECIAL)
     if settings.max_length > found.max_length:
         raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
@@ -377,7 +380,7 @@ def _tokenizer(settings: Settings, sentences: Sequence[str], say: Say) -> Tokeni
     if settings.vocab:
         vocabulary = Vocabulary.load(settings.vocab)
         return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, notes=vocabulary.notes)
-    pieces, learned = LEARNED[families.FAMILIES[settings.family].vocabulary[0]]
+    pieces, learned = LEARNED[families.FAMILIES[settings.family].vocabulary]
     say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
         f"{'tokens' if settings.cut else pieces} …")
     return learned(sentences, settings)

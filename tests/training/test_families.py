@@ -1,10 +1,13 @@
 """``train --family``: a relative of BERT from text, with a tokenizer of its kind."""
 
+import json
+
 import pytest
 
 import minibert
 from minibert.pretrained import families
 from minibert.training import checkpoint, command, options
+from tests.training.conftest import arguments
 from tests.training.runs import assert_same_run, interrupt_after
 
 KINDS = {"roberta": "<mask>", "xlm-roberta": "<mask>", "camembert": "<mask>", "albert": "[MASK]", "distilbert": "[MASK]",
@@ -14,7 +17,7 @@ SIZE = {"roberta": ("--vocab-size", 300)}  # 256 bytes, and joins
 
 
 def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
-    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary[0] in command.LEARNED}
+    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary in command.LEARNED}
     assert learned == set(options.FAMILIES) == {"bert", *KINDS}
 
 
@@ -39,3 +42,18 @@ def test_what_a_family_cannot_say_is_refused_before_anything_is_made(train, tmp_
     with pytest.raises(ValueError, match=r"norm_first is True, but a config\.json of DistilBERT can only say False"):
         train(tmp_path / "run", "--family", "distilbert", "--pre-ln")
     assert not (tmp_path / "run").exists()
+
+
+def init(source, corpus, out) -> int:
+    """Begin from the model of a folder; the exit code."""
+    return command.run(arguments("--init", source, "--corpus", corpus, "--max-length", 24, "--steps", 4, "--threads", 2,
+                                 "--device", "cpu", "--out", out))
+
+
+def test_a_discriminator_cannot_begin_a_run_that_guesses_words(train, corpus, tmp_path):
+    run = tmp_path / "run"
+    assert train(run, "--family", "electra", "--steps", 1) == 0
+    values = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (run / "config.json").write_text(json.dumps(values | {"architectures": ["ElectraForPreTraining"]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="did not learn to guess words"):
+        init(run, corpus, tmp_path / "on")

@@ -25,9 +25,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for
     bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
     ernie.ERNIE)})
 
-#: The files that hold the tokens of some family, BERT's first.
-VOCABULARIES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.vocabulary))
-
 #: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
     "mobilebert": "its layers are bottlenecks with other norms",
