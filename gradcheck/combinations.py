@@ -29,6 +29,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "offset-no-types": {"position_offset": 2, "type_vocab_size": 0},
     "relu-pooler": {"pooler": "relu"},
     "first-token": {"pooler": "first"},
+    "mobile": {"embedding_size": 4, "word_window": 3, "bottleneck_size": 18, "attention_reads": "shared", "ffn_count": 3,
+               "norm": "no_norm", "hidden_act": "relu", "pooler": "first"},
+    "mobile-tiny": {"embedding_size": 4, "word_window": 3, "bottleneck_size": 18, "attention_reads": "bottleneck", "ffn_count": 2,
+                    "norm": "no_norm", "hidden_act": "relu", "pooler": "first", "long_decoder": True},
+    "ib-bert": {"embedding_size": 4, "word_window": 1, "bottleneck_size": 18, "hidden_act": "gelu_new", "long_decoder": True},
+    "two-feed-forwards": {"ffn_count": 2},
     "albert": {"num_hidden_layers": 3, "layer_map": (0, 0, 0), "embedding_size": 4, "hidden_act": "gelu_new"},
 }
 

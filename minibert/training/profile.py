@@ -24,12 +24,14 @@ from minibert.model.model import Model
 KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
-    "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
+    "layernorm": "normalisation", "no_norm": "normalisation", "norm": "normalisation", "add_norm": "normalisation",
+    "dense_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation", "bias_relu": "activation",
+    "activation": "activation", "neighbours": "lookups",
     "dropout": "dropout", "embedding": "lookups", "cross_entropy": "loss",
 }
 PARTS = {"embeddings": "embeddings", "mlm": "masked words", "nsp": "next sentence", "pooler": "next sentence",
          "cross_entropy": "masked words"}
-BLOCKS = ("post_ln", "pre_ln")
+BLOCKS = ("post_ln", "pre_ln", "mobile")
 OTHER = "the rest"
 
 
