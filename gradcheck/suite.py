@@ -24,6 +24,7 @@ from minibert.layers import (
     attention_probs,
     bias_gelu,
     bias_relu,
+    bias_tanh,
     binary_cross_entropy,
     cross_entropy,
     dense_norm,
@@ -40,7 +41,7 @@ from minibert.layers import (
 )
 from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
 from minibert.model.blocks import mobile, post_ln, pre_ln
-from minibert.model.heads import choice, classifier, mlm, nsp, span
+from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, span
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -189,6 +190,11 @@ def _(rng: np.random.Generator) -> dict:
 @case(bias_relu)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}, **KINKED}
+
+
+@case(bias_tanh)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
 
 
 @case(activation)
@@ -488,6 +494,18 @@ def _(rng: np.random.Generator) -> dict:
     }
 
 
+@case(embeddings, "tasks-and-positions")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(task_type_vocab_size=3, type_vocab_size=1, position_offset=1)
+    positions = np.array([[1, 2, 3, 0, 0], [0, 0, 1, 2, 3], [1, 0, 2, 0, 3], [7, 7, 0, 1, 2]])
+    given = {"position_ids": positions, "task_type_ids": np.where(TYPES == 1, 2, 0)}
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17), **given},
+    }
+
+
 @case(pooler)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
@@ -549,6 +567,40 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: choice.forward(x, 2, p, CONFIG, dropout.Key(31)), choice.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, 1, H)}
+
+
+def _dense(rng: np.random.Generator, form: str, drops: bool) -> dict:
+    config = CONFIG.replace(text_head=form, text_head_drops=drops)
+    layer = Pair(lambda x, p: dense.forward(x, p, config, dropout.Key(31)), dense.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 3))}
+
+
+@case(dense)
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "tanh", True)
+
+
+@case(dense, "gelu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "gelu", True)
+
+
+@case(dense, "relu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "relu", False) | KINKED
+
+
+@case(choice, "without-pooler")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(text_head="gelu", pooler=None)
+    layer = Pair(lambda x, p: choice.forward(x, 2, p, config, dropout.Key(31)), choice.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 1))}
+
+
+@case(replaced)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: replaced.forward(x, p, CONFIG), replaced.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, replaced.shapes(CONFIG))}
 
 
 @case(span)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.backend import Array, get_xp
+from minibert.model import embeddings
 from minibert.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ def cut(lengths: np.ndarray, tokens: int, most: int | None = None) -> list[np.nd
     return batches
 
 
-def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None]:
-    """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; and the mask, None where nothing is padded."""
+def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None, Array | None]:
+    """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; the mask, None where nothing is padded; and
+    the rows of the position table, None where they count from the first token on.
+    """
     xp = get_xp(bert.parameters.flat)
     lengths = np.array([len(row) for row in rows])
     real = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
     ids = np.full(real.shape, bert.tokenizer.vocab.pad_id, np.int64)
     ids[real] = np.concatenate(rows)
-    return xp.asarray(ids), None if real.all() else xp.asarray(real.astype(np.int64))
+    mask = None if real.all() else real.astype(np.int64)
+    positions = embeddings.position_ids(ids, mask, bert.config)
+    return xp.asarray(ids), *(None if x is None else xp.asarray(x) for x in (mask, positions))

@@ -29,6 +29,8 @@ MOST_NUMBERS = 10**13  # of a model
 POOLERS = ("tanh", "relu", "first", None)  # a linear layer over [CLS] and its activation; [CLS] as it is; none
 NORMS = ("layer_norm", "no_norm")
 READS = ("state", "bottleneck", "shared")
+OBJECTIVES = ("mlm", "nsp", "replaced")  # masked words; pairs (next sentence, order); which tokens are not the text's
+TEXT_HEADS = ("tanh", "relu", "gelu", None)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class BertConfig:
     ``norm_first``       pre-LN blocks instead of the reference's post-LN (written in any case)
     ``embedding_size``   E, of the embeddings, from which a projection leads to the hidden size; None: H, and no projection
     ``layer_map``        of each layer, whose tensors it uses: (0, 0, 1, 1) are four layers of two; None: each its own
-    ``position_offset``  which row of the table of positions is that of the first token
+    ``position_offset``  which row of the table of positions is that of the first token; where it is not 0, padding is no token:
+                         wherever it stands it is not counted, and has the row before that one
     ``pooler``           how the vector of the whole input is made of [CLS]: one of POOLERS
     ``norm``             of the embeddings and the blocks: one of NORMS, where ``no_norm`` only scales and shifts
     ``bottleneck_size``  how wide a block is inside, between a way down from the hidden size and a way up again; None: as outside
@@ -50,6 +53,14 @@ class BertConfig:
     ``word_window``      how many words' vectors are projected together before positions are added, 3 for a word and its
                          neighbours; 0: what is projected is the sum
     ``long_decoder``     the masked-word head lengthens each word's vector from E to H with numbers of its own
+    ``task_type_vocab_size``  rows of a fourth table of embeddings, of the tasks; 0: there is none
+    ``objectives``       what pre-training asks: those of OBJECTIVES that it has a head for
+    ``head_act``         the activation in the masked-word head; None: ``hidden_act``
+    ``text_head``        the activation of a hidden layer in the head that judges texts, which then reads [CLS] and not the pooled
+                         vector; None: there is no such layer
+    ``text_head_drops``  whether dropout comes before that layer too, and not only behind it
+
+    ``model_type`` says whose file it is: see ``pretrained.families``. Nothing that is computed depends on it.
 
     Keys that this class does not know are kept in ``unknown``, written back unchanged, and have no effect.
 
@@ -80,12 +91,18 @@ class BertConfig:
     ffn_count: int = 1
     word_window: int = 0
     long_decoder: bool = False
+    task_type_vocab_size: int = 0
+    objectives: tuple[str, ...] = ("mlm", "nsp")
+    head_act: str | None = None
+    text_head: str | None = None
+    text_head_drops: bool = False
+    model_type: str = "bert"
     unknown: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                                "max_position_embeddings", "ffn_count"), 1)
-        sizes |= dict.fromkeys(("type_vocab_size", "position_offset", "word_window"), 0)
+        sizes |= dict.fromkeys(("type_vocab_size", "position_offset", "word_window", "task_type_vocab_size"), 0)
         sizes |= {name: 1 for name in ("embedding_size", "bottleneck_size") if getattr(self, name) is not None}
         for name, least in sizes.items():
             value = getattr(self, name)
@@ -112,14 +129,15 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise ValueError(f"config: {name} must be above 0, got {brief(value)}")
-        for name in ("norm_first", "long_decoder"):
+        for name in ("norm_first", "long_decoder", "text_head_drops"):
             if not isinstance(value := getattr(self, name), bool):
                 raise ValueError(f"config: {name} must be true or false, got {brief(value)}")
         if remainder := self.attention_size % self.num_attention_heads:
             name = "bottleneck_size" if self.bottleneck_size else "hidden_size"
             raise ValueError(f"config: num_attention_heads must divide {name}, but {self.attention_size} / "
                              f"{self.num_attention_heads} leaves a remainder of {remainder}")
-        for name, known in (("hidden_act", ACTIVATIONS), ("norm", NORMS), ("attention_reads", READS), ("pooler", POOLERS)):
+        for name, known in {"hidden_act": ACTIVATIONS, "head_act": (*ACTIVATIONS, None), "pooler": POOLERS,
+                            "text_head": TEXT_HEADS, "norm": NORMS, "attention_reads": READS}.items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"config: {name} must be one of {', '.join(map(str, known))}, got {brief(value)}")
         if self.position_offset >= self.max_position_embeddings:
@@ -129,6 +147,12 @@ class BertConfig:
         if self.layer_map is not None:
             self._check_map(self.layer_map)
             object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
+        if not (isinstance(self.objectives, (tuple, list)) and all(self.objectives.count(name) == 1 and name in OBJECTIVES
+                                                                   for name in self.objectives)):
+            raise ValueError(f"config: objectives must be some of {', '.join(OBJECTIVES)}, got {brief(self.objectives)}")
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        if not isinstance(self.model_type, str):
+            raise ValueError(f"config: model_type must be a name, got {brief(self.model_type)}")
 
     def _check_blocks(self) -> None:
         """What does not go together in the blocks of MobileBERT, its embeddings and its head."""
@@ -223,7 +247,7 @@ class BertConfig:
         """The contents of a ``config.json``: known keys, then the unknown ones as they came."""
         values = {key: value for key, value in asdict(self).items() if key not in NEUTRAL or value != NEUTRAL[key]}
         unknown = values.pop("unknown")
-        return {"architectures": ["BertForPreTraining"], "model_type": "bert", **values, **unknown}
+        return {"architectures": ["BertForPreTraining"], "model_type": values.pop("model_type"), **values, **unknown}
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BertConfig:
@@ -244,4 +268,4 @@ class BertConfig:
 NEUTRAL = MappingProxyType({
     key: getattr(BertConfig, key) for key in (
         "embedding_size", "layer_map", "position_offset", "pooler", "norm", "bottleneck_size", "attention_reads", "ffn_count",
-        "word_window", "long_decoder")})
+        "word_window", "long_decoder", "task_type_vocab_size", "objectives", "head_act", "text_head", "text_head_drops")})

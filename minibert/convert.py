@@ -13,16 +13,17 @@ import numpy as np
 
 from minibert import swap
 from minibert.files import write_atomically
-from minibert.pretrained import formats, npz, tensors
+from minibert.pretrained import families, formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import modules_of
 from minibert.text import Tokenizer
 from minibert.text.saved import SETTINGS, VOCABULARY
 
-#: Format -> (name of the file, its writer).
+#: Format -> (name of the file, its writer, which gets tensors by our names and a family's names for them).
 FORMATS = {
-    "safetensors": ("model.safetensors", lambda path, arrays: tensors.write(path, arrays, {"format": "pt"})),
-    "npz": ("bert_model.npz", npz.write),
+    "safetensors": ("model.safetensors", lambda path, arrays, names: tensors.write(
+        path, {names.theirs(name): x for name, x in arrays.items()}, {"format": "pt"})),
+    "npz": ("bert_model.npz", lambda path, arrays, names: npz.write(path, arrays)),  # by BERT's names, whose model it may be
 }
 #: How sentence vectors are made, and how a fine-tuned model reads files.
 _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
@@ -43,7 +44,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     weights, config, tokenizer = open_folder(source, tokenizer)
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
-    beside, (name, write) = _beside(source), FORMATS[format]
+    beside, (name, write), text = _beside(source), FORMATS[format], families.to_json(config)
     check_replaceable(destination, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, name, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
@@ -55,12 +56,12 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if dtype is not None:
         arrays = {name: _cast(weights, name, x, np.dtype(dtype)) for name, x in arrays.items()}
     with swap.saving(destination) as staged:
-        write_atomically(staged / CONFIG, config.to_json())
+        write_atomically(staged / CONFIG, text)
         tokenizer.save(staged)
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
-        write(staged / name, arrays)
+        write(staged / name, arrays, families.names(config))
     after = f"{destination / name} ({format}, {_types(x.dtype.name for x in arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
 

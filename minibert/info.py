@@ -9,22 +9,27 @@ from pathlib import Path
 from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
+from minibert.model import pretraining
 from minibert.pretrained import families, formats
-from minibert.pretrained.families.bert import without_effect
+from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
 from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
+HEADS = {"mlm": "masked words", "nsp": "next sentence", "replaced": "replaced words"}
 OF_A_LAYER = ("attention of one layer", "feed-forward", "bottlenecks", "layer norms", "scales and shifts")
 
 
 def config_of(name: str) -> BertConfig:
-    """The configuration behind a preset's name, a ``config.json`` or a folder that has one."""
+    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json`` or a folder that has one."""
     if name in PRESETS:
         return BertConfig.preset(name)
     path = Path(name)
+    family, _, size = name.partition("/")
+    if family in families.FAMILIES and not path.exists():
+        return families.preset(family, size)
     if path.is_dir():
         swap.settle(path)
         path = families.config_path(path)
@@ -47,10 +52,12 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
         types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
         rows = [("Weights", f"{weights.name} ({reader.format}), {size(reader.size)}"),
                 ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
-    heads = {"pooler": "bert.pooler.", "masked words": "cls.predictions.", "next sentence": "cls.seq_relationship."}
-    there = {head: all(name in found for name in layout.slots if name.startswith(start)) for head, start in heads.items()}
-    there["masked words"] &= DECODER not in found
-    rows.append(("Heads", "; ".join(f"{head}: {'yes' if has else 'no'}" for head, has in there.items())))
+    heads = {"pooler": "bert.pooler." if config.pooler in ("tanh", "relu") else None,
+             **{HEADS[name]: f"{head.path}." for name, head in pretraining.of(config).heads.items()}}
+    lacking = {name for name in layout.slots if name not in found} | {name for name in found if name == DECODER}
+    there = {head: "no" if any(name.startswith(start) for name in lacking) or not any(name.startswith(start) for name in found)
+             else "yes" for head, start in heads.items() if start}
+    rows.append(("Heads", "; ".join(f"{head}: {has}" for head, has in there.items())))
     rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
@@ -105,6 +112,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
 def _sizes(c: BertConfig, name: str) -> str:
     kind = {"post_ln": "post-LN", "pre_ln": "pre-LN", "mobile": f"{c.attention_size:,} inside"}[c.block]
+    kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
     times = f"{c.ffn_count} × " if c.ffn_count > 1 else ""
     return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
             f"{c.head_size}, feed-forward {times}{c.intermediate_size:,} ({c.hidden_act}),\n"
@@ -123,11 +131,13 @@ def _parameters(c: BertConfig) -> str:
     of_a_layer = (f"4 × ({H:,} × {H:,} + {H:,})", feed_forward, "", f"{2 * F + 2} × {H:,}")
     if n["bottlenecks"]:
         of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
+    longer = f" and {V:,} × {H - E:,} more" if c.long_decoder else ""
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
         ("position embeddings", f"{P:,} × {W:,}", n["position"]),
         *([("token types", f"{S:,} × {W:,}", n["type"])] if S else []),
+        *([("task types", f"{c.task_type_vocab_size:,} × {W:,}", n["task"])] if n["task"] else []),
         (norm, f"2 × {W:,}", n["norm"]),
         *([("projection", f"{H:,} × {window}{E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
@@ -136,10 +146,11 @@ def _parameters(c: BertConfig) -> str:
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
-        ("= encoder with pooler", "", n["encoder"]),
-        ("masked-word head", f"its decoder: the word table{f' and {V:,} × {H - E:,}' if c.long_decoder else ''}", n["mlm"]),
-        ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
-        ("= with both pre-training heads", "", n["total"]),
+        ("= encoder with pooler" if n["pooler"] else "= encoder", "", n["encoder"]),
+        *([("masked-word head", f"its decoder is the word table{longer}", n["mlm"])] if n["mlm"] else []),
+        *([("next-sentence head", f"2 × {H:,} + 2", n["nsp"])] if n["nsp"] else []),
+        *([("replaced-word head", f"{H:,} × {H:,} + 2 × {H:,} + 1", n["replaced"])] if n["replaced"] else []),
+        (_whole(c, n), "", n["total"]),
     ]
     lines = [_line("Parameters", "", "number", "share"), "─" * WIDTH]
     for row in rows:
@@ -150,6 +161,13 @@ def _parameters(c: BertConfig) -> str:
             share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
+
+
+def _whole(c: BertConfig, n: dict[str, int]) -> str:
+    """What the last line adds up."""
+    heads = len(pretraining.of(c).heads)
+    what = {0: "without a head", 1: "with the pre-training head", 2: "with both pre-training heads"}[heads]
+    return f"= {what}" + (", without the pooler" if n["pooler"] and not n["nsp"] else "")
 
 
 def _memory(c: BertConfig, batch: int, length: int, workers: int) -> str:

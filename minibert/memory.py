@@ -55,15 +55,15 @@ class Part(NamedTuple):
 def parameter_counts(config: BertConfig) -> dict[str, int]:
     """The number of weights by part, counted over the tensors that a model of this configuration really has.
 
-    Keys: word, position, type, norm, projection (of the embeddings); attention, feed_forward, bottlenecks, norms (of one layer);
-    layers (all of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far); mlm and
-    nsp (the heads); total.
+    Keys: word, position, type, task, norm, projection (of the embeddings); attention, feed_forward, bottlenecks, norms (of one
+    layer); layers (all of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
+    mlm, nsp and replaced (the heads); total: with the heads of pre-training, and with the pooler where one of them reads it.
     """
-    counts = dict.fromkeys(("word", "position", "type", "norm", "projection", *OF_A_LAYER, "layers", "final_norm", "pooler",
-                            "encoder", "mlm", "nsp", "total"), 0)
-    for name, slot in pretraining.layout(config).slots.items():
+    counts = dict.fromkeys(("word", "position", "type", "task", "norm", "projection", *OF_A_LAYER, "layers", "final_norm",
+                            "pooler", "encoder", "mlm", "nsp", "replaced"), 0)
+    counts["total"] = pretraining.layout(config).size
+    for name, slot in pretraining.layout(config, pooled=True).slots.items():
         size = slot.stop - slot.start
-        counts["total"] += size
         counts["encoder"] += size * name.startswith("bert.")
         counts["layers"] += size * name.startswith("bert.encoder.")
         counts[_part(name)] += size
@@ -75,12 +75,13 @@ def parameter_counts(config: BertConfig) -> dict[str, int]:
 def _part(name: str) -> str:
     if name.startswith("bert.embeddings."):
         return {"word_embeddings": "word", "position_embeddings": "position", "token_type_embeddings": "type",
-                "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
+                "task_type_embeddings": "task", "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
     if name.startswith("bert.encoder."):
         marks = {"LayerNorm": "norms", "bottleneck": "bottlenecks", "attention": "attention"}  # the first that is in it
         return next((part for mark, part in marks.items() if f".{mark}." in name), "feed_forward")
-    return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm",
-            "cls.seq_relationship": "nsp"}[".".join(name.split(".")[:2])]
+    return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm", "cls.seq_relationship": "nsp",
+            "discriminator_predictions.dense": "replaced", "discriminator_predictions.dense_prediction": "replaced"}[
+                ".".join(name.split(".")[:2])]
 
 
 def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:

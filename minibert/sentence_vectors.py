@@ -149,8 +149,8 @@ def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, th
     vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
 
     def work(batch: np.ndarray) -> None:
-        ids, mask = batched.padded(bert, [rows[i] for i in batch])
-        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config)
+        ids, mask, positions = batched.padded(bert, [rows[i] for i in batch])
+        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config, position_ids=positions)
         vectors[batch] = to_numpy(pool(out.last_hidden_state, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
 
     batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)

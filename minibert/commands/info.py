@@ -12,14 +12,16 @@ EXAMPLES = """\
 examples:
   minibert info base --batch 32 --length 128
   minibert info large --length 512
+  minibert info albert/xxlarge
   minibert info runs/2026-11-22-221903
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large; a config.json; or a "
-                        "folder with one (default: the model that comes with minibert)")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large, of a relative with "
+                        "its name before it (roberta/base); a config.json; or a folder with one (default: the model that comes "
+                        "with minibert)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="texts at a time (default: 32)")
     parser.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
     parser.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")

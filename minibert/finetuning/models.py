@@ -14,6 +14,8 @@ Where one of several is right, the last axis of the logits is what the softmax r
 So four of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers have the
 squared error.
 
+Relatives of BERT whose configuration has a ``text_head`` judge texts by a head with a hidden layer of its own, over [CLS] itself.
+
 The whole network learns, from the first step on: a pre-trained encoder needs no more than a linear layer on top.
 Source: Devlin et al. 2018, section 3.2 and figure 4.
 """
@@ -27,7 +29,7 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.layers import binary_cross_entropy, cross_entropy, squared_error
-from minibert.model.heads import choice, classifier, span
+from minibert.model.heads import choice, classifier, dense, span
 from minibert.model.model import Head, Model, Term
 
 Kind = Literal["sequence", "labels", "number", "choice", "token", "span"]
@@ -40,11 +42,15 @@ HEAD, TERM = "task", "label"
 
 def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None = None) -> Model:
     """``outputs``: C, but for ``choice`` and ``span``, which do not look at it. ``weights`` ``(C,)``: what each class counts."""
-    module, reads, loss = KINDS[kind]
     options = {} if weights is None else {"weights": weights}
-    return Model(config, {HEAD: Head(module, outputs, reads)}, (Term(TERM, HEAD, loss, options=options),))
+    return Model(config, {HEAD: head(config, kind, outputs)}, (Term(TERM, HEAD, KINDS[kind][2], options=options),))
 
 
-def reads(kind: Kind) -> str:
-    """The output of the body that the head reads."""
-    return KINDS[kind][1]
+def head(config: BertConfig, kind: Kind, outputs: int) -> Head:
+    """The head for a task; in a body with a ``text_head`` or without a pooler that which reads [CLS] itself."""
+    module, reads, _ = KINDS[kind]
+    if module is choice:
+        reads = choice.judge(config).READS
+    elif reads == "pooled" and config.text_head:
+        module, reads = dense, dense.READS
+    return Head(module, outputs, reads)

@@ -21,10 +21,9 @@ from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters, initialise
-from minibert.pretrained import CONFIG, WEIGHTS, formats
+from minibert.pretrained import CONFIG, WEIGHTS, families, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
-from minibert.pretrained.names import canonical
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.text import Tokenizer
@@ -54,18 +53,17 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     layout = models.of(config, task.KIND, len(labels)).layout()
     parameters = initialise(layout, config.initializer_range, seed, dtype)
+    there = dict(loaded.parameters.items())
     if not settings.from_scratch:
-        fresh = {name for name, _ in parameters.items() if name.startswith(("classifier.", "qa_outputs."))}
-        there = dict(loaded.parameters.items())
         for name, view in parameters.items():
-            if name not in fresh:
+            if name in there:
                 view[...] = there[name]
     limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
     notes = list(loaded.tokenizer.notes)
-    if "bert.pooler.dense.weight" in loaded.initialised and models.reads(task.KIND) == "pooled":
+    if "bert.pooler.dense.weight" in layout.slots.keys() - (there.keys() - loaded.initialised):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
 
@@ -73,7 +71,8 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
 def save(folder: str | os.PathLike[str], model: Model) -> None:
     """Write a model to ``folder``, all of it or nothing."""
     unknown = {key: value for key, value in model.config.unknown.items() if key not in ("torch_dtype", "dtype", "num_labels")}
-    unknown |= {"architectures": [model.task.ARCHITECTURE], "id2label": {str(i): name for i, name in enumerate(model.labels)},
+    unknown |= {"architectures": [families.architecture(model.config, model.task.ARCHITECTURE)],
+                "id2label": {str(i): name for i, name in enumerate(model.labels)},
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
     unknown.pop("problem_type", None)
     if model.task in PROBLEM_TYPES.values():
@@ -81,11 +80,13 @@ def save(folder: str | os.PathLike[str], model: Model) -> None:
     if model.task.KIND in ("span", "choice"):  # the names there are not those of outputs
         del unknown["id2label"], unknown["label2id"]
     reading = {name: value for name, value in asdict(model.settings).items() if name in _KEPT} | {"labels": model.labels}
+    config = model.config.replace(unknown=unknown)
+    text = families.to_json(config)
     with swap.saving(folder) as staged:
-        write_atomically(staged / CONFIG, model.config.replace(unknown=unknown).to_json())
+        write_atomically(staged / CONFIG, text)
         model.tokenizer.save(staged)
         write_atomically(staged / READING, json.dumps(reading, indent=2, ensure_ascii=False) + "\n")
-        pretrained.save_weights(staged / WEIGHTS, model.parameters)
+        pretrained.save_weights(staged / WEIGHTS, model.parameters, names=families.names(config))
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None) -> Model:
@@ -129,9 +130,9 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
 
 def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names, as we call them, and shapes of all tensors of a folder."""
-    weights, _, _ = open_folder(folder)
+    weights, config, _ = open_folder(folder)
     with formats.opened(weights) as reader:
-        return {canonical(name): shape for name, shape in reader.shapes.items()}
+        return {families.names(config).ours(name): shape for name, shape in reader.shapes.items()}
 
 
 def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None) -> ModuleType:

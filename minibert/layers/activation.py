@@ -9,11 +9,12 @@ from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
 from minibert.backend import Array
-from minibert.layers import bias_gelu, bias_relu
+from minibert.layers import bias_gelu, bias_relu, bias_tanh
 from minibert.parameters import Tree
 
-#: ``hidden_act`` of a configuration -> the pair.
-FORMS = MappingProxyType({"gelu": bias_gelu, "gelu_new": bias_gelu, "gelu_pytorch_tanh": bias_gelu, "relu": bias_relu})
+#: What a configuration calls it -> the pair.
+FORMS = MappingProxyType({"gelu": bias_gelu, "gelu_new": bias_gelu, "gelu_pytorch_tanh": bias_gelu, "relu": bias_relu,
+                          "tanh": bias_tanh})
 
 
 class Cache(NamedTuple):

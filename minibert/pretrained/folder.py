@@ -1,7 +1,7 @@
 """A model is a folder: ``config.json``, ``vocab.txt``, ``tokenizer_config.json``, ``model.safetensors``.
 
-The names in it are those of the reference's checkpoints, so that the usual tools open what is saved here
-(``transformers.BertForPreTraining.from_pretrained(folder)``) and what they saved is opened here, in whatever format
+The names in it are those of the reference's checkpoints, or of another ``families``' ones, so that the usual tools open what is
+saved here (``transformers.BertForPreTraining.from_pretrained(folder)``) and what they saved is opened here, in whatever format
 (``formats``) and under whatever names (``names``). The tied decoder is not stored: it is the table of word embeddings.
 """
 
@@ -22,11 +22,11 @@ from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import formats, tensors
-from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
-from minibert.pretrained.families.bert import without_effect
+from minibert.pretrained import families, formats, tensors
+from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
+from minibert.pretrained.families.table import Names
 from minibert.pretrained.formats import Reader
-from minibert.pretrained.names import ENCODER, IGNORED, canonical
+from minibert.pretrained.names import ENCODER, IGNORED
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
 from minibert.text.saved import FAST, SETTINGS, VOCABULARY
@@ -110,20 +110,22 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
     check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
+    text = families.to_json(config.replace(unknown=unknown))
     with swap.saving(folder) as staged:
-        write_atomically(staged / CONFIG, config.replace(unknown=unknown).to_json())
+        write_atomically(staged / CONFIG, text)
         tokenizer.save(staged)
-        save_weights(staged / WEIGHTS, parameters, dtype, without=without)
+        save_weights(staged / WEIGHTS, parameters, dtype, names=families.names(config), without=without)
 
 
-def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *,
+def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *, names: Names | None = None,
                  without: Collection[str] = ()) -> None:
-    """Write only the tensors, to the one file ``path``; all or nothing."""
+    """Write only the tensors, to the one file ``path``; all or nothing. ``names``: a family's, by default BERT's."""
+    called = (names or Names()).theirs
     flat = to_numpy(parameters.flat)
     if np.dtype(dtype) == np.float16 and (largest := np.abs(flat).max()) > np.finfo(np.float16).max:
         raise ValueError(f"{path}: a weight of size {largest:.3g} is too large for float16 (at most 65504); save in float32")
     on_cpu = Parameters(parameters.layout, flat.astype(dtype, copy=False))
-    tensors.write(path, {name: x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
+    tensors.write(path, {called(name): x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
@@ -132,8 +134,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder and both pre-training heads. ``tokenizer``: one that is not in the folder, or
-    where it stands (a folder, or a ``vocab.txt``).
+    tensors that are wanted, by default the encoder, the heads of pre-training and the pooler, if one of them or the file has it.
+    ``tokenizer``: one that is not in the folder, or where it stands (a folder, or a ``vocab.txt``).
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
@@ -208,7 +210,8 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
         for name, values in start.items():
             views[name][...] = values
     if lacking := sorted(layout.slots.keys() - found):
-        notes.append(f"{reader.path.name} has no {', '.join(lacking)}: initialised, not trained")
+        called = map(families.names(config).theirs, lacking)
+        notes.append(f"{reader.path.name} has no {', '.join(called)}: initialised, not trained")
     if unusable:
         notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
                      "tensor: the masked-word head is left out")
@@ -229,18 +232,19 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
     Nothing is allocated before: shapes that a damaged file or configuration claims are compared first. A decoder that is not
     tied to the word embeddings keeps its own name.
     """
+    names = families.names(config)
     if len(set(config.uses)) > len(reader.shapes):
         raise ValueError(f"{reader.path}: num_hidden_layers is {config.num_hidden_layers} in {CONFIG}, but there are only "
                          f"{len(reader.shapes)} tensors: the two do not belong together")
     if sum(map(math.prod, reader.shapes.values())) > reader.size:
         raise ValueError(f"{reader.path}: its tensors claim more numbers than its {reader.size:,} bytes can hold: it is damaged")
-    layout = layout or pretraining.layout(config)
     found: dict[str, str] = {}
     for stored in reader.shapes:
         if not IGNORED.search(stored):
-            if (name := canonical(stored)) in found:
+            if (name := names.ours(stored)) in found:
                 raise ValueError(f"{reader.path}: {found[name]} and {stored} are two names of one tensor; which one is meant?")
             found[name] = stored
+    layout = layout or pretraining.layout(config, pooled="bert.pooler.dense.weight" in found)
     notes = _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
     extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
@@ -281,36 +285,39 @@ def floating(reader: Reader, name: str) -> np.ndarray:
 def _contradiction(reader: Reader, config: BertConfig, layout: Layout, found: dict[str, str],
                    missing: list[str], extra: list[str], misshaped: list[str]) -> str:
     """All that keeps a file and a configuration from fitting together, every tensor with what was expected and found."""
+    called = families.names(config).theirs
     if not any(ENCODER.search(name) for name in found.keys() & layout.slots):
         first = next(iter(reader.shapes), "none")
-        return (f"{reader.path}: none of its {len(reader.shapes)} tensors belongs to a BERT encoder (the first is {first}); "
-                "expected names like bert.embeddings.word_embeddings.weight")
+        family = families.of(config).title
+        return (f"{reader.path}: none of its {len(reader.shapes)} tensors belongs to a {family} encoder (the first is {first}); "
+                f"expected names like {called('bert.embeddings.word_embeddings.weight')}")
     lines = [f"{reader.path} does not fit {CONFIG}:"]
     lines += [f"  {found[name]}: expected shape {layout.slots[name].shape}, found {reader.shapes[found[name]]}"
               for name in misshaped]
-    lines += [f"  {name}: expected shape {layout.slots[name].shape}, not found" for name in missing]
+    lines += [f"  {called(name)}: expected shape {layout.slots[name].shape}, not found" for name in missing]
     lines += [f"  {found[name]}: not expected, found shape {reader.shapes[found[name]]}" for name in extra]
     differing = [f"{key} is {getattr(config, key)}, but {size} by the tensors"
-                 for key, size in _sizes(reader, found).items() if getattr(config, key) != size]
+                 for key, size in _sizes(reader, found, config).items() if getattr(config, key) != size]
     if differing:
         lines.append(f"In {CONFIG} {'; '.join(differing)}.")
     lines.append(f"Use the {CONFIG} that was saved with these weights.")
     return "\n".join(lines)
 
 
-def _sizes(reader: Reader, found: dict[str, str]) -> dict[str, int]:
+def _sizes(reader: Reader, found: dict[str, str], config: BertConfig) -> dict[str, int]:
     """What the tensors say about the configuration, as far as they are there."""
     def shape(name: str) -> tuple[int, ...]:
         return reader.shapes.get(found.get(name, ""), ())
 
     sizes = {}
-    for name, keys in {"bert.embeddings.word_embeddings.weight": ("vocab_size", "hidden_size"),
+    width = "embedding_size" if config.embedding_size else "hidden_size"
+    for name, keys in {"bert.embeddings.word_embeddings.weight": ("vocab_size", width),
                        "bert.embeddings.position_embeddings.weight": ("max_position_embeddings",),
                        "bert.embeddings.token_type_embeddings.weight": ("type_vocab_size",),
                        "bert.encoder.layer.0.intermediate.dense.weight": ("intermediate_size",)}.items():
         sizes |= dict(zip(keys, shape(name)))
     numbers = {name.split(".")[3] for name in found if name.startswith("bert.encoder.layer.")}
-    if numbers and all(number.isdecimal() for number in numbers):
+    if config.layer_map is None and numbers and all(number.isdecimal() for number in numbers):
         sizes["num_hidden_layers"] = max(map(int, numbers)) + 1
     return sizes
 
@@ -320,18 +327,16 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
-    weights = formats.find(folder)
-    has_vocabulary = any((folder / name).is_file() for name in (VOCABULARY, FAST))
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: has_vocabulary or not with_vocabulary,
-               WEIGHTS: weights is not None}
+    weights, there = formats.find(folder), config_path(folder).is_file()
+    words = families.of(read_config(config_path(folder))).vocabulary if there else (VOCABULARY, FAST)
+    has_vocabulary = any((folder / name).is_file() for name in {VOCABULARY, FAST, *words})
+    present = {CONFIG: there, words[0]: has_vocabulary or not with_vocabulary, WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights
-    absent = [name for name, there in present.items() if not there]
+    absent = [name for name, is_there in present.items() if not is_there]
     hint = formats.others(folder) if absent == [WEIGHTS] else ""
-    if absent == [VOCABULARY]:
+    if absent == [words[0]]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
-    if (folder / CONFIG).is_file():
-        read_config(folder / CONFIG)  # of another family it is: that says more than a missing file
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 
 

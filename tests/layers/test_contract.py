@@ -13,6 +13,7 @@ from minibert.layers import (
     attention_probs,
     bias_gelu,
     bias_relu,
+    bias_tanh,
     binary_cross_entropy,
     cross_entropy,
     dense_norm,
@@ -113,6 +114,11 @@ def _(rng, dtype):
 @case("bias & relu")
 def _(rng, dtype):
     return bias_relu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("bias & tanh")
+def _(rng, dtype):
+    return bias_tanh, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
 
 
 @case("activation, by name")

@@ -63,7 +63,7 @@ def forward(x: Array, positions: Array | None, p: Tree, config: BertConfig, key:
     """
     rows = x if positions is None else x.reshape(-1, x.shape[-1]).take(positions, axis=0)  # (B, T, H) -> (M, H)
     u, dense_cache = linear.forward(rows, p["transform"]["dense"], bias=False)
-    a, activation_cache = activation.forward(u, p["transform"]["dense"], config.hidden_act)
+    a, activation_cache = activation.forward(u, p["transform"]["dense"], config.head_act or config.hidden_act)
     t, norm_cache = layernorm.forward(a, p["transform"]["LayerNorm"], config.layer_norm_eps)
     logits, decoder_cache = linear.forward(t[..., :config.embedding_width], p["decoder"])  # (M, E) -> (M, V)
     extra_cache = None

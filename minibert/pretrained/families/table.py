@@ -1,0 +1,156 @@
+"""What a family of models is: a table of what its files call things, read both ways.
+
+``Family.config`` reads a ``config.json``, ``Family.values`` writes one, and what it cannot say is refused: it is read back and
+compared. ``Names`` are those of the tensors. Ours are BERT's, for every family.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from minibert.config import NEUTRAL, BertConfig
+from minibert.files import brief
+from minibert.pretrained.names import canonical
+
+Pairs = Sequence[tuple[str, str]]  # how a name of ours begins, how theirs does; {} stands for a number
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+#: Our own keys, which only a BERT's file has.
+OWN = {*NEUTRAL, "norm_first"}
+FIELDS = [f.name for f in fields(BertConfig) if f.name not in ("unknown", "model_type")]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of two that begin alike the first pair counts. ``join`` makes our number of a layer of theirs, ``split`` the reverse."""
+
+    pairs: Pairs = ()
+    also: Pairs = ()  # read and not written
+    base: str = "bert"  # before the names of the encoder; a file of the encoder alone may go without
+    join: Callable[..., int] = int
+    split: Callable[[int], tuple[int, ...]] = lambda number: (number,)
+
+    def ours(self, name: str) -> str:
+        """Our name for a tensor of a file. A name that is ours already stays."""
+        name = canonical(name)
+        if name.startswith("bert.") and any(pattern.match(name) for pattern, _ in self._written):
+            return name
+        for pattern, ours in self._read:
+            if found := pattern.match(name):
+                numbers = [self.join(*map(int, found.groups()))] if found.groups() else []
+                return ours.format(*numbers) + name[found.end():]
+        return name
+
+    def theirs(self, name: str) -> str:
+        """Their name for a tensor of ours."""
+        for pattern, theirs in self._written:
+            if found := pattern.match(name):
+                numbers = self.split(int(found.group(1))) if found.groups() else ()
+                return theirs.format(*numbers) + name[found.end():]
+        return f"{self.base}.{name.removeprefix('bert.')}" if name.startswith("bert.") else name
+
+    @cached_property
+    def _written(self) -> list[tuple[re.Pattern, str]]:
+        return [(_pattern(ours), theirs) for ours, theirs in self.pairs]
+
+    @cached_property
+    def _read(self) -> list[tuple[re.Pattern, str]]:
+        """A name of theirs in the encoder may have lost what stands before it, which ``canonical`` may have taken for BERT's."""
+        pairs = [*self.pairs, *self.also, ("bert.", f"{self.base}.")]
+        encoder = f"{self.base}."
+
+        def anywhere(theirs: str) -> re.Pattern:
+            inner = theirs.removeprefix(encoder)
+            if inner in (theirs, ""):
+                return _pattern(theirs)
+            return re.compile(f"(?:{re.escape(encoder)}|{re.escape('bert.')}|){_pattern(inner).pattern}")
+
+        return [(anywhere(theirs), ours) for ours, theirs in pairs]
+
+
+def _pattern(name: str) -> re.Pattern:
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)"))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model, and how transformers' classes of it call everything.
+
+    ``keys``: our key of a configuration -> theirs, None for one that it has not; all others are called alike. ``structure``:
+    from all that a file says, with ``defaults`` for what it does not, to our keys that follow from it; ``said`` the way back, for
+    those that a file can say. ``spoken``: the keys that these two are about. ``pairs``: names of tensors; ``heads``: further ones
+    in the file of a class, by how the name of that class ends. ``numbers``: ``join`` and ``split`` of ``Names``, from a
+    configuration. ``idle``: keys that have no effect. ``sizes``: of the published models, in their keys; other sizes are made
+    after ``pattern``.
+    """
+
+    model_type: str
+    title: str
+    classes: str  # how the names of transformers' classes begin
+    base: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pattern: str = "base"
+    keys: Mapping[str, str | None] = field(default_factory=dict)
+    structure: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: NOTHING
+    said: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
+    spoken: frozenset[str] = frozenset()
+    pairs: Pairs = ()
+    heads: Mapping[str, Pairs] = field(default_factory=dict)
+    numbers: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
+    idle: frozenset[str] = frozenset()
+    vocabulary: tuple[str, ...] = ("vocab.txt", "tokenizer.json")  # files that may hold its tokens
+    own: frozenset[str] = frozenset()  # those of our own keys that a file has
+
+    def config(self, values: Mapping[str, Any]) -> BertConfig:
+        """What a ``config.json`` says. Keys without effect here are ``unknown``."""
+        whole = {**self.defaults, **values}
+        called = {ours: self.keys.get(ours, ours) for ours in FIELDS if ours in self.own or ours not in OWN}
+        known = {ours: whole[theirs] for ours, theirs in called.items() if theirs in whole}
+        rest = {key: value for key, value in values.items()
+                if key not in {*called.values(), *self.spoken, "model_type"}}
+        odd = {key: rest.pop(key) for key in FIELDS if key in rest}  # a name that is a key of ours, and none of theirs
+        config = BertConfig.from_dict({**known, **self.structure(whole), **rest, "model_type": self.model_type})
+        return config.replace(unknown={**config.unknown, **odd}) if odd else config
+
+    def values(self, config: BertConfig) -> dict[str, Any]:
+        """The contents of a ``config.json``. ValueError, with the key, for a configuration that this family has no word for."""
+        known = config.replace(unknown={}).to_dict()
+        written = {self.keys.get(key, key): value for key, value in known.items()
+                   if key in ("architectures", "model_type") or key in self.own or key not in OWN}
+        written.pop(None, None)
+        trained = [self.classes + self.trained_as(config)]
+        written |= {"architectures": trained, **config.unknown, **self.said(config)}
+        again = self.config(written)
+        for key in FIELDS:
+            if key == "objectives" and written["architectures"] != trained:
+                continue  # a class for a task has none of these heads
+            if getattr(again, key) != getattr(config, key):
+                raise ValueError(f"config: {key} is {brief(getattr(config, key))}, but a config.json of {self.title} can only "
+                                 f"say {brief(getattr(again, key))}; change it, or save the model as a BERT, whose file has "
+                                 "keys of our own for all of them: config.replace(model_type='bert')")
+        return written
+
+    def trained_as(self, config: BertConfig) -> str:
+        """How the name of the class ends that has the heads of pre-training."""
+        return "ForMaskedLM" if config.objectives == ("mlm",) else "ForPreTraining"
+
+    def names(self, config: BertConfig) -> Names:
+        """Of the tensors of a model. Which heads are written, the class says that the configuration names."""
+        named = config.unknown.get("architectures") or [""]
+        ending = named[0].removeprefix(self.classes) if isinstance(named, list) and isinstance(named[0], str) else ""
+        written = self.heads.get(ending, ())
+        also = [pair for head, pairs in self.heads.items() if head != ending for pair in pairs]
+        return Names((*written, *self.pairs), tuple(also), self.base, **self.numbers(config))
+
+    def preset(self, size: str, **changes: Any) -> BertConfig:
+        """A model of a published size, or after the pattern of another; ``changes`` by our keys."""
+        structural = {key: value for key, value in changes.items() if key in OWN and key not in self.own}
+        theirs = {self.keys.get(key, key): value for key, value in changes.items() if key not in structural}
+        sizes = self.sizes.get(size) or self.sizes.get(self.pattern, NOTHING)
+        return self.config({**sizes, **theirs}).replace(unknown={}, **structural)
