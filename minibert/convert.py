@@ -22,7 +22,7 @@ from minibert.text.saved import SETTINGS, VOCABULARY
 #: Format -> (name of the file, its writer, which gets tensors by our names and a family's names for them).
 FORMATS = {
     "safetensors": ("model.safetensors", lambda path, arrays, names: tensors.write(
-        path, {names.theirs(name): x for name, x in arrays.items()}, {"format": "pt"})),
+        path, names.written(arrays), {"format": "pt"})),
     "npz": ("bert_model.npz", lambda path, arrays, names: npz.write(path, arrays)),  # by BERT's names, whose model it may be
 }
 #: How sentence vectors are made, and how a fine-tuned model reads files.
@@ -45,11 +45,12 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, (name, write), text = _beside(source), FORMATS[format], families.to_json(config)
+    names = families.names(config)
     check_replaceable(destination, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, name, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
-        arrays = {name: floating(reader, found[name]) for name in ordered}
+        arrays = {name: floating(reader, found[name], names) for name in ordered}
         if widened := sum(reader.dtypes[found[name]] == "bfloat16" for name in ordered):
             notes.append(f"{widened} tensors of bfloat16 were widened to float32")
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"
@@ -61,7 +62,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
-        write(staged / name, arrays, families.names(config))
+        write(staged / name, arrays, names)
     after = f"{destination / name} ({format}, {_types(x.dtype.name for x in arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
 
