@@ -131,7 +131,7 @@ def _parameters(c: BertConfig) -> str:
     of_a_layer = (f"4 × ({H:,} × {H:,} + {H:,})", feed_forward, "", f"{2 * F + 2} × {H:,}")
     if n["bottlenecks"]:
         of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
-    longer = f" and {V:,} × {H - E:,} more" if c.long_decoder else ""
+    decoder = f"word table, and {V:,} × {H - E:,}" if c.long_decoder else "its decoder is the word table"
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
@@ -147,7 +147,7 @@ def _parameters(c: BertConfig) -> str:
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
         ("= encoder with pooler" if n["pooler"] else "= encoder", "", n["encoder"]),
-        *([("masked-word head", f"its decoder is the word table{longer}", n["mlm"])] if n["mlm"] else []),
+        *([("masked-word head", decoder, n["mlm"])] if n["mlm"] else []),
         *([("next-sentence head", f"2 × {H:,} + 2", n["nsp"])] if n["nsp"] else []),
         *([("replaced-word head", f"{H:,} × {H:,} + 2 × {H:,} + 1", n["replaced"])] if n["replaced"] else []),
         (_whole(c, n), "", n["total"]),

@@ -9,13 +9,18 @@ transformers = pytest.importorskip("transformers")
 import torch.nn.functional as F  # noqa: E402
 from transformers.models.mobilebert.modeling_mobilebert import MobileBertLayer  # noqa: E402
 
+from minibert import pretrained  # noqa: E402
 from minibert.config import BertConfig  # noqa: E402
 from minibert.layers.softmax import additive_mask  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.blocks import mobile  # noqa: E402
 from minibert.parameters import Layout, Parameters  # noqa: E402
+from minibert.tasks.batches import micro_batches  # noqa: E402
+from minibert.training.adamw import AdamW  # noqa: E402
+from tests import tiny_model  # noqa: E402
 from tests.model.examples import all_labels, distance, loss_and_gradients, random_inputs, random_parameters  # noqa: E402
 from tests.oracle.torch_block import linear  # noqa: E402
+from tests.training.examples import engine, masked_examples  # noqa: E402
 
 SIZES = {"vocab_size": 37, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 20,
          "max_position_embeddings": 16, "hidden_act": "relu", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
@@ -31,6 +36,7 @@ FLAGS = {  # ours, theirs
 SPARE = {"use_bottleneck_attention": True, "key_query_shared_bottleneck": True}  # its second bottleneck is made and not used
 EACH = pytest.mark.parametrize("flags", FLAGS)
 NORM = pytest.mark.parametrize("norm", ["no_norm", "layer_norm"])
+CONSTANTS = AdamW(weight_decay=0.1)
 EPSILON = 1e-5  # what transformers takes for two of a block's norms and that of the embeddings, whatever its configuration says
 
 
@@ -205,3 +211,58 @@ def test_embeddings_that_see_no_neighbours(changes):
     assert spare.keys() == (set() if ours.word_window else {"mobilebert.embeddings.embedding_transformation.weight",
                                                             "mobilebert.embeddings.embedding_transformation.bias",
                                                             "cls.predictions.dense.weight"})
+
+
+@EACH
+@NORM
+def test_a_folder_opens_in_transformers_with_the_same_numbers(flags, norm, tmp_path):
+    ours, _ = FLAGS[flags]
+    config, parameters, tokenizer = tiny_model.make(**OURS | ours | {
+        "model_type": "mobilebert", "embedding_size": 4, "hidden_act": "relu", "norm": norm, "ffn_count": 2,
+        "layer_norm_eps": EPSILON})
+    parameters.flat *= 0.5
+    pretrained.save(tmp_path, config, parameters, tokenizer)
+    network, report = transformers.MobileBertForPreTraining.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    ids, types, mask = tokenizer.batch([tokenizer.encode("the [MASK] raises an exception.", "an exception")])
+    out, _ = pretraining.forward(pretraining.Inputs(ids, types, mask), parameters.tree, config)
+    with torch.no_grad():
+        expected = network.eval()(torch.tensor(ids), token_type_ids=torch.tensor(types), attention_mask=torch.tensor(mask))
+    np.testing.assert_allclose(out.logits, expected.prediction_logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(out.next_logits, expected.seq_relationship_logits.numpy(), atol=1e-4)
+
+
+@EACH
+@NORM
+def test_twenty_steps(flags, norm):
+    """Whole batches at once on both sides: whether a text is followed by padding is something that its last word sees here."""
+    ours, theirs = configs(flags, norm)
+    parameters = random_parameters(ours)
+    network, named, _ = reference(theirs, parameters)
+    plain = {name: tensor for name, tensor in named.items() if name.endswith("bias") or "LayerNorm" in name}
+    groups = [{"params": [tensor for name, tensor in named.items() if name not in plain], "weight_decay": CONSTANTS.weight_decay},
+              {"params": list(plain.values()), "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, betas=(CONSTANTS.beta1, CONSTANTS.beta2), eps=CONSTANTS.epsilon)
+    curve = []
+    with engine(ours, 1, parameters=parameters, optimiser=CONSTANTS, clip_norm=1.0) as e:
+        for step in range(1, 21):
+            examples, rate = masked_examples(ours, lengths=(9, 16, 5, 12, 7, 3), seed=step), 5e-3 * step / 20
+            [batch] = micro_batches(examples, 10**6)
+            metrics, norm = e.train([batch], rate)
+            inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, positions=batch.positions, labels=batch.labels)
+            adamw.zero_grad()
+            loss = network(torch.tensor(batch.ids), token_type_ids=torch.tensor(batch.token_type_ids),
+                           attention_mask=torch.tensor(batch.attention_mask), labels=torch.tensor(all_labels(inputs)),
+                           next_sentence_label=torch.tensor(batch.next_labels)).loss
+            loss.backward()
+            their_norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            for group in adamw.param_groups:
+                group["lr"] = rate
+            adamw.step()
+            curve.append((metrics.loss, norm, loss.item(), their_norm.item()))
+        losses, norms, their_losses, their_norms = np.array(curve, np.float64).T
+        assert (norms > 1).any()  # clipping took part
+        np.testing.assert_allclose(losses, their_losses, rtol=1e-11)
+        np.testing.assert_allclose(norms, their_norms, rtol=1e-11)
+        for name, view in e.parameters.items():
+            assert distance(turned(name, view), named[name].detach().numpy()) <= 1e-11, name
