@@ -377,10 +377,10 @@ CONFIG = BertConfig(
 PRE_LN = CONFIG.replace(norm_first=True, hidden_act="gelu_new")
 
 
-def random_tree(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], ties: dict[str, str] | None = None) -> dict:
+def random_tree(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], size: float = 0.7) -> dict:
     """Parameters of these shapes, biases and norms too, as a tree of dotted names."""
-    layout = Layout(shapes, ties)
-    return layout.tree(rng.standard_normal(layout.size) * 0.7)
+    layout = Layout(shapes)
+    return layout.tree(rng.standard_normal(layout.size) * size)
 
 
 def key_biases(prefix: str = "", layers: int = L) -> dict[str, str]:
@@ -689,7 +689,8 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
         d = bert.backward(dy, cache, p, g)
         return d.embeddings, d.head_mask
 
-    params = random_tree(rng, bert.shapes(config))["bert"]
+    calm = {"size": 0.4} if config.norm == "no_norm" else {}  # or states grow from layer to layer, and rounding with them
+    params = random_tree(rng, bert.shapes(config), **calm)["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
     methods = KINKED if "relu" in (config.pooler, config.hidden_act) else {}
     words = rng.standard_normal((B, T, config.embedding_width))

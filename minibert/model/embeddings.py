@@ -65,8 +65,7 @@ def position_ids(ids: Array, attention_mask: Array | None, config: BertConfig) -
     that stands before a token. Which id is padding decides, not the mask. ValueError where there are more tokens than positions.
     Source: fairseq, ``utils.make_positions``.
     """
-    pads = ids == config.pad_token_id
-    if not config.position_offset or not pads.any():
+    if not config.position_offset or not (pads := ids == config.pad_token_id).any():
         return None
     at_the_end = (pads[:, 1:] >= pads[:, :-1]).all()
     if at_the_end and attention_mask is not None and attention_mask.ndim == 2 and not attention_mask[pads].any():

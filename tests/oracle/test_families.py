@@ -11,14 +11,19 @@ from minibert.layers.cross_entropy import IGNORE  # noqa: E402
 from minibert.model import embeddings, pretraining  # noqa: E402
 from minibert.model.model import Inputs, Output  # noqa: E402
 from minibert.pretrained import families, folder, tensors  # noqa: E402
+from minibert.tasks.batches import Position, Stream, collate, micro_batches  # noqa: E402
+from minibert.training.adamw import learning_rate  # noqa: E402
+from tests import tiny_model  # noqa: E402
 from tests.model.examples import distance  # noqa: E402
+from tests.oracle import test_training as bert_training  # noqa: E402
+from tests.training.examples import engine  # noqa: E402
 
 TOLERANCE = 1e-12
 V = 50
 SMALL = {"vocab_size": V, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40,
          "max_position_embeddings": 20, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-DISTIL = {"vocab_size": V, "dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 20, "dropout": 0.0,
-          "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
+DISTIL = {"vocab_size": V, "dim": 24, "n_layers": 3, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 20,
+          "dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
 NARROW = {**SMALL, "embedding_size": 10}
 ALBERT = {**NARROW, "classifier_dropout_prob": 0.0}
 MOBILE = {**NARROW, "intra_bottleneck_size": 18, "num_feedforward_networks": 3, "hidden_act": "relu"}
@@ -49,17 +54,17 @@ PRE_TRAINED = {"roberta": ["ForMaskedLM"], "xlm-roberta": ["ForMaskedLM"], "came
                "albert": ["ForPreTraining", "ForMaskedLM"], "distilbert": ["ForMaskedLM"],
                "electra": ["ForMaskedLM", "ForPreTraining"], "ernie": ["ForPreTraining", "ForMaskedLM"],
                "mobilebert": ["ForPreTraining", "ForMaskedLM"]}
-TASKS = {"ForSequenceClassification": ("sequence", 3), "ForTokenClassification": ("token", 3), "ForQuestionAnswering": ("span", 2),
-         "ForMultipleChoice": ("choice", 1)}
+TASKS = {"ForSequenceClassification": ("sequence", 3), "ForTokenClassification": ("token", 3),
+         "ForQuestionAnswering": ("span", 2), "ForMultipleChoice": ("choice", 1)}
 
 
-def theirs(case, ending, **changes):
+def theirs(case, ending, labels=2, **changes):
     """A model of transformers with random weights, none of which is 0 or 1, in float64."""
     family = case.partition(",")[0]
     kind = getattr(transformers, families.FAMILIES[family].classes + ending)
     torch.manual_seed(0)
-    model = kind(kind.config_class(**CONFIGS[case], num_labels=2 if ending == "ForPreTraining" else changes.pop("labels", 2),
-                                   attn_implementation="eager")).double().eval()
+    config = kind.config_class(**{**CONFIGS[case], **changes}, num_labels=labels, attn_implementation="eager")
+    model = kind(config).double().eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.randn(p.shape, dtype=torch.float64) * 0.15 + ("orm.weight" in name and "_embeddings" not in name))
@@ -213,3 +218,110 @@ def test_tasks(case, ending, tmp_path):
     g = parameters.zeros_like()
     whole.backward(Output(logits={models.HEAD: upstream}), cache, parameters.tree, g.tree)
     compare_gradients(g, model, config)
+
+
+@pytest.mark.parametrize("case", ["roberta", "xlm-roberta"])
+def test_padding_is_no_position_though_the_mask_shows_it(case, tmp_path):
+    model = theirs(case, "ForMaskedLM")
+    config, path = saved(model, tmp_path)
+    parameters, _, _ = read(path, config)
+    ids, types, mask = batch(config)
+    for seen in (np.ones_like(mask), None):
+        x, arguments = given(config, ids, types, np.ones_like(mask))
+        out, _ = pretraining.of(config).forward(x._replace(attention_mask=seen), parameters.tree)
+        expected = model(**arguments, output_hidden_states=True)
+        for ours, tensor in zip(out.bert.hidden_states, expected.hidden_states):
+            assert distance(ours, tensor.detach().numpy()) <= TOLERANCE
+
+
+def test_task_types(tmp_path):
+    model = theirs("ernie, task types", "Model")
+    config, path = saved(model, tmp_path)
+    parameters, _, _ = read(path, config)
+    ids, types, mask = batch(config)
+    tasks = np.random.default_rng(3).integers(0, 3, ids.shape)
+    x, arguments = given(config, ids, types, mask)
+    whole, results = pretraining.of(config), []
+    for given_tasks in (tasks, tasks * 0, None):
+        out, _ = whole.forward(x._replace(task_type_ids=given_tasks), parameters.tree)
+        more = {} if given_tasks is None else {"task_type_ids": torch.tensor(given_tasks)}
+        expected = model(**arguments, **more).last_hidden_state.detach().numpy()
+        assert distance(out.bert.last_hidden_state * mask[..., None], expected * mask[..., None]) <= TOLERANCE
+        results.append(out.bert.last_hidden_state)
+    np.testing.assert_array_equal(results[1], results[2])  # none said is the first, not no task
+    assert distance(results[0], results[1]) > 0.01
+
+
+@pytest.mark.parametrize(("case", "ending"), PAIRS + ALL, ids=[" ".join(pair) for pair in PAIRS + ALL])
+def test_what_is_saved_opens_in_transformers(case, ending, tmp_path):
+    """With nothing missing, nothing left over, and bit for bit the same numbers."""
+    model = theirs(case, ending, labels=3 if TASKS.get(ending, ("", 0))[1] == 3 else 2)
+    config, path = saved(model, tmp_path / "theirs")
+    layout = models.of(config, *TASKS[ending]).layout() if ending in TASKS else None
+    parameters, _, initialised = read(path, config, layout)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / "config.json").write_text(families.to_json(config), encoding="utf-8")
+    folder.save_weights(ours / "model.safetensors", parameters, np.float64, names=families.names(config), without=initialised)
+    again, report = type(model).from_pretrained(ours, output_loading_info=True, dtype=torch.float64)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    for name, p in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], p), name
+    values = {key: value for key, value in model.config.to_dict().items() if key not in ("dtype", "transformers_version")}
+    assert {key: again.config.to_dict()[key] for key in values if key != "_name_or_path"} == {
+        key: value for key, value in values.items() if key != "_name_or_path"}
+
+
+TRAINED = [("roberta", "ForMaskedLM"), ("albert", "ForPreTraining"), ("distilbert", "ForMaskedLM"), ("electra", "ForMaskedLM"),
+           ("ernie, task types", "ForPreTraining")]
+
+
+@pytest.mark.parametrize(("case", "ending"), TRAINED, ids=[" ".join(pair) for pair in TRAINED])
+def test_twenty_steps(case, ending, tmp_path):
+    """Of AdamW, with clipping, on batches of unequal lengths, in micro-batches on two workers."""
+    steps, peak, warmup, clip = bert_training.STEPS, bert_training.PEAK, bert_training.WARMUP, bert_training.CLIP
+    tokenizer = tiny_model.make()[2]
+    model = theirs(case, ending, vocab_size=len(tokenizer.vocab), pad_token_id=0)
+    config, path = saved(model, tmp_path)
+    names, parameters = families.names(config), read(path, config).parameters
+    rng = np.random.default_rng(0)
+    documents = [[rng.integers(5, config.vocab_size, rng.integers(2, 7)).tolist() for _ in range(9)] for _ in range(12)]
+    stream = Stream(documents, tokenizer, max_length=16, batch_size=8, seed=0, next_sentence="nsp" in config.objectives)
+    position, batches = Position(), []
+    for _ in range(steps):
+        examples, position = stream.batch(position)
+        batches.append(examples)
+    curve, expected = [], []
+    with engine(config, 2, parameters=parameters, optimiser=bert_training.CONSTANTS, clip_norm=clip) as e:
+        for step, examples in enumerate(batches, start=1):
+            metrics, norm = e.train(micro_batches(examples, 60), learning_rate(step, peak, warmup, steps))
+            curve.append((metrics.loss, norm))
+        after = e.parameters
+
+    named = dict(model.named_parameters(remove_duplicate=False))
+    mine = {slot.name: named[names.theirs(slot.name)] for slot in parameters.layout.slots.values()}
+    step_with = bert_training.torch_adamw(*([mine[slot.name] for slot in parameters.layout.slots.values() if slot.decay == decay]
+                                            for decay in (True, False)))
+    for step, examples in enumerate(batches, start=1):
+        batch = collate(examples)
+        mask = np.ones_like(batch.ids) if batch.attention_mask is None else batch.attention_mask.astype(np.int64)
+        labels = np.full(batch.ids.size, IGNORE)
+        labels[batch.positions] = batch.labels
+        asked = {"labels": torch.tensor(labels.reshape(batch.ids.shape))}
+        if "nsp" in config.objectives:
+            asked["sentence_order_label" if config.model_type == "albert" else "next_sentence_label"] = torch.tensor(
+                batch.next_labels)
+        types = batch.token_type_ids if config.type_vocab_size > 1 else batch.ids * 0
+        model.zero_grad()
+        loss = model(**given(config, batch.ids, types, mask)[1], **asked).loss
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        step_with(learning_rate(step, peak, warmup, steps))
+        expected.append((loss.item(), norm.item()))
+    curve, expected = np.array(curve), np.array(expected)
+    assert (curve[:, 1] > clip).any()  # clipping took part
+    assert distance(after.flat, parameters.flat) > 0.01  # and the weights moved far beyond rounding
+    np.testing.assert_allclose(curve[:, 0], expected[:, 0], rtol=1e-11)
+    np.testing.assert_allclose(curve[:, 1], expected[:, 1], rtol=1e-11)
+    for name, view in after.items():
+        assert distance(view, mine[name].detach().numpy()) <= 1e-11, name

@@ -94,9 +94,7 @@ def preset(family: str, size: str, max_length: int | None = None, **changes: Any
     if size not in table.sizes:
         if size not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join({**PRESETS, **table.sizes})}, got {brief(size)}")
-        layers, hidden, heads = PRESETS[size]
-        changes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
-                   "intermediate_size": 4 * hidden} | changes
+        changes = {**table.scaled(*PRESETS[size]), **changes}
     config = table.preset(size, **changes)
     return config if max_length is None else config.replace(max_position_embeddings=max_length + config.position_offset)
 

@@ -2,7 +2,7 @@
 
 A file says ``num_hidden_groups`` groups of ``inner_group_num`` blocks each; which group a layer uses is rounded: transformers
 takes ``int(i / (L / G))``, the original ``int(i / L * G)``, and in floating point the two part where G does not divide L (L 18,
-G 14, layer 9: 7 and 6). Files here are read as transformers reads them; ``layer_map(…, original=True)`` is the other. Each of
+G 14, layer 9: 6 and 7). Files here are read as transformers reads them; ``layer_map(…, original=True)`` is the other. Each of
 their layers is ``inner_group_num`` of ours.
 
 The pair is judged by its order. Where transformers departs from the original: its layer has a dropout for the feed-forward that

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from minibert.config import PRESETS, BertConfig
+from minibert.config import BertConfig
 from minibert.files import brief
 from minibert.pretrained.families.table import Family
 
@@ -34,9 +34,7 @@ def _structure(values: Mapping[str, Any]) -> dict[str, Any]:
     narrow, window = values["use_bottleneck"], 3 if values["trigram_input"] else int(E < H)
     reads = "bottleneck" if values["use_bottleneck_attention"] else "shared" if values["key_query_shared_bottleneck"] else "state"
     return {"embedding_size": E if E < H else None, "word_window": window, "long_decoder": E < H,
-            "bottleneck_size": values["intra_bottleneck_size"] if narrow else None,
-            "attention_reads": reads if narrow else "state",
-            "ffn_count": values["num_feedforward_networks"], "norm": values["normalization_type"],
+            "attention_reads": reads if narrow else "state", **({} if narrow else {"bottleneck_size": None}),
             "pooler": "tanh" if values["classifier_activation"] else "first"}
 
 
@@ -44,8 +42,7 @@ def _said(config: BertConfig) -> dict[str, Any]:
     return {"embedding_size": config.embedding_width, "trigram_input": config.word_window > 1,
             "use_bottleneck": config.bottleneck_size is not None, "intra_bottleneck_size": config.attention_size,
             "use_bottleneck_attention": config.attention_reads == "bottleneck",
-            "key_query_shared_bottleneck": config.attention_reads == "shared", "num_feedforward_networks": config.ffn_count,
-            "normalization_type": config.norm, "classifier_activation": config.pooler == "tanh"}
+            "key_query_shared_bottleneck": config.attention_reads == "shared", "classifier_activation": config.pooler == "tanh"}
 
 
 def _spare(config: BertConfig) -> dict[str, Any]:
@@ -54,10 +51,10 @@ def _spare(config: BertConfig) -> dict[str, Any]:
                       *([] if config.word_window else ["bert.embeddings.projection.", "cls.predictions.extra."]))}
 
 
-def _size(layers: int, hidden: int, heads: int) -> dict[str, Any]:
+def _scaled(layers: int, hidden: int, heads: int) -> dict[str, Any]:
     """Everything in the proportions of the released model."""
-    return {**_RELEASED, "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
-            "intermediate_size": hidden, "intra_bottleneck_size": hidden // 4, "embedding_size": hidden // 4}
+    return {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": hidden,
+            "bottleneck_size": hidden // 4, "embedding_size": hidden // 4}
 
 
 _RELEASED = {"classifier_activation": False}
@@ -71,14 +68,16 @@ MOBILEBERT = Family(
                                "key_query_shared_bottleneck": True, "num_feedforward_networks": 4,
                                "normalization_type": "no_norm", "classifier_activation": True}),
     sizes=MappingProxyType({
-        **{name: _size(*PRESETS[name]) for name in ("tiny", "mini", "small", "medium", "large")},
         "base": _RELEASED,
         "base-tiny": {**_RELEASED, "num_feedforward_networks": 2, "use_bottleneck_attention": True,
                       "key_query_shared_bottleneck": False},
         "teacher": {**_RELEASED, "intermediate_size": 4096, "intra_bottleneck_size": 1024, "num_feedforward_networks": 1,
                     "key_query_shared_bottleneck": False, "normalization_type": "layer_norm", "hidden_act": "gelu_new"}}),
-    structure=_structure, said=_said, spoken=frozenset({*_FLAGS, "embedding_size", "intra_bottleneck_size",
-                                                        "num_feedforward_networks", "normalization_type"}),
+    scaled=_scaled,
+    keys=MappingProxyType({"bottleneck_size": "intra_bottleneck_size", "ffn_count": "num_feedforward_networks",
+                           "norm": "normalization_type"}),
+    own=frozenset({"embedding_size", "bottleneck_size", "ffn_count", "norm"}),
+    structure=_structure, said=_said, spoken=frozenset(_FLAGS),
     pairs=(("bert.embeddings.projection.", "mobilebert.embeddings.embedding_transformation."),
            ("cls.predictions.extra.", "cls.predictions.dense.")),
     also=(("cls.predictions.extra.weight", "cls.predictions.extra_output_weights"),),

@@ -107,7 +107,7 @@ class Family:
     those that a file can say. ``spoken``: the keys that these two are about. ``pairs``, ``also``, ``turned``: of ``Names``;
     ``heads``: further pairs in the file of a class, by how the name of that class ends. ``numbers``: the rest of ``Names``, from
     a configuration. ``idle``: keys that have no effect. ``sizes``: of the published models, in their keys; other sizes are made
-    after ``pattern``. ``sign``: a key by which a file without a ``model_type`` is known for one of this family.
+    after ``pattern``, ``scaled`` from layers, hidden size and heads, in our keys. ``sign``: a key by which a file without a ``model_type`` is known for one of this family.
     """
 
     model_type: str
@@ -117,6 +117,8 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pattern: str = "base"
+    scaled: Callable[[int, int, int], Mapping[str, Any]] = lambda layers, hidden, heads: {
+        "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden}
     keys: Mapping[str, str | None] = field(default_factory=dict)
     structure: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: NOTHING
     said: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
@@ -149,7 +151,9 @@ class Family:
                    if key in ("architectures", "model_type") or key in self.own or key not in OWN}
         written.pop(None, None)
         trained = [self.classes + self.trained_as(config)]
-        written |= {"architectures": trained, **config.unknown, **self.said(config)}
+        said = self.said(config)
+        kept = {key: value for key, value in config.unknown.items() if key not in said}
+        written |= {"architectures": trained, **kept, **said}
         again = self.config(written)
         for key in FIELDS:
             if key == "objectives" and written["architectures"] != trained:
