@@ -16,6 +16,7 @@ from minibert.pretrained import families, tensors
 from tests import tiny_model
 from tests.pretrained import writers
 
+
 @pytest.mark.parametrize("size", ["base", "base-tiny", "teacher"])
 def test_info_counts_a_layer_as_its_tensors_do(size, capsys):
     assert main(["info", f"mobilebert/{size}"]) == 0

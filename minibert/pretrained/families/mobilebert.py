@@ -42,7 +42,8 @@ def _said(config: BertConfig) -> dict[str, Any]:
     return {"embedding_size": config.embedding_width, "trigram_input": config.word_window > 1,
             "use_bottleneck": config.bottleneck_size is not None, "intra_bottleneck_size": config.attention_size,
             "use_bottleneck_attention": config.attention_reads == "bottleneck",
-            "key_query_shared_bottleneck": config.attention_reads == "shared", "classifier_activation": config.pooler == "tanh"}
+            "key_query_shared_bottleneck": config.attention_reads == "shared", "num_feedforward_networks": config.ffn_count,
+            "normalization_type": config.norm, "classifier_activation": config.pooler == "tanh"}
 
 
 def _spare(config: BertConfig) -> dict[str, Any]:

@@ -107,7 +107,8 @@ class Family:
     those that a file can say. ``spoken``: the keys that these two are about. ``pairs``, ``also``, ``turned``: of ``Names``;
     ``heads``: further pairs in the file of a class, by how the name of that class ends. ``numbers``: the rest of ``Names``, from
     a configuration. ``idle``: keys that have no effect. ``sizes``: of the published models, in their keys; other sizes are made
-    after ``pattern``, ``scaled`` from layers, hidden size and heads, in our keys. ``sign``: a key by which a file without a ``model_type`` is known for one of this family.
+    after ``pattern``, ``scaled`` from layers, hidden size and heads, in our keys. ``sign``: a key by which a file without a
+    ``model_type`` is known for one of this family.
     """
 
     model_type: str
