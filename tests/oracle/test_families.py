@@ -46,7 +46,8 @@ CONFIGS = {  # family -> keys of its config.json, in the ways that go wrong
     "mobilebert, attention in the bottleneck": {**MOBILE, "use_bottleneck_attention": True, "key_query_shared_bottleneck": False,
                                                 "classifier_activation": False},
     "mobilebert, no bottleneck, layer norms, no neighbours": {
-        **MOBILE, "use_bottleneck": False, "normalization_type": "layer_norm", "layer_norm_eps": 1e-5, "trigram_input": False},
+        **MOBILE, "use_bottleneck": False, "intra_bottleneck_size": 24, "key_query_shared_bottleneck": False,
+        "normalization_type": "layer_norm", "layer_norm_eps": 1e-5, "trigram_input": False},
     "ernie": {**SMALL},
     "ernie, task types": {**SMALL, "use_task_id": True},
 }
