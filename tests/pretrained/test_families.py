@@ -84,6 +84,31 @@ def test_every_name_there_and_back(family, ending):
         assert {names.ours(spelling) for spelling in spellings} == {name}
 
 
+@pytest.mark.parametrize(("family", "theirs", "ours"), [
+    ("albert", "bert/encoder/transformer/group_1/inner_group_0/attention_1/self/query/kernel",
+     "bert.encoder.layer.1.attention.self.query.weight"),
+    ("albert", "bert/encoder/transformer/group_0/inner_group_0/LayerNorm/beta",
+     "bert.encoder.layer.0.attention.output.LayerNorm.bias"),
+    ("albert", "bert/encoder/transformer/group_0/inner_group_0/LayerNorm_1/gamma",
+     "bert.encoder.layer.0.output.LayerNorm.weight"),
+    ("albert", "bert/encoder/transformer/group_0/inner_group_0/ffn_1/intermediate/output/dense/bias",
+     "bert.encoder.layer.0.output.dense.bias"),
+    ("albert", "bert/encoder/embedding_hidden_mapping_in/kernel", "bert.embeddings.projection.weight"),
+    ("albert", "bert/pooler/dense/kernel", "bert.pooler.dense.weight"),
+    ("albert", "cls/seq_relationship/output_weights", "cls.seq_relationship.weight"),
+    ("ernie", "word_embedding", "bert.embeddings.word_embeddings.weight"),
+    ("ernie", "encoder_layer_11_multi_head_att_output_fc.b_0", "bert.encoder.layer.11.attention.output.dense.bias"),
+    ("ernie", "encoder_layer_3_post_ffn_layer_norm_scale", "bert.encoder.layer.3.output.LayerNorm.weight"),
+    ("ernie", "word_embeddings.weight", "word_embeddings.weight"),
+    ("roberta", "lm_head.decoder.bias", "cls.predictions.decoder.bias"),
+    ("roberta", "classifier.weight", "classifier.weight"),
+    ("roberta", "classifier.out_proj.weight", "classifier.weight"),
+    ("electra", "sequence_summary.summary.bias", "classifier.dense.bias"),
+])
+def test_names_that_are_read(family, theirs, ours):
+    assert families.names(small(family, num_hidden_layers=12, layer_map=None)[0]).ours(theirs) == ours
+
+
 @EACH
 def test_a_config_there_and_back(family):
     for config in (families.preset(family, "base"), small(family, hidden_act="gelu_new")[0]):

@@ -65,6 +65,7 @@ def _numbers(config: BertConfig) -> dict[str, Any]:
 
 
 _LAYER, _THEIRS = "bert.encoder.layer.{}.", "albert.encoder.albert_layer_groups.{}.albert_layers.{}."
+_ORIGINAL = "bert.encoder.transformer.group_{}.inner_group_{}."
 _OF_ALL = {"embedding_size": 128}
 
 ALBERT = Family(
@@ -90,6 +91,11 @@ ALBERT = Family(
            ("cls.predictions.transform.LayerNorm.", "predictions.LayerNorm."),
            ("cls.predictions.", "predictions."),
            ("cls.seq_relationship.", "sop_classifier.classifier.")),
+    also=tuple((f"{_LAYER}{ours}", f"{_ORIGINAL}{theirs}") for ours, theirs in (
+        ("attention.self.", "attention_1.self."), ("attention.output.dense.", "attention_1.output.dense."),
+        ("attention.output.LayerNorm.", "LayerNorm."), ("intermediate.dense.", "ffn_1.intermediate.dense."),
+        ("output.dense.", "ffn_1.intermediate.output.dense."), ("output.LayerNorm.weight", "LayerNorm_1.gamma"),
+        ("output.LayerNorm.bias", "LayerNorm_1.beta"))),
     numbers=_numbers,
     idle=frozenset({"inner_group_num", "classifier_dropout_prob", "net_structure_type", "down_scale_factor", "gap_size",
                     "num_memory_blocks"}),

@@ -21,10 +21,11 @@ GENERATOR = "ElectraForMaskedLM"
 
 
 def _structure(values: Mapping[str, Any]) -> dict[str, Any]:
-    named = values.get("architectures") or []
+    named = values.get("architectures")
     return {"embedding_size": None if values["embedding_size"] == values["hidden_size"] else values["embedding_size"],
-            "objectives": ("mlm",) if GENERATOR in named else ("replaced",), "pooler": None, "text_head": "gelu",
-            "text_head_drops": True, "head_act": None if values["hidden_act"] == "gelu" else "gelu"}
+            "objectives": ("mlm",) if isinstance(named, list) and GENERATOR in named else ("replaced",),
+            "pooler": None, "text_head": "gelu", "text_head_drops": True,
+            "head_act": None if values["hidden_act"] == "gelu" else "gelu"}
 
 
 def _said(config: BertConfig) -> dict[str, Any]:

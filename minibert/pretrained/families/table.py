@@ -95,7 +95,8 @@ class Names:
 
 
 def _pattern(name: str) -> re.Pattern:
-    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)"))
+    """Of a name, or of how it begins where that ends with a dot."""
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)") + ("" if name.endswith(".") else "$"))
 
 
 @dataclass(frozen=True)
