@@ -12,6 +12,9 @@ word with its neighbours (``word_window``), and the other tables are added to wh
 
     e[b,t] = W·(word[ids[b,t+1]] ‖ word[ids[b,t]] ‖ word[ids[b,t-1]]) + b + position[t] + type[…]        y = dropout(norm(e))
 
+Padding is a token like any other in a window. So the numbers of a text depend a little on whether padding follows its last word,
+which is then the neighbour of [PAD] and not of nothing; so it is in the original and in transformers.
+
 A model without token types (``type_vocab_size`` 0) leaves that table out; where there is but one, every token is of it.
 ``task_type_vocab_size`` adds a table of tasks, of which a text has the first unless told otherwise. Positions may come from
 outside (``position_ids``), as padding before a text needs it in some relatives of BERT.

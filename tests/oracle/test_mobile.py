@@ -249,11 +249,11 @@ def test_twenty_steps(flags, norm):
             examples, rate = masked_examples(ours, lengths=(9, 16, 5, 12, 7, 3), seed=step), 5e-3 * step / 20
             [batch] = micro_batches(examples, 10**6)
             metrics, norm = e.train([batch], rate)
-            inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, positions=batch.positions, labels=batch.labels)
+            inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, positions=batch.positions, labels=batch.targets["mlm"])
             adamw.zero_grad()
             loss = network(torch.tensor(batch.ids), token_type_ids=torch.tensor(batch.token_type_ids),
                            attention_mask=torch.tensor(batch.attention_mask), labels=torch.tensor(all_labels(inputs)),
-                           next_sentence_label=torch.tensor(batch.next_labels)).loss
+                           next_sentence_label=torch.tensor(batch.targets["nsp"])).loss
             loss.backward()
             their_norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             for group in adamw.param_groups:
