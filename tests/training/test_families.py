@@ -11,7 +11,7 @@ from tests.training.conftest import arguments
 from tests.training.runs import assert_same_run, interrupt_after
 
 KINDS = {"roberta": "<mask>", "xlm-roberta": "<mask>", "camembert": "<mask>", "albert": "[MASK]", "distilbert": "[MASK]",
-         "electra": "[MASK]", "ernie": "[MASK]"}
+         "electra": "[MASK]", "ernie": "[MASK]", "mobilebert": "[MASK]"}
 FILES = {"roberta": "vocab.json", **dict.fromkeys(("xlm-roberta", "camembert", "albert"), "tokenizer.json")}
 SIZE = {"roberta": ("--vocab-size", 300)}  # 256 bytes, and joins
 
@@ -32,7 +32,7 @@ def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, tmp_path
     assert resume(tmp_path / "broken") == 0
     found = checkpoint.load(tmp_path / "straight")
     assert found.config.model_type == family
-    assert found.config.objectives == (("mlm", "nsp") if family in ("ernie", "albert") else ("mlm",))
+    assert found.config.objectives == (("mlm", "nsp") if family in ("ernie", "albert", "mobilebert") else ("mlm",))
     bert = minibert.load(tmp_path / "straight")
     assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
     assert_same_run(tmp_path / "broken", tmp_path / "straight", FILES.get(family, "vocab.txt"))
