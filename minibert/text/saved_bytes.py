@@ -105,13 +105,23 @@ def _of_pre_tokenizer(files: Files) -> bool | None:
 
 
 def _of_fairseq(folder: Path) -> tuple[list[str], list[str]]:
-    """The tokens in the order of ``dict.txt``: each line is the number of a token in ``encoder.json``, and how often it was."""
+    """The tokens in the order of ``dict.txt``, whose symbols are the numbers of tokens in ``encoder.json``."""
     path = folder / DICTIONARY
     named = {str(number): token for number, token in enumerate(by_id(folder / ENCODER, as_object(folder / ENCODER)))}
+    tokens = symbols(path)
+    for number, symbol in enumerate(tokens[4:-1], 1):
+        if not (symbol in named or symbol.startswith("madeupword")):
+            raise ValueError(f"{path}, line {number}: expected the number of a token of {ENCODER} and a count, found "
+                             f"{brief(symbol)}")
+    return distinct([*tokens[:4], *(named.get(symbol, symbol) for symbol in tokens[4:-1]), tokens[-1]], path)
+
+
+def symbols(path: Path) -> list[str]:
+    """The symbols of fairseq's dictionary by id: each line is a symbol and how often it was; five more go without saying."""
     tokens = ["<s>", "<pad>", "</s>", "<unk>"]
     for number, line in enumerate(read_lines(path), 1):
         symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
-        if not count.isdecimal() or not (symbol in named or symbol.startswith("madeupword")):
-            raise ValueError(f"{path}, line {number}: expected the number of a token of {ENCODER} and a count, found {brief(line)}")
-        tokens.append(named.get(symbol, symbol))
-    return distinct([*tokens, "<mask>"], path)
+        if not count.isdecimal() or not symbol:
+            raise ValueError(f"{path}, line {number}: expected a symbol and a count, found {brief(line)}")
+        tokens.append(symbol)
+    return [*tokens, "<mask>"]
