@@ -23,6 +23,9 @@ from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS
 from minibert.text import Reading, Tokenizer
+from minibert.text.bytepairs import BytePairs
+from minibert.text.frame import ROBERTA
+from minibert.text.learn import learn_bpe
 from minibert.training import checkpoint, loop, options
 from tests import tiny_model
 from tests.pretrained import examples, writers
@@ -261,6 +264,35 @@ def _tokenizer_json(folder: Path) -> Sequence[Path]:
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocab}}))(folder)
 
 
+def _byte_pairs(folder: Path) -> Sequence[Path]:
+    """``vocab.json``, ``merges.txt`` and the settings."""
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    Tokenizer(vocab, method=BytePairs, frame=ROBERTA, merges=merges).save(folder)
+    return [folder / name for name in ("vocab.json", "merges.txt", "tokenizer_config.json")]
+
+
+def _byte_pairs_json(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    return _file("tokenizer.json", json.dumps({
+        "version": "1.0", "added_tokens": [{"id": 4, "content": "<mask>", "special": True, "lstrip": True}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
+        "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]},
+        "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
+
+
+def _fairseq(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    tokens = vocab.tokens[5:]
+    return [*_file("encoder.json", json.dumps({token: number for number, token in enumerate(tokens)}))(folder),
+            *_file("vocab.bpe", "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))(folder),
+            *_file("dict.txt", "".join(f"{number} {1000 - number}\n" for number in reversed(range(len(tokens)))))(folder)]
+
+
+def _read_byte_pairs(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.merges, tokenizer.added
+
+
 def _state(folder: Path) -> Sequence[Path]:
     config, parameters, tokenizer = examples.tiny()
     progress = loop.Progress(step=3, total=9, positions=((0, 4),), tokens=99)
@@ -352,6 +384,9 @@ FORMATS: dict[str, Format] = {
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
+    "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
+    "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
                                   sentence_bert_config={"max_seq_length": 128, "do_lower_case": False},
