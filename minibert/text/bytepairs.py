@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
+from typing import Any
 
 from .added import AddedToken
 from .method import Method, Piece
@@ -61,6 +62,10 @@ class BytePairs(Method):
                              "different models") from None
         self._ranks = {(left, right): rank for rank, (left, right, _) in enumerate(self._joins)}
         self._whole = self._made_of_their_bytes()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"merges": self.merges, "add_prefix_space": self.add_prefix_space}
 
     def parts(self, text: str, follows: bool) -> list[str]:
         return words_of(text, follows or self.add_prefix_space)
@@ -150,6 +155,12 @@ class BytePairs(Method):
 
     def continues(self, token: str) -> bool:
         return not token.startswith(BLANK) and token not in self._added
+
+    def written(self, token: str, first: bool) -> str:
+        text = _bytes_of(token).decode("utf-8", "replace")
+        if token in self._added or not text.strip() or not text.isprintable() or "\ufffd" in text:
+            return token
+        return text[1:] if text[0] == " " else text if first else f"##{text}"
 
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(_bytes_of(self.vocab.tokens[number]) for number in ids).decode("utf-8", "replace")

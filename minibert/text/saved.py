@@ -23,7 +23,7 @@ from minibert.files import write_atomically
 
 from . import saved_bytes, saved_unigram, saved_words
 from .added import AddedToken, special_tokens
-from .frame import BERT, ROBERTA, Frame
+from .frame import BERT, ROBERTA, SHORTEN, Frame
 from .saved_words import VOCABULARY, is_cased
 from .settings import ADDED, FAST, MOST_BEYOND, NAMES, SETTINGS, Files, Kind, as_id, as_object, as_token, part, shown
 from .vocabulary import SPECIAL, Vocabulary, distinct, read_lines, unused
@@ -113,10 +113,31 @@ def has_vocabulary(folder: Path) -> bool:
     return True
 
 
+def described(tokenizer: Any) -> dict[str, Any]:
+    """All that makes a tokenizer besides the list of its tokens, as JSON can hold it: for the state of a run."""
+    vocab, frame = tokenizer.vocab, tokenizer.frame
+    return {"kind": _name_of(tokenizer), "frame": [frame.between, frame.second, frame.shorten.__name__],
+            "special": vocab.special, "beyond": vocab.added, "max_length": tokenizer.max_length,
+            "added": [vars(token) for token in tokenizer.added], **tokenizer.method.options}
+
+
+def remade(tokens: Sequence[str], about: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The arguments of ``Tokenizer`` for its tokens and what ``described`` said, which for long knew BERT's own kind alone."""
+    about = {"kind": "WordPiece", "frame": [*BERT[:2], BERT.shorten.__name__], **about}
+    *sizes, rule = about.pop("frame")
+    vocab = Vocabulary(tokens, special=about.pop("special"), added=about.pop("beyond"), source=source)
+    return {"vocab": vocab, "method": KINDS[about.pop("kind")].method, "frame": Frame(*sizes, SHORTEN[rule]),
+            "added": [AddedToken(**token) for token in about.pop("added")], **about}
+
+
 # The kind, and what stands around a text
 
+def _name_of(tokenizer: Any) -> str:
+    return next(name for name, kind in KINDS.items() if isinstance(tokenizer.method, kind.method))
+
+
 def _kind_of(tokenizer: Any) -> Kind:
-    return next(kind for kind in KINDS.values() if isinstance(tokenizer.method, kind.method))
+    return KINDS[_name_of(tokenizer)]
 
 
 def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:

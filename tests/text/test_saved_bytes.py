@@ -157,3 +157,14 @@ def test_no_other_rule_cuts_its_texts(tmp_path):
     write(tmp_path, vocab=index(), merges=lines(*MERGES))
     with pytest.raises(ValueError, match="byte pairs, which finds words by a rule of its own"):
         Tokenizer.load(tmp_path, cut="characters")
+
+
+def test_what_describes_a_tokenizer_makes_it_again():
+    vocab, merges = learn_bpe(["the cat is the cat"], 265)
+    tokenizer = Tokenizer(vocab, method=BytePairs, frame=ROBERTA, merges=merges, add_prefix_space=True, max_length=64)
+    about = json.loads(json.dumps(tokenizer.described()))
+    again = Tokenizer.remade(vocab.tokens, about)
+    assert again.encode("the cat <mask>", "é") == tokenizer.encode("the cat <mask>", "é")
+    assert (again.vocab, again.frame, again.added, again.max_length) == (vocab, ROBERTA, tokenizer.added, 64)
+    with pytest.raises(KeyError):
+        Tokenizer.remade(vocab.tokens, about | {"kind": "WordLevel"})
