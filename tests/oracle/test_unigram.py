@@ -14,8 +14,8 @@ from minibert.text.saved_unigram import FAMILIES
 from minibert.text.sentencepiece import SentencePiece
 
 MODELS = Path(__file__).parents[1] / "text" / "sentencepiece"
-ODD = [" ", "  ", "\u2581", "\t", "\r\n", "\u3000", "\xa0", "e\u0301", "ｶ\u3099", "½", "™", "-", "--", "aaa", ".", "the", "ing", "(", "£",
-       "\u200b", "\ufeff", "😀", "\u0301", ",", "9", "Ａ", "ﬁ", "``", "''", "<mask>", "[MASK]", "é", "日本", "Σ", "İ"]
+ODD = [" ", "  ", "\u2581", "\t", "\r\n", "\u3000", "\xa0", "e\u0301", "ｶ\u3099", "½", "™", "-", "--", "aaa", ".", "the", "ing",
+       "(", "£", "\u200b", "\ufeff", "😀", "\u0301", ",", "9", "Ａ", "ﬁ", "``", "''", "<mask>", "[MASK]", "é", "日本", "Σ", "İ"]
 LOUD = 10**9  # no limit
 
 
@@ -25,7 +25,8 @@ def sentencepiece():
 
 def trained(lines, **options):
     model = io.BytesIO()
-    sentencepiece().SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, num_threads=1, minloglevel=2, **options)
+    sentencepiece().SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, num_threads=1, minloglevel=2,
+                                               **options)
     return model.getvalue()
 
 
@@ -36,8 +37,9 @@ def read(data, tmp_path):
 
 def texts_of(shared_data, every):
     """Lines of all kinds of texts."""
-    names = ["corpora/wikitext2_raw_test.txt", "corpora/alice29.txt", "corpora/tang300.json", "chnsenticorp/dev.tsv", "cmrc2018/dev.json",
-             "wnut17_ner/emerging.test.annotated", "ud_ewt/en_ewt-ud-dev.conllu", "vocab/bert-base-chinese-vocab.txt"]
+    names = ["corpora/wikitext2_raw_test.txt", "corpora/alice29.txt", "corpora/tang300.json", "chnsenticorp/dev.tsv",
+             "cmrc2018/dev.json", "wnut17_ner/emerging.test.annotated", "ud_ewt/en_ewt-ud-dev.conllu",
+             "vocab/bert-base-chinese-vocab.txt"]
     lines = [line for name in names for line in (shared_data / name).read_text(encoding="utf-8").split("\n")]
     return lines[::every]
 
@@ -45,7 +47,8 @@ def texts_of(shared_data, every):
 TRAINED = {
     "unigram": {"vocab_size": 4000},
     "albert": {"vocab_size": 4000, "user_defined_symbols": list('()"-.–£€'), "character_coverage": 0.99995},
-    "folded bytes": {"vocab_size": 4000, "byte_fallback": True, "character_coverage": 0.98, "normalization_rule_name": "nmt_nfkc_cf"},
+    "folded bytes": {"vocab_size": 4000, "byte_fallback": True, "character_coverage": 0.98,
+                     "normalization_rule_name": "nmt_nfkc_cf"},
     "bpe": {"vocab_size": 3000, "model_type": "bpe"},
     "spaces": {"vocab_size": 3000, "model_type": "bpe", "normalization_rule_name": "identity", "remove_extra_whitespaces": False,
                "byte_fallback": True, "character_coverage": 0.98},
@@ -104,15 +107,19 @@ def transformers_class(name):
     return getattr(pytest.importorskip("transformers"), name)
 
 
+def model_of(name):
+    return MODELS / ("albert.model" if name == "AlbertTokenizer" else "unigram.model")
+
+
 def theirs_of(name):
     """The class of transformers with the pieces of a committed model, counted as it counts them."""
-    family, model = FAMILIES[name], spm.read(MODELS / ("albert.model" if name == "AlbertTokenizer" else "unigram.model"))
+    family, model = FAMILIES[name], spm.read(model_of(name))
     vocab = [*family.before, *[*zip(model.pieces, model.scores)][family.without:], *family.behind]
     return transformers_class(name)(vocab=vocab, _spm_precompiled_charsmap=model.charsmap)
 
 
 def ours_of(name, tmp_path):
-    (tmp_path / FAMILIES[name].model).write_bytes((MODELS / ("albert.model" if name == "AlbertTokenizer" else "unigram.model")).read_bytes())
+    (tmp_path / FAMILIES[name].model).write_bytes(model_of(name).read_bytes())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}), encoding="utf-8")
     return Tokenizer.load(tmp_path)
 
