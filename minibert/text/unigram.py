@@ -50,7 +50,7 @@ class Unigram:
         self.narrow = narrow
         self.heaviest = max(map(abs, (*self.scores.values(), self.unknown)))
         self._falls = max(self.scores.values(), default=0.0) <= 0
-        self._trie = _trie(self.scores)
+        self._trie, self._longest = _trie(self.scores), max(map(len, self.scores), default=1)
 
     def beginning(self, text: str, start: int) -> Iterator[tuple[int, float]]:
         """(end, score) of each piece that begins at a place."""
@@ -64,14 +64,12 @@ class Unigram:
 
     def cut(self, text: str, whole: bool = True) -> Cut:
         """The best way, added up in 64 bits; the text itself as a piece is one only where ``whole`` is true."""
-        n, trie, close = len(text), self._trie, CLOSE * len(text)
+        n, trie, scores, longest, close = len(text), self._trie, self.scores, self._longest, CLOSE * len(text)
         best, begins, near = [-sys.float_info.max] * (n + 1), [0] * (n + 1), [False] * (n + 1)
         best[0] = 0.0
         for start, char in enumerate(text):
-            here, node, end = best[start], trie, start
-            if char not in self.scores:
-                node = self._with_unknown(char)
-            for char in text[start:] if whole or start else text[:-1]:
+            here, node, end = best[start], trie if char in scores else self._with_unknown(char), start
+            for char in text[start:start + longest] if whole or start else text[:-1]:
                 entry = node.get(char)
                 if entry is None:
                     break
