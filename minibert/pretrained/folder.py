@@ -283,7 +283,8 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
                          f"{len(reader.shapes)} tensors: the two do not belong together")
     if sum(map(math.prod, reader.shapes.values())) > reader.size:
         raise ValueError(f"{reader.path}: its tensors claim more numbers than its {reader.size:,} bytes can hold: it is damaged")
-    found, notes = named(reader, families.names(config))
+    names = families.names(config)
+    found, notes = named(reader, names)
     layout = layout or pretraining.layout(config, pooled="bert.pooler.dense.weight" in found)
     notes += _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
