@@ -104,12 +104,12 @@ LOWERCASE = Step("Lowercase", _lower, lambda text: text.lower() if text.isascii(
 class UnigramPieces(Method):
     """Normalisation, ``▁``, and the best way through a unigram model, word by word.
 
-    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order, or as JSON holds them; ``family``: the class of
-    transformers that reads its files; ``comma``: see above.
+    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order, or as ``options`` says them;
+    ``family``: the class of transformers that reads its files; ``comma``: see above.
     """
 
-    def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float], steps: Sequence[Step | Mapping[str, str]] = (),
-                 family: str = "AlbertTokenizer", comma: bool = False):
+    def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float],
+                 steps: Sequence[Step | Mapping[str, str]] = (), family: str = "AlbertTokenizer", comma: bool = False):
         self.vocab, self.scores, self.comma, self.family = vocab, tuple(scores), comma, family
         self.steps = tuple(step if isinstance(step, Step) else _remade(**step) for step in steps)
         special = {*vocab.special, *(token.content for token in added if token.special)}
