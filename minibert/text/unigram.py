@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +85,7 @@ class Unigram:
                         near[end] = True
         pieces = _back(text, begins)
         weight = -best[n] if self._falls else sum(abs(self.scores.get(piece, self.unknown)) for piece in pieces)
-        return Cut(pieces, weight, True in near and any(near[end] for end in _ends(begins)))
+        return Cut(pieces, weight, True in near and any(near[end] for end in accumulate(map(len, pieces))))
 
     def _with_unknown(self, char: str) -> Node:
         """A trie for a character that is no piece: it is unknown, unless longer pieces begin with it."""
@@ -121,17 +122,12 @@ class Unigram:
 
 def _back(text: str, begins: Sequence[int]) -> tuple[str, ...]:
     """The pieces of the best way, from where each begins that ends at a place."""
-    ends = _ends(begins)
-    return tuple(text[start:end] for start, end in zip((0, *ends), ends))
-
-
-def _ends(begins: Sequence[int]) -> list[int]:
-    """Where the pieces of the best way end."""
-    ends, end = [], len(begins) - 1
+    pieces, end = [], len(text)
     while end:
-        ends.append(end)
-        end = begins[end]
-    return ends[::-1]
+        start = begins[end]
+        pieces.append(text[start:end])
+        end = start
+    return tuple(pieces[::-1])
 
 
 def _trie(scores: Mapping[str, float]) -> Node:
