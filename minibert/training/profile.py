@@ -26,10 +26,11 @@ KINDS = {  # what the own time of a module is spent on
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
     "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
     "dropout": "dropout", "embedding": "lookups",
-    "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss",
+    "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss", "contrastive": "loss",
 }
-PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence", "classifier": "task head",
-         "choice": "task head", "span": "task head", **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
+PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence",
+         **dict.fromkeys(("classifier", "choice", "span", "vectors", "similarity"), "task head"),
+         **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln")
 OTHER = "the rest"
 
