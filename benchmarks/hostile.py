@@ -21,7 +21,7 @@ from minibert.finetuning.options import Settings
 from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -387,7 +387,8 @@ def _read_vectors(folder: Path) -> Any:
 
 
 def _task(task: str, name: str, content: str) -> Format:
-    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+    module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
+    return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
                   (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
 
 
@@ -443,6 +444,9 @@ FORMATS: dict[str, Format] = {
     "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
                                                       for s in _SENTENCES) + "\n"),
     "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "embed, TSV": _task("embed", "a.tsv", "".join(f"{s}\t{s[::-1]}\tno {s}\n" for s in _SENTENCES)),
+    "embed, scores in CSV": _task("embed_scored", "a.csv", "sentence1,sentence2,score\n" + "".join(
+        f"{s},{s[::-1]},{i / 2}\n" for i, s in enumerate(_SENTENCES))),
     "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
                                                             for i, s in enumerate(_SENTENCES))),
 }

@@ -89,7 +89,7 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
         if term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
         elif term.loss is contrastive:
-            targets[term.name] = np.zeros(len(y), np.int64)
+            targets[term.name] = rng.permutation(y[:, :, 0].size).reshape(y.shape[:2])
         elif term.loss is binary_cross_entropy:
             targets[term.name] = rng.random(y.shape) < 0.5
         else:

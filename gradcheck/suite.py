@@ -321,8 +321,9 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"u": rng.standard_normal((B, H)), "v": rng.standard_normal((B, H))}}
 
 
-def _contrastive(rng: np.random.Generator, texts: int, **options: Any) -> dict:
-    inputs = {"x": rng.standard_normal((B, texts, H)), "targets": np.zeros(B, np.int64)}
+def _contrastive(rng: np.random.Generator, texts: int, repeated: bool = False, **options: Any) -> dict:
+    numbers = rng.integers(0, 5, (B, texts))  # some are right answers to several anchors
+    inputs = {"x": rng.standard_normal((B, texts, H)), "targets": numbers if repeated else np.arange(B * texts).reshape(B, texts)}
     return {"inputs": inputs, "options": {"temperature": 0.3, **options}}
 
 
@@ -339,6 +340,11 @@ def _(rng: np.random.Generator) -> dict:
 @case(contrastive, "symmetric")
 def _(rng: np.random.Generator) -> dict:
     return _contrastive(rng, 3, symmetric=True)
+
+
+@case(contrastive, "repeated-texts")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, repeated=True, symmetric=True)
 
 
 @case(contrastive, "groups")

@@ -117,14 +117,20 @@ def loss_at_once(x, temperature):
     return -(np.diag(scores) - np.log(np.exp(scores).sum(1))).mean()
 
 
+def numbers(x):
+    """Numbers of the texts, which the library wants to know: here no two are the same."""
+    return np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2])
+
+
 x = rng.standard_normal((5, 2, 4))
-loss, _ = contrastive.forward(x, np.zeros(5), temperature=0.05)
+loss, _ = contrastive.forward(x, numbers(x), temperature=0.05)
 print(f"loops {loss_in_loops(x, 0.05):.12f}, arrays {loss_at_once(x, 0.05):.12f}, library {loss:.12f}")
 assert np.isclose(loss_in_loops(x, 0.05), loss, rtol=1e-12)
 assert np.isclose(loss_at_once(x, 0.05), loss, rtol=1e-12)
-with_negatives, _ = contrastive.forward(np.concatenate([x, rng.standard_normal((5, 1, 4))], 1), np.zeros(5), temperature=0.05)
-assert with_negatives > loss, "more wrong answers to choose from: never an easier question"
-nothing, _ = contrastive.forward(np.ones((5, 2, 4)), np.zeros(5))
+triplets = np.concatenate([x, rng.standard_normal((5, 1, 4))], 1)
+harder, _ = contrastive.forward(triplets, numbers(triplets), temperature=0.05)
+assert harder > loss, "more wrong answers to choose from: never an easier question"
+nothing, _ = contrastive.forward(np.ones((5, 2, 4)), numbers(x))
 assert np.isclose(nothing, np.log(5)), "all vectors alike: blind guessing, ln N. The bad idea costs as much as knowing nothing"
 
 # %% [markdown]
@@ -137,7 +143,7 @@ assert np.isclose(nothing, np.log(5)), "all vectors alike: blind guessing, ln N.
 # $$du_n = \frac{1}{N\,\tau} \sum_m (\text{softmax}(s_n)_m - [m = n])\; v_m$$
 
 # %%
-result = check(contrastive, {"x": x, "targets": np.zeros(5, int)}, name="contrastive", options={"temperature": 0.3})
+result = check(contrastive, {"x": x, "targets": numbers(x)}, name="contrastive", options={"temperature": 0.3})
 print(f"{result.name}: central differences {result.worst('central'):.0e}, complex step {result.worst('complex'):.0e}")
 assert result.ok
 
@@ -157,8 +163,8 @@ assert np.allclose(ds.sum(1), 0), "as much as it is drawn to the one it is pushe
 
 # %%
 x = rng.standard_normal((12, 2, 8))
-whole, _ = contrastive.forward(x, np.zeros(12))
-pieces = [contrastive.forward(part, np.zeros(3), count=12)[0] for part in np.split(x, 4)]
+whole, _ = contrastive.forward(x, numbers(x))
+pieces = [contrastive.forward(part, numbers(part), count=12)[0] for part in np.split(x, 4)]
 print(f"the whole {whole:.3f}, four pieces {sum(pieces):.3f}")
 assert sum(pieces) < whole - 0.1, "a batch of 12 is not four batches of 3"
 
@@ -176,7 +182,7 @@ TEXTS = [("delete a folder", "remove the directory"), ("open a file", "read the 
 
 def feature(pair, i):
     ids = tuple(np.array(bert.tokenizer.framed(bert.tokenizer.ids(text))) for text in pair)
-    return Feature(ids, tuple(map(len, ids)), np.array(0), i)
+    return Feature(ids, tuple(map(len, ids)), np.array([2 * i, 2 * i + 1]), i)
 
 
 still = bert.config.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -375,7 +381,8 @@ assert 0 < turned[0] <= 1
 # - **The loss stays at ln N.** All vectors are alike, or the learning rate is too large. Look at the cosines, not at the loss.
 # - **The loss is near 0 and the search is poor.** The wrong answers are too easy: larger batches, or hard negatives.
 # - **Two batches of 16 do not make the gradient of one of 32.** They have other candidates; see "The whole batch, in pieces".
-# - **The same text stands twice in a batch.** Each is then a wrong answer to the other's anchor. Draw batches without repeats.
+# - **The same text stands twice in a batch.** The library leaves it out of the wrong answers. That two *different* texts mean the
+#   same it cannot know: draw batches without them, where you know.
 # - **Cosines of unrelated texts are not 0.** Nothing asks for it: only the order within a row counts.
 # - **It works on my pairs and not on my users' questions.** Then your pairs are not what your users ask. Collect others.
 

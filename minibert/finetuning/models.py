@@ -9,7 +9,7 @@
     choice      the pooled vectors         (B, C)       (B,) which one fits     BertForMultipleChoice
     token       every token's vector       (B, T, C)    (B, T) class            BertForTokenClassification
     span        every token's vector       (B, 2, T)    (B, 2) first and last   BertForQuestionAnswering
-    vectors     every token's vector       (B, K, H)    (B,) one for each row   BertModel, sentence-transformers pools
+    vectors     every token's vector       (B, K, H)    (B, K) which text       BertModel; sentence-transformers pools
     similarity  every token's vector       (B,)         (B,) cosines            the same
 
 Where one of several is right, the last axis of the logits is what the softmax runs over: classes, choices, or places in the text.

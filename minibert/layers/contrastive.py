@@ -12,7 +12,11 @@ candidates count beside the far ones. ``symmetric``: the positives look for thei
 
     -log softmax_m(s_n)_n        and        -log softmax_m(s_m)_n  over the anchors m
 
-Backward, with ds from the cross-entropies and all vectors of length 1, ``s = a·dᵀ/τ``::
+Where a text stands in a batch twice, what is right in one row is no wrong answer in another: for an anchor, a candidate is left
+out (its score is that of a masked key in attention) that is the anchor's own text again, or the positive of a row with the same
+anchor. The targets say which texts are equal.
+
+Backward, with ds from the cross-entropies and all vectors of length 1, ``s = a·dᵀ/τ``; ds is zero where a candidate is left out::
 
     da_n = Σ_m ds_nm·d_m/τ        dd_m = Σ_n ds_nm·a_n/τ
 
@@ -23,8 +27,8 @@ whoever cuts batches. ``rows``: how many are compared with one another, one grou
 several batches are accumulated.
 
 Source: Henderson et al. 2017, "Efficient Natural Language Response Suggestion for Smart Reply", section 4.4; van den Oord et al.
-2018, "Representation Learning with Contrastive Predictive Coding"; the same as sentence-transformers'
-``MultipleNegativesRankingLoss(scale=1/τ)`` and its symmetric form.
+2018, "Representation Learning with Contrastive Predictive Coding"; where no text stands twice, the same as
+sentence-transformers' ``MultipleNegativesRankingLoss(scale=1/τ)`` and its symmetric form.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from typing import Any, NamedTuple
 
 from minibert.backend import Array, get_xp, widen
 from minibert.layers import cross_entropy, unit
+from minibert.layers.softmax import MASKED
 
 TOGETHER = True  # the examples of a step cannot be looked at one by one
 
@@ -61,12 +66,13 @@ def forward(x: Array, targets: Array, count: int | None = None, temperature: flo
             rows: int | None = None) -> tuple[Array, Cache]:
     """x ``(N, K, H)``: N rows of an anchor, its positive, and K - 2 negatives -> loss ``()``.
 
-    ``targets`` ``(N,)``: one for each row, whatever they are; what belongs together is said by the place. ``count`` defaults to
-    N. ``rows``: of a group, by default all N.
+    ``targets`` ``(N, K)``: numbers of the texts, equal ones for equal texts; what belongs together is said by the place.
+    ``count`` defaults to N. ``rows``: of a group, by default all N.
     """
     count = len(targets) if count is None else count
     wide, rows = widen(x), rows or len(x)
-    losses, groups = zip(*(_group(wide[i:i + rows], count, temperature, symmetric) for i in range(0, len(x), rows)))
+    losses, groups = zip(*(_group(wide[i:i + rows], targets[i:i + rows], count, temperature, symmetric)
+                           for i in range(0, len(x), rows)))
     return sum(losses), Cache(groups, temperature, x.dtype)
 
 
@@ -77,10 +83,11 @@ def backward(dloss: Array | float, cache: Cache) -> Array:
     return dx.astype(dtype, copy=False)
 
 
-def _group(x: Array, count: int, temperature: float, symmetric: bool) -> tuple[Array, Group]:
+def _group(x: Array, texts: Array, count: int, temperature: float, symmetric: bool) -> tuple[Array, Group]:
     u, unit_cache = unit.forward(x)
     anchors, candidates = _parts(u)
-    scores = anchors @ candidates.T / temperature  # (B, B·(K - 1))
+    cosines = get_xp(x).where(_right_elsewhere(texts), MASKED, anchors @ candidates.T)  # (B, B·(K - 1))
+    scores = cosines / temperature
     own = get_xp(x).arange(len(x))
     loss, there = cross_entropy.forward(scores, own, count)
     if not symmetric:
@@ -104,6 +111,16 @@ def _group_backward(dloss: Array | float, group: Group, temperature: float) -> A
     return unit.backward(du, group.unit)
 
 
-def _parts(u: Array) -> tuple[Array, Array]:
-    """Vectors ``(B, K, H)`` -> anchors ``(B, H)`` and candidates ``(B·(K - 1), H)``, the positives first."""
-    return u[:, 0], u[:, 1:].swapaxes(0, 1).reshape(-1, u.shape[-1])
+def _right_elsewhere(texts: Array) -> Array:
+    """Numbers of texts ``(B, K)`` -> ``(B, B·(K - 1))``: True where a candidate is no wrong answer to an anchor, nor its own."""
+    anchors, candidates = _parts(texts)
+    positives, xp = candidates[:len(texts)], get_xp(texts)
+    same_anchor, same_text = ((numbers[:, None] == other).astype("float32")
+                              for numbers, other in ((anchors, anchors), (positives, candidates)))
+    right = (same_anchor @ same_text > 0) | (anchors[:, None] == candidates)
+    return right & (xp.arange(len(texts))[:, None] != xp.arange(len(candidates)))
+
+
+def _parts(rows: Array) -> tuple[Array, Array]:
+    """Rows ``(B, K, …)`` -> anchors ``(B, …)`` and candidates ``(B·(K - 1), …)``, the positives first."""
+    return rows[:, 0], rows[:, 1:].swapaxes(0, 1).reshape(-1, *rows.shape[2:])

@@ -29,7 +29,8 @@ def features(kind, config, seed=0):
         ids = tuple(rng.integers(5, config.vocab_size, max(3, length - c)) for c in range(TEXTS.get(kind, 1)))
         tags = np.append(rng.integers(0, 3, length - 1), IGNORE)
         labels = {"sequence": i % 3, "number": float(rng.normal()), "numbers": rng.normal(size=3), "labels": rng.random(3) < 0.5,
-                  "choice": i % 3, "token": tags, "span": (1, length - 1), "vectors": 0, "similarity": rng.normal() - 2}[kind]
+                  "choice": i % 3, "token": tags, "span": (1, length - 1), "vectors": 2 * i + np.arange(3),
+                  "similarity": rng.normal() - 2}[kind]
         made.append(Feature(ids, tuple(len(x) // 2 for x in ids), np.array(labels), i))
     return made
 
@@ -178,7 +179,7 @@ def test_vectors_that_are_compared_with_each_other_do_not_notice_the_cut(options
             out, cache = whole.forward(inputs(batch, np), p, key=key)
             caches.append(cache)
             logits.append(out.logits[models.HEAD])
-        loss, kept = contrastive.forward(np.concatenate(logits), np.zeros(7), **options)
+        loss, kept = contrastive.forward(np.concatenate(logits), np.stack([f.labels for f in made]), **options)
         for cache, dy in zip(caches, np.split(contrastive.backward(1.0, kept), np.cumsum([len(part) for part in cut])[:-1])):
             whole.backward(Output(logits={models.HEAD: dy}), cache, p, g)
         assert losses[-1] == pytest.approx(float(loss), rel=1e-12)
@@ -194,7 +195,7 @@ def test_the_order_of_the_examples_decides_what_is_compared_not_that_of_the_cut(
     with Workers(1) as workers:
         e = Engine(whole, parameters_for("vectors", config), workers)
         loss, vectors = e.predict(micro_batches(made, 40))
-    expected, _ = contrastive.forward(np.stack(vectors), np.zeros(7), rows=4)
+    expected, _ = contrastive.forward(np.stack(vectors), np.stack([f.labels for f in made]), rows=4)
     assert loss == pytest.approx(float(expected), rel=1e-12)
 
 

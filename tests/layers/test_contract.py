@@ -216,7 +216,7 @@ def _(rng, dtype):
 
 @case("contrastive")
 def _(rng, dtype):
-    return contrastive, (normal(rng, dtype, 5, 3, H), np.zeros(5, int)), None, {"symmetric": True, "rows": 3}
+    return contrastive, (normal(rng, dtype, 5, 3, H), rng.integers(0, 9, (5, 3))), None, {"symmetric": True, "rows": 3}
 
 
 @pytest.fixture(params=CASES)

@@ -66,8 +66,8 @@ def features(kind, texts, config, count=40, seed=0):
     made = []
     for i in range(count):
         ids = tuple(rng.integers(5, config.vocab_size, rng.integers(3, 15)) for _ in range(texts))
-        score = rng.integers(0, 9) / 8 if kind == "similarity" else 0
-        made.append(Feature(ids, tuple(map(len, ids)), np.array(score), i))
+        labels = rng.integers(0, 9) / 8 if kind == "similarity" else texts * i + np.arange(texts)
+        made.append(Feature(ids, tuple(map(len, ids)), np.array(labels), i))
     return made
 
 

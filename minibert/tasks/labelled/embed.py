@@ -125,11 +125,16 @@ def labels(examples: Sequence[Example]) -> list[str]:
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[str],
            settings: Any) -> tuple[list[Feature], int]:
-    """One feature for each example, its texts side by side; and how many examples had one that was too long and cut."""
-    return features(tokenizer, [(e.text, e.pair, *e.negatives) for e in examples], [0] * len(examples), settings)
+    """One feature for each example, its texts side by side; and how many examples had one that was too long and cut.
+
+    The labels are numbers of the texts, equal ones for equal texts.
+    """
+    rows = [(e.text, e.pair, *e.negatives) for e in examples]
+    number: dict[str, int] = {}
+    return features(tokenizer, rows, [[number.setdefault(text, len(number)) for text in row] for row in rows], settings)
 
 
-def features(tokenizer: Tokenizer, texts: Sequence[Sequence[str]], labels: Sequence[float],
+def features(tokenizer: Tokenizer, texts: Sequence[Sequence[str]], labels: Sequence[Any],
              settings: Any) -> tuple[list[Feature], int]:
     """Of several texts an example, each read by itself."""
     made, cut = [], 0
@@ -183,14 +188,14 @@ def texts(example: Example) -> str:
 
 
 def describe(examples: Sequence[Example]) -> list[str]:
-    """How many texts there are to choose from; and how many stand in several pairs, where they may be taken for wrong answers."""
+    """How many texts there are to choose from; and how many stand in several pairs."""
     most = len(examples[0].negatives)
     candidates = {text for example in examples for text in (example.pair, *example.negatives)}
     lines = [f"{len({e.text for e in examples}):,} anchors, {len(candidates):,} candidates"
              + (f", {most} hard negative{'s' * (most > 1)} an anchor" if most else ", no hard negatives")]
     if repeated := 2 * len(examples) - len({e.text for e in examples}) - len({e.pair for e in examples}):
-        lines.append(f"note: {repeated:,} anchors or positives stand in an earlier pair too; where both pairs meet in a batch, "
-                     "each text is a wrong answer to the other's anchor")
+        lines.append(f"{repeated:,} anchors or positives stand in an earlier pair too: where such pairs meet in a batch, they "
+                     "are no wrong answers to each other")
     return lines
 
 
