@@ -16,14 +16,17 @@ import numpy as np
 from minibert import pretrained, search
 from minibert.analysis import probes
 from minibert.data import corpora
-from minibert.finetuning import command, loop, saved
+from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
 from minibert.pretrained import formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS
 from minibert.text import Reading, Tokenizer
-from minibert.training import checkpoint, options, trainer
+from minibert.text.bytepairs import BytePairs
+from minibert.text.frame import ROBERTA
+from minibert.text.learn import learn_bpe
+from minibert.training import checkpoint, loop, options
 from tests import tiny_model
 from tests.pretrained import examples, writers
 
@@ -261,9 +264,38 @@ def _tokenizer_json(folder: Path) -> Sequence[Path]:
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocab}}))(folder)
 
 
+def _byte_pairs(folder: Path) -> Sequence[Path]:
+    """``vocab.json``, ``merges.txt`` and the settings."""
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    Tokenizer(vocab, method=BytePairs, frame=ROBERTA, merges=merges).save(folder)
+    return [folder / name for name in ("vocab.json", "merges.txt", "tokenizer_config.json")]
+
+
+def _byte_pairs_json(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    return _file("tokenizer.json", json.dumps({
+        "version": "1.0", "added_tokens": [{"id": 4, "content": "<mask>", "special": True, "lstrip": True}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
+        "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]},
+        "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
+
+
+def _fairseq(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    tokens = vocab.tokens[5:]
+    return [*_file("encoder.json", json.dumps({token: number for number, token in enumerate(tokens)}))(folder),
+            *_file("vocab.bpe", "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))(folder),
+            *_file("dict.txt", "".join(f"{number} {1000 - number}\n" for number in reversed(range(len(tokens)))))(folder)]
+
+
+def _read_byte_pairs(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.merges, tokenizer.added
+
+
 def _state(folder: Path) -> Sequence[Path]:
     config, parameters, tokenizer = examples.tiny()
-    progress = checkpoint.Progress(step=3, total=9, index=4, tokens=99)
+    progress = loop.Progress(step=3, total=9, positions=((0, 4),), tokens=99)
     checkpoint.save(folder, checkpoint.Checkpoint(options.Settings(), config, tokenizer, "0" * 64, progress, parameters,
                                                   parameters.zeros_like(), parameters.zeros_like()))
     return [folder / checkpoint.FILE]
@@ -276,17 +308,18 @@ def _read_state(folder: Path) -> Any:
 
 def _engine() -> SimpleNamespace:
     _, parameters, _ = examples.tiny()
-    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np)
+    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np,
+                           resume=lambda step, loss_scale: None)
 
 
 def _finetuning_state(folder: Path) -> Sequence[Path]:
-    loop.save_state(folder, _engine(), loop.Progress(3, 9, 1.5, 0.5, 3, 0, [{"step": 3, "loss": 0.5, "dev_loss": 0.25}]))
-    return [folder / loop.STATE]
+    command.save_state(folder, _engine(), loop.Progress(3, 9, ((0, 4),), 99, 1.5, best=0.5, best_step=3))
+    return [folder / checkpoint.FILE]
 
 
 def _read_finetuning_state(folder: Path) -> Any:
     engine = _engine()
-    return loop.read_state(folder, engine), engine.parameters.flat.tobytes()
+    return command.read_state(folder, engine, Settings(), 8), engine.parameters.flat.tobytes()
 
 
 def _finetuned(folder: Path) -> Sequence[Path]:
@@ -303,8 +336,8 @@ def _read_finetuned(folder: Path) -> Any:
 
 
 def _metrics(folder: Path) -> Sequence[Path]:
-    row = trainer.Row(1, 100, 1.5, 1e-3, 0.5, 4.0, 0.1, 0.7, 0.5)
-    trainer.write_rows(folder / "metrics.csv", [row, row._replace(step=2, held_out_mlm_loss=4.0, held_out_mlm_accuracy=0.1)])
+    row = {"step": 1, "tokens": 100, "seconds": 1.5, "learning_rate": 1e-3, "gradient_norm": 0.5, "mlm_loss": 4.0}
+    loop.write_rows(folder / "metrics.csv", [row, {**row, "step": 2, "held_out_mlm_loss": 4.0}])
     return [folder / "metrics.csv"]
 
 
@@ -351,6 +384,9 @@ FORMATS: dict[str, Format] = {
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
+    "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
+    "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
                                   sentence_bert_config={"max_seq_length": 128, "do_lower_case": False},
@@ -359,7 +395,7 @@ FORMATS: dict[str, Format] = {
     "state of train": Format(_state, _read_state, (damaged, resealed_header)),
     "state of finetune": Format(_finetuning_state, _read_finetuning_state, (damaged, resealed_header)),
     "fine-tuned model": Format(_finetuned, _read_finetuned, (damaged, odd_json)),
-    "metrics.csv": Format(_metrics, lambda folder: trainer.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
+    "metrics.csv": Format(_metrics, lambda folder: loop.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
     "probes.jsonl": Format(_file("probes.jsonl", _lines(_PROBES)), probes.read, (damaged, odd_json)),
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),
     "corpus": Format(_file("text.txt", "\n\n".join("\n".join(f"{s}." for s in _SENTENCES) for _ in range(3)) + "\n"),

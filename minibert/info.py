@@ -25,7 +25,7 @@ OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
 
 
 def config_of(name: str, weights: str | None = None, heads: int | None = None) -> BertConfig:
-    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json``, or a folder, even without one."""
+    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json``, or a folder, with one or not."""
     if name in PRESETS:
         return BertConfig.preset(name)
     path = Path(name)

@@ -52,19 +52,20 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     loaded = pretrained.load(folder, dtype=dtype)
     loaded.tokenizer.vocab.require("fine-tuning", "[CLS]", "[SEP]")
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    layout = models.of(config, task.KIND, len(labels)).layout()
-    parameters = initialise(layout, config.initializer_range, seed, dtype)
+    model = models.of(config, task.KIND, len(labels))
+    parameters = initialise(model.layout(), config.initializer_range, seed, dtype)
     there = dict(loaded.parameters.items())
     if not settings.from_scratch:
+        fresh = tuple(f"{head.path}." for head in model.heads.values())
         for name, view in parameters.items():
-            if name in there:
+            if name in there and not name.startswith(fresh):
                 view[...] = there[name]
     limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
     notes = list(loaded.tokenizer.notes)
-    if "bert.pooler.dense.weight" in layout.slots.keys() - (there.keys() - loaded.initialised):
+    if "bert.pooler.dense.weight" in parameters.layout.slots.keys() - (there.keys() - loaded.initialised):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
 

@@ -10,9 +10,9 @@ r"""Byte-level byte pairs: a text becomes bytes, and neighbouring pieces are joi
 "Language Models are Unsupervised Multitask Learners" (Radford et al., 2019) has the idea, openai/gpt-2 ``encoder.py`` the rules;
 joining as such is of Sennrich et al. (2016), arXiv:1508.07909. RoBERTa reads texts so.
 
-Letters and digits are Unicode's categories L and N, as Python's ``unicodedata`` knows them: Unicode 13 in Python 3.10, 14 in 3.11,
-15 in 3.12, 15.1 in 3.13, 16 in 3.14. White space is its property White_Space. The ``tokenizers`` library has tables of its own; a
-text with a letter that one of the two does not know yet may be cut at another place.
+Letters and digits are Unicode's categories L and N, as Python's ``unicodedata`` knows them: Unicode 13 in Python 3.10, 14 in
+3.11, 15 in 3.12, 15.1 in 3.13, 16 in 3.14. White space is its property White_Space. The ``tokenizers`` library has tables of its
+own; a text with a letter that one of the two does not know yet may be cut at another place.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
+from typing import Any
 
 from .added import AddedToken
 from .method import Method, Piece
@@ -61,6 +62,10 @@ class BytePairs(Method):
                              "different models") from None
         self._ranks = {(left, right): rank for rank, (left, right, _) in enumerate(self._joins)}
         self._whole = self._made_of_their_bytes()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"merges": self.merges, "add_prefix_space": self.add_prefix_space}
 
     def parts(self, text: str, follows: bool) -> list[str]:
         return words_of(text, follows or self.add_prefix_space)
@@ -151,6 +156,12 @@ class BytePairs(Method):
     def continues(self, token: str) -> bool:
         return not token.startswith(BLANK) and token not in self._added
 
+    def written(self, token: str, first: bool) -> str:
+        text = _bytes_of(token).decode("utf-8", "replace")
+        if token in self._added or not text.strip() or not text.isprintable() or "\ufffd" in text:
+            return token
+        return text[1:] if text[0] == " " else text if first else f"##{text}"
+
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(_bytes_of(self.vocab.tokens[number]) for number in ids).decode("utf-8", "replace")
 
@@ -160,8 +171,8 @@ def encoded(word: str) -> bytes:
     try:
         return word.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the text has U+{ord(word[error.start]):04X}, half of a character, which UTF-8 cannot write; repair the "
-                         "text where it comes from") from None
+        raise ValueError(f"the text has U+{ord(word[error.start]):04X}, half of a character, which UTF-8 cannot write; repair "
+                         "the text where it comes from") from None
 
 
 def words_of(text: str, follows: bool) -> list[str]:
@@ -186,7 +197,7 @@ def _words_in(text: str) -> re.Pattern[str]:
     return _pattern(0x80 if text.isascii() else sys.maxunicode + 1 if _FAR.search(text) else 0x10000)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(below: int) -> re.Pattern[str]:
     """Step 1, for texts whose code points are all ``below`` a number."""
     ranges = {"L": "", "N": ""}

@@ -46,5 +46,7 @@ def by_halves(lengths: Sequence[int], room: int) -> list[int]:
     return [room - kept, kept] if lengths[0] > lengths[1] else [kept, room - kept]
 
 
+SHORTEN = {rule.__name__: rule for rule in (by_turns, by_halves)}
+
 BERT = Frame(between=1, second=1, shorten=by_turns)
 ROBERTA = Frame(between=2, second=0, shorten=by_halves)

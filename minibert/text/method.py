@@ -28,6 +28,11 @@ class Method:
     split_cjk: bool = False
     cut: Cut | None = None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that it was made with, as JSON can hold them."""
+        raise NotImplementedError
+
     def parts(self, text: str, follows: bool) -> list[str]:
         """The text in parts; what lies between them is lost."""
         raise NotImplementedError
@@ -51,6 +56,10 @@ class Method:
     def continues(self, token: str) -> bool:
         """Whether a token goes on with the word of the one before it, as far as the token alone can tell."""
         raise NotImplementedError
+
+    def written(self, token: str, first: bool) -> str:
+        """A token as BERT writes it: ``##`` before what goes on with a word. ``first``: it begins a text."""
+        return token
 
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text."""

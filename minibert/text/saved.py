@@ -1,7 +1,7 @@
 """The tokenizer of a model's folder, as ``save`` writes it and as transformers, old and new, has written it.
 
-Of which kind it is, the model in ``tokenizer.json`` says, or the files that hold its vocabulary: ``saved_words``, ``saved_bytes``.
-Where there are both, ``tokenizer.json`` goes first, as in transformers.
+Of which kind it is, the model in ``tokenizer.json`` says, or the files that hold its vocabulary: see ``saved_words`` and
+``saved_bytes``. Where there are both, ``tokenizer.json`` goes first, as in transformers.
 
 Tokens beside the vocabulary are read where transformers 5 reads them: in ``added_tokens_decoder`` of ``tokenizer_config.json``;
 where there is no such key in ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json``; and then the special
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from minibert import swap
@@ -24,15 +23,15 @@ from minibert.files import write_atomically
 
 from . import saved_bytes, saved_words
 from .added import AddedToken, special_tokens
-from .frame import BERT, ROBERTA, Frame
-from .saved_words import CUT, VOCABULARY, is_cased
-from .settings import ADDED, FAST, MOST_BEYOND, NAMES, SETTINGS, Files, as_id, as_object, as_token, part, shown
+from .frame import BERT, ROBERTA, SHORTEN, Frame
+from .saved_words import VOCABULARY, is_cased
+from .settings import ADDED, FAST, MOST_BEYOND, NAMES, SETTINGS, Files, Kind, as_id, as_object, as_token, part, shown
 from .vocabulary import SPECIAL, Vocabulary, distinct, read_lines, unused
 
 #: By the model's name in tokenizer.json.
-KINDS: dict[str, ModuleType] = {"WordPiece": saved_words, "BPE": saved_bytes}
+KINDS: dict[str, Kind] = {"WordPiece": saved_words.KIND, "BPE": saved_bytes.KIND}
 
-FILES = (FAST, SETTINGS, ADDED, NAMES, *(name for kind in KINDS.values() for name in kind.FILES))
+FILES = (FAST, SETTINGS, ADDED, NAMES, *(name for kind in KINDS.values() for name in kind.written))
 NO_LIMIT = int(1e30)  # transformers' word for a tokenizer that does not care
 
 _ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")  # what settings call those of SPECIAL
@@ -60,22 +59,27 @@ def read(source: str | os.PathLike[str], cut: str | None = None) -> dict[str, An
         raise ValueError(f"{folder / SETTINGS}: word_tokenizer_type is {shown(words)}: another program finds the words of a "
                          "text, which is not done here")
     tokens, notes = kind.vocabulary(files)
-    names = [as_token(folder / SETTINGS, _named(settings.get(role), kind.NAMED[role])).content for role in _ROLES]
-    names[2:4] = _framed(files, *names[2:4], kind.FRAME)
+    named = kind.named(files)
+    names = [as_token(folder / SETTINGS, _named(settings.get(role), named[role])).content for role in _ROLES]
+    frame = kind.frame(files)
+    names[2:4] = _framed(files, *names[2:4], frame)
     options = kind.options(files, tokens, notes)
-    beyond, added = _add(files, kind, tokens, names, notes)
+    beyond, added = _add(files, named, tokens, names, notes)
     vocab = Vocabulary(tokens, special=names, added=beyond, source=source)
     if absent := [name or token for name, token in zip(names[2:4], SPECIAL[2:4]) if name not in vocab]:
         notes.append(f"{vocab.source} has no {' and no '.join(absent)} for a text: texts are read without")
     notes += [f"{folder / SETTINGS}: {key} has no effect here" for key, idle in _IDLE.items()
               if settings.get(key, idle[0]) not in idle]
-    return {"vocab": vocab, "method": kind.METHOD, "frame": kind.FRAME, "added": added, "max_length": _limit(files, notes),
+    return {"vocab": vocab, "method": kind.method, "frame": frame, "added": added, "max_length": _limit(files, notes),
             "notes": notes, **options}
 
 
 def _of_vocabulary(path: Path, cut: str | None) -> dict[str, Any]:
-    tokens, notes = distinct(read_lines(path), path)
-    return {"vocab": Vocabulary(tokens, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
+    """Of a ``vocab.txt``, or of the ``dict.txt`` of a fairseq model of what is no prose."""
+    fairseq = path.name == saved_bytes.DICTIONARY
+    special = ("<pad>", "<unk>", "<s>", "</s>", "<mask>") if fairseq else SPECIAL
+    tokens, notes = distinct(saved_bytes.symbols(path) if fairseq else read_lines(path), path)
+    return {"vocab": Vocabulary(tokens, special=special, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
             "lower_case": not (cut or is_cased(tokens))}
 
 
@@ -84,14 +88,14 @@ def save(folder: str | os.PathLike[str], tokenizer: Any) -> None:
     folder, vocab = Path(folder), tokenizer.vocab
     folder.mkdir(parents=True, exist_ok=True)
     kind = _kind_of(tokenizer)
-    if tokenizer.frame != kind.FRAME:
-        raise ValueError(f"no file of a tokenizer of {kind.METHOD.__name__} says that texts stand in another frame than "
-                         f"{kind.FRAME.between} [SEP] between two; it cannot be saved")
     settings = {
         **kind.save(folder, tokenizer),
         "model_max_length": tokenizer.max_length,
         **{role: name for role, name in zip(_ROLES, vocab.special) if name in vocab},
     }
+    if tokenizer.frame != kind.frame(Files(folder, settings, {})):
+        raise ValueError(f"the files of a tokenizer of {kind.method.__name__} cannot say that texts stand in the frame "
+                         f"{tokenizer.frame}; it cannot be saved")
     if set(tokenizer.added) != set(special_tokens(vocab)):
         numbered = {vocab.index[token.content]: vars(token) for token in tokenizer.added}
         settings["added_tokens_decoder"] = {str(number): numbered[number] for number in sorted(numbered)}
@@ -100,7 +104,7 @@ def save(folder: str | os.PathLike[str], tokenizer: Any) -> None:
 
 def files_of(tokenizer: Any) -> set[str]:
     """The names of the files that ``save`` writes."""
-    return {SETTINGS, *_kind_of(tokenizer).FILES}
+    return {SETTINGS, *_kind_of(tokenizer).written}
 
 
 def has_vocabulary(folder: Path) -> bool:
@@ -112,31 +116,53 @@ def has_vocabulary(folder: Path) -> bool:
     return True
 
 
+def described(tokenizer: Any) -> dict[str, Any]:
+    """All that makes a tokenizer besides the list of its tokens, as JSON can hold it: for the state of a run."""
+    vocab, frame = tokenizer.vocab, tokenizer.frame
+    return {"kind": _name_of(tokenizer), "frame": [frame.between, frame.second, frame.shorten.__name__],
+            "special": vocab.special, "beyond": vocab.added, "max_length": tokenizer.max_length,
+            "added": [vars(token) for token in tokenizer.added], **tokenizer.method.options}
+
+
+def remade(tokens: Sequence[str], about: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The arguments of ``Tokenizer`` for its tokens and what ``described`` said, which for long knew BERT's own kind alone."""
+    about = {"kind": "WordPiece", "frame": [*BERT[:2], BERT.shorten.__name__], **about}
+    *sizes, rule = about.pop("frame")
+    vocab = Vocabulary(tokens, special=about.pop("special"), added=about.pop("beyond"), source=source)
+    return {"vocab": vocab, "method": KINDS[about.pop("kind")].method, "frame": Frame(*sizes, SHORTEN[rule]),
+            "added": [AddedToken(**token) for token in about.pop("added")], **about}
+
+
 # The kind, and what stands around a text
 
-def _kind_of(tokenizer: Any) -> ModuleType:
-    return next(kind for kind in KINDS.values() if isinstance(tokenizer.method, kind.METHOD))
+def _name_of(tokenizer: Any) -> str:
+    return next(name for name, kind in KINDS.items() if isinstance(tokenizer.method, kind.method))
 
 
-def _kind(folder: Path, fast: dict[str, Any]) -> tuple[ModuleType, Path]:
+def _kind_of(tokenizer: Any) -> Kind:
+    return KINDS[_name_of(tokenizer)]
+
+
+def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:
     """The kind of a folder's tokenizer, and the file that names its tokens."""
     if fast:
         model = fast["model"] if isinstance(fast.get("model"), dict) else {}
-        name = model.get("type", "BPE" if "merges" in model else "WordPiece")
-        if name not in KINDS.keys() or not isinstance(model.get("vocab"), dict):
+        vocab = model.get("vocab")
+        name = model.get("type", "BPE" if "merges" in model else "Unigram" if isinstance(vocab, list) else "WordPiece")
+        if not isinstance(name, str) or name not in KINDS or not isinstance(vocab, (dict, list)):
             hint = (f"if {VOCABULARY} beside it belongs to the model, delete {FAST}" if (folder / VOCABULARY).is_file()
                     else f"best as {VOCABULARY}")
             raise ValueError(f"{folder / FAST}: no tokenizer of a kind that is read here, {' or '.join(KINDS)} with a vocabulary "
                              f"(its model is {shown(name)}); {hint}")
         return KINDS[name], folder / FAST
-    sets = [(kind, names) for kind in KINDS.values() for names in kind.SETS]
+    sets = [(kind, names) for kind in KINDS.values() for names in kind.sets]
     there = {name for _, names in sets for name in names if (folder / name).is_file()}
     for kind, names in sets:
         if there.issuperset(names):
             return kind, folder / names[0]
-    _, names = next(((kind, names) for kind, names in sets if there & set(names)), sets[0])
-    raise FileNotFoundError(f"no {', '.join(name for name in names if name not in there)} in {folder}: expected the folder of a run "
-                            "or of a BERT model")
+    names = next((names for _, names in sets if there & set(names)), sets[0][1])
+    absent = ", ".join(name for name in names if name not in there)
+    raise FileNotFoundError(f"no {absent} in {folder}: expected the folder of a run or of a BERT model")
 
 
 def _framed(files: Files, cls: str, sep: str, frame: Frame) -> list[str | None]:
@@ -170,13 +196,13 @@ def _special(name: str, kind: int) -> dict[str, Any]:
 
 # Tokens beside the vocabulary
 
-def _add(files: Files, kind: ModuleType, tokens: list[str], names: Sequence[str | None],
+def _add(files: Files, defaults: Mapping[str, Any], tokens: list[str], names: Sequence[str | None],
          notes: list[str]) -> tuple[int, list[AddedToken]]:
     """Append the added tokens to ``tokens``. How many of the last ones these are, and how each token is found in a text."""
     index = {token: number for number, token in enumerate(tokens)}
     base, others = len(tokens), []
     added: dict[str, AddedToken] = {}
-    for token, wanted in _named_in(files, kind):
+    for token, wanted in _named_in(files, defaults):
         if not token.content or token.content in added:
             continue
         if token.content not in index:
@@ -199,16 +225,17 @@ def _add(files: Files, kind: ModuleType, tokens: list[str], names: Sequence[str 
     return len(tokens) - base, list(added.values())
 
 
-def _named_in(files: Files, kind: ModuleType) -> Iterator[tuple[AddedToken, int | None]]:
+def _named_in(files: Files, defaults: Mapping[str, Any]) -> Iterator[tuple[AddedToken, int | None]]:
     """Every token that the files name beside the vocabulary, and the id that they give it, in the order of transformers."""
-    path, settings = files.folder / SETTINGS, files.settings
-    fast = [(as_token(files.folder / FAST, entry), as_id(files.folder / FAST, entry.get("id") if isinstance(entry, dict) else None))
-            for entry in part(files.folder / FAST, files.fast, "added_tokens", [])]
+    path, settings = files.folder / FAST, files.settings
+    fast = [(as_token(path, entry), as_id(path, entry.get("id") if isinstance(entry, dict) else None))
+            for entry in part(path, files.fast, "added_tokens", [])]
+    path = files.folder / SETTINGS
     if files.free:
         yield from fast
-    named = [_named(settings.get(key), "" if files.free else default) for key, default in kind.NAMED.items()]
+    named = [_named(settings.get(key), "" if files.free else default) for key, default in defaults.items()]
     named += [value for key, value in settings.items()
-              if key.endswith("_token") and key not in kind.NAMED and isinstance(value, str)]
+              if key.endswith("_token") and key not in defaults and isinstance(value, str)]
     for key in ("extra_special_tokens", "additional_special_tokens"):
         named += settings[key].values() if isinstance(settings.get(key), dict) else part(path, settings, key, [])
     special = [as_token(path, value) for value in named if value]

@@ -11,21 +11,19 @@ transformers 5 they are a token of their own then, which no RoBERTa has seen bef
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minibert.files import brief, write_atomically
 
-from .bytepairs import BytePairs as METHOD
-from .bytepairs import CHARACTERS, Join
-from .frame import ROBERTA as FRAME
-from .settings import FAST, SETTINGS, Files, as_object, as_switch, by_id, shown
+from .bytepairs import CHARACTERS, BytePairs, Join
+from .frame import ROBERTA
+from .settings import FAST, SETTINGS, Files, Kind, as_object, as_switch, by_id, shown
 from .vocabulary import distinct, read_lines
 
-VOCABULARY, MERGES = FILES = ("vocab.json", "merges.txt")
+VOCABULARY, MERGES = WRITTEN = ("vocab.json", "merges.txt")
 DICTIONARY, ENCODER, JOINS = FAIRSEQ = ("dict.txt", "encoder.json", "vocab.bpe")
-SETS = (FILES, FAIRSEQ)  # of these all must be there, where there is no tokenizer.json
 NAMED = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<pad>",
          "cls_token": "<s>", "mask_token": {"content": "<mask>", "lstrip": True, "special": True, "normalized": False}}
 CLASS = "RobertaTokenizer"
@@ -36,7 +34,7 @@ _MODEL = {"dropout": (None, 0), "continuing_subword_prefix": (None, ""), "end_of
 
 
 def vocabulary(files: Files) -> tuple[list[str], list[str]]:
-    """The tokens by id, before any is added, and notes."""
+    """The tokens by id, and notes."""
     if files.fast:
         return by_id(files.folder / FAST, files.model.get("vocab")), []
     path = files.folder / VOCABULARY
@@ -58,8 +56,8 @@ def options(files: Files, tokens: Sequence[str], notes: list[str]) -> dict[str, 
         notes.append(f"{files.folder}: {SETTINGS} says {key} {json.dumps(said)} and {FAST} {json.dumps(found)}; the former is "
                      "done, as in transformers")
     if absent := sum(char not in tokens for char in CHARACTERS):
-        notes.append(f"{files.folder}: the vocabulary has no token for {absent} of the 256 bytes; they are left out of texts, as in "
-                     "transformers")
+        notes.append(f"{files.folder}: the vocabulary has no token for {absent} of the 256 bytes; they are left out of texts, as "
+                     "in transformers")
     return {"merges": _merges(files), key: bool(found) if files.free else said}
 
 
@@ -91,7 +89,7 @@ def _merges(files: Files) -> list[Join]:
 
 
 def _of_pre_tokenizer(files: Files) -> bool | None:
-    """``add_prefix_space`` in tokenizer.json; None where it is not there. ValueError where the class obeys it and it does more."""
+    """``add_prefix_space`` in tokenizer.json, None if it is not there; ValueError where the class obeys it and it does more."""
     path, model = files.folder / FAST, files.model
     cut = files.fast.get("pre_tokenizer")
     is_bytes = isinstance(cut, dict) and cut.get("type") == "ByteLevel" and cut.get("use_regex", True) is True
@@ -105,13 +103,25 @@ def _of_pre_tokenizer(files: Files) -> bool | None:
 
 
 def _of_fairseq(folder: Path) -> tuple[list[str], list[str]]:
-    """The tokens in the order of ``dict.txt``: each line is the number of a token in ``encoder.json``, and how often it was."""
-    path = folder / DICTIONARY
-    named = {str(number): token for number, token in enumerate(by_id(folder / ENCODER, as_object(folder / ENCODER)))}
+    """The tokens in the order of ``dict.txt``, whose symbols are the numbers of tokens in ``encoder.json``."""
+    tokens = by_id(folder / ENCODER, as_object(folder / ENCODER))
+    return distinct(symbols(folder / DICTIONARY, {str(number): token for number, token in enumerate(tokens)}), folder / DICTIONARY)
+
+
+def symbols(path: Path, named: Mapping[str, str] | None = None) -> list[str]:
+    """The symbols of fairseq's dictionary by id: each line is a symbol and how often it was; five more go without saying.
+
+    ``named``: the tokens that the symbols stand for.
+    """
     tokens = ["<s>", "<pad>", "</s>", "<unk>"]
+    expected = "a symbol" if named is None else f"the number of a token of {ENCODER}"
     for number, line in enumerate(read_lines(path), 1):
         symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
-        if not count.isdecimal() or not (symbol in named or symbol.startswith("madeupword")):
-            raise ValueError(f"{path}, line {number}: expected the number of a token of {ENCODER} and a count, found {brief(line)}")
-        tokens.append(named.get(symbol, symbol))
-    return distinct([*tokens, "<mask>"], path)
+        known = bool(symbol) if named is None else symbol in named or symbol.startswith("madeupword")
+        if not count.isdecimal() or not known:
+            raise ValueError(f"{path}, line {number}: expected {expected} and a count, found {brief(line)}")
+        tokens.append(symbol if named is None else named.get(symbol, symbol))
+    return [*tokens, "<mask>"]
+
+
+KIND = Kind(BytePairs, lambda files: ROBERTA, lambda files: NAMED, WRITTEN, [WRITTEN, FAIRSEQ], vocabulary, options, save)

@@ -12,28 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from .cut import Cut
-from .frame import BERT as FRAME
-from .settings import FAST, SETTINGS, Files, as_switch, by_id, shown
+from .frame import BERT
+from .settings import FAST, SETTINGS, Files, Kind, as_switch, by_id, shown
 from .vocabulary import SPECIAL, distinct, read_lines
-from .words import WordPieces as METHOD
+from .words import WordPieces
 
 VOCABULARY = "vocab.txt"
-FILES = (VOCABULARY,)
-SETS = (FILES,)  # what there must be, where there is no tokenizer.json
 CUT = "minibert_cut"  # a key of our own: what finds the words of a text that is no prose
 NAMED = {"bos_token": "", "eos_token": "", "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
-         "cls_token": "[CLS]", "mask_token": "[MASK]"}  # where nothing is said, in transformers' order
+         "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 _SWITCHES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 
 
 def vocabulary(files: Files) -> tuple[list[str], list[str]]:
-    """The tokens by id, before any is added, and notes."""
+    """The tokens by id, and notes."""
     path, source = files.folder / VOCABULARY, files.folder / FAST
     lines = read_lines(path) if path.is_file() else None
     if not files.fast:
         return distinct(lines, path)
-    vocab = files.model["vocab"]
+    vocab = files.model.get("vocab")
     tokens = by_id(source, vocab)
     differ = lines is not None and {token: number for number, token in enumerate(lines)} != vocab
     return tokens, [f"{path} and {source} have other tokens: the latter is read, as transformers does"] if differ else []
@@ -102,3 +100,6 @@ def _normalizer(files: Files) -> dict[str, Any]:
         raise ValueError(f"{files.folder / FAST} asks for texts to be normalised or cut otherwise than BERT does it "
                          "(BertNormalizer, BertPreTokenizer, ##, words of up to 100 characters); only that is done here")
     return berts[0] if berts else {}
+
+
+KIND = Kind(WordPieces, lambda files: BERT, lambda files: NAMED, (VOCABULARY,), [(VOCABULARY,)], vocabulary, options, save)

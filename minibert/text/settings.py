@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.files import read_json
 
 from .added import AddedToken
+from .frame import Frame
+from .method import Method
 from .vocabulary import fits_a_line, unused
 
 FAST, SETTINGS, ADDED, NAMES = "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
@@ -29,6 +32,19 @@ class Files(NamedTuple):
         """The model of tokenizer.json."""
         model = self.fast.get("model")
         return model if isinstance(model, dict) else {}
+
+
+class Kind(NamedTuple):
+    """How tokenizers of one kind stand in a folder."""
+
+    method: type[Method]
+    frame: Callable[[Files], Frame]
+    named: Callable[[Files], Mapping[str, Any]]  # the special tokens where nothing is said, in transformers' order
+    written: Sequence[str]  # the names of the files that ``save`` writes
+    sets: Sequence[Sequence[str]]  # sets of files, of which all must be there where there is no tokenizer.json
+    vocabulary: Callable[[Files], tuple[list[str], list[str]]]  # the tokens by id, before any is added, and notes
+    options: Callable[[Files, Sequence[str], list[str]], dict[str, Any]]  # of the method, from files, tokens, and notes to add to
+    save: Callable[[Path, Any], dict[str, Any]]  # writes the files of a tokenizer, returns what its settings must say
 
 
 def as_object(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ of its own, and what stands around a text a ``Frame``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -202,7 +202,7 @@ class Tokenizer:
     def _numbered(self, ids: Sequence[int]) -> list[tuple[Piece, int]]:
         rows, word = [], -1
         for number in ids:
-            word += word < 0 or not self.method.continues(self.vocab.tokens[number])
+            word += word < 0 or not self.continues(number)
             rows.append(((number, 0, 0), word))
         return rows
 
@@ -282,6 +282,17 @@ class Tokenizer:
             ids = [number for number in ids if number not in skipped]
         return self.method.decode(ids)
 
+    def written(self, number: int, first: bool = False) -> str:
+        """The token with this id as BERT writes it, whatever the method: ``##`` before what goes on with a word.
+
+        ``first``: it begins a text, where what has no blank before it begins a word too.
+        """
+        return self.method.written(self.vocab.tokens[number], first)
+
+    def continues(self, number: int) -> bool:
+        """Whether the token with this id goes on with the word of the one before it, as far as it can tell by itself."""
+        return self.method.continues(self.vocab.tokens[number])
+
     def _check_ids(self, ids: Sequence[int]) -> None:
         if ids and not (0 <= min(ids) and max(ids) < len(self.vocab)):
             wrong = next(number for number in ids if not 0 <= number < len(self.vocab))
@@ -292,6 +303,15 @@ class Tokenizer:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
         saved.save(folder, self)
+
+    def described(self) -> dict[str, Any]:
+        """All that makes it besides the list of its tokens, as JSON can hold it: for the state of a run."""
+        return saved.described(self)
+
+    @classmethod
+    def remade(cls, tokens: Sequence[str], about: Mapping[str, Any], source: str = "its vocabulary") -> Tokenizer:
+        """The tokenizer of these tokens that was ``described`` so. KeyError, TypeError or ValueError for what describes none."""
+        return cls(**saved.remade(tokens, about, source))
 
     @classmethod
     def load(cls, source: str | os.PathLike[str], *, cut: str | None = None) -> Tokenizer:

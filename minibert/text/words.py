@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 from . import normalize, wordpiece
 from .added import AddedToken
@@ -37,6 +38,11 @@ class WordPieces(Method):
         self._no_words = {*vocab.special, *(token.content for token in added if token.special)} if self.cut else ()
         self._longest = max(map(len, vocab.pieces))
         self._word_ids = Cache(self._look_up)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"lower_case": self.lower_case, "strip_accents": self.strip_accents, "split_cjk": self.split_cjk,
+                "cut": self.cut and self.cut.rule}
 
     # A part is a raw word: what stands between white space.
 

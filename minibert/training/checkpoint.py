@@ -8,39 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.files import brief
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
-from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
+from minibert.training.loop import Progress
 from minibert.training.options import Settings
 from minibert.training.state import FILE
 
 LOG = "log.txt"
 FINE_TUNING = "settings.json"  # only a fine-tuning run has it
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    step: int = 0  # steps done
-    total: int = 0  # steps in all
-    epoch: int = 0  # where the stream of examples stands
-    index: int = 0
-    tokens: int = 0  # read so far
-    seconds: float = 0.0  # spent so far
-    loss_scale: tuple[float, ...] = ()  # of float16: see LossScale.state
-
-    def __post_init__(self) -> None:
-        for name in ("step", "total", "epoch", "index", "tokens"):
-            if not isinstance(count := getattr(self, name), int) or count < 0:
-                raise ValueError(f"{name} must be a whole number from 0 on, got {brief(count)}")
-        if not all(isinstance(x, (int, float)) for x in (self.seconds, *self.loss_scale)):
-            raise ValueError("seconds and loss_scale must be numbers")
 
 
 @dataclass(frozen=True)
@@ -63,7 +42,7 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "settings": asdict(checkpoint.settings),
         "config": checkpoint.config.to_dict(),
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
-        "tokenizer": _described(checkpoint.tokenizer),
+        "tokenizer": checkpoint.tokenizer.described(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
@@ -87,7 +66,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
             tokenizer = _tokenizer(state, config)
-            progress = Progress(**state["progress"])
+            progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -95,20 +74,9 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
 
 
-def _described(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that makes a tokenizer, besides the list of its tokens."""
-    vocab = tokenizer.vocab
-    return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
-            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,
-            "cut": tokenizer.cut and tokenizer.cut.rule, "max_length": tokenizer.max_length,
-            "added": [vars(token) for token in tokenizer.added]}
-
-
 def _tokenizer(state: dict[str, Any], config: BertConfig) -> Tokenizer:
     """The tokenizer of a state; in one from before ``train --init`` only the case is told, and the rest goes without saying."""
     if "tokenizer" not in state:
         return Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                          max_length=config.max_position_embeddings)
-    about = dict(state["tokenizer"])
-    vocab = Vocabulary(state["vocabulary"], special=about.pop("special"), added=about.pop("beyond"), source="its vocabulary")
-    return Tokenizer(vocab, added=[AddedToken(**token) for token in about.pop("added")], **about)
+    return Tokenizer.remade(state["vocabulary"], state["tokenizer"])

@@ -110,7 +110,7 @@ def test_ids_and_places_of_every_line_of_real_text(lines, add_prefix_space):
         ids = ours.ids(line, special_tokens=True)
         assert ids == expected.ids[1:-1], line
         assert ours.decode(ours.ids(line)) == (f" {line}" if add_prefix_space and line[:1] not in ("", " ") else line)
-        if number % 4 == 0 and not (add_prefix_space and line.startswith(" ")):  # that place is the library's own, see the findings
+        if number % 4 == 0 and not (add_prefix_space and line.startswith(" ")):  # there the library counts the blank in
             encoding = ours.encode(line, max_length=10**9)
             assert (encoding.ids, encoding.offsets, encoding.words) == (expected.ids, expected.offsets, expected.word_ids), line
 

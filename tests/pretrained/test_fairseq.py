@@ -106,7 +106,8 @@ def test_without_settings_heads_are_said(tmp_path):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"encoder_attention_heads": "two"}, "no tensor tells how many attention heads"), ({}, "no tensor tells how many attention heads"),
+    ({"encoder_attention_heads": "two"}, "no tensor tells how many attention heads"),
+    ({}, "no tensor tells how many attention heads"),
     ({"encoder_attention_heads": A, "activation_fn": [1]}, "hidden_act must be one of"),
     ({"encoder_attention_heads": 4}, "num_attention_heads must divide hidden_size")])
 def test_settings_that_cannot_be(tmp_path, settings, message):

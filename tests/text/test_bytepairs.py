@@ -2,6 +2,7 @@
 
 import pickle
 import unicodedata
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def tokenizer(merges=MERGES, characters=CHARACTERS, **options):
 def naive(merges, word):
     """The joins one at a time: of all neighbours those that come first in the list, the leftmost."""
     pieces = [CHARACTERS[byte] for byte in word.encode()]
-    while found := [(merges.index(pair), place) for place, pair in enumerate(zip(pieces, pieces[1:])) if pair in merges]:
+    while found := [(merges.index(pair), place) for place, pair in enumerate(pairwise(pieces)) if pair in merges]:
         _, place = min(found)
         pieces[place:place + 2] = ["".join(pieces[place:place + 2])]
     return pieces
@@ -67,7 +68,7 @@ def test_joins_go_by_their_order_and_from_the_left():
     assert tokenizer().tokenize("é") == ["Ã©"]
 
 
-@given(st.lists(st.tuples(st.text("abĠ", min_size=1, max_size=3), st.text("abĠ", min_size=1, max_size=3)), max_size=12, unique=True),
+@given(st.lists(st.tuples(*[st.text("abĠ", min_size=1, max_size=3)] * 2), max_size=12, unique=True),
        st.lists(st.sampled_from("ab"), max_size=30).map("".join))
 @hypothesis(max_examples=400, deadline=None, derandomize=True)
 def test_any_list_of_joins_as_done_one_by_one(merges, word):
@@ -119,7 +120,7 @@ def test_added_tokens_with_every_flag_are_found_in_a_text_that_nothing_changes()
 
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-LIKELY = st.lists(st.sampled_from(["abc", " ", "  ", "\n", "'s", "é", "e\u0301", "½", "北", "😀", "<mask>", "</s>", "\x1c", "\x85"]),
+LIKELY = st.lists(st.sampled_from(["abc", " ", "  ", "\n", "'s", "é", "e\u0301", "½", "北", "😀", "<mask>", "</s>", "\x1c"]),
                   max_size=20).map("".join)
 
 

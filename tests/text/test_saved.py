@@ -207,3 +207,12 @@ def test_a_final_sigma(tmp_path):
     tokenizer = Tokenizer(Vocabulary([*TOKENS, "οδος", "οδοσ"]))
     assert tokenizer.tokenize("ΟΔΟΣ") == ["οδος"]  # transformers: οδοσ
     assert "sigma" in WordPieces.__doc__
+
+
+def test_what_describes_a_tokenizer_makes_it_again_also_as_it_was_said_once():
+    tokenizer = Tokenizer(Vocabulary(TOKENS), lower_case=False, max_length=64)
+    about = json.loads(json.dumps(tokenizer.described()))
+    for said in (about, {key: value for key, value in about.items() if key not in ("kind", "frame")}):
+        again = Tokenizer.remade(TOKENS, said)
+        assert again.encode("The cat", "sat") == tokenizer.encode("The cat", "sat")
+        assert (again.lower_case, again.max_length, again.frame) == (False, 64, tokenizer.frame)
