@@ -141,7 +141,7 @@ class Bert:
 
     def fill_mask(self, text: Text | Sequence[Text], top: int = 5, *, pair: str | None = None, truncate: bool = False,
                   literal: bool = False) -> Guesses | list[Guesses]:
-        """The ``top`` likeliest words for a [MASK], each with its probability: ``[("this", 0.31), …]``.
+        """The ``top`` likeliest words for a [MASK], each with its probability: ``[("this", 0.31), …]``; ``##`` goes on with one.
 
         ``text``: one, in any form that the model can be called with. Several [MASK]: a list of such lists, one for each, in order
         (each is guessed without knowing the others). ``pair``: a second text that follows the first. ``literal``: other special
@@ -172,7 +172,9 @@ class Bert:
         probabilities = to_numpy(softmax.forward(logits[:, :len(vocab)])[0])  # (M, words): rows that are padding are no words
         refuse_nan(probabilities)
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
-        answers = [[(vocab.tokens[i], float(row[i])) for i in best] for row, best in zip(probabilities, order)]
+        first = [encoding.special_tokens_mask[place - 1] == 1 for place in places]
+        answers = [[(self.tokenizer.written(i, begins), float(row[i])) for i in best]
+                   for row, best, begins in zip(probabilities, order, first)]
         return answers[0] if len(answers) == 1 else answers
 
     def require_mask(self) -> None:

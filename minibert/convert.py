@@ -17,7 +17,7 @@ from minibert.pretrained import families, formats, npz, tensors
 from minibert.pretrained.folder import CONFIG, check_replaceable, floating, match, open_folder
 from minibert.sentence_vectors import modules_of
 from minibert.text import Tokenizer
-from minibert.text.saved import SETTINGS, VOCABULARY
+from minibert.text.saved import files_of
 
 #: Format -> (name of the file, its writer, which gets tensors by our names and a family's names for them).
 FORMATS = {
@@ -46,7 +46,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, (name, write), text = _beside(source), FORMATS[format], families.to_json(config)
     names = families.names(config)
-    check_replaceable(destination, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, name, *beside}, _BESIDE)
+    check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), name, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]

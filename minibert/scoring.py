@@ -97,9 +97,12 @@ def _hidden(encoding: Encoding, t: int, metric: str) -> list[int]:
     """The positions that are hidden where the token at t is scored."""
     if metric == "original":
         return [t]
-    word = encoding.words[t], encoding.token_type_ids[t]
-    same = [s for s, one in enumerate(zip(encoding.words, encoding.token_type_ids)) if one == word]
-    return same if metric == "whole_word" else [s for s in same if s >= t]
+    start, end, words = t, t + 1, encoding.words
+    while metric == "whole_word" and start and words[start - 1] == words[t]:
+        start -= 1
+    while end < len(words) and words[end] == words[t]:
+        end += 1
+    return list(range(start, end))
 
 
 def _log_probabilities(bert: Trained, ids: np.ndarray, types: np.ndarray, mask: np.ndarray | None, at: np.ndarray,

@@ -366,18 +366,19 @@ def _positions(bert: Trained, question: Question) -> Array | None:
 
 
 def _guesses(bert: Trained, question: Question, logits: Array, top: int) -> list[Guess]:
-    words = bert.tokenizer.vocab.tokens
-    if not 1 <= top <= len(words):
-        raise ValueError(f"top must be from 1 to {len(words)}, the size of the vocabulary, got {top}")
+    V, written = len(bert.tokenizer.vocab), bert.tokenizer.written
+    if not 1 <= top <= V:
+        raise ValueError(f"top must be from 1 to {V}, the size of the vocabulary, got {top}")
     rows = (row for start in range(0, len(question.masked), BATCH_MASKS)  # logits beyond the vocabulary are no words
-            for row in to_numpy(softmax.forward(logits[start:start + BATCH_MASKS, :len(words)])[0]).astype(np.float64))
+            for row in to_numpy(softmax.forward(logits[start:start + BATCH_MASKS, :V])[0]).astype(np.float64))
     answers = []
     for position, truth, p in zip(question.masked, question.truth, rows):
         best = np.argpartition(-p, top - 1)[:top]
         best = best[np.lexsort((best, -p[best]))]
         entropy = -float((p * np.log(np.maximum(p, 1e-300))).sum())
-        known = truth is not None
-        answers.append(Guess(position, [(words[i], float(p[i])) for i in best], entropy, words[truth] if known else None,
+        known, first = truth is not None, bool(position and question.added[position - 1])
+        words = [(written(i, first), float(p[i])) for i in best]
+        answers.append(Guess(position, words, entropy, written(truth, first) if known else None,
                              float(p[truth]) if known else None, int((p > p[truth]).sum()) + 1 if known else None))
     return answers
 

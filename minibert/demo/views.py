@@ -103,7 +103,7 @@ class Views:
         known = self.bert.tokenizer.vocab
         ids = inside.ask(self.bert, r.text, r.pair).ids if r.hide else q.ids
         rows = [{"token": token, "id": int(i), "segment": int(kind), "position": t, "start": start, "end": end,
-                 "unknown": int(i) == known.unk_id, "continues": token.startswith("##"), "added": added}
+                 "unknown": int(i) == known.unk_id, "continues": self.bert.tokenizer.continues(i), "added": added}
                 for t, (token, i, kind, (start, end), added)
                 in enumerate(zip(q.tokens, ids, q.token_type_ids, q.offsets, q.added))]
         return {"tokens": rows, "cut": q.cut, "masked": q.masked, "reading": self.reading(r, q),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -29,7 +29,7 @@ from minibert.pretrained.formats import Reader
 from minibert.pretrained.names import ENCODER, IGNORED
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
-from minibert.text.saved import FAST, SETTINGS, VOCABULARY
+from minibert.text.saved import VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
@@ -108,7 +108,7 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer, {CONFIG, VOCABULARY, SETTINGS, WEIGHTS})
+    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
     text = families.to_json(config.replace(unknown=unknown))
     with swap.saving(folder) as staged:
@@ -128,20 +128,23 @@ def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: An
     tensors.write(path, (names or Names()).written(arrays), {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
+         layout: Layout | Callable[[BertConfig], Layout] | None = None,
          tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder, the heads of pre-training and the pooler, if one of them or the file has it.
-    ``tokenizer``: one that is not in the folder, or where it stands (a folder, or a ``vocab.txt``).
+    tensors that are wanted, or how they follow from the configuration; by default the encoder, the heads of pre-training and the
+    pooler, if one of them reads it or the file has it. ``tokenizer``: one that is not in the folder, or where it stands (a
+    folder, or a ``vocab.txt``).
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
     weights, config, tokenizer = open_folder(folder, tokenizer)
+    layout = layout(config) if callable(layout) else layout
     with formats.opened(weights) as reader:
         parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
     if xp is not np:
@@ -330,14 +333,13 @@ def _find(folder: Path, with_vocabulary: bool = True) -> Path:
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights, there = formats.find(folder), config_path(folder).is_file()
-    words = families.of(read_config(config_path(folder))).vocabulary if there else (VOCABULARY, FAST)
-    has_vocabulary = any((folder / name).is_file() for name in {VOCABULARY, FAST, *words})
-    present = {CONFIG: there, words[0]: has_vocabulary or not with_vocabulary, WEIGHTS: weights is not None}
+    words = families.of(read_config(config_path(folder))).vocabulary if there else VOCABULARY
+    present = {CONFIG: there, words: not with_vocabulary or tokenizers.has_vocabulary(folder), WEIGHTS: weights is not None}
     if weights is not None and all(present.values()):
         return weights
     absent = [name for name, is_there in present.items() if not is_there]
     hint = formats.others(folder) if absent == [WEIGHTS] else ""
-    if absent == [words[0]]:
+    if absent == [words]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 

@@ -23,7 +23,7 @@ from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
-from minibert.pretrained import folder
+from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings)  # what no model can be or begin from is refused before the text is read
+    if "nsp" not in start.config.objectives:
+        settings = replace(settings, next_sentence=False)  # nothing in it judges pairs
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -87,7 +89,7 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
         for note in start.notes:
             say(note)
         text = _read(settings, say, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer.vocab)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
         state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters, parameters.zeros_like(),
@@ -226,7 +228,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer.vocab)
         engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
         task = _task(settings, text.train, text.tokenizer)
         examples, _ = task.batch(batches.Position())
@@ -255,7 +257,7 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer.vocab)
         engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
         print(profiled(engine, _task(settings, text.train, text.tokenizer), settings.learning_rate, settings.steps))
     return 0
@@ -280,11 +282,11 @@ class Start(NamedTuple):
     parameters: Parameters | None = None  # None: random ones
     notes: Sequence[str] = ()
 
-    def model(self, settings: Settings, vocabulary: int) -> tuple[BertConfig, Parameters]:
-        """The model, for so many words."""
+    def model(self, settings: Settings, vocabulary: Vocabulary) -> tuple[BertConfig, Parameters]:
+        """The model, for these words."""
         if self.parameters is not None:
             return self.config, self.parameters
-        config = config_of(settings, vocabulary)
+        config = config_of(settings, len(vocabulary), vocabulary.pad_id)
         return config, pretraining.initial_parameters(config, settings.seed)
 
 
@@ -292,9 +294,13 @@ def start_of(settings: Settings) -> Start:
     """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
     if settings.init is None:
         config = config_of(settings, settings.vocab_size)
+        families.to_json(config)  # ValueError for what a file of this family cannot say
         check_freeze(settings.freeze, config)
         return Start(config)
-    found = folder.load(settings.init)
+    found = folder.load(settings.init, layout=pretraining.layout)
+    if "mlm" not in found.config.objectives:
+        raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
+                         "what a run teaches: take one that has")
     found.tokenizer.vocab.require("training", *SPECIAL)
     if settings.max_length > found.max_length:
         raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
@@ -305,16 +311,20 @@ def start_of(settings: Settings) -> Start:
     return Start(config, found.tokenizer, found.parameters, [about, *(f"note: {note}" for note in found.notes)])
 
 
-def config_of(settings: Settings, vocabulary: int) -> BertConfig:
-    """The model that the settings ask for. It has as many positions as a sequence can have tokens."""
-    config = BertConfig.preset(settings.preset, vocab_size=vocabulary, max_position_embeddings=settings.max_length,
-                               hidden_act=settings.activation, norm_first=settings.pre_ln,
-                               hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    hidden = settings.hidden or config.hidden_size
-    return config.replace(initializer_range=settings.initial_range or 0.02 * (768 / hidden) ** 0.5,  # as large a sum at any width
-                          hidden_size=hidden, num_hidden_layers=settings.layers or config.num_hidden_layers,
-                          num_attention_heads=settings.heads or config.num_attention_heads,
-                          intermediate_size=settings.intermediate or 4 * hidden)
+def config_of(settings: Settings, vocabulary: int, pad_id: int = 0) -> BertConfig:
+    """The model that the settings ask for. It has as many positions as a sequence can have tokens, and a head for words."""
+    usual = families.preset(settings.family, settings.preset)
+    hidden = settings.hidden or usual.hidden_size
+    asked = {name: value for name, value in (("hidden_act", settings.activation), ("norm_first", settings.pre_ln)) if value}
+    if "mlm" not in usual.objectives:
+        asked["objectives"] = ("mlm",)
+    return families.preset(
+        settings.family, settings.preset, settings.max_length, vocab_size=vocabulary, pad_token_id=pad_id,
+        hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
+        initializer_range=settings.initial_range or 0.02 * (768 / hidden) ** 0.5,  # as large a sum at any width
+        hidden_size=hidden, num_hidden_layers=settings.layers or usual.num_hidden_layers,
+        num_attention_heads=settings.heads or usual.num_attention_heads,
+        intermediate_size=settings.intermediate or 4 * hidden, **asked)
 
 
 def _stages(settings: Settings, documents: list, tokenizer: Tokenizer) -> list[Stage]:

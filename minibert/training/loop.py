@@ -274,7 +274,7 @@ def draw(weights: Sequence[float], seed: int, step: int) -> int:
 def figures(model: Model, steps: Sequence[Metrics]) -> dict[str, float | None]:
     """Means over some steps: the loss of each term and, where it knows right from wrong, its accuracy. None: it had no targets.
 
-    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of the one term of a task ``loss``, ``accuracy``.
+    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of a task's one term ``loss``, ``accuracy``.
     """
     found: dict[str, float | None] = {}
     for term in model.terms:

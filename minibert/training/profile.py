@@ -32,7 +32,8 @@ KINDS = {  # what the own time of a module is spent on
     "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss",
 }
 PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence", "classifier": "task head",
-         "choice": "task head", "span": "task head", **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
+         "choice": "task head", "span": "task head", "dense": "task head", "replaced": "replaced words",
+         **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln", "mobile")
 OTHER = "the rest"
 

@@ -13,11 +13,13 @@ from minibert.config import BertConfig
 from minibert.convert import convert
 from minibert.finetuning import models
 from minibert.finetuning import saved as finetuned
+from minibert.finetuning.options import Settings
 from minibert.model import bert as body
 from minibert.model import embeddings, pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import families, tensors
 from minibert.pretrained.families import albert
+from minibert.tasks.labelled import TASKS, asked_for
 from tests import tiny_model
 from tests.model.examples import small_config
 
@@ -331,6 +333,47 @@ def test_fine_tuned_and_asked(family, task, tmp_path, capsys):
     assert finetuned.load(run).task is again.task  # the class that config.json names says it
     np.testing.assert_array_equal(finetuned.load(run).parameters.flat, again.parameters.flat)
     assert main(["predict", str(run), str(file)]) == 0
+
+
+@pytest.mark.parametrize("family", [*RELATIVES, "electra-generator"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_head_for_every_task(family, task, tmp_path):
+    """Begun on the pre-trained body, saved, and opened again by what config.json says alone."""
+    changes = {"objectives": ("mlm",)} if family == "electra-generator" else {}
+    config, parameters, tokenizer = small(family.partition("-g")[0], **changes)
+    pretrained.save(tmp_path / "model", config, parameters, tokenizer)
+    labels = ["answer"] if task in ("qa", "choice") else ["number"] if task == "regress" else ["a", "b", "c"]
+    settings = Settings(**asked_for(TASKS[task]), train=("x",), model=str(tmp_path / "model"))
+    begun = finetuned.begin(tmp_path / "model", TASKS[task], labels, settings, seed=1)
+    body = dict(parameters.items())
+    for name, view in begun.parameters.items():
+        assert name.startswith(("classifier.", "qa_outputs.")) != np.array_equal(view, body.get(name)), name
+    finetuned.save(tmp_path / "tuned", begun)
+    (tmp_path / "tuned" / "finetuning.json").unlink()
+    again = finetuned.load(tmp_path / "tuned")
+    assert again.task is TASKS[task]
+    assert again.labels == labels
+    np.testing.assert_array_equal(again.parameters.flat, begun.parameters.flat)
+
+
+@EACH
+def test_odd_values_in_a_config_are_refused_in_one_sentence(family, tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "config.json"
+    values = json.loads(families.to_json(families.preset(family, "base")))
+    odd = [None, True, -1, 0, 1, 3, 10**6, 10**30, 0.5, float("inf"), "", "128", [], [1, 2], {}, {"a": 1}, ["x"]]
+    refused = []
+    for _ in range(400):
+        changed = {str(key): odd[rng.integers(len(odd))] for key in rng.choice(list(values), 2)}
+        path.write_text(json.dumps(values | changed | {"model_type": family}), encoding="utf-8")
+        try:
+            config = pretrained.read_config(path)
+            families.names(config).ours("x")
+            families.without_effect(config)
+            families.to_json(config)
+        except ValueError as error:
+            refused.append(str(error))
+    assert 100 < len(refused) < 400
+    assert all("\n" not in sentence and len(sentence) < 600 for sentence in refused)
 
 
 @EACH

@@ -131,7 +131,7 @@ class Family:
     heads: Mapping[str, Pairs] = field(default_factory=dict)
     numbers: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     idle: frozenset[str] = frozenset()
-    vocabulary: tuple[str, ...] = ("vocab.txt", "tokenizer.json")  # files that may hold its tokens
+    vocabulary: str = "vocab.txt"  # the file that usually holds its tokens
     own: frozenset[str] = frozenset()  # those of our own keys that a file has
     sign: str | None = None
 
@@ -155,6 +155,8 @@ class Family:
         trained = [self.classes + self.trained_as(config)]
         said = self.said(config)
         kept = {key: value for key, value in config.unknown.items() if key not in said}
+        if kept.get("architectures") == known["architectures"]:  # what to_dict names by itself
+            del kept["architectures"]
         written |= {"architectures": trained, **kept, **said}
         again = self.config(written)
         for key in FIELDS:
@@ -172,11 +174,16 @@ class Family:
 
     def names(self, config: BertConfig) -> Names:
         """Of the tensors of a model. Which heads are written, the class says that the configuration names."""
-        named = config.unknown.get("architectures") or [""]
-        ending = named[0].removeprefix(self.classes) if isinstance(named, list) and isinstance(named[0], str) else ""
+        ending = self._named(config).removeprefix(self.classes)
         written = self.heads.get(ending, ())
         also = [pair for head, pairs in self.heads.items() if head != ending for pair in pairs]
         return Names((*written, *self.pairs), (*also, *self.also), self.base, turned=self.turned, **self.numbers(config))
+
+    def _named(self, config: BertConfig) -> str:
+        """The class of this family that the configuration names, if it does."""
+        named = config.unknown.get("architectures")
+        first = named[0] if isinstance(named, list) and named else None
+        return first if isinstance(first, str) and first.startswith(self.classes) else ""
 
     def preset(self, size: str, **changes: Any) -> BertConfig:
         """A model of a published size, or after the pattern of another; ``changes`` by our keys."""
