@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import minibert
 from gradcheck.combinations import BODIES
 from minibert import memory, pretrained
 from minibert.cli import main
@@ -168,3 +169,15 @@ def test_sizes_between_are_made_in_proportion():
     assert (config.hidden_size, config.bottleneck_size, config.embedding_size, config.intermediate_size) == (256, 64, 64, 256)
     assert (config.num_hidden_layers, config.head_size, config.ffn_count, config.max_tokens) == (4, 16, 4, 64)
     assert Layout(mobile.shapes(config)).size < 300_000
+
+
+def test_the_vectors_of_a_text_do_not_depend_on_its_company(tmp_path):
+    """A window sees padding behind the last word, so padding must not be there."""
+    pretrained.save(tmp_path, *tiny_model.make(**BODIES["mobilebert"] | {"num_hidden_layers": 2}))
+    bert = minibert.load(tmp_path, "cpu", np.float64)
+    texts = ["the exception", "an exception raises an exception.", "the a", "a"]
+    together = bert.embed(texts, "mean")
+    alone = np.concatenate([bert.embed([text], "mean") for text in texts])
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+    scores = [bert.score(text).total for text in texts]
+    np.testing.assert_allclose([score.total for score in bert.score(texts)], scores, rtol=1e-12)
