@@ -144,7 +144,7 @@ def conllu(language: Language, number: int, document: Document) -> str:
         if fact := _fact(language, sentence):
             cells[1::2] = [f"{cell}|Fact={fact.replace(' ', '_')}" for cell in cells[1::2]]
         lines.append(f"# sent_id = {number}-{order}\n# text = {text(language, sentence)}\n"
-                     f"# derivation = {sentence.skeleton.tree}\n{_lines(sentence.skeleton) % tuple(cells)}\n")
+                     f"{_lines(sentence.skeleton) % tuple(cells)}\n")
     return "".join(lines)
 
 

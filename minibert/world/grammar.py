@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate, product
 from typing import NamedTuple
@@ -41,7 +42,8 @@ class Rule(NamedTuple):
     licensor: int | None  # which child, with its first word, licenses polarity items
 
 
-class Skeleton(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Skeleton:
     """A sentence without its words: what the grammar alone decides. Words are numbered from 0."""
 
     classes: tuple[str, ...]
@@ -91,6 +93,7 @@ class Grammar:
             self.of[symbol] = list(range(len(self.rules), len(self.rules) + len(rows[symbol])))
             self.rules += [rule._replace(p=rule.p / total) for rule in rows[symbol]]
         self.classes = sorted(reached - set(self.of))
+        self.licensed = {symbol for symbol in reached if "lic" in symbol.split(".")}
         #: The gold of the sentence that rules make, their numbers given from left to right, each before those of its children.
         self.skeleton: Callable[[tuple[int, ...]], Skeleton] = lru_cache(_KEPT)(partial(_grow, self))
 
@@ -163,41 +166,42 @@ def _named(symbol: str, chosen: Mapping[str, str]) -> str:
 def _grow(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
     rules = iter(derivation)
     classes: list[str] = []
-    heads: list[int] = []
-    relations: list[str] = []
     licensors: list[int] = []
     depths: list[int] = []
     scopes: list[tuple[int, int, int]] = []
+    hangs: dict[int, tuple[int, str]] = {}  # word -> its head, and how it hangs on it
 
     def grow(symbol: str, licensor: int, depth: int) -> tuple[int, str]:
         """The number of its head, and its tree."""
-        if symbol not in grammar.of:
-            classes.append(symbol)
-            heads.append(-1)
-            relations.append("root")
-            licensors.append(licensor)
-            depths.append(depth)
-            return len(classes) - 1, symbol
         rule = grammar.rules[next(rules)]
-        depth += symbol.startswith("rc.")
-        below, trees, new = [], [], licensor
+        mark, depth = rule.licensor, depth + symbol.startswith("rc.")
+        below, trees = [], []
         for at, child in enumerate(rule.children):
             start = len(classes)
-            licensed = "lic" in child.split(".")
-            head, tree = grow(child, new if licensed else -1, depth)
-            below.append(head)
+            licensed = child in grammar.licensed
+            inherited = licensor if licensed else -1
+            if child in grammar.of:
+                word, tree = grow(child, inherited, depth)
+            else:
+                word, tree = start, child
+                classes.append(child)
+                licensors.append(inherited)
+                depths.append(depth)
+            below.append(word)
             trees.append(tree)
-            if at == rule.licensor:
-                new = start
-            elif licensed and rule.licensor is not None:
-                scopes.append((new, start, len(classes)))
-        for head, relation in zip(below, rule.relations):
+            if at == mark:
+                licensor = start
+            elif licensed and mark is not None:
+                scopes.append((licensor, start, len(classes)))
+        for word, relation in zip(below, rule.relations):
             if relation:
-                heads[head], relations[head] = below[rule.head], relation
+                hangs[word] = below[rule.head], relation
         return below[rule.head], f"({symbol} {' '.join(trees)})"
 
-    tree = grow(START, -1, 0)[1]
-    return Skeleton(tuple(classes), tuple(heads), tuple(relations), tuple(licensors), tuple(scopes), tuple(depths), tree)
+    root, tree = grow(START, -1, 0)
+    hangs[root] = -1, "root"
+    heads, relations = zip(*(hangs[word] for word in range(len(classes))))
+    return Skeleton(tuple(classes), heads, relations, tuple(licensors), tuple(scopes), tuple(depths), tree)
 
 
 def _without_chains(classes: list[str], pairs: dict[tuple[str, str, str], float],
