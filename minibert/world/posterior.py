@@ -37,13 +37,14 @@ class Seen(NamedTuple):
 
     words: of the language, or [MASK]; [SEP] stands between parts of different documents. targets: which are asked for. chosen: how many
     words were chosen to be guessed, the [MASK]s among them; None: no others, every visible word is certain. single: is each part one
-    sentence, instead of one or more?
+    sentence, instead of one or more? told: the numbers of topic and name, where these are no secret.
     """
 
     words: Sequence[str]
     targets: Sequence[int]
     chosen: int | None = None
     single: bool = False
+    told: tuple[int, int] | None = None
 
 class Emissions:
     """Which words each class of the chart has, and how likely they are."""
@@ -169,25 +170,30 @@ class _States(NamedTuple):
     A person is a name that is seen in the part, or any of the unseen names of one gender together.
     """
 
-    prior: np.ndarray  # (B, persons)
+    prior: np.ndarray  # (B, K, persons)
     gender: np.ndarray  # (B, persons)
     name: np.ndarray  # (B, persons): the word; -1: unseen
     word: np.ndarray  # (B, persons, names): which name the person has, given that it is this person
 
 
-def _states(table: Emissions, ids: np.ndarray) -> _States:
+def _states(table: Emissions, ids: np.ndarray, told: Sequence[tuple[int, int] | None]) -> _States:
     seen = (ids[:, :, None] == table.names).any(1)  # (B, names)
-    persons = 2 + max(1, int(seen.sum(1).max()))
-    prior, gender = np.zeros((len(ids), persons)), np.zeros((len(ids), persons), np.int64)
+    for mine, known in zip(seen, told):
+        if known:
+            mine[known[1]] = True
+    persons = 2 + int(seen.sum(1).max())
+    prior, gender = np.zeros((len(ids), table.states[0], persons)), np.zeros((len(ids), persons), np.int64)
     name, word = np.full((len(ids), persons), -1), np.zeros((len(ids), persons, len(table.names)))
-    for part, mine in enumerate(seen):
+    for part, (mine, known) in enumerate(zip(seen, told)):
         for person, who in enumerate([~mine & (table.gender == 0), ~mine & (table.gender == 1), *np.eye(len(mine), dtype=bool)[mine]]):
             if who.any():
-                prior[part, person] = who.mean()
+                prior[part, :, person] = who.mean() * (not known or who[known[1]])
                 gender[part, person] = table.gender[who][0]
                 word[part, person] = who / who.sum()
                 if person >= 2:
                     name[part, person] = table.names[who][0]
+        if known:
+            prior[part, np.arange(table.states[0]) != known[0]] = 0.0
     return _States(prior / table.states[0], gender, name, word)
 
 
@@ -201,7 +207,7 @@ def _together(language: Language, table: Emissions, texts: Sequence[Seen], parts
         row[:len(part.words)] = part.words
     cost = np.where(ids >= 0, table.wrong[:, ids], np.where(ids == -1, 0, NEVER)).astype(np.int8)
     chart = Chart(language.grammar.binary, cost, lengths, language.longest, r, texts[0].single)
-    states = _states(table, ids)
+    states = _states(table, ids, [texts[number].told for number in owner])
     value = inside(chart, _words(table, chart, states, ids, r))
     beyond, total = _sentences(table, chart, states, value, lengths, texts[0].single)
     for number, text in enumerate(texts):
@@ -217,7 +223,7 @@ def _words(table: Emissions, chart: Chart, states: _States, ids: np.ndarray, r: 
     n = int(((width == 1) & (category < len(table.classes))).sum())  # they come first
     category, part, place = category[:n], part[:n], place[:n]
     word = ids[part, place]
-    leaf = np.zeros((n, r + 1, table.states[0], states.prior.shape[1]))
+    leaf = np.zeros((n, r + 1, *states.prior.shape[1:]))
     leaf[word < 0, 0] = 1.0
     if r:
         leaf[word >= 0, 1] = 1 / table.size
@@ -244,7 +250,7 @@ def _sentences(table: Emissions, chart: Chart, states: _States, value: np.ndarra
     stop = first + width
     parts, words = len(lengths), int(lengths.max())
     ahead, after = (np.zeros((words + 1, parts, *value.shape[1:])) for _ in range(2))
-    ahead[0, :, 0] = np.repeat(states.prior[:, None], table.states[0], 1).reshape(parts, -1)
+    ahead[0, :, 0] = states.prior.reshape(parts, -1)
     after[lengths, np.arange(parts), 0] = 1.0
     own = value[items] * table.sentence
     if not single:
