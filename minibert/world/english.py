@@ -138,8 +138,12 @@ COMMON = ("dog cat house table window child", "doctor:.7 lawyer:.6 neighbour:.5 
           "sleep smile laugh leave", "big small good new", "")
 
 #: How many words of each kind a topic has, for each thing; the order of the columns of TOPICS and COMMON.
-SHARES = {"thing": 1.0, "people": 0.4, "vt": 0.5, "vi": 0.4, "adj": 0.4, "place": 0.3}
+SHARES = {"thing": 1.0, "people": 0.8, "vt": 0.5, "vi": 0.4, "adj": 0.4, "place": 0.3}
 
 LEMMAS = {"does": "do", "is": "be", "are": "be", "has": "have", "these": "this", "older": "old", "taller": "tall",
           "stronger": "strong", "quicker": "quick", "years": "year", "months": "month", "days": "day", "him": "he", "his": "he",
           "himself": "he", "her": "she", "herself": "she", "itself": "it", "themselves": "they"}
+
+#: Adjectives that speak well of a thing; all others speak ill of it.
+PRAISE = frozenset("deep calm green rural tame clever young curious rich gentle famous bright quiet sweet fresh fast strong proud good "
+                   "new".split())
