@@ -1,7 +1,7 @@
 """Corpora: text in, documents out. A document is a list of sentences.
 
-``read`` takes UTF-8 text files, folders of them, standard input, or what is made here: ``python-docs``, the English that every Python
-carries, and ``world`` and ``world-small``, the generated language whose best possible loss is known.
+``read`` takes UTF-8 text files, folders of them, standard input, or what is made here: ``python-docs``, the English that every
+Python carries, and ``world`` and ``world-small``, the generated language whose best possible loss is known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Literal, NamedTuple
 from minibert.data import python_docs
 from minibert.data.sentences import INVISIBLE, begins_lower, ends_sentence, split_sentences
 from minibert.files import decode_utf8, standard_input
-from minibert.world.world import World
 
 Layout = Literal["auto", "lines", "prose"]
 Taken = Literal["lines", "prose"]
@@ -77,6 +76,8 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
             documents += python_docs.documents()
             continue
         if one in WORLDS:
+            from minibert.world import World  # NumPy, which no other corpus needs
+
             world = World.of(WORLDS[one])
             names.append(one)
             documents += map(world.sentences, world.documents(WORLD_TOKENS))

@@ -2,13 +2,13 @@
 
 An *item* is a symbol over a span of the text; a *step* makes an item of two others by a rule, or of one word. Three passes:
 
-1. ``Chart`` counts in small integers, for every symbol over every span, how many visible words must be wrong (replaced by others) for it
-   to be possible, within and around the span. What takes more wrong words than there are is left out: most of it.
+1. ``Chart`` counts in small integers, for every symbol over every span, how many visible words must be wrong (replaced by
+   others) for it to be possible, within and around the span. What takes more wrong words than there are is left out: most of it.
 2. ``inside``: of what is left, upwards, the probability of the words below an item.
 3. ``outside``: downwards, the probability of everything around it.
 
-The last two compute with arrays (items, degree + 1, states): a polynomial in ν, whose coefficient j belongs to j wrong words, for each
-state of the latent variables. What lies beyond ``degree`` is dropped, which no coefficient up to it depends on.
+The last two compute with arrays (items, degree + 1, states): a polynomial in ν, whose coefficient j belongs to j wrong words,
+for each state of the latent variables. What lies beyond ``degree`` is dropped, which no coefficient up to it depends on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Chart:
         single: is each text one sentence, or as many as one likes?
         """
         self.grammar, self.most = grammar, most
-        classes, texts, words = cost.shape
+        _, texts, words = cost.shape
         shape = (min(longest, words) + 1, len(grammar.symbols), texts, words)
         self.below = np.full(shape, NEVER, np.int8)  # wrong words within, by width, symbol, text and first word
         found = self._upwards(cost)
@@ -55,7 +55,7 @@ class Chart:
     def _upwards(self, cost: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """Fills ``below``. The steps that may be possible, a list for each width from 1: rule, split, text, first word."""
         g, below, most = self.grammar, self.below, self.most
-        longest, symbols, texts, words = below.shape
+        longest, _, _, words = below.shape
         classes = len(g.classes)
         below[1, :classes] = cost
         _lower(below[1], g.word_parent, below[1, g.word_class])

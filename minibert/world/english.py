@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Values of the variables of GRAMMAR, with the priors of those that a symbol draws.
 FEATURES = {
-    "a": {"same": 0.27, "other": 0.17, "neut": 0.26, "many": 0.30},  # agreement: the protagonist's gender, the other, none; plural
+    "a": {"same": 0.27, "other": 0.17, "neut": 0.26, "many": 0.30},  # the protagonist's gender, the other, none; plural
     "n": {"sg": 0.6, "pl": 0.4},
     "f": {"sg": 1.0, "pl": 1.0, "base": 1.0},  # form of a verb
     "l": {"free": 1.0, "lic": 1.0},  # may polarity items stand here?
@@ -116,21 +116,22 @@ IRREGULAR = {"man": "men", "woman": "women", "child": "children", "wolf": "wolve
 #: topic -> things; people by their work (with the share of men in a world that is as skewed as can be); verbs with and without an
 #: object; adjectives; places. A word that stands in two places is a homograph.
 TOPICS = {
-    "sea": ("boat seal shell wave anchor bank net harbour rope whale", "sailor:.9 diver:.6 captain:.8 pilot:.7",
-            "steer sink net anchor rescue", "sail swim drift dive", "salty deep wet calm", "Genoa Lisbon Bergen"),
+    "sea": ("boat bank net seal shell wave anchor harbour rope whale", "sailor:.9 diver:.6 captain:.8 pilot:.7",
+            "net steer sink anchor rescue", "sail swim drift dive", "salty deep wet calm", "Genoa Lisbon Bergen"),
     "farm": ("cow plant hen barn goat tractor fence horse plough pond", "farmer:.8 shepherd:.7 gardener:.4 weaver:.1",
-             "feed plant milk fence plough", "graze dig harvest wake", "green muddy rural tame", "Kansas Parma Tver"),
-    "school": ("book lesson desk watch pencil letter test bell map poem", "teacher:.2 pupil:.5 student:.5 scholar:.6",
-               "teach test watch question copy", "learn study listen whisper", "clever strict young curious", "Oxford Bologna Leiden"),
+             "plant feed milk fence plough", "graze dig harvest wake", "green muddy rural tame", "Kansas Parma Tver"),
+    "school": ("book watch lesson desk pencil letter test bell map poem", "teacher:.2 pupil:.5 student:.5 scholar:.6",
+               "watch teach test question copy", "learn study listen whisper", "clever strict young curious",
+               "Oxford Bologna Leiden"),
     "city": ("bus bank tower street train bridge shop taxi light park", "banker:.8 driver:.8 clerk:.3 tailor:.6",
              "park guard cross light push", "hurry wait commute shop", "busy loud rich narrow", "Paris Tokyo London"),
-    "music": ("song violin note drum bow flute concert piano tune stage", "singer:.4 dancer:.2 drummer:.8 composer:.7",
-              "hear tune record stage praise", "sing dance play clap", "loud gentle famous bright", "Vienna Salzburg Leipzig"),
+    "music": ("song note bow violin drum flute concert piano tune stage", "singer:.4 dancer:.2 drummer:.8 composer:.7",
+              "tune hear record stage praise", "sing dance play clap", "loud gentle famous bright", "Vienna Salzburg Leipzig"),
     "forest": ("bear bat tree fox wolf mushroom nest owl track bush", "hunter:.9 ranger:.7 guide:.5 painter:.5",
                "hunt track climb guide chase", "howl hide roam nest", "wild dark old quiet", "Oulu Kiruna Banff"),
-    "kitchen": ("spoon cake pan soup oven knife plate bowl seed fork", "cook:.4 baker:.6 nurse:.1 butcher:.9",
-                "cook stir taste plate seed", "bake eat chew drink", "sweet hot fresh sour", "Lyon Naples Modena"),
-    "sport": ("ball bat race goal cup medal bow net whistle team", "runner:.5 boxer:.9 coach:.7 referee:.7",
+    "kitchen": ("plate spoon cake pan soup oven knife bowl seed fork", "cook:.4 baker:.6 nurse:.1 butcher:.9",
+                "plate cook stir taste seed", "bake eat chew drink", "sweet hot fresh sour", "Lyon Naples Modena"),
+    "sport": ("bat ball race goal cup bow net medal whistle team", "runner:.5 boxer:.9 coach:.7 referee:.7",
               "beat coach kick race throw", "run win train jump", "fast strong tired proud", "Athens Berlin Seoul"),
 }
 #: What belongs to no topic.
@@ -145,5 +146,5 @@ LEMMAS = {"does": "do", "is": "be", "are": "be", "has": "have", "these": "this",
           "himself": "he", "her": "she", "herself": "she", "itself": "it", "themselves": "they"}
 
 #: Adjectives that speak well of a thing; all others speak ill of it.
-PRAISE = frozenset("deep calm green rural tame clever young curious rich gentle famous bright quiet sweet fresh fast strong proud good "
-                   "new".split())
+PRAISE = frozenset("deep calm green rural tame clever young curious rich gentle famous bright quiet sweet fresh fast strong "
+                   "proud good new".split())

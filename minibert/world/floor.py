@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from minibert.world.posterior import MASK, Seen
+from minibert.world.seen import MASK, Seen
 
 
 class Floor(NamedTuple):
@@ -26,7 +26,8 @@ class Floor(NamedTuple):
 
 
 def floor(posteriors: Sequence[np.ndarray], truth: Sequence[Sequence[int]], frequency: np.ndarray) -> Floor:
-    """From the posteriors of the targets of some texts, and the true words there. frequency: (V,) counts of the words in any text."""
+    """From the posteriors of the targets of some texts, and the true words there. frequency: (V,) counts of the words in any
+    text."""
     p = np.concatenate(posteriors)
     words = np.concatenate([np.asarray(these, np.int64) for these in truth])
     losses = -np.log(p[np.arange(len(words)), words])
@@ -52,13 +53,13 @@ def corrupt(words: Sequence[str], vocabulary: Sequence[str], rng: np.random.Gene
     return Seen(seen, chosen, len(chosen), single), [words[place] for place in chosen]
 
 
-def windows(documents: Sequence[Sequence[Sequence[str]]], room: int) -> Iterator[list[str]]:
-    """Whole sentences of one document packed to so many words at most. documents: words by document and sentence."""
+def windows(documents: Iterable[Sequence[Sequence[str]]], room: int) -> Iterator[list[Sequence[str]]]:
+    """Whole sentences of one document, as many as fit into so many words. documents: words by document and sentence."""
     for sentences in documents:
-        window: list[str] = []
+        window: list[Sequence[str]] = []
         for sentence in sentences:
-            if window and len(window) + len(sentence) > room:
+            if window and sum(map(len, window)) + len(sentence) > room:
                 yield window
                 window = []
-            window = [*window, *sentence]
+            window.append(sentence)
         yield window

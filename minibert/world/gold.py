@@ -1,8 +1,9 @@
 """The gold: what is known of every word, sentence and document; as CoNLL-U and as JSON Lines.
 
-Words are numbered from 1 within their sentence, and sentences from 1 within their document, as in CoNLL-U; what has no such word is 0
-or empty. In MISC: ``Chunk``; ``Sense`` of a homograph; ``Licensor`` of a polarity item; ``Scope`` of a licensor, first and last word;
-``Entity`` and ``Antecedent`` (sentence:word, where the entity was last mentioned; of a reflexive, its subject); ``Fact``.
+Words are numbered from 1 within their sentence, and sentences from 1 within their document, as in CoNLL-U; what has no such
+word is 0 or empty. In MISC: ``Chunk``; ``Sense`` of a homograph; ``Licensor`` of a polarity item; ``Scope`` of a licensor,
+first and last word; ``Entity`` and ``Antecedent`` (sentence:word, where the entity was last mentioned; of a reflexive, its
+subject); ``Fact``.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def _words(language: Language, order: int, sentence: Sentence, name: str, last: 
 
 def _references(language: Language, order: int, sentence: Sentence, name: str, last: dict[str, str]
                 ) -> Iterator[tuple[int, str, str]]:
-    """Word, entity, antecedent of all that refers. ``last``: where each entity was mentioned last, which is brought up to date."""
+    """Word, entity, antecedent of all that refers. ``last``: where each entity was mentioned last, which is brought up to
+    date."""
     fixed = _fixed(sentence.skeleton)
     for i in fixed.mentions:
         if subject := fixed.subjects.get(i):
@@ -173,6 +175,6 @@ def _lines(skeleton: Skeleton) -> str:
     """The lines of a sentence with two gaps in each: FORM to FEATS, and the end of MISC."""
     fixed = _fixed(skeleton)
     rows = zip(fixed.heads, skeleton.relations, fixed.chunks, fixed.licensors, fixed.scopes)
-    return "".join(
-        f"{i}\t%s\t{head}\t{relation}\t_\tChunk={chunk}{f'|Licensor={licensor}' * bool(licensor)}{f'|Scope={scope}' * bool(scope)}%s\n"
-        for i, (head, relation, chunk, licensor, scope) in enumerate(rows, start=1))
+    return "".join(f"{i}\t%s\t{head}\t{relation}\t_\tChunk={chunk}" + f"|Licensor={licensor}" * bool(licensor)
+                   + f"|Scope={scope}" * bool(scope) + "%s\n"
+                   for i, (head, relation, chunk, licensor, scope) in enumerate(rows, start=1))

@@ -6,14 +6,14 @@ A row of the table is a symbol, a weight, and what the symbol becomes::
     nbar.a.d      8@relatives   noun.a* rc.a.d-/acl:relcl
     vp.f.l.d      9             aux.f/aux not/advmod! vp.base.lic.d*
 
-``*`` marks the head, ``/relation`` says how the head of a child hangs on it, ``!`` that the first word of the child licenses polarity
-items in those children that are ``lic``. Behind a dot stands a feature, or a variable, which is replaced by all its values, the same
-one throughout a row; one that the symbol on the left does not have is drawn by its prior. ``d`` counts how many more relative clauses
-may be nested, ``d-`` is one fewer (without a row where none is left), ``D`` the most. ``n`` is the number of ``a``. ``@name``
-multiplies a weight by a dial. What is never on the left is a *class* of words.
+``*`` marks the head, ``/relation`` says how the head of a child hangs on it, ``!`` that the first word of the child licenses
+polarity items in those children that are ``lic``. Behind a dot stands a feature, or a variable, which is replaced by all its
+values, the same one throughout a row; one that the symbol on the left does not have is drawn by its prior. ``d`` counts how
+many more relative clauses may be nested, ``d-`` is one fewer (without a row where none is left), ``D`` the most. ``n`` is the
+number of ``a``. ``@name`` multiplies a weight by a dial. What is never on the left is a *class* of words.
 
-Two readings of one grammar: ``Grammar.skeleton`` makes a derivation, rule by rule, into the gold of a sentence; ``binary`` gives rules
-with exactly two children for the chart of ``posterior.py``, where chains of single children are multiplied out.
+Two readings of one grammar: ``Grammar.skeleton`` makes a derivation, rule by rule, into the gold of a sentence; ``binary``
+gives rules with exactly two children for the chart of ``posterior.py``, where chains of single children are multiplied out.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def _instances(line: str, features: Mapping[str, Mapping[str, float]], depth: in
             heads = [i for i, part in enumerate(parts) if part[1] == ""]
             marks = [i for i, part in enumerate(parts) if part[2]]
             if len(heads) != 1:
-                raise ValueError(f"the rule {line!r} has {len(heads)} heads; expected one child with * and /relation behind the others")
+                raise ValueError(f"the rule {line!r} has {len(heads)} heads; expected one child with * and /relation behind the "
+                                 "others")
             found.append(Rule(_named(parent, chosen), p, tuple(part[0] for part in parts), heads[0],
                               tuple(part[1] for part in parts), marks[0] if marks else None))
     return found

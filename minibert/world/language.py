@@ -50,7 +50,8 @@ SIZES = {"small": Settings(depth=1, topics=4, words=200, names=3, longest=20), "
 
 
 class Language:
-    """``grammar``, ``lexicon``; a document goes on after a sentence with probability ``stay``; sentences have at most ``longest`` words.
+    """``grammar``, ``lexicon``; a document goes on after a sentence with probability ``stay``; sentences have at most
+    ``longest`` words.
 
     ``exact``: are all sentences of a document independent, given its topic and protagonist? Facts stay true for a whole document,
     which no posterior here sums over; it treats each mention as drawn anew.

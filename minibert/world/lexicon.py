@@ -1,8 +1,8 @@
 """The words: lexemes with their classes, and their probabilities given the topic and the gender of the protagonist.
 
-A *class* is what the grammar ends in. A *lexeme* is a word in one class and one sense; several lexemes may be written alike. Given the
-topic, a content word is one of the topic's with probability ``focus``, else one that belongs to no topic; in either list Zipf's law
-holds.
+A *class* is what the grammar ends in. A *lexeme* is a word in one class and one sense; several lexemes may be written alike.
+Given the topic, a content word is one of the topic's with probability ``focus``, else one that belongs to no topic; in either
+list Zipf's law holds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Lexicon:
 
     @cached_property
     def line(self) -> tuple[np.ndarray, np.ndarray]:
-        """All shares in one long line, for drawing: in [cell, cell + 1) they end, for a class, topic and gender; and the lexemes."""
+        """All shares in one long line, for drawing: in [cell, cell + 1) they end, for a class, topic and gender; and the
+        lexemes."""
         bounds, lexemes = [], []
         cell = count()
         for these in self.members.values():
@@ -84,7 +85,7 @@ def build(dials: Dials) -> Lexicon:
     """The English of ``english.py``. Past the ends of its lists words are made of syllables."""
     if not 1 <= dials.topics <= len(english.TOPICS):
         raise ValueError(f"topics must be from 1 to {len(english.TOPICS)}, got {dials.topics}")
-    sizes = range(2, 2000)
+    sizes = range(2, 4 + dials.words // (2 * dials.topics))  # each thing is two words, one and many
     return _of_size(dials, sizes[bisect_left(sizes, dials.words, hi=len(sizes) - 1,
                                              key=lambda size: len(_of_size(dials, size).words))])
 
@@ -97,7 +98,8 @@ def _of_size(dials: Dials, size: int) -> Lexicon:
     for at, topic in enumerate(topics):
         share = np.zeros((len(topics), 1))
         share[at] = dials.focus
-        rows += [(lexeme, share * gender) for lexeme, gender in _content(topic, _lists(english.TOPICS[topic], size, fresh), dials)]
+        lists = _lists(english.TOPICS[topic], size, fresh)
+        rows += [(lexeme, share * gender) for lexeme, gender in _content(topic, lists, dials)]
     common = _lists(english.COMMON, 0, fresh)
     rows += [(lexeme, (1 - dials.focus) * gender * np.ones((len(topics), 1))) for lexeme, gender in _content("", common, dials)]
     return Lexicon(topics, *_with_senses(rows, dials.homographs))

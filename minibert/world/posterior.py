@@ -1,15 +1,15 @@
 """The exact posterior: p(word at t | all that the model sees), for any hidden words, with the latent variables summed out.
 
-What the model sees. Of the D + K words of a text, M were chosen; K of them became [MASK], each other one was replaced by any of the V
-words, or kept, with equal probability. M is no secret: masking chooses a fixed share of a text. So r = M - K visible words were chosen,
-and which they are is unknown. With δ = 1 where the visible word u is the true one, a visible word that was not chosen gives δ, one that
-was chosen 1/V + δ (both shares are equal, and leave a constant). Over all sets of r visible words
+What the model sees. Of the D + K words of a text, M were chosen; K of them became [MASK], each other one was replaced by any of
+the V words, or kept, with equal probability. M is no secret: masking chooses a fixed share of a text. So r = M - K visible
+words were chosen, and which they are is unknown. With δ = 1 where the visible word u is the true one, a visible word that was
+not chosen gives δ, one that was chosen 1/V + δ (both shares are equal, and leave a constant). Over all sets of r visible words
 
     p(x, y) ∝ Σ_{sets} Π_{in it} (1/V + δ) Π_{not in it} δ  =  Σ_j C(D - j, r - j) [ν^j] Π (δ + ν/V)
 
-because a set of r holds the j words that are wrong, and any r - j of the D - j others. The product over all words is what inside and
-outside compute, as polynomials in ν up to r. For a *visible* target, which is known to be chosen, D and r are one less and its own
-factor is 1/V + δ. With r = 0 every visible word is certain.
+because a set of r holds the j words that are wrong, and any r - j of the D - j others. The product over all words is what
+inside and outside compute, as polynomials in ν up to r. For a *visible* target, which is known to be chosen, D and r are one
+less and its own factor is 1/V + δ. With r = 0 every visible word is certain.
 
 What is summed out: topic and protagonist. All names that nobody sees are alike: for each gender they share one state.
 """
@@ -26,25 +26,11 @@ import numpy as np
 from minibert.world.chart import NEVER, Chart, inside, outside, times
 from minibert.world.grammar import Binary
 from minibert.world.language import Language
+from minibert.world.seen import MASK, SEP, Part, Seen, others, parts_of
 
-MASK, SEP = "[MASK]", "[SEP]"
 _CELLS = 1 << 22  # of charts that are looked at together
 _USUAL = 4.0  # what the probability of a word, apart from which word of its class it is, is divided by: keeps long texts in range
 
-
-class Seen(NamedTuple):
-    """A text as a model sees it, without [CLS] and without the [SEP] at its end.
-
-    words: of the language, or [MASK]; [SEP] stands between parts of different documents. targets: which are asked for. chosen: how many
-    words were chosen to be guessed, the [MASK]s among them; None: no others, every visible word is certain. single: is each part one
-    sentence, instead of one or more? told: the numbers of topic and name, where these are no secret.
-    """
-
-    words: Sequence[str]
-    targets: Sequence[int]
-    chosen: int | None = None
-    single: bool = False
-    told: tuple[int, int] | None = None
 
 class Emissions:
     """Which words each class of the chart has, and how likely they are."""
@@ -90,78 +76,39 @@ def _lengths(grammar: Binary, longest: int) -> np.ndarray:
     return p[:, grammar.start]
 
 
-class Part(NamedTuple):
-    """A run of words of one document within a text."""
-
-    owner: int  # number of the text
-    first: int  # its first word there
-    words: list[int]  # -1 for [MASK]
-
-
 def posteriors(language: Language, texts: Sequence[Seen]) -> list[np.ndarray]:
     """For each text (targets, V): the distribution of each target over ``language.lexicon.words``.
 
-    Raises ValueError for what no model could see: unknown words, fewer chosen words than [MASK]s, a text that the language does not have.
+    Raises ValueError for what no model could see: unknown words, fewer chosen words than [MASK]s, a text that the language does
+    not have.
     """
     table = emissions(language)
-    parts = [_parts(language, number, text) for number, text in enumerate(texts)]
-    others = [_others(number, text) for number, text in enumerate(texts)]
-    order = sorted(range(len(texts)), key=lambda i: (texts[i].single, others[i], max(len(part.words) for part in parts[i])))
+    parts = [parts_of(language.lexicon, number, text) for number, text in enumerate(texts)]
+    wrong = [others(number, text) for number, text in enumerate(texts)]
+    order = sorted(range(len(texts)), key=lambda i: (texts[i].single, wrong[i], max(len(part.words) for part in parts[i])))
     found: list[np.ndarray] = [np.empty((0, table.size))] * len(texts)
-    for these in _batches(language, order, texts, others, parts):
-        for number, p in zip(these, _together(language, table, [texts[i] for i in these], [parts[i] for i in these], others[these[0]])):
+    for these in _batches(language, order, texts, wrong, parts):
+        read = _together(language, table, [texts[i] for i in these], [parts[i] for i in these], wrong[these[0]])
+        for number, p in zip(these, read):
             found[number] = p
     return found
 
 
-def _batches(language: Language, order: list[int], texts: Sequence[Seen], others: list[int], parts: list[list[Part]]
+def _batches(language: Language, order: list[int], texts: Sequence[Seen], wrong: list[int], parts: list[list[Part]]
              ) -> Iterator[list[int]]:
     """Texts that are read alike, of similar lengths, as many as fit."""
     symbols, batch, cells, kind = len(language.grammar.binary.symbols), [], 0, None
     for number in order:
         longest = max(len(part.words) for part in parts[number])
         own = symbols * longest * (1 + min(longest, language.longest)) * len(parts[number])
-        if batch and (kind != (texts[number].single, others[number]) or cells + own > _CELLS):
+        if batch and (kind != (texts[number].single, wrong[number]) or cells + own > _CELLS):
             yield batch
             batch, cells = [], 0
         batch.append(number)
         cells += own
-        kind = texts[number].single, others[number]
+        kind = texts[number].single, wrong[number]
     if batch:
         yield batch
-
-
-def _parts(language: Language, number: int, text: Seen) -> list[Part]:
-    index = language.lexicon.index
-    parts, words = [], []
-    for place, word in enumerate([*text.words, SEP]):
-        if word == SEP:
-            if not words:
-                raise ValueError(f"text {number}: there are no words before the {SEP} at word {place}")
-            parts.append(Part(number, place - len(words), words))
-            words = []
-        elif word != MASK and word not in index:
-            raise ValueError(f"text {number}, word {place}: {word!r} is no word of this language; its words are "
-                             f"{', '.join(language.lexicon.words[:5])}, …")
-        else:
-            words.append(index.get(word, -1))
-    return parts
-
-
-def _others(number: int, text: Seen) -> int:
-    """r: how many visible words were chosen."""
-    words, hidden = sum(word != SEP for word in text.words), sum(word == MASK for word in text.words)
-    chosen = hidden if text.chosen is None else text.chosen
-    if not hidden <= chosen <= words:
-        raise ValueError(f"text {number}: {chosen} words were chosen, and {hidden} of its {words} words are {MASK}: the number of chosen "
-                         "words lies between these")
-    for place in text.targets:
-        if not 0 <= place < len(text.words) or text.words[place] == SEP:
-            raise ValueError(f"text {number}: the target {place} is no word; it has words 0 to {len(text.words) - 1}")
-        if text.words[place] != MASK and chosen == hidden:
-            raise ValueError(f"text {number}: the target {place} is visible ({text.words[place]!r}), and no visible word was chosen: it is "
-                             "certain; give chosen, the number of all chosen words")
-    return chosen - hidden
 
 
 class _States(NamedTuple):
@@ -185,7 +132,8 @@ def _states(table: Emissions, ids: np.ndarray, told: Sequence[tuple[int, int] | 
     prior, gender = np.zeros((len(ids), table.states[0], persons)), np.zeros((len(ids), persons), np.int64)
     name, word = np.full((len(ids), persons), -1), np.zeros((len(ids), persons, len(table.names)))
     for part, (mine, known) in enumerate(zip(seen, told)):
-        for person, who in enumerate([~mine & (table.gender == 0), ~mine & (table.gender == 1), *np.eye(len(mine), dtype=bool)[mine]]):
+        unseen = [~mine & (table.gender == gender) for gender in range(2)]
+        for person, who in enumerate([*unseen, *np.eye(len(mine), dtype=bool)[mine]]):
             if who.any():
                 prior[part, :, person] = who.mean() * (not known or who[known[1]])
                 gender[part, person] = table.gender[who][0]
@@ -197,7 +145,8 @@ def _states(table: Emissions, ids: np.ndarray, told: Sequence[tuple[int, int] | 
     return _States(prior / table.states[0], gender, name, word)
 
 
-def _together(language: Language, table: Emissions, texts: Sequence[Seen], parts: Sequence[Sequence[Part]], r: int) -> list[np.ndarray]:
+def _together(language: Language, table: Emissions, texts: Sequence[Seen], parts: Sequence[Sequence[Part]], r: int
+              ) -> list[np.ndarray]:
     """``posteriors`` of texts that are all single sentences, or none, and have r visible chosen words each."""
     flat = [part for these in parts for part in these]
     owner = np.repeat(np.arange(len(texts)), [len(these) for these in parts])
@@ -212,13 +161,15 @@ def _together(language: Language, table: Emissions, texts: Sequence[Seen], parts
     beyond, total = _sentences(table, chart, states, value, lengths, texts[0].single)
     for number, text in enumerate(texts):
         if not all(p.any() for p in total[owner == number]):
-            raise ValueError(f"the language has no text like {' '.join(text.words)!r}, with {r} of its visible words replaced at most")
+            raise ValueError(f"no text of this language could be seen as {' '.join(text.words)!r}"
+                             + f" with {r} of its visible words chosen" * bool(r) + ": see a few with minibert world")
     around = outside(chart, value, beyond)
     return _answers(table, chart, states, ids, around, _rest(total, owner), texts, parts, r)
 
 
 def _words(table: Emissions, chart: Chart, states: _States, ids: np.ndarray, r: int) -> np.ndarray:
-    """(items, r + 1, states): δ + ν/V of every class that a word may be of, 1 for a [MASK]; scaled, alike for all items of a word."""
+    """(items, r + 1, states): δ + ν/V of every class that a word may be of, 1 for a [MASK]; scaled, alike for all items of a
+    word."""
     width, category, part, place = chart.where
     n = int(((width == 1) & (category < len(table.classes))).sum())  # they come first
     category, part, place = category[:n], part[:n], place[:n]
@@ -235,7 +186,7 @@ def _words(table: Emissions, chart: Chart, states: _States, ids: np.ndarray, r: 
     largest = np.full(ids.shape, 1e-300)
     np.maximum.at(largest, (part, place), leaf.max((1, 2, 3)))
     leaf *= (_USUAL / largest[part, place])[:, None, None, None]
-    return leaf.reshape(n, r + 1, -1)
+    return leaf.reshape(n, r + 1, states.prior[0].size)
 
 
 def _sentences(table: Emissions, chart: Chart, states: _States, value: np.ndarray, lengths: np.ndarray, single: bool
@@ -300,7 +251,7 @@ def _answers(table: Emissions, chart: Chart, states: _States, ids: np.ndarray, a
     leaves = np.flatnonzero((chart.where[0] == 1) & (category < len(table.classes)) & (number[part, place] >= 0))
     target = number[part[leaves], place[leaves]]
     weight = np.einsum("nrs,nr->ns", around[leaves], np.array(factors).reshape(-1, r + 1)[target])
-    weight = weight.reshape(len(leaves), table.states[0], -1)  # (n, K, persons)
+    weight = weight.reshape(-1, *states.prior.shape[1:])  # (n, K, persons)
     gender = np.eye(2)[states.gender]  # (B, persons, 2)
     for c in np.unique(category[leaves]):
         these = np.flatnonzero(category[leaves] == c)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from minibert.files import write_atomically, writing
 from minibert.world import gold, tasks
-from minibert.world.posterior import MASK, SEP
+from minibert.world.seen import MASK, SEP
 from minibert.world.world import World
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", SEP, MASK)
 VERSION = 1
 
 
-def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 0, dials: tasks.Dials = tasks.Dials(),
+def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 0, dials: tasks.Dials = tasks.PLAIN,
          progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
     """Write everything into a new folder. What each file is, by its name there.
 

@@ -1,8 +1,9 @@
-"""Examples for every task of ``finetune``, made so that what is right is known and what is asked cannot be seen from the words alone.
+"""Examples for every task of ``finetune``, made so that what is right is known and what is asked cannot be seen from the words
+alone.
 
-A task is a function ``(Maker) -> row``; ``TASKS`` says in which file its rows are written. Every task has the same splits: the words,
-topics and structures of ``train``, ``dev`` and ``test`` are the same; ``new_words`` has words that these never have, ``new_structures``
-relative clauses, and ``out_of_domain`` topics.
+A task is a function ``(Maker) -> row``; ``TASKS`` says in which file its rows are written. Every task has the same splits: the
+words, topics and structures of ``train``, ``dev`` and ``test`` are the same; ``new_words`` has words that these never have,
+``new_structures`` relative clauses, and ``out_of_domain`` topics.
 """
 
 from __future__ import annotations
@@ -26,16 +27,20 @@ SPLITS = {"train": 2000, "dev": 300, "test": 300, "new_words": 300, "new_structu
 _NUMBERS = "two three four five six seven eight nine".split()
 _PEOPLE = english.PEOPLE.split()  # men, each with a woman behind him
 _LABELS = {"negation": ("not", "no", "nobody"), "question": ("ask",), "condition": ("if",), "coordination": ("and",),
-           "comparison": ("than",), "reflexive": ("refl.same", "refl.other", "refl.neut", "refl.many")}  # by the classes that show it
+           "comparison": ("than",), "reflexive": ("refl.same", "refl.other", "refl.neut", "refl.many")}  # -> classes that show it
 
 Row = dict[str, Any]
 
 
 class Dials(NamedTuple):
-    """artefacts: how often a wrong choice gives itself away by a word. noise: share of the labels of ``train`` that are drawn anew."""
+    """artefacts: how often a wrong choice gives itself away by a word. noise: share of the labels of ``train`` that are drawn
+    anew."""
 
     artefacts: float = 0.0
     noise: float = 0.0
+
+
+PLAIN = Dials()
 
 
 class Noun(NamedTuple):
@@ -89,7 +94,9 @@ class Maker:
         noun = self.lexeme(category, but)
         form = "pl" if category == "noun.many" else "sg"
         adjective = f"{self.lexeme('adj').form} " if self.chance(0.3) else ""
-        clause = f" that {self.lexeme(f'vt.{form}').form} the {self.lexeme('noun.neut').form}" if self.split == "new_structures" else ""
+        clause = ""
+        if self.split == "new_structures":
+            clause = f" that {self.lexeme(f'vt.{form}').form} the {self.lexeme('noun.neut').form}"
         return Noun(noun.lemma, f"the {adjective}{noun.form}{clause}", f"the {noun.form}", form)
 
     def verb(self, but: Sequence[str] = ()) -> Verb:
@@ -130,7 +137,8 @@ def sentiment(make: Maker) -> Row:
 
 
 def inference(make: Maker) -> Row:
-    """Does the second sentence follow? The first says that of two exactly one does what it does; the words of both labels are alike."""
+    """Does the second sentence follow? The first says that of two exactly one does what it does; the words of both labels are
+    alike."""
     nouns = [one := make.noun(), make.noun(but=[one.lemma])]
     verbs = [first := make.verb(), make.verb(but=[first.lemma])]
     denied = [make.chance()]
@@ -140,7 +148,8 @@ def inference(make: Maker) -> Row:
     who = int(make.chance())
     what = 1 - who if label == "neutral" else who
     no = make.chance() if label == "neutral" else denied[who] == (label == "entailment")
-    return {"premise": f"{premise} .", "hypothesis": f"{nouns[who].bare} {verbs[what].said(nouns[who].form, no)} .", "label": label}
+    hypothesis = f"{nouns[who].bare} {verbs[what].said(nouns[who].form, no)} ."
+    return {"premise": f"{premise} .", "hypothesis": hypothesis, "label": label}
 
 
 def _facts(make: Maker, n: int) -> list[tuple[str, str, str]]:
@@ -152,11 +161,16 @@ def _facts(make: Maker, n: int) -> list[tuple[str, str, str]]:
     return [(name, *pair) for name, pair in zip(make.names(n), chosen)]
 
 
+def _stated(fact: tuple[str, str, str], more: str = "") -> str:
+    name, number, thing = fact
+    return f"{name} has {number} {thing}{more} ."
+
+
 def question(make: Maker) -> Row:
     """Who has three dogs? Others have three of something else, or some dogs. In one of five cases nobody has."""
     facts = _facts(make, 4)
     asked, *told = facts if make.chance(0.2) else [None, *facts]
-    sentences = [f"{name} has {number} {thing} ." for name, number, thing in told]
+    sentences = [*map(_stated, told)]
     for _ in range(2):
         noun = make.noun()
         sentences.append(f"{noun.text} {make.verb().said(noun.form, make.chance())} .")
@@ -165,20 +179,20 @@ def question(make: Maker) -> Row:
     name, number, thing = asked or make.among(told)
     support = [] if asked else [order.tolist().index(told.index((name, number, thing)))]
     answers = [] if asked else [{"text": name, "answer_start": context.index(f"{name} has")}]
-    return {"context": context, "qas": [{"question": f"who has {number} {thing} ?", "answers": answers, "is_impossible": bool(asked),
-                                         "supporting": support}]}
+    return {"context": context, "qas": [{"question": f"who has {number} {thing} ?", "answers": answers,
+                                         "is_impossible": bool(asked), "supporting": support}]}
 
 
 def choice(make: Maker) -> Row:
     """Which sentence is true? Wrong ones mix up who has what; with the dial ``artefacts`` they end in "again"."""
     facts = _facts(make, 3)
     right = make.among(facts)
-    wrong = [(right[0], *other[1:]) for other in facts if other != right] + [(other[0], *right[1:]) for other in facts if other != right]
-    choices = [f"{right[0]} has {right[1]} {right[2]} ."]
-    choices += [f"{name} has {number} {thing} {'again ' * make.chance(make.dials.artefacts)}." for name, number, thing in wrong[:3]]
+    others = [fact for fact in facts if fact != right]
+    wrong = [(right[0], *other[1:]) for other in others] + [(other[0], *right[1:]) for other in others]
+    choices = [_stated(right), *(_stated(fact, " again" * make.chance(make.dials.artefacts)) for fact in wrong[:3])]
     order = make.rng.permutation(4).tolist()
     noun = make.noun()
-    context = [*(f"{name} has {number} {thing} ." for name, number, thing in facts), f"{noun.text} {make.verb().said(noun.form)} ."]
+    context = [*map(_stated, facts), f"{noun.text} {make.verb().said(noun.form)} ."]
     return {"context": " ".join(make.among([context, context[::-1]])),
             "choices": [choices[i] for i in order], "label": order.index(0)}
 
@@ -257,13 +271,14 @@ def _squad(rows: Sequence[Row]) -> str:
 
 #: name -> what makes a row, the ending of its files, how rows are written, where the label stands (for noise).
 TASKS: dict[str, tuple[Callable[[Maker], Row], str, Callable[[Sequence[Row]], str], str]] = {
-    "sentiment": (sentiment, "tsv", _tsv, "label"), "nli": (inference, "tsv", _tsv, "label"), "qa": (question, "json", _squad, ""),
+    "sentiment": (sentiment, "tsv", _tsv, "label"), "nli": (inference, "tsv", _tsv, "label"),
+    "qa": (question, "json", _squad, ""),
     "choice": (choice, "jsonl", _json_lines, "label"), "similarity": (similarity, "tsv", _tsv, "score"),
     "pairs": (pair, "tsv", _tsv, ""),
 }
 
 
-def rows(language: Language, name: str, split: str, n: int, seed: int = 0, dials: Dials = Dials()) -> list[Row]:
+def rows(language: Language, name: str, split: str, n: int, seed: int = 0, dials: Dials = PLAIN) -> list[Row]:
     """n rows of a task. ``noise``: so many labels of ``train`` are those of other rows."""
     if len(language.lexicon.names) < 4:
         raise ValueError(f"tasks need four names, and this world has {len(language.lexicon.names)}: give it more (names)")
@@ -277,7 +292,7 @@ def rows(language: Language, name: str, split: str, n: int, seed: int = 0, dials
     return made
 
 
-def files(language: Language, seed: int = 0, dials: Dials = Dials(), share: float = 1.0) -> Iterator[tuple[str, str]]:
+def files(language: Language, seed: int = 0, dials: Dials = PLAIN, share: float = 1.0) -> Iterator[tuple[str, str]]:
     """Path below a folder, and content, of every file of every task. share: of the numbers of examples in SPLITS."""
     sizes = {split: max(1, round(share * n)) for split, n in SPLITS.items()}
     for name, (_, ending, written, _) in TASKS.items():
@@ -300,5 +315,6 @@ def _sampled_files(language: Language, seed: int, sizes: dict[str, int]) -> Iter
         if all(len(kept[split]) == n for split, n in sizes.items()):
             break
     for split, found in kept.items():
-        yield f"names/{split}.conll", "\n".join("".join(f"{word} {tag}\n" for word, tag in zip(words, tags)) for words, tags, _ in found)
+        yield f"names/{split}.conll", "\n".join("".join(f"{word} {tag}\n" for word, tag in zip(words, tags))
+                                                for words, tags, _ in found)
         yield f"constructions/{split}.tsv", _tsv([row for *_, row in found])
