@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import common
-from minibert.finetuning import loop, saved
+from minibert.finetuning import saved
 from minibert.finetuning.options import TASKS as NAMES
-from minibert.finetuning.options import Settings
+from minibert.finetuning.options import Settings, total_steps
 from minibert.tasks.labelled import TASKS
-from minibert.tasks.labelled.features import collate, micro_batches
+from minibert.tasks.labelled.features import Epochs, collate, micro_batches
 from minibert.training.adamw import AdamW, learning_rate
 from minibert.workers import Workers, keep_freed_memory
 
@@ -42,15 +42,16 @@ class Course:
         self.settings = self.model.settings
         self.features, _ = self.task.encode(train, self.model.tokenizer, self.labels, self.settings)
         self.dev_features, _ = self.task.encode(self.dev, self.model.tokenizer, self.labels, self.settings)
-        self.steps = args.steps or loop.total_steps(len(self.features), self.settings)
-        self.step = 0
+        self.steps = args.steps or total_steps(len(self.features), self.settings)
+        self.epochs = Epochs(self.features, self.settings.batch_size, 0)
+        self.step, self.position = 0, (0, 0)
 
     def next(self) -> tuple[list, float]:
         """The features of the next step, and its learning rate."""
-        chosen = loop.examples_of(self.step, len(self.features), self.settings, 0)
+        chosen, self.position = self.epochs.batch(self.position)
         self.step += 1
         rate = learning_rate(self.step, self.settings.learning_rate, round(0.1 * self.steps), self.steps)
-        return [self.features[i] for i in chosen], rate
+        return chosen, rate
 
     def score(self, logits: list[np.ndarray]) -> dict[str, float]:
         """The figures of the dev examples."""
@@ -112,9 +113,10 @@ class Theirs:
         if batch.choices > 1:
             arrays = {name: x.reshape(-1, batch.choices, x.shape[-1]) for name, x in arrays.items()}
         if labels and self.course.task.KIND == "span":
-            arrays |= {"start_positions": batch.labels[:, 0], "end_positions": batch.labels[:, 1]}
+            arrays |= {"start_positions": batch.targets["label"][:, 0], "end_positions": batch.targets["label"][:, 1]}
         elif labels:
-            arrays["labels"] = batch.labels.astype(np.float32) if batch.labels.dtype.kind == "f" else batch.labels
+            labels = batch.targets["label"]
+            arrays["labels"] = labels.astype(np.float32) if labels.dtype.kind == "f" else labels
         return {name: self.torch.from_numpy(x) for name, x in arrays.items()}
 
     def train(self, features: list, rate: float) -> float:

@@ -31,8 +31,8 @@ from minibert.layers import add_norm, attention_probs, bias_gelu, cross_entropy,
 from minibert.layers.dropout import Key
 from minibert.model import pretraining
 from minibert.training import adamw
+from minibert.training.course import PRECISIONS
 from minibert.training.engine import Engine
-from minibert.training.options import PRECISIONS
 from minibert.training.precision import dtype_of
 from minibert.workers import Workers
 

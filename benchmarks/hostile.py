@@ -16,14 +16,14 @@ import numpy as np
 from minibert import pretrained, search
 from minibert.analysis import probes
 from minibert.data import corpora
-from minibert.finetuning import command, loop, saved
+from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
 from minibert.pretrained import formats, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS
 from minibert.text import Reading, Tokenizer
-from minibert.training import checkpoint, options, trainer
+from minibert.training import checkpoint, loop, options
 from tests import tiny_model
 from tests.pretrained import examples, writers
 
@@ -237,7 +237,7 @@ def _tokenizer_json(folder: Path) -> Sequence[Path]:
 
 def _state(folder: Path) -> Sequence[Path]:
     config, parameters, tokenizer = examples.tiny()
-    progress = checkpoint.Progress(step=3, total=9, index=4, tokens=99)
+    progress = loop.Progress(step=3, total=9, positions=((0, 4),), tokens=99)
     checkpoint.save(folder, checkpoint.Checkpoint(options.Settings(), config, tokenizer, "0" * 64, progress, parameters,
                                                   parameters.zeros_like(), parameters.zeros_like()))
     return [folder / checkpoint.FILE]
@@ -250,17 +250,18 @@ def _read_state(folder: Path) -> Any:
 
 def _engine() -> SimpleNamespace:
     _, parameters, _ = examples.tiny()
-    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np)
+    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np,
+                           resume=lambda step, loss_scale: None)
 
 
 def _finetuning_state(folder: Path) -> Sequence[Path]:
-    loop.save_state(folder, _engine(), loop.Progress(3, 9, 1.5, 0.5, 3, 0, [{"step": 3, "loss": 0.5, "dev_loss": 0.25}]))
-    return [folder / loop.STATE]
+    command.save_state(folder, _engine(), loop.Progress(3, 9, ((0, 4),), 99, 1.5, best=0.5, best_step=3))
+    return [folder / checkpoint.FILE]
 
 
 def _read_finetuning_state(folder: Path) -> Any:
     engine = _engine()
-    return loop.read_state(folder, engine), engine.parameters.flat.tobytes()
+    return command.read_state(folder, engine, Settings(), 8), engine.parameters.flat.tobytes()
 
 
 def _finetuned(folder: Path) -> Sequence[Path]:
@@ -277,8 +278,8 @@ def _read_finetuned(folder: Path) -> Any:
 
 
 def _metrics(folder: Path) -> Sequence[Path]:
-    row = trainer.Row(1, 100, 1.5, 1e-3, 0.5, 4.0, 0.1, 0.7, 0.5)
-    trainer.write_rows(folder / "metrics.csv", [row, row._replace(step=2, held_out_mlm_loss=4.0, held_out_mlm_accuracy=0.1)])
+    row = {"step": 1, "tokens": 100, "seconds": 1.5, "learning_rate": 1e-3, "gradient_norm": 0.5, "mlm_loss": 4.0}
+    loop.write_rows(folder / "metrics.csv", [row, {**row, "step": 2, "held_out_mlm_loss": 4.0}])
     return [folder / "metrics.csv"]
 
 
@@ -331,7 +332,7 @@ FORMATS: dict[str, Format] = {
     "state of train": Format(_state, _read_state, (damaged, resealed_header)),
     "state of finetune": Format(_finetuning_state, _read_finetuning_state, (damaged, resealed_header)),
     "fine-tuned model": Format(_finetuned, _read_finetuned, (damaged, odd_json)),
-    "metrics.csv": Format(_metrics, lambda folder: trainer.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
+    "metrics.csv": Format(_metrics, lambda folder: loop.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
     "probes.jsonl": Format(_file("probes.jsonl", _lines(_PROBES)), probes.read, (damaged, odd_json)),
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),
     "corpus": Format(_file("text.txt", "\n\n".join("\n".join(f"{s}." for s in _SENTENCES) for _ in range(3)) + "\n"),

@@ -38,8 +38,8 @@ from minibert import (
     pretrained,
 )
 from minibert.finetuning import command as finetune
-from minibert.finetuning import loop, saved
 from minibert.finetuning import options as finetune_options
+from minibert.finetuning import saved
 from minibert.model import pretraining
 from minibert.training import checkpoint
 from minibert.training import command as train
@@ -80,15 +80,15 @@ def commands(folder: Path) -> dict[str, Command]:
                          lambda run: checkpoint.load(run).progress.step, pretrained.load),
         "finetune": Command(finetune.run, finetune_options, [
             *FINETUNE, "--model", str(folder / "model"), "--train", str(folder / "train.tsv"), "--dev", str(folder / "dev.tsv")],
-            (loop, "save_state"), _finetuning_step, saved.load),
+            (finetune, "save_state"), _finetuning_step, saved.load),
     }
 
 
 def _finetuning_step(run: Path) -> int:
     if (run / finetune.RESULT).is_file():  # complete, and what is needed to resume is gone
         return 10**9
-    with loop.tensors.opened(run / loop.STATE) as file:
-        return json.loads(file.metadata["finetuning"])["step"]
+    with pretrained.tensors.opened(run / checkpoint.FILE) as file:
+        return json.loads(file.metadata["finetuning"])["progress"]["step"]
 
 
 class Ended(NamedTuple):

@@ -45,6 +45,7 @@ def model(folder: str | None) -> Bert:
         return Bert(bert.config, bert.parameters, bert.tokenizer)  # a random head is as fast as another
     config = BertConfig(vocab_size=len(bert.tokenizer.vocab), hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
                         intermediate_size=1536)
+    bert.tokenizer.max_length = config.max_tokens
     return Bert(config, pretraining.initial_parameters(config), bert.tokenizer)
 
 

@@ -73,8 +73,8 @@ def micro_batches(case: Case, ids: np.ndarray, types: np.ndarray, positions: np.
     """The same tokens as ``size`` tokens at a time."""
     rows, per_row = max(1, size // case.tokens), len(positions) // case.batch
     return [Batch(ids[i:i + rows], types[i:i + rows], None,
-                  positions[i * per_row:(i + rows) * per_row] - i * case.tokens, labels[i * per_row:(i + rows) * per_row],
-                  np.full(len(ids[i:i + rows]), IGNORE))
+                  {"mlm": labels[i * per_row:(i + rows) * per_row], "nsp": np.full(len(ids[i:i + rows]), IGNORE)},
+                  positions[i * per_row:(i + rows) * per_row] - i * case.tokens)
             for i in range(0, case.batch, rows)]
 
 

@@ -419,12 +419,13 @@ def copy_batch(generator, B=64):
     labels = ids[rows, places]
     ids[rows, places] = 2
     types = (np.arange(ids.shape[1]) > HALF) * np.ones((B, 1), dtype=np.int64)
-    return Batch(ids, types.astype(np.int64), None, rows * ids.shape[1] + places, labels, np.full(B, -100))
+    targets = {"mlm": labels, "nsp": np.full(B, -100)}
+    return Batch(ids, types.astype(np.int64), None, targets, rows * ids.shape[1] + places)
 
 
 example = copy_batch(np.random.default_rng(0), B=2)
 wb.show("ids", example.ids, "(B, T); 1 is [CLS], 2 is [MASK]")
-wb.show("labels", example.labels, "(B,) the hidden words")
+wb.show("labels", example.targets["mlm"], "(B,) the hidden words")
 print(f"guessing costs ln {WORDS - 3} = {GUESS:.3f}")
 
 # %% [markdown]

@@ -259,11 +259,11 @@ print(f"gradient check: central differences {result.worst('central'):.0e}, compl
 batch = batches.collate(masked[:3])
 B, T = batch.ids.shape
 rectangle = np.full(B * T, cross_entropy.IGNORE)
-rectangle[batch.positions] = batch.labels
+rectangle[batch.positions] = batch.targets["mlm"]
 scores = rng.standard_normal((B * T, V))
-by_list, _ = cross_entropy.forward(scores[batch.positions], batch.labels)
+by_list, _ = cross_entropy.forward(scores[batch.positions], batch.targets["mlm"])
 by_rectangle, cache = cross_entropy.forward(scores, rectangle)
-print(f"{B * T} tokens, {batch.masked} labels: by list {by_list:.12f}, by rectangle {by_rectangle:.12f}")
+print(f"{B * T} tokens, {len(batch.positions)} labels: by list {by_list:.12f}, by rectangle {by_rectangle:.12f}")
 assert np.isclose(by_list, by_rectangle, rtol=1e-12), "two ways to say the same"
 silent = np.setdiff1d(np.arange(B * T), batch.positions)
 assert not cross_entropy.backward(1.0, cache)[silent].any(), "an ignored row gets no gradient at all"
@@ -277,12 +277,12 @@ example = batches.Example(ids.astype(np.int32), len(ids), cross_entropy.IGNORE)
 many = batches.collate([masking.mask_example(example, rule, (1, 0, i)) for i in range(400)])
 out, _ = pretraining.forward(inputs(many, np), model.parameters.tree, model.config)
 what = many.ids.reshape(-1)[many.positions]
-kinds = {"[MASK]": what == vocab.mask_id, "kept": what == many.labels}
+kinds = {"[MASK]": what == vocab.mask_id, "kept": what == many.targets["mlm"]}
 kinds["random"] = ~kinds["[MASK]"] & ~kinds["kept"]
-rows = [(kind, int(pick.sum()), float(cross_entropy.forward(out.logits[pick], many.labels[pick])[0]))
+rows = [(kind, int(pick.sum()), float(cross_entropy.forward(out.logits[pick], many.targets["mlm"][pick])[0]))
         for kind, pick in kinds.items()]
-wb.table(["what the model saw", "tokens", "loss (nats)"], [*rows, ("all", many.masked, float(out.mlm_loss))])
-assert np.isclose(sum(n * loss for _, n, loss in rows) / many.masked, out.mlm_loss, rtol=1e-5), "all three count"
+wb.table(["what the model saw", "tokens", "loss (nats)"], [*rows, ("all", len(many.positions), float(out.mlm_loss))])
+assert np.isclose(sum(n * loss for _, n, loss in rows) / len(many.positions), out.mlm_loss, rtol=1e-5), "all three count"
 losses = {kind: loss for kind, _, loss in rows}
 assert losses["kept"] < losses["[MASK]"], "what is in plain sight is easiest"
 
@@ -348,13 +348,13 @@ slots, slot_labels, weights = np.zeros((B, SLOTS), int), np.zeros((B, SLOTS), in
 for b in range(B):
     mine = batch.positions // T == b
     n = mine.sum()
-    slots[b, :n], slot_labels[b, :n], weights[b, :n] = batch.positions[mine] % T, batch.labels[mine], 1
+    slots[b, :n], slot_labels[b, :n], weights[b, :n] = batch.positions[mine] % T, batch.targets["mlm"][mine], 1
 wb.show("slots", slots, "(B, slots)")
 rows = x[np.arange(B)[:, None], slots].reshape(-1, H)  # (B·slots, H), [CLS] again and again
 each = np.array([cross_entropy.forward(row[None] @ table.T, label[None])[0] for row, label in zip(rows, slot_labels.reshape(-1))])
 w = weights.reshape(-1)
 reference = (w * each).sum() / (w.sum() + 1e-5)
-ours, _ = cross_entropy.forward(x.reshape(-1, H)[batch.positions] @ table.T, batch.labels)
+ours, _ = cross_entropy.forward(x.reshape(-1, H)[batch.positions] @ table.T, batch.targets["mlm"])
 print(f"reference, padded slots with weights {reference:.6f}    ours, a list without padding {ours:.6f}")
 assert np.isclose(reference, ours, rtol=1e-5), "the same loss, but for the 1e-5"
 
@@ -554,7 +554,7 @@ asked_by = {"[MASK]": (1, 0), "random": (0, 1), "kept": (0, 0)}
 unseen = {how: batches.held_out(unseen_ids, small, max_length=16, next_sentence=False, max_examples=wb.choose(600, 40),
                                 mask_share=mask, random_share=random) for how, (mask, random) in asked_by.items()}
 for a, b in zip(unseen["[MASK]"], unseen["kept"]):
-    assert np.array_equal(a.labels, b.labels), "the same words, hidden otherwise"
+    assert np.array_equal(a.targets["mlm"], b.targets["mlm"]), "the same words, hidden otherwise"
 
 # %%
 def train(mask_share, random_share, seed, workers):
@@ -578,7 +578,7 @@ print(f"{len(results)} models, {UPDATES:,} updates each: {time.perf_counter() - 
 
 # %%
 last = {run: metrics for run, (_, metrics) in results.items()}
-words = np.concatenate([b.labels for b in unseen["[MASK]"]])
+words = np.concatenate([b.targets["mlm"] for b in unseen["[MASK]"]])
 counts = np.bincount(np.concatenate([np.concatenate(d) for d in train_ids if d]).astype(int), minlength=V) + 1
 by_frequency = float(-np.log(counts[words] / counts.sum()).mean())  # always the same guess: how frequent each word is
 print(f"guessing blindly: ln V = {np.log(V):.2f} nats; by frequency alone: {by_frequency:.2f} nats")

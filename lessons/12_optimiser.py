@@ -228,7 +228,7 @@ for _ in range(STEPS):
 
 
 def inputs(batch):
-    return pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.labels)
+    return pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.targets["mlm"])
 
 
 few = inputs(collate(stream.batch()[0][:3]))
@@ -559,8 +559,8 @@ alone, one_and_four = [collate([story]) for story in five], [collate(five[:1]), 
 whole = collate(five)
 expected = gradient([whole])
 ways = {"five pieces, means added": gradient(alone), "one and four, means added, halved": gradient(one_and_four) / 2,
-        "five pieces, divided by the step's count": gradient(alone, (whole.masked, 0)),
-        "one and four, divided by the step's count": gradient(one_and_four, (whole.masked, 0))}
+        "five pieces, divided by the step's count": gradient(alone, (len(whole.positions), 0)),
+        "one and four, divided by the step's count": gradient(one_and_four, (len(whole.positions), 0))}
 length = np.linalg.norm(expected)
 times = {how: float(np.linalg.norm(g) / length) for how, g in ways.items()}
 apart = {how: float(np.linalg.norm(g - expected) / length) for how, g in ways.items()}

@@ -32,10 +32,10 @@ from minibert.tasks import batches
 from minibert.text import Tokenizer, learn
 from minibert.training import checkpoint
 from minibert.training.adamw import learning_rate
-from minibert.training.checkpoint import Checkpoint, Progress
+from minibert.training.checkpoint import Checkpoint
 from minibert.training.engine import Engine
+from minibert.training.loop import Loop, Progress, Stage, Task, read_rows
 from minibert.training.options import Settings
-from minibert.training.trainer import Trainer, read_rows
 from minibert.workers import Workers
 
 rng = np.random.default_rng(13)
@@ -231,7 +231,7 @@ def make_stream(length, next_sentence=False):
 
 
 # %% [markdown]
-# The library's `Trainer` is the same loop, with a log, evaluation and interruption around it. The same, to the last bit:
+# The library's `Loop` is the same loop, with a log, evaluation and interruption around it. The same, to the last bit:
 
 # %%
 settings = Settings(steps=12, learning_rate=4e-3, warmup=1 / 12, short_first=0, next_sentence=False, micro_batch_tokens=512)
@@ -239,9 +239,10 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
     ours = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     train(ours, make_stream(64), 12)
     theirs = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
-    trainer = Trainer(theirs, make_stream(64), make_stream(16), long_text[:1], settings, Progress(total=12),
-                      Path(folder, "metrics.csv"), save=lambda progress: None, say=lambda line: None)
-    assert trainer.run()
+    stage = Stage([Task(make_stream(64).batch, batches.micro_batches)])
+    loop = Loop(theirs, [stage], settings, Progress(total=12), Path(folder, "metrics.csv"), every=lambda total: total,
+                look=lambda: {}, save=lambda progress: None, line=lambda loop: "", say=lambda line: None)
+    assert loop.run()
 print(f"12 steps by our loop and by the library: {np.count_nonzero(ours.parameters.flat != theirs.parameters.flat)} of "
       f"{len(ours.parameters):,} parameters differ")
 assert np.array_equal(ours.parameters.flat, theirs.parameters.flat), "our loop is the library's"
@@ -298,7 +299,7 @@ with Workers() as workers:
     results = {name: (engine.evaluate(short_text), engine.evaluate(long_text))
                for name, engine in (("16 tokens first", short_first), ("64 tokens all along", long_only))}
 print(f"2 models, {STEPS:,} steps each: {time.perf_counter() - begun:.0f} s")
-words = np.concatenate([b.labels for b in short_text])
+words = np.concatenate([b.targets["mlm"] for b in short_text])
 floor = unigram_loss(train_tokens, words, V)
 print(f"asked about {len(words):,} held-out words: ln V {ln_v:.2f}, by frequency alone {floor:.2f} nats")
 wb.table(["step", "16 first: held-out", "looks at neighbours", "64 only: held-out", "looks at neighbours"],
@@ -361,9 +362,9 @@ if not wb.QUICK:
 
 # %%
 log = read_rows(bundled() / "metrics.csv")
-steps, losses = np.array([row.step for row in log]), np.array([row.mlm_loss for row in log])
-seen = [row for row in log if row.held_out_mlm_loss is not None]
-switch = next(row.step for row in log if row.nsp_loss is not None)
+steps, losses = np.array([row["step"] for row in log]), np.array([row["mlm_loss"] for row in log])
+seen = [row for row in log if row["held_out_mlm_loss"] is not None]
+switch = next(row["step"] for row in log if row["nsp_loss"] is not None)
 start_loss, before, after = losses[0], losses[steps < switch][-1], losses[steps > switch][:4].max()
 wb.table(["what", "number"], [
     ("1. the first line: near ln V = ln 6,000", f"{start_loss:.2f} and {np.log(6000):.2f}"),
@@ -371,13 +372,14 @@ wb.table(["what", "number"], [
      ", ".join(f"{np.interp(n, steps, losses):.2f}" for n in (150, 300, 600))),
     ("3. sequences grow from 16 to 64 tokens, pairs begin: step", f"{switch:,}"),
     ("   the loss jumps, and comes back: from, to", f"{before:.2f}, {after:.2f}"),
-    ("4. held-out loss while training on 16 tokens, asked with 64", f"{seen[1].held_out_mlm_loss:.2f}"),
-    ("5. at the end: training and held-out", f"{losses[-1]:.2f} and {seen[-1].held_out_mlm_loss:.2f}"),
-    ("   perplexity on held-out text", f"{np.exp(seen[-1].held_out_mlm_loss):.0f}")])
+    ("4. held-out loss while training on 16 tokens, asked with 64", f"{seen[1]['held_out_mlm_loss']:.2f}"),
+    ("5. at the end: training and held-out", f"{losses[-1]:.2f} and {seen[-1]['held_out_mlm_loss']:.2f}"),
+    ("   perplexity on held-out text", f"{np.exp(seen[-1]['held_out_mlm_loss']):.0f}")])
 assert abs(start_loss - np.log(6000)) < 0.2
 assert after > before + 0.5, "a jump of the loss, and nothing is wrong"
-assert seen[-1].held_out_mlm_loss == min(row.held_out_mlm_loss for row in seen), "the best at the end: it could train longer"
-assert seen[-1].held_out_mlm_loss > losses[-1] + 0.4, "a gap: it knows its own text better"
+unseen = [row["held_out_mlm_loss"] for row in seen]
+assert unseen[-1] == min(unseen), "the best at the end: it could train longer"
+assert unseen[-1] > losses[-1] + 0.4, "a gap: it knows its own text better"
 
 # %% [markdown]
 # 1. The first line says whether the loss is computed rightly.
@@ -414,7 +416,7 @@ wb.save(picture, "13_plateau")
 picture = wb.figure(14, 5.8, "A jump with a known cause, and a held-out curve that rises: overfitting")
 left, right = picture.subplots(1, 2, width_ratios=(1.5, 1))
 left.plot(steps, losses, color=wb.BLUE, linewidth=1.6, label="training")
-left.plot([row.step for row in seen], [row.held_out_mlm_loss for row in seen], color=wb.ORANGE, marker="o", label="held out")
+left.plot([row["step"] for row in seen], unseen, color=wb.ORANGE, marker="o", label="held out")
 left.axvspan(0, switch, color=wb.BLUE, alpha=0.08, linewidth=0)
 left.text(switch / 2, 3.75, "16 tokens", ha="center", color=wb.BLUE, fontsize=13)
 left.axhline(np.log(6000), color=wb.GREY, linestyle=":", linewidth=1.5)
@@ -459,7 +461,7 @@ if not wb.QUICK:
 # A **checkpoint** (检查点) is a file from which training can go on, to **resume** (断点续训). What has to be in it? Whatever
 # the next step depends on: the weights, AdamW's two moments, the number of the step (for the learning rate, the bias
 # correction and dropout), and the place in the text. Random draws need no state: they follow from the seed and these numbers.
-# Then six steps, a checkpoint and six more steps are twelve steps, bit for bit (on the same machine, with as many threads):
+# Then six steps, a checkpoint and six more steps are twelve steps, bit for bit (on the same machine, with as many lanes):
 
 # %%
 with Workers() as workers, tempfile.TemporaryDirectory() as folder:
@@ -468,7 +470,7 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
 
     first_half = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     position, _ = train(first_half, make_stream(64), 6, total=12)
-    state = Checkpoint(settings, config, tokenizer, corpus.sha256, Progress(6, 12, *position),
+    state = Checkpoint(settings, config, tokenizer, corpus.sha256, Progress(6, 12, (position,)),
                        first_half.parameters, first_half.m, first_half.v)
     checkpoint.save(folder, state)
     size = Path(folder, checkpoint.FILE).stat().st_size
@@ -479,7 +481,7 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
         engine.step = loaded.progress.step
         if moments:
             engine.m, engine.v = loaded.m, loaded.v
-        train(engine, make_stream(64), 6, 6, (loaded.progress.epoch, loaded.progress.index) if place else (0, 0), 12)
+        train(engine, make_stream(64), 6, 6, loaded.progress.positions[0] if place else (0, 0), 12)
         return engine.parameters.flat
 
     complete = resume(checkpoint.load(folder))

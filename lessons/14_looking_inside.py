@@ -146,7 +146,7 @@ train, held_out = ([[bert.tokenizer.ids(s) for s in document] for document in pa
 held = batches.held_out(held_out, bert.tokenizer, max_length=bert.max_length, max_tokens=2048,
                         max_examples=wb.choose(None, 24))
 print(f"Python {sys.version.split()[0]}: {len(held_out)} held-out documents, {sum(len(b.ids) for b in held)} texts, "
-      f"{sum(b.tokens for b in held):,} tokens, {sum(b.masked for b in held):,} to guess")
+      f"{sum(b.tokens for b in held):,} tokens, {sum(len(b.positions) for b in held):,} to guess")
 
 # %% [markdown]
 # Which keys count? Four questions from the literature (*Clark et al. 2019, "What Does BERT Look At?", §3, found such heads in
@@ -225,7 +225,7 @@ if not wb.QUICK:
 # %%
 def held_out_loss(gates):
     """Masked-word loss and next-sentence loss with these gates (L, A), over all held-out batches."""
-    counts = sum(b.masked for b in held), sum(b.pairs for b in held)
+    counts = tuple(pretraining.of(config).counts(held).values())
     parts = [pretraining.forward(inputs(b, np), p, config, counts=counts, head_mask=gates)[0] for b in held]
     return sum(float(o.mlm_loss) for o in parts), sum(float(o.nsp_loss) for o in parts)
 
@@ -238,7 +238,7 @@ def gates_without(*heads):
 
 
 every_word = np.concatenate([s for document in train for s in document])
-frequency = unigram_loss(every_word, np.concatenate([b.labels for b in held]), config.vocab_size)
+frequency = unigram_loss(every_word, np.concatenate([b.targets["mlm"] for b in held]), config.vocab_size)
 whole = held_out_loss(gates_without())
 single = {head: held_out_loss(gates_without(head)) for head in HEADS}
 groups = {"0.1 and 1.1": ((0, 1), (1, 1)), "0.0 and 1.0": ((0, 0), (1, 0)), "all four": HEADS}
@@ -304,7 +304,7 @@ assert [w for w, _ in usual] == [w for w, _ in guesses(text, gates_without())], 
 # %%
 by_text = []
 texts = sum(len(b.ids) for b in held)
-counts = sum(b.masked for b in held) / texts, sum(b.pairs for b in held) / texts  # of a text, on average
+counts = tuple(count / texts for count in pretraining.of(config).counts(held).values())  # of a text, on average
 for batch in held:
     gates = np.ones((L, len(batch.ids), A), dtype=np.float32)
     out, cache = pretraining.forward(inputs(batch, np), p, config, counts=counts, head_mask=gates)

@@ -296,7 +296,7 @@ full = collate([e for e in examples if len(e.ids) == 64][:8])  # eight examples 
 x = inputs(full, np)._replace(attention_mask=None)
 out, cache = pretraining.forward(x, p.tree, config)
 measured = bytes_kept((out.logits, cache.bert, cache.mlm, cache.mlm_loss), p)
-predicted = memory.activations(config, 8, 64, full.masked)
+predicted = memory.activations(config, 8, 64, len(full.positions))
 wb.table(["one layer keeps", "kB"], [[part.name, part.bytes / 1e3] for part in memory.layer_activations(config, 8, 64)])
 print(f"caches and logits: measured {measured:,} bytes, by the formulas of minibert.memory {predicted:,}")
 assert abs(measured / predicted - 1) < 0.05, "the formulas are those of the real caches"
@@ -503,7 +503,7 @@ def counted_step(x):
     moved = pretraining.Inputs(*[None if a is None else Counted(a) for a in x])
     tally.clear()
     waits.clear()
-    out, cache = pretraining.forward(moved, on_device.tree, config, counts=(full.masked, full.pairs))
+    out, cache = pretraining.forward(moved, on_device.tree, config, counts=(len(full.positions), len(full.ids)))
     pretraining.backward(pretraining.Output(loss=1.0), cache, on_device.tree, g.tree)
     return out.loss.host, g.flat.host, {kind: tuple(sums) for kind, sums in tally.items()}, list(waits)
 
@@ -539,7 +539,7 @@ assert set(waited) <= {"flatnonzero"}, "no float, no int, no if: nothing but the
 
 # %%
 B, T = full.ids.shape
-tokens, M = B * T, full.masked
+tokens, M = B * T, len(full.positions)
 layer = tokens * (4 * H * H + 2 * H * I) + 2 * B * T * T * H  # query, key, value, output; feed-forward; scores and context
 heads = M * (H * H + H * V) + B * (H * H + 2 * H)  # the masked words' transform and decoder; pooler and next sentence
 by_hand = 3 * 2 * (L * layer + heads)

@@ -28,7 +28,7 @@ from gradcheck import Pair, check
 from minibert import backend, cli
 from minibert.config import BertConfig
 from minibert.data import python_docs
-from minibert.finetuning import loop, models, options, report, saved
+from minibert.finetuning import models, options, report, saved
 from minibert.finetuning.look import look
 from minibert.layers import cross_entropy, softmax, squared_error
 from minibert.layers.dropout import Key
@@ -38,11 +38,11 @@ from minibert.model.model import Output
 from minibert.parameters import Parameters
 from minibert.pretrained import bundled, formats
 from minibert.tasks.labelled import classify, metrics
-from minibert.tasks.labelled.features import collate, micro_batches
+from minibert.tasks.labelled.features import Epochs, collate, micro_batches
 from minibert.text import Reading, Tokenizer
 from minibert.training import adamw
-from minibert.training.command import new_folder
 from minibert.training.engine import Engine, depth, inputs
+from minibert.training.runs import new_folder
 from minibert.workers import Workers
 
 rng = np.random.default_rng(19)
@@ -460,13 +460,13 @@ def steps_by_hand(examples: int, batch_size: int, accumulate: int, epochs: float
     return round(-(-examples // (batch_size * accumulate)) * epochs)
 
 
-total = loop.total_steps(len(features), settings)
+total = options.total_steps(len(features), settings)
 warmup = round(settings.warmup * total)
 rates = [adamw.learning_rate(step, settings.learning_rate, warmup, total) for step in range(1, total + 1)]
 print(f"{len(features)} examples, batches of {settings.batch_size}, {settings.epochs:g} epochs: {total} steps, warm-up {warmup}")
 print("rates:", " ".join(f"{rate:.1e}" for rate in rates[::max(1, total // 8)]))
 assert total == steps_by_hand(len(features), settings.batch_size, settings.accumulate, settings.epochs)
-assert loop.total_steps(100, replace(settings, batch_size=8, accumulate=4, epochs=3)) == steps_by_hand(100, 8, 4, 3) == 12
+assert options.total_steps(100, replace(settings, batch_size=8, accumulate=4, epochs=3)) == steps_by_hand(100, 8, 4, 3) == 12
 assert int(np.argmax(rates)) + 1 == warmup, "the peak is at the end of the warm-up"
 
 # %% [markdown]
@@ -476,7 +476,7 @@ assert int(np.argmax(rates)) + 1 == warmup, "the peak is at the end of the warm-
 # %%
 def gradients(parts) -> np.ndarray:
     g = wide.zeros_like()
-    count = sum(len(part.labels) for part in parts)
+    count = sum(len(part.targets["label"]) for part in parts)
     for part in parts:
         _, cache = whole.forward(inputs(part, np), wide.tree, counts={"label": count})
         whole.backward(Output(loss=1.0), cache, wide.tree, g.tree)
@@ -505,11 +505,12 @@ def train(settings, n: int, seed: int, workers, source=source, every_epoch: bool
     dev_batches = micro_batches(dev_features, pad_id=tokenizer.vocab.pad_id)
     whole = models.of(model.config, "sequence", len(labels))
     engine = Engine(whole, model.parameters, workers, clip_norm=settings.clip, seed=seed)
-    total, an_epoch = loop.total_steps(n, settings), loop.steps_an_epoch(n, settings)
+    total, an_epoch = options.total_steps(n, settings), options.steps_an_epoch(n, settings)
     losses, accuracies, best = [], [], None
+    epochs, position = Epochs(features, settings.batch_size * settings.accumulate, seed), (0, 0)
     for step in range(total):
-        chosen = loop.examples_of(step, n, settings, seed)  # random, without replacement, anew in each epoch
-        parts = micro_batches([features[i] for i in chosen], pad_id=tokenizer.vocab.pad_id)
+        chosen, position = epochs.batch(position)  # random, without replacement, anew in each epoch
+        parts = micro_batches(chosen, pad_id=tokenizer.vocab.pad_id)
         rate = adamw.learning_rate(step + 1, settings.learning_rate, round(settings.warmup * total), total)
         losses.append(float(engine.train(parts, rate)[0].loss))  # forward, backward, clip, AdamW, gradients to zero
         if step + 1 == total or (every_epoch and (step + 1) % an_epoch == 0):

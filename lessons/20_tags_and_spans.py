@@ -22,15 +22,15 @@ import numpy as np
 import workbench as wb
 
 from gradcheck import Pair, check
-from minibert.finetuning import loop, models, saved
-from minibert.finetuning.options import Settings
+from minibert.finetuning import models, saved
+from minibert.finetuning.options import Settings, total_steps
 from minibert.layers import cross_entropy, softmax
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model.heads import classifier as classifier_head
 from minibert.model.heads import span as span_head
 from minibert.pretrained import bundled
 from minibert.tasks.labelled import metrics, qa, tag
-from minibert.tasks.labelled.features import Feature, micro_batches
+from minibert.tasks.labelled.features import Epochs, Feature, micro_batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
@@ -224,10 +224,11 @@ def train(task, examples, dev_sets, settings, seed: int, workers, rate: float, s
     pad = model.tokenizer.vocab.pad_id
     features, _ = task.encode(examples, model.tokenizer, labels, settings)
     engine = Engine(models.of(model.config, task.KIND, len(labels)), model.parameters, workers, seed=seed)
-    total, losses, seen = loop.total_steps(len(features), settings), [], []
+    total, losses, seen = total_steps(len(features), settings), [], []
+    epochs, position = Epochs(features, settings.batch_size * settings.accumulate, seed), (0, 0)
     for step in range(total):
-        chosen = loop.examples_of(step, len(features), settings, seed)
-        parts = micro_batches([features[i] for i in chosen], pad_id=pad)
+        chosen, position = epochs.batch(position)
+        parts = micro_batches(chosen, pad_id=pad)
         losses.append(float(engine.train(parts, learning_rate(step + 1, rate, round(0.1 * total), total))[0].loss))
     for dev in dev_sets:
         dev_features, _ = task.encode(dev, model.tokenizer, labels, settings)

@@ -14,10 +14,10 @@ Where is …
     where words are hidden              tasks/corruption/masking.py; sentence pairs: tasks/segments/next_sentence.py
     padding, micro-batches              tasks/batches.py; of labelled examples: tasks/labelled/features.py
     a task, its scores                  tasks/labelled/, tasks/labelled/metrics.py; its files: data/
-    a step, the loop, the schedule      training/engine.py, training/trainer.py, training/adamw.py
+    a step, the loop, the schedule      training/engine.py, training/loop.py, training/adamw.py
     checkpoints of others               pretrained/formats.py, pretrained/names.py, pretrained/families/
     what a model guesses, attends to    analysis/inside.py; from Python: api.py
-    an option of the command line       commands/; of training: training/options.py, finetuning/options.py
+    an option of the command line       commands/; of training: training/course.py, and options.py beside it
     cores and memory                    workers.py, memory.py
 """
 

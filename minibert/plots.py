@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minibert.files import replacing
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
 
 
-def learning_curve(rows: Sequence[Any], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
+def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
                    title: str = "Pre-training", short_steps: int = 0) -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
 
-    ``rows``: those of ``metrics.csv``, as ``training.trainer.Row`` names the figures.
+    ``rows``: those of ``metrics.csv``, by the names of its columns.
     ``short_steps``: how many of the first steps read short runs of text; they are shaded.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    seen = [row for row in rows if row.held_out_mlm_loss is not None]
-    paired = [row for row in seen if row.held_out_nsp_accuracy is not None]
+    seen = [row for row in rows if row.get("held_out_mlm_loss") is not None]
+    paired = [row for row in seen if row.get("held_out_nsp_accuracy") is not None]
     training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
     held_out = {"linewidth": 2.4, "marker": "o", "markersize": 6}
     figure = Figure(figsize=(12, 5.6), dpi=130, layout="constrained")
@@ -35,19 +35,19 @@ def learning_curve(rows: Sequence[Any], path: str | os.PathLike[str], ln_vocabul
 
     _guide(loss, ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}", ":", GREY)
     _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
-    _curve(loss, rows, [row.mlm_loss for row in rows], **training)
-    _curve(loss, seen, [row.held_out_mlm_loss for row in seen], "{:.2f}", -18, color=ORANGE, **held_out)
+    _curve(loss, rows, [row["mlm_loss"] for row in rows], **training)
+    _curve(loss, seen, [row["held_out_mlm_loss"] for row in seen], "{:.2f}", -18, color=ORANGE, **held_out)
     loss.set_title("Surprise at the masked words", fontsize=14)
     loss.margins(y=0.1)
     loss.set_ylabel("loss (nats per masked word)", fontsize=13)
 
     if paired:
         _guide(right, 50, "next sentence: tossing a coin", ":", GREEN)
-    _curve(right, rows, [100 * row.mlm_accuracy for row in rows], label="masked words, training", **training)
-    _curve(right, seen, [100 * row.held_out_mlm_accuracy for row in seen], "{:.0f} %", 9, color=ORANGE,
+    _curve(right, rows, [100 * row["mlm_accuracy"] for row in rows], label="masked words, training", **training)
+    _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE,
            label="masked words, held-out text", **held_out)
     if paired:
-        _curve(right, paired, [100 * row.held_out_nsp_accuracy for row in paired], "{:.0f} %", 9, color=GREEN,
+        _curve(right, paired, [100 * row["held_out_nsp_accuracy"] for row in paired], "{:.0f} %", 9, color=GREEN,
                label="next sentence, held-out text", **held_out | {"marker": "s"})
     right.set_title("How often the first guess is right", fontsize=14)
     right.set_ylabel("right (%)", fontsize=13)
@@ -55,7 +55,7 @@ def learning_curve(rows: Sequence[Any], path: str | os.PathLike[str], ln_vocabul
 
     for axes in (loss, right):
         if short_steps:
-            end = min(short_steps, rows[-1].step)
+            end = min(short_steps, rows[-1]["step"])
             axes.axvspan(0, end, color=GREY, alpha=0.12, linewidth=0, label="short runs of text first")
         axes.set_xlabel("step", fontsize=13)
         axes.set_xlim(left=0)
@@ -131,9 +131,9 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
 
 def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
     """Values against the rows' steps; with ``last``, a format, the last value is written ``offset`` points above its place."""
-    axes.plot([row.step for row in rows], values, **style)
+    axes.plot([row["step"] for row in rows], values, **style)
     if rows and last:
-        _write(axes, last.format(values[-1]), (rows[-1].step, values[-1]), "data", (0, offset), ha="center", fontsize=13,
+        _write(axes, last.format(values[-1]), (rows[-1]["step"], values[-1]), "data", (0, offset), ha="center", fontsize=13,
                fontweight="bold", color=style["color"])
 
 

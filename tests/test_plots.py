@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minibert import plots
-from minibert.training.trainer import Row
 
+FIGURES = ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy")
+COLUMNS = ("step", "tokens", "seconds", "learning_rate", "gradient_norm", *FIGURES, *(f"held_out_{name}" for name in FIGURES))
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -15,7 +16,7 @@ def rows(count, looks, pairs=True):
     for i in range(1, count + 1):
         nsp = (0.6, 0.7) if pairs else (None, None)
         look = (4.0, 0.3, *nsp) if i % (count // looks) == 0 else (None,) * 4
-        made.append(Row(15 * i, 1000 * i, i / 10, 1e-3, 1.0, 4 + 4 / i, 0.3, *nsp, *look))
+        made.append(dict(zip(COLUMNS, (15 * i, 1000 * i, i / 10, 1e-3, 1.0, 4 + 4 / i, 0.3, *nsp, *look))))
     return made
 
 

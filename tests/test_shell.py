@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minibert import cli, shell
-from minibert.training import checkpoint, command
+from minibert.training import checkpoint, runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +39,7 @@ def test_a_run_folder_that_exists_says_how_to_go_on(tmp_path):
     folder.mkdir()
     (folder / checkpoint.FILE).write_bytes(b"")
     with pytest.raises(FileExistsError) as error:
-        command.new_folder(str(folder), checkpoint.FILE)
+        runs.new_folder(str(folder), checkpoint.FILE)
     assert str(error.value).endswith(shell.command("--resume", folder))
 
 

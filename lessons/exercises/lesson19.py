@@ -9,7 +9,7 @@ import numpy as np
 
 from lessons.check import close, exercise, expect
 from minibert.config import BertConfig
-from minibert.finetuning import loop, models
+from minibert.finetuning import models, options
 from minibert.finetuning.options import Settings
 from minibert.layers import cross_entropy
 from minibert.model.heads import classifier as classifier_head
@@ -24,7 +24,7 @@ def rates(answer: Callable[..., Any]) -> None:
     """
     for examples, batch_size, accumulate, epochs in ((256, 16, 1, 4), (100, 8, 4, 3), (33, 16, 1, 10)):
         settings = Settings(train="x", batch_size=batch_size, accumulate=accumulate, epochs=float(epochs))
-        total = loop.total_steps(examples, settings)
+        total = options.total_steps(examples, settings)
         right = [learning_rate(step, 2e-4, round(0.1 * total), total) for step in range(1, total + 1)]
         got = answer(examples, batch_size, accumulate, epochs, 2e-4)
         what = f"{examples} examples, batches of {batch_size}, accumulated {accumulate}, {epochs} epochs"

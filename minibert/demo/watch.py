@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from minibert.analysis import probes
-from minibert.training.trainer import Row, read_rows
+from minibert.training.loop import METRICS, Row, read_rows
 
-METRICS = "metrics.csv"
 POINTS = 1000  # of a curve: more than a screen has beside each other
 LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run stay far below
 LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
+LOSSES = {"training": ("mlm_loss", "loss"), "held_out": ("held_out_mlm_loss", "dev_loss")}  # of pre-training, of fine-tuning
 _FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
            "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)"}
 
@@ -87,8 +87,8 @@ class Run:
 
 def _curves(rows: Sequence[Row]) -> tuple[dict[str, list], int]:
     """The points of both losses, and how many figures are left out because they are no finite numbers."""
-    figures = {"training": [(row.step, row.mlm_loss) for row in rows],
-               "held_out": [(row.step, row.held_out_mlm_loss) for row in rows if row.held_out_mlm_loss is not None]}
+    figures = {name: [(row["step"], row[column]) for row in rows for column in columns if row.get(column) is not None]
+               for name, columns in LOSSES.items()}
     finite = {name: [point for point in some if point[0] < 2**53 and math.isfinite(point[1])] for name, some in figures.items()}
     left_out = sum(len(figures[name]) - len(finite[name]) for name in figures)
     return {name: _thinned(some) for name, some in finite.items()}, left_out

@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -26,25 +26,29 @@ from minibert import backend, swap
 from minibert.data import rows
 from minibert.data.randomness import ORDER, generator
 from minibert.files import not_over, read_json, remove_leftovers, write_atomically
-from minibert.finetuning import loop, models, report, saved
+from minibert.finetuning import models, report, saved
 from minibert.finetuning.look import look
-from minibert.finetuning.loop import Loop, Progress, Scores
-from minibert.finetuning.options import SMALL, Settings, given_options, settings_of
+from minibert.finetuning.options import OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
 from minibert.finetuning.saved import Model
-from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS
+from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS, tensors
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
 from minibert.tasks.labelled.common import Data
-from minibert.tasks.labelled.features import Feature, micro_batches
+from minibert.tasks.labelled.features import Epochs, Feature, micro_batches
 from minibert.text import Reading
-from minibert.training.adamw import AdamW
-from minibert.training.checkpoint import FINE_TUNING, LOG
-from minibert.training.command import clear, log_to, new_folder
+from minibert.training import state as states
+from minibert.training.checkpoint import FILE, FINE_TUNING, LOG
+from minibert.training.course import alone
 from minibert.training.engine import Engine, predict, tokens_at_a_time
+from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task
+from minibert.training.precision import dtype_of
+from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
 from minibert.workers import Workers, keep_freed_memory
 
-Say = Callable[[str], None]
 SETTINGS, RESULT = FINE_TUNING, "metrics.json"
+LOWER_IS_BETTER = ("mean_squared_error", "loss")
+
+Scores = dict[str, float]
 
 
 class Material(NamedTuple):
@@ -61,11 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``finetune`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
     if args.resume:
-        if given := given_options(args):
-            raise ValueError(f"--resume takes its settings from the run, so {', '.join(given)} cannot be given as well; "
-                             "only --threads and --device can")
-        if args.out:
-            raise ValueError("--resume goes on in the run's own folder; --out cannot be given with it")
+        alone(OPTIONS, args)
         out = Path(args.resume)
         settings, fingerprint = _read_settings(out)
         for folder in (out, *out.glob("seed-*")):
@@ -83,12 +83,14 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     _check_metric(settings, task_of(settings).METRICS)
     material = _read(settings)
+    if args.profile:
+        return _profile(settings, material, args)
     out = new_folder(args.out, SETTINGS)
     try:
         return _runs(out, settings, material, args, log_to(out / LOG))
     except BaseException:
         for name in (LOG, SETTINGS):
-            if not any(out.rglob(WEIGHTS)) and not any(out.rglob(loop.STATE)):
+            if not any(out.rglob(WEIGHTS)) and not any(out.rglob(FILE)):
                 (out / name).unlink(missing_ok=True)
         clear(out)
         raise
@@ -154,8 +156,9 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
     """One run, or one for each seed."""
     xp, device = backend.choose(args.device)
     write_atomically(out / SETTINGS, json.dumps({"settings": asdict(settings), "data": material.fingerprint}, indent=2) + "\n")
-    with Workers(args.threads) as workers:
-        say(f"device: {device}, {workers.count} worker{'s' * (workers.count > 1)}, {datetime.datetime.now():%Y-%m-%d %H:%M}")
+    dtype_of(settings.precision, xp)
+    with Workers(args.threads, args.workers) as workers:
+        head(say, settings, workers, device)
         results: dict[int, Scores] = {}
         for seed in range(settings.seed, settings.seed + settings.seeds):
             folder = out if settings.seeds == 1 else out / f"seed-{seed}"
@@ -172,12 +175,22 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
     return 0
 
 
-def _one(folder: Path, settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say,
-         first: bool) -> bool:
-    """Train with one seed, and report. False when interrupted."""
+class Begun(NamedTuple):
+    """What one run trains on, and with."""
+
+    model: Model
+    settings: Settings  # all of them decided
+    engine: Engine
+    features: list[Feature]
+    dev_features: list[Feature]
+    cut: tuple[int, int]  # how many examples of each were too long
+    stages: list[Stage]
+
+
+def _begin(settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say) -> Begun:
+    """Put a head on the model, and make features of the examples."""
     from minibert.pretrained import bundled
 
-    folder.mkdir(parents=True, exist_ok=True)
     task, labels, train, dev, _ = material
     model = saved.begin(settings.model or bundled(), task, labels, _with_columns(settings, train), seed)
     for note in model.notes:
@@ -186,45 +199,66 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     dev_features, dev_cut = task.encode(dev.examples, model.tokenizer, labels, model.settings)
     rate = settings.learning_rate or (3e-4 if model.config.hidden_size <= SMALL else 5e-5)
     settings = replace(model.settings, learning_rate=rate, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
+    settings = settled(settings, model.config.hidden_size, settings.max_length, workers.count, xp)
+    weights = class_weights(settings.class_weights, features, labels)
+    engine = engine_of(models.of(model.config, task.KIND, len(labels), weights), model.parameters.to(xp), workers, settings, seed)
+    read = Epochs(features, settings.batch_size * settings.accumulate, seed).batch
+    into = partial(micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=model.tokenizer.vocab.pad_id)
+    return Begun(model, settings, engine, features, dev_features, (cut, dev_cut), [Stage([Task(read, into)])])
+
+
+def _profile(settings: Settings, material: Material, args: argparse.Namespace) -> int:
+    """Time some steps and show where they go. Nothing is written."""
+    xp, device = backend.choose(args.device)
+    with Workers(args.threads, args.workers) as workers:
+        head(print, settings, workers, device)
+        begun = _begin(settings, material, settings.seed, workers, xp, print)
+        print(profiled(begun.engine, begun.stages[0].tasks[0], begun.settings.learning_rate, None))
+    return 0
+
+
+def _one(folder: Path, settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say,
+         first: bool) -> bool:
+    """Train with one seed, and report. False when interrupted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = _begin(settings, material, seed, workers, xp, say)
+    task, labels, train, dev, _ = material
+    model, settings, engine, features, dev_features, cut, stages = begun
     if first:
         say(f"\n{name_of(task)}: {train.path} and {dev.path}\n" + look(
-            task, train, dev, features, dev_features, (cut, dev_cut), settings.max_length,
+            task, train, dev, features, dev_features, cut, settings.max_length,
             tuple(_reading(model, *part) for part in ((train, features), (dev, dev_features)))))
-    pad = model.tokenizer.vocab.pad_id
-    dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=pad)
-    constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    weights = class_weights(settings.class_weights, features, labels)
-    engine = Engine(models.of(model.config, task.KIND, len(labels), weights), model.parameters.to(xp), workers, constants,
-                    settings.clip or None, seed, freeze=settings.freeze, layer_decay=settings.layer_decay)
-    progress = Progress(total=loop.total_steps(len(features), settings))
-    if (folder / loop.STATE).is_file():
-        progress = loop.read_state(folder, engine)
-        loop.write_history(folder / loop.HISTORY, progress.rows)  # a kill may have come between the two
-    say(f"\n{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples, learning rate {rate:g}, "
+    dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
+    progress = Progress(total=0 if settings.minutes else total_steps(len(features), settings))
+    if (folder / FILE).is_file():
+        progress = read_state(folder, engine, settings, len(features))
+    course = (f"{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples" if progress.total else
+              f"{settings.minutes:g} minutes of steps of {settings.batch_size * settings.accumulate} examples")
+    say(f"\n{course}, learning rate {settings.learning_rate:g}, "
         f"{'fresh weights' if settings.from_scratch else 'weights of ' + str(settings.model or 'the bundled model')}"
         + (f"; going on after step {progress.step:,}" if progress.step else ""))
+    metric = settings.metric or task.METRIC
 
-    def evaluate() -> Scores:
-        loss, logits = engine.predict(dev_batches)
+    def scored(loss: float, logits: list[np.ndarray]) -> tuple[Scores, list[Any]]:
         guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
-        return task.score(dev.examples, guesses, labels) | {"loss": loss}
+        return task.score(dev.examples, guesses, labels) | {"loss": loss}, guesses
+
+    def at_dev() -> Look:
+        return {f"dev_{name}": value for name, value in scored(*engine.predict(dev_batches))[0].items()}
 
     def keep() -> None:
         saved.save(folder, model._replace(parameters=engine.parameters))
 
-    def save(progress: Progress) -> None:
-        loop.save_state(folder, engine, progress)
-        loop.write_history(folder / loop.HISTORY, progress.rows)
-
-    metric = settings.metric or task.METRIC
-    trainer = Loop(engine, features, settings, metric, progress, evaluate, keep, save, say, pad)
-    if not trainer.run():
-        return False
-    progress = trainer.progress
+    epoch = steps_an_epoch(len(features), settings)
+    loop = Loop(engine, stages, settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
+                worth=lambda found: better(found, metric, "dev_"), keep=keep,
+                save=lambda progress: save_state(folder, engine, progress), line=_line, say=say)
+    with explained(folder):
+        if not loop.run():
+            return False
+    progress = loop.progress
     best = saved.load(folder)
-    loss, logits = predict(models.of(best.config, task.KIND, len(labels), weights), best.parameters, dev_batches, workers)
-    guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
-    scores = task.score(dev.examples, guesses, labels) | {"loss": loss}
+    scores, guesses = scored(*predict(engine.model, best.parameters, dev_batches, workers))
     minutes, seconds = divmod(round(progress.seconds), 60)
     say(f"\n{progress.step:,} steps in {minutes} min {seconds:02} s; the best look was after step {progress.best_step:,}. On the "
         f"{len(dev.examples):,} dev examples:\n")
@@ -235,12 +269,44 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
     return True
 
 
+def better(scores: Look, metric: str, prefix: str = "") -> float:
+    """The score that chooses between two models, the greater the better."""
+    return -scores[prefix + metric] if metric in LOWER_IS_BETTER else scores[prefix + metric]
+
+
+def _line(loop: Loop) -> str:
+    """The last row, in words."""
+    row = loop.rows[-1]
+    scores = "  ".join(f"{name.removeprefix('dev_')} {value:.4f}" for name, value in row.items() if name.startswith("dev_"))
+    best = "  (best so far)" if loop.progress.best_step == row["step"] else ""
+    return f"epoch {row['epoch']:.1f}  step {row['step']:,}  loss {row['loss']:.4f}  |  dev: {scores}{best}"
+
+
+def save_state(folder: Path, engine: Engine, progress: Progress) -> None:
+    """Write what it takes to go on exactly: weights, moments, counters."""
+    states.write(folder, "finetuning", {"progress": asdict(progress)}, (engine.parameters, engine.m, engine.v))
+
+
+def read_state(folder: Path, engine: Engine, settings: Settings, examples: int) -> Progress:
+    """Put the weights and moments of an interrupted run into the engine. ValueError for a file that does not fit it."""
+    with tensors.opened(folder / FILE) as file:
+        try:
+            progress = states.restore(file, "finetuning", engine)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{file.path}: this is no training state of a fine-tuning run ({type(error).__name__}: {error}); "
+                             "a run of minibert train goes on with: minibert train --resume") from None
+    if progress.step and not progress.positions:  # from before positions were written
+        epoch, done = divmod(progress.step, steps_an_epoch(examples, settings))
+        progress = replace(progress, positions=((epoch, done * settings.batch_size * settings.accumulate),))
+    return progress
+
+
 def _tidy(folder: Path) -> None:
     """Remove what nobody needs any more: what killed writers left, and the state of a run that is complete."""
     remove_leftovers(folder)
     if (folder / RESULT).is_file():
         with suppress(OSError):
-            (folder / loop.STATE).unlink()
+            (folder / FILE).unlink()
 
 
 def _scores(path: Path) -> Scores:
@@ -254,7 +320,7 @@ def _scores(path: Path) -> Scores:
 def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int, Scores], say: Say) -> None:
     """Mean and spread over the seeds; the model of the best one becomes that of the whole folder."""
     metric = settings.metric or task.METRIC
-    best = max(results, key=lambda seed: loop.better(results[seed], metric))
+    best = max(results, key=lambda seed: better(results[seed], metric))
     spread = {name: [scores[name] for scores in results.values()] for name in results[best]}
     say(f"\n{len(results)} seeds" + "".join(
         f"\n  {name:<20}mean {np.mean(x):.4f}   standard deviation {np.std(x, ddof=1):.4f}   from {min(x):.4f} to {max(x):.4f}"
@@ -411,7 +477,7 @@ def _called(model: Model, data: Data) -> list[str]:
 def _read_settings(out: Path) -> tuple[Settings, str]:
     path = out / SETTINGS
     if not path.is_file():
-        other = "; it holds one of pre-training: minibert train --resume" if (out / loop.STATE).is_file() else ""
+        other = "; it holds one of pre-training: minibert train --resume" if (out / FILE).is_file() else ""
         raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}{other}")
     try:
         state = read_json(path, dict)

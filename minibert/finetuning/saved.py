@@ -52,13 +52,13 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     loaded = pretrained.load(folder, dtype=dtype)
     loaded.tokenizer.vocab.require("fine-tuning", "[CLS]", "[SEP]")
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    layout = models.of(config, task.KIND, len(labels)).layout()
-    parameters = initialise(layout, config.initializer_range, seed, dtype)
+    model = models.of(config, task.KIND, len(labels))
+    parameters = initialise(model.layout(), config.initializer_range, seed, dtype)
     if not settings.from_scratch:
-        fresh = {name for name, _ in parameters.items() if name.startswith(("classifier.", "qa_outputs."))}
+        fresh = tuple(f"{head.path}." for head in model.heads.values())
         there = dict(loaded.parameters.items())
         for name, view in parameters.items():
-            if name not in fresh:
+            if not name.startswith(fresh):
                 view[...] = there[name]
     limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)

@@ -75,8 +75,9 @@ def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float3
 
 
 def inputs(batch: Any, xp: Any = np) -> Inputs:
-    """A micro-batch of ``data.batches`` as Inputs, on the device of ``xp``."""
-    return Inputs(*(None if array is None else xp.asarray(array) for array in batch))
+    """A micro-batch of ``tasks.batches`` as Inputs, on the device of ``xp``."""
+    arrays = (batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.targets["mlm"], batch.targets["nsp"])
+    return Inputs(*(None if array is None else xp.asarray(array) for array in arrays))
 
 
 def forward(x: Inputs, p: Tree, config: BertConfig, *, key: Key | None = None, counts: tuple[int, int] | None = None,

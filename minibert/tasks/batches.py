@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,81 +11,80 @@ from minibert.data.documents import Document
 from minibert.data.randomness import ORDER, generator
 from minibert.tasks.corruption import masking
 from minibert.tasks.corruption.masking import Masked
-from minibert.tasks.examples import IGNORE, Example, arrays
+from minibert.tasks.examples import Example, arrays
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
 
 
 class Batch(NamedTuple):
-    """A rectangle of masked examples with the labels of both objectives."""
+    """A rectangle of N sequences, with what each term of the loss compares with. Integers, but for the mask and some targets."""
 
-    ids: np.ndarray  # (B, T) int64
-    token_type_ids: np.ndarray  # (B, T) int64: 0 for segment a and padding, 1 for segment b
-    attention_mask: np.ndarray | None  # (B, T) bool: True for tokens, False for padding; None where nothing is padded
-    positions: np.ndarray  # (M,) int64: flat indices b·T + t of the tokens to predict, ascending
-    labels: np.ndarray  # (M,) int64: the original ids at those positions
-    next_labels: np.ndarray  # (B,) int64: 0 follows, 1 random, IGNORE no pair
-
-    choices = 1  # each sequence is an example
-
-    @property
-    def targets(self) -> dict[str, np.ndarray]:
-        """What each term of the loss compares with."""
-        return {"mlm": self.labels, "nsp": self.next_labels}
+    ids: np.ndarray  # (N, T) int64
+    token_type_ids: np.ndarray  # (N, T) int64: 0 for the first text and padding, 1 for the second
+    attention_mask: np.ndarray | None  # (N, T) bool: True for tokens, False for padding; None where nothing is padded
+    targets: Mapping[str, np.ndarray]  # by term
+    positions: np.ndarray | None = None  # (M,) int64: flat indices b·T + t of the tokens that are asked for, ascending; None: all
+    choices: int = 1  # so many neighbouring sequences are the choices of one example
+    places: Sequence[int] = ()  # of its examples in the list that was cut
 
     @property
     def tokens(self) -> int:
         """Tokens without padding."""
         return self.ids.size if self.attention_mask is None else int(self.attention_mask.sum())
 
-    @property
-    def masked(self) -> int:
-        """Tokens to predict: what the masked-token loss is divided by."""
-        return self.labels.size
 
-    @property
-    def pairs(self) -> int:
-        """Examples with a next-sentence label: what the next-sentence loss is divided by."""
-        return int((self.next_labels != IGNORE).sum())
+def rectangle(sequences: Sequence[np.ndarray], splits: Sequence[int], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ids and token types ``(N, T)`` of sequences, padded to the longest, and where their tokens are: ``(N, T)`` bool.
+
+    ``splits``: of each sequence, where its second text begins. ValueError where there are none.
+    """
+    if not sequences:
+        raise ValueError("cannot make a batch of no examples")
+    lengths = np.array([len(ids) for ids in sequences])
+    places = np.arange(int(lengths.max()))
+    real = places < lengths[:, None]
+    ids = np.full(real.shape, pad_id, np.int64)
+    ids[real] = np.concatenate(sequences)
+    return ids, (real & (places >= np.array(splits)[:, None])).astype(np.int64), real
+
+
+def groups(widths: Sequence[int], limit: int, rows: int = 1) -> list[list[int]]:
+    """Numbers of examples, the longest first, in groups of at most ``limit`` tokens each, padding counted.
+
+    ``widths``: tokens of the longest sequence of each example, which has ``rows`` of them. One that is longer than ``limit`` is
+    a group of its own. Sorting is stable, so the same examples always give the same groups.
+    """
+    if limit < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {limit}")
+    found: list[list[int]] = []
+    for i in sorted(range(len(widths)), key=lambda i: -widths[i]):
+        if not found or rows * (len(found[-1]) + 1) * widths[found[-1][0]] > limit:
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 def collate(examples: Sequence[Masked], *, pad_id: int = 0) -> Batch:
-    """One batch of the examples in their order, padded to the longest of them.
+    """One batch of masked examples in their order.
+
+    Its targets: ``mlm`` ``(M,)``, the ids at the masked positions, and ``nsp`` ``(B,)``, 0 where b follows, 1 where it is from
+    elsewhere, IGNORE where there is no pair.
 
     Raises ValueError where there are none.
     """
-    if not examples:
-        raise ValueError("cannot make a batch of no examples")
-    lengths = np.array([len(example.ids) for example in examples])
-    splits = np.array([example.split for example in examples])
-    B, T = len(examples), int(lengths.max())
-    real = np.arange(T) < lengths[:, None]  # (B, T)
-    ids = np.full((B, T), pad_id, dtype=np.int64)
-    ids[real] = np.concatenate([example.ids for example in examples])
-    return Batch(
-        ids=ids,
-        token_type_ids=(real & (np.arange(T) >= splits[:, None])).astype(np.int64),
-        attention_mask=None if real.all() else real,
-        positions=np.concatenate([b * T + example.positions for b, example in enumerate(examples)]),
-        labels=np.concatenate([example.labels for example in examples]),
-        next_labels=np.array([example.next_label for example in examples], dtype=np.int64),
-    )
+    ids, types, real = rectangle([example.ids for example in examples], [example.split for example in examples], pad_id)
+    return Batch(ids, types, None if real.all() else real, {
+        "mlm": np.concatenate([example.labels for example in examples]),
+        "nsp": np.array([example.next_label for example in examples], dtype=np.int64),
+    }, np.concatenate([b * ids.shape[1] + example.positions for b, example in enumerate(examples)]))
 
 
 def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
     """The examples as batches of similar length, longest first, each of at most ``max_tokens`` tokens with padding.
 
-    An example longer than ``max_tokens`` is a batch of its own. Sorting is stable, so the same examples always give the
-    same batches; their sums and counts do not depend on ``max_tokens``.
+    Sums and counts do not depend on ``max_tokens``.
     """
-    if max_tokens < 1:
-        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
-    groups: list[list[Masked]] = []
-    for example in sorted(examples, key=lambda example: -len(example.ids)):
-        if not groups or (len(groups[-1]) + 1) * len(groups[-1][0].ids) > max_tokens:
-            groups.append([])
-        groups[-1].append(example)
-    return [collate(group, pad_id=pad_id) for group in groups]
+    return [collate([examples[i] for i in group], pad_id=pad_id) for group in groups([len(e.ids) for e in examples], max_tokens)]
 
 
 class Position(NamedTuple):

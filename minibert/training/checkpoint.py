@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.files import brief
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
@@ -16,31 +15,12 @@ from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
+from minibert.training.loop import Progress
 from minibert.training.options import Settings
 from minibert.training.state import FILE
 
 LOG = "log.txt"
 FINE_TUNING = "settings.json"  # only a fine-tuning run has it
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    step: int = 0  # steps done
-    total: int = 0  # steps in all
-    epoch: int = 0  # where the stream of examples stands
-    index: int = 0
-    tokens: int = 0  # read so far
-    seconds: float = 0.0  # spent so far
-    loss_scale: tuple[float, ...] = ()  # of float16: see LossScale.state
-
-    def __post_init__(self) -> None:
-        for name in ("step", "total", "epoch", "index", "tokens"):
-            if not isinstance(count := getattr(self, name), int) or count < 0:
-                raise ValueError(f"{name} must be a whole number from 0 on, got {brief(count)}")
-        if not all(isinstance(x, (int, float)) for x in (self.seconds, *self.loss_scale)):
-            raise ValueError("seconds and loss_scale must be numbers")
 
 
 @dataclass(frozen=True)
@@ -87,7 +67,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             config = BertConfig.from_dict(state["config"])
             settings = Settings(**{**state["settings"], "corpus": tuple(state["settings"]["corpus"])})
             tokenizer = _tokenizer(state, config)
-            progress = Progress(**state["progress"])
+            progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
             slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
         except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import platform
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from minibert import __version__, backend, memory
+from minibert import backend, memory
 from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
@@ -34,28 +30,18 @@ from minibert.tasks import batches
 from minibert.text import learn
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
-from minibert.training import checkpoint, profile
-from minibert.training.adamw import AdamW
-from minibert.training.checkpoint import Checkpoint, Progress
-from minibert.training.engine import Engine
-from minibert.training.options import DEFAULT_STEPS, SHORT_LENGTH, Settings, given_options, settings_of
-from minibert.training.precision import LossScale, dtype_of
-from minibert.training.trainer import Trainer
-from minibert.workers import (
-    DEVICE_TOKENS,
-    Workers,
-    available_cores,
-    describe_blas,
-    keep_freed_memory,
-    micro_batch_tokens,
-    that_fit,
-    total_memory,
-)
-
-Say = Callable[[str], None]
+from minibert.training import checkpoint
+from minibert.training.checkpoint import Checkpoint
+from minibert.training.course import alone
+from minibert.training.engine import check_freeze
+from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
+from minibert.training.options import DEFAULT_STEPS, OPTIONS, SHORT_LENGTH, Settings, settings_of
+from minibert.training.precision import dtype_of
+from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
+from minibert.workers import Workers, available_cores, keep_freed_memory, that_fit, total_memory
 
 GUESSES = "guesses.txt"  # the last file that a run writes
-PROFILED_STEPS = 20
+EVALUATIONS = 12  # in a run, unless the settings say otherwise
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
@@ -96,8 +82,8 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
     with _workers(args, settings, start.config) as workers:
-        settings = _with_micro_batches(settings, start.config, workers.count, xp)
-        _head(say, settings, workers, device)
+        settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
+        head(say, settings, workers, device)
         for note in start.notes:
             say(note)
         text = _read(settings, say, start.tokenizer)
@@ -110,23 +96,19 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
 
 
 def _resume(args: argparse.Namespace) -> int:
-    if given := given_options(args):
-        raise ValueError(f"--resume takes its settings from the run, so {', '.join(given)} cannot be given as well; "
-                         "only --threads, --workers and --device can")
-    if args.out or args.overfit_batch or args.profile:
-        raise ValueError("--resume goes on in the run's own folder; --out, --overfit-batch and --profile cannot be given with it")
+    alone(OPTIONS, args, ("out", "overfit_batch", "profile"))
     out = Path(args.resume)
     state = checkpoint.load(out)
     remove_leftovers(out)
-    if state.progress.step >= state.progress.total > 0 and (out / GUESSES).is_file():
-        print(f"{out} is complete: all {state.progress.total:,} steps are done.")  # not to the log: the disk may be read-only
+    if state.progress.finished(state.settings.patience) and (out / GUESSES).is_file():
+        print(f"{out} is complete: all {state.progress.step:,} steps are done.")  # not to the log: the disk may be read-only
         return 0
     say = log_to(out / checkpoint.LOG)
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
     with _workers(args, state.settings, state.config) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
-        _head(say, state.settings, workers, device)
+        head(say, state.settings, workers, device)
         text = _read(state.settings, say, state.tokenizer)
         if text.corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
@@ -138,10 +120,9 @@ def _resume(args: argparse.Namespace) -> int:
 def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say) -> int:
     """Train from a state on, and write the folder."""
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
-    engine = _engine(settings, config, state.parameters.to(xp), workers)
-    engine.m, engine.v, engine.step = state.m.to(xp), state.v.to(xp), state.progress.step
-    if engine.loss_scale is not None:
-        engine.loss_scale = LossScale(xp, *state.progress.loss_scale)
+    engine = engine_of(pretraining.of(config), state.parameters.to(xp), workers, settings)
+    engine.m, engine.v = state.m.to(xp), state.v.to(xp)
+    engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
@@ -149,56 +130,78 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
+    def look() -> Look:
+        return {f"held_out_{name}": value for name, value in figures(engine.model, [engine.evaluate(evaluation)]).items()}
+
+    def keep() -> None:
+        if settings.keep_best:
+            folder.save(out, config, engine.parameters, tokenizer)
+
     def save(progress: Progress) -> None:
-        if engine.loss_scale is not None:
-            progress = replace(progress, loss_scale=engine.loss_scale.state())
-        if trainer.evaluated:  # before the state: no evaluation that it knows of is missing after a kill
+        if loop.looked:  # before the state: no look that it knows of is missing after a kill
             record()
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
-        folder.save(out, config, engine.parameters, tokenizer)
-        if trainer.rows:
-            _plot(out, trainer, text.report)
+        if not settings.keep_best or not progress.step:
+            folder.save(out, config, engine.parameters, tokenizer)
+        if loop.rows:
+            _plot(out, loop, text.report)
         else:
             record()
 
     def record() -> None:
-        kept.record(Loaded(config, engine.parameters, tokenizer), trainer.progress.step)
+        kept.record(Loaded(config, engine.parameters, tokenizer), loop.progress.step)
 
-    trainer = Trainer(engine, _stream(settings, text.train, tokenizer), _short_stream(settings, text.train, tokenizer),
-                      evaluation, settings, state.progress, out / "metrics.csv", save, say)
+    loop = Loop(engine, _stages(settings, text.train, tokenizer), settings, state.progress, out / METRICS,
+                every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
+                worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
     if state.progress.step in (0, state.progress.total):
         save(state.progress)  # finds a full disk before the first step, and makes up for a kill after the last one
-    try:
-        done = trainer.run()
-    except FloatingPointError as error:
-        saved = out / checkpoint.FILE
-        good = f"the last good state is in {saved}" if saved.is_file() else "nothing had been saved yet"
-        raise FloatingPointError(f"{error}. Training has stopped; {good}. Begin again with a smaller --learning-rate, or look at "
-                                 "the batch with --overfit-batch") from None
+    with explained(out, ", or look at the batch with --overfit-batch"):
+        done = loop.run()
     if not done:
-        say(f"\nStopped after step {trainer.progress.step:,} of {trainer.progress.total:,}; everything is saved. To go on:\n"
+        say(f"\nStopped after step {loop.progress.step:,} of {loop.progress.total:,}; everything is saved. To go on:\n"
             f"  {command('python', '-m', 'minibert', 'train', '--resume', out)}"
             + (" < the same text" if "-" in settings.corpus else ""))
         return 130
-    _finish(out, trainer, text, say)
+    _finish(out, loop, text, say)
     return 0
 
 
-def _finish(out: Path, trainer: Trainer, text: Text, say: Say) -> None:
+def _worth(look: Look) -> float:
+    """The surprise at held-out text, all tasks together; the greater the better."""
+    return -sum(value for name, value in look.items() if name.endswith("_loss") and value is not None)
+
+
+def _line(loop: Loop) -> str:
+    """The last row, which has held-out figures, in words."""
+    row = loop.rows[-1]
+    width = len(f"{loop.progress.total:,}")
+    right = row.get("held_out_nsp_accuracy")
+    pairs = "" if right is None else f"  next {right:5.1%}"
+    best = "  (best so far)" if loop.worth is not None and loop.progress.best_step == row["step"] else ""
+    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row['nsp_loss'] or 0):.3f}  |  held-out: "
+            f"masked {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
+
+
+def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
     """What a finished run says of itself."""
-    if not trainer.rows:
-        raise ValueError(f"{trainer.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
-    last = trainer.rows[-1]
-    table = guesses.table(folder.load(out), text.held_out, seed=trainer.settings.seed)
+    looks = [row for row in loop.rows if row.get("held_out_mlm_loss") is not None]
+    if not looks:
+        raise ValueError(f"{loop.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
+    kept = [row for row in looks if row["step"] == loop.progress.best_step] if loop.course.keep_best else looks
+    loss, accuracy = kept[-1]["held_out_mlm_loss"], kept[-1]["held_out_mlm_accuracy"]
+    table = guesses.table(folder.load(out), text.held_out, seed=loop.course.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
-    unigram, ln_v = text.report.unigram_loss, text.report.ln_vocabulary
-    minutes, seconds = divmod(round(trainer.progress.seconds), 60)
-    say(f"\n{trainer.progress.total:,} steps, {trainer.progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
-        f"On held-out text: {last.held_out_mlm_loss:.3f} nats a masked word,\n"
-        f"{_against(last.held_out_mlm_loss, unigram)} guessing by frequency and {_against(last.held_out_mlm_loss, ln_v)} "
-        f"blind guessing; {last.held_out_mlm_accuracy:.1%} of them right.")
+    progress = loop.progress
+    minutes, seconds = divmod(round(progress.seconds), 60)
+    early = f" of {progress.total:,}, for {progress.waited} looks were not better," * (progress.step < progress.total)
+    best = f", after step {progress.best_step:,}" if loop.course.keep_best else ""
+    say(f"\n{progress.step:,} steps{early or ','} {progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
+        f"On held-out text{best}: {loss:.3f} nats a masked word,\n"
+        f"{_against(loss, text.report.unigram_loss)} guessing by frequency and {_against(loss, text.report.ln_vocabulary)} "
+        f"blind guessing; {accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
         f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out, _example(table))}")
 
@@ -216,18 +219,19 @@ def _against(loss: float, floor: float) -> str:
 def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     """Repeat one batch until its loss is near zero: if that fails, something is broken, not slow."""
     limit, goal = 400, 0.05
-    settings = replace(settings, batch_size=min(settings.batch_size, 8), dropout=0.0)
+    settings = replace(settings, batch_size=min(settings.batch_size, 8), accumulate=1, dropout=0.0)
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
     with _workers(args, settings, start.config) as workers:
-        settings = _with_micro_batches(settings, start.config, workers.count, xp)
-        _head(print, settings, workers, device)
+        settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
+        head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, len(text.tokenizer.vocab))
-        engine = _engine(settings, config, parameters.to(xp), workers)
-        examples, _ = _stream(settings, text.train, text.tokenizer).batch()
-        repeated = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=text.tokenizer.vocab.pad_id)
-        masked = sum(b.masked for b in repeated)
+        engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
+        task = _task(settings, text.train, text.tokenizer)
+        examples, _ = task.batch(batches.Position())
+        repeated = task.cut(examples)
+        masked = engine.model.counts(repeated)["mlm"]
         print(f"\nOne batch of {len(examples)} examples with {masked} masked words, again and again, without dropout:")
         for step in range(1, limit + 1):
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
@@ -247,48 +251,14 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
 def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     """Time some steps and show where they go. Nothing is written."""
     xp, device = backend.choose(args.device)
-    if xp is not np:
-        raise ValueError("--profile reads the clock around every layer, and a GPU works on behind it: give --device cpu")
-    count = settings.steps or PROFILED_STEPS
     with _workers(args, settings, start.config) as workers:
-        settings = _with_micro_batches(settings, start.config, workers.count, xp)
-        _head(print, settings, workers, device)
+        settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
+        head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, len(text.tokenizer.vocab))
-        engine = _engine(settings, config, parameters, workers)
-        stream, position, watch = _stream(settings, text.train, text.tokenizer), batches.Position(), profile.Profile()
-
-        def step() -> int:
-            nonlocal position
-            began = time.perf_counter()
-            examples, position = stream.batch(position)
-            parts = batches.micro_batches(examples, settings.micro_batch_tokens, pad_id=text.tokenizer.vocab.pad_id)
-            read = time.perf_counter()
-            tokens = engine.accumulate(parts).tokens
-            summed = time.perf_counter()
-            engine.apply(settings.learning_rate)
-            watch.add("data", "data", read - began)
-            watch.add("optimiser", "optimiser", time.perf_counter() - summed)
-            return tokens
-
-        for _ in range(3):  # the first steps meet empty caches
-            step()
-        took, tokens = _timed(step, count)
-        watch = profile.Profile()
-        with watch.watching():
-            watched, _ = _timed(step, count)
-    print(f"\n{count} steps: {1e3 * took / count:.1f} ms a step, {tokens / took:,.0f} tokens/s, {workers}; "
-          f"{1e3 * watched / count:.1f} ms while every layer is timed.\n"
-          "Milliseconds below add up over the workers, who run side by side; data and optimiser are as the clock shows.\n")
-    print(profile.report(watch, count))
+        engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
+        print(profiled(engine, _task(settings, text.train, text.tokenizer), settings.learning_rate, settings.steps))
     return 0
-
-
-def _timed(step: Callable[[], int], count: int) -> tuple[float, int]:
-    """Seconds of so many steps, and their tokens."""
-    began = time.perf_counter()
-    tokens = sum(step() for _ in range(count))
-    return time.perf_counter() - began, tokens
 
 
 def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Workers:
@@ -296,19 +266,10 @@ def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -
     threads = available_cores() if args.threads is None else args.threads
 
     def need(count: int) -> int:
-        return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count,
-                                                     _with_micro_batches(settings, config, count).micro_batch_tokens))
+        tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
+        return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count, tokens))
 
     return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
-
-
-def _with_micro_batches(settings: Settings, config: BertConfig, workers: int, xp: Any = np) -> Settings:
-    """The settings, with a number of tokens for each micro-batch where none was asked for. A run keeps it when it is resumed."""
-    if settings.micro_batch_tokens is not None:
-        return settings
-    step = settings.batch_size * settings.max_length * settings.accumulate
-    count = micro_batch_tokens(config.hidden_size, step, workers) if xp is np else DEVICE_TOKENS
-    return replace(settings, micro_batch_tokens=count)
 
 
 class Start(NamedTuple):
@@ -330,13 +291,16 @@ class Start(NamedTuple):
 def start_of(settings: Settings) -> Start:
     """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
     if settings.init is None:
-        return Start(config_of(settings, settings.vocab_size))
+        config = config_of(settings, settings.vocab_size)
+        check_freeze(settings.freeze, config)
+        return Start(config)
     found = folder.load(settings.init)
     found.tokenizer.vocab.require("training", *SPECIAL)
     if settings.max_length > found.max_length:
         raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
                          f"{found.max_length} tokens: ask for no more")
     config = found.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
+    check_freeze(settings.freeze, config)
     about = f"begun from the model in {settings.init}, its vocabulary of {len(found.tokenizer.vocab):,} tokens and its sizes"
     return Start(config, found.tokenizer, found.parameters, [about, *(f"note: {note}" for note in found.notes)])
 
@@ -353,27 +317,25 @@ def config_of(settings: Settings, vocabulary: int) -> BertConfig:
                           intermediate_size=settings.intermediate or 4 * hidden)
 
 
-def _engine(settings: Settings, config: BertConfig, parameters: Parameters, workers: Workers) -> Engine:
-    constants = AdamW(weight_decay=settings.weight_decay, bias_correction=settings.bias_correction)
-    model, clip = pretraining.of(config), settings.clip or None
-    return Engine(model, parameters, workers, constants, clip, settings.seed, settings.precision)
-
-
-def _stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:
-    return batches.Stream(documents, tokenizer, max_length=settings.max_length, batch_size=settings.batch_size,
-                          seed=settings.seed, next_sentence=settings.next_sentence, whole_word=settings.whole_word,
-                          static_masks=settings.static_masks, dupe_factor=settings.dupe_factor)
-
-
-def _short_stream(settings: Settings, documents: list, tokenizer: Tokenizer) -> batches.Stream:
-    """What the first steps read: as many tokens a step, in short sequences.
+def _stages(settings: Settings, documents: list, tokenizer: Tokenizer) -> list[Stage]:
+    """What the steps read: short sequences first, with as many tokens a step, and then long ones.
 
     Attention is spread evenly at first: each of the T tokens that it looks at counts 1/T. Among few, the neighbours of a masked
     word are noticed much sooner. The reference trained in two lengths as well (Devlin et al. 2018, appendix A.2).
     """
     length = min(SHORT_LENGTH, settings.max_length)
-    sequences = settings.batch_size * settings.max_length // length
-    return _stream(replace(settings, max_length=length, batch_size=sequences, next_sentence=False), documents, tokenizer)
+    short = replace(settings, max_length=length, batch_size=settings.batch_size * settings.max_length // length,
+                    next_sentence=False)
+    return [Stage([_task(short, documents, tokenizer)], settings.short_first), Stage([_task(settings, documents, tokenizer)])]
+
+
+def _task(settings: Settings, documents: list, tokenizer: Tokenizer) -> Task:
+    stream = batches.Stream(documents, tokenizer, max_length=settings.max_length,
+                            batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
+                            next_sentence=settings.next_sentence, whole_word=settings.whole_word,
+                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor)
+    return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
+                                      pad_id=tokenizer.vocab.pad_id))
 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
@@ -401,51 +363,8 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     return Text(corpus, *ids, tokenizer, found)
 
 
-def _plot(out: Path, trainer: Trainer, found: report.Report) -> None:
+def _plot(out: Path, loop: Loop, found: report.Report) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
-    plots.learning_curve(trainer.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         trainer.short_steps)
-
-
-def _head(say: Say, settings: Settings, workers: Workers, device: str) -> None:
-    """What a run needs to be understood later."""
-    say(f"minibert {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
-        f"{platform.system()} {platform.machine()}\n"
-        f"device: {device}, {settings.precision}, {workers}, seed {settings.seed}, "
-        f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
-    if workers.note:
-        say(workers.note)
-
-
-def new_folder(out: str | None, state: str) -> Path:
-    """Make the folder of a run, or take an empty one. ``state``: the file without which a run cannot be resumed."""
-    path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        way = (f", or go on with it: {command('--resume', path)}" if (path / state).is_file() else
-               ", or delete it: a run ended there before anything was saved" if (path / checkpoint.LOG).is_file() else "")
-        raise FileExistsError(f"the run folder {path} exists already; choose another --out{way}")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
-    return path
-
-
-def clear(out: Path) -> None:
-    """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
-    if not (out / checkpoint.FILE).exists():
-        with suppress(OSError):
-            (out / checkpoint.LOG).unlink(missing_ok=True)
-            out.rmdir()  # not where something else is in it
-
-
-def log_to(path: Path) -> Say:
-    """A ``print`` that also appends to the run's log."""
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(text + "\n")
-
-    return say
+    plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
+                         loop.begins(1))

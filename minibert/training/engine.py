@@ -89,6 +89,12 @@ class Engine:
         self._slabs = [[self.parameters.zeros_like() for _ in range(lanes.levels(part))] for part in lanes.parts(self._plan)]
         self.gradients = [slab for slabs in self._slabs for slab in slabs]
 
+    def resume(self, step: int, loss_scale: Sequence[float] = ()) -> None:
+        """Go on after so many steps; weights and moments are in their slabs."""
+        self.step = step
+        if self.loss_scale is not None:
+            self.loss_scale = LossScale(self.xp, *loss_scale)
+
     @property
     def config(self) -> BertConfig:
         return self.model.config

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import Array, compute_capability
-from minibert.training.options import PRECISIONS
+from minibert.training.course import PRECISIONS
 
 AMPERE = 80  # compute capability of the first GPUs whose products know tf32 and bfloat16
 

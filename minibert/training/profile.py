@@ -25,10 +25,11 @@ KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
     "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
-    "dropout": "dropout", "embedding": "lookups", "cross_entropy": "loss",
+    "dropout": "dropout", "embedding": "lookups",
+    "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss",
 }
-PARTS = {"embeddings": "embeddings", "mlm": "masked words", "nsp": "next sentence", "pooler": "next sentence",
-         "cross_entropy": "masked words"}
+PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence", "classifier": "task head",
+         "choice": "task head", "span": "task head", **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln")
 OTHER = "the rest"
 
@@ -144,7 +145,7 @@ def _bars(table: Sequence[Line], steps: int, width: int) -> list[str]:
 
 def _in_order(parts: Counter[str]) -> list[str]:
     numbered = sorted((name for name in parts if name.startswith("layer ")), key=lambda name: int(name.split()[1]))
-    first, last = ["data", "embeddings"], ["masked words", "next sentence", "optimiser", OTHER]
+    first, last = ["data", "embeddings"], ["pooler", "masked words", "next sentence", "task head", "loss", "optimiser", OTHER]
     return [name for name in [*first, *numbered, *last] if name in parts]
 
 

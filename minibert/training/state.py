@@ -23,6 +23,8 @@ from minibert.backend import to_numpy
 from minibert.files import brief, parse_json
 from minibert.parameters import Layout, Parameters
 from minibert.pretrained import tensors
+from minibert.training.engine import Engine
+from minibert.training.loop import Progress
 
 FILE = "training_state.safetensors"
 VERSION = 1  # of what is written here; files from before it was counted have none
@@ -57,6 +59,20 @@ def read_slabs(file: tensors.Reader, layout: Layout, found: Sequence | None) -> 
         if file.shapes.get(name) != (layout.size,):
             raise ValueError(f"{file.path}: expected {name} of shape ({layout.size},), found {file.shapes.get(name)}{changed}")
     return [Parameters(layout, np.array(file[name])) for name in SLABS]
+
+
+def restore(file: tensors.Reader, kind: str, engine: Engine) -> Progress:
+    """Put the weights and moments of a run into an engine of its model. How far the run is.
+
+    KeyError, TypeError, AttributeError or ValueError for a file that does not fit.
+    """
+    found = read(file, kind)
+    layout = found.pop("layout", None)
+    progress = Progress.of(found.get("progress", found))
+    slabs = read_slabs(file, engine.parameters.layout, layout)
+    engine.parameters, engine.m, engine.v = (slab.to(engine.xp) for slab in slabs)
+    engine.resume(progress.step, progress.loss_scale)
+    return progress
 
 
 def _is_slot(slot: Any) -> bool:

@@ -12,7 +12,7 @@ from minibert.analysis import probes
 from minibert.demo import export
 from minibert.demo.views import Views
 from minibert.demo.watch import Run
-from minibert.training.trainer import Row, write_rows
+from minibert.training.loop import write_rows
 from tests.demo.conftest import chromium
 
 sync_api = pytest.importorskip("playwright.sync_api", reason='the browser tests need playwright: pip install -e ".[browser]"')
@@ -407,8 +407,9 @@ def test_a_run_is_watched_and_replayed(browser, bert, serve, tmp_path):
                    "attention": base64.b64encode(weights.tobytes()).decode()} for p in (p, 0.5)] for _, _, p in figures]
         lines = [head, *({"step": step, "probes": some} for (step, _, _), some in zip(figures, found))]
         (tmp_path / probes.FILE).write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-        write_rows(tmp_path / "metrics.csv", [Row(step, 9, 1.0, 1e-3, 1.0, loss, 0.1, None, None, loss + 0.1)
-                                              for step, loss, _ in figures if loss])
+        write_rows(tmp_path / "metrics.csv", [
+            {"step": step, "seconds": 1.0, "learning_rate": 1e-3, "gradient_norm": 1.0, "mlm_loss": loss,
+             "held_out_mlm_loss": loss + 0.1} for step, loss, _ in figures if loss])
 
     measured((0, None, 0.01), (2, 7.0, 0.2))
     page = browser.new_page()

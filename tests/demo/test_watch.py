@@ -19,7 +19,7 @@ from minibert.demo.views import Views
 from minibert.demo.watch import Run
 from minibert.pretrained import bundled
 from minibert.training import checkpoint
-from minibert.training.trainer import read_rows, write_rows
+from minibert.training.loop import read_rows, write_rows
 from tests.demo.conftest import unpacked
 
 
@@ -62,7 +62,7 @@ def test_the_report_has_curves_floors_and_maps(run):
     report = Run(run).report()
     assert report["message"] is None
     assert [step for step, _ in report["held_out"]] == [2, 4]
-    assert report["training"][-1] == (4, pytest.approx(read_rows(run / "metrics.csv")[-1].mlm_loss))
+    assert report["training"][-1] == (4, pytest.approx(read_rows(run / "metrics.csv")[-1]["mlm_loss"]))
     assert (report["steps"], report["step"]) == ([0, 2, 4], 4)
     log = (run / "log.txt").read_text(encoding="utf-8")
     assert f"{report['unigram_loss']:.2f}" == re.search(r"frequency alone +([\d.]+)", log)[1]
@@ -110,8 +110,8 @@ def test_a_long_or_odd_run_is_answered_briefly(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     rows = read_rows(run / "metrics.csv")
-    many = [rows[0]._replace(step=i, mlm_loss=8 - i / 10_000) for i in range(20_001)]
-    many[7] = many[7]._replace(mlm_loss=float("nan"), held_out_mlm_loss=float("inf"))
+    many = [{**rows[0], "step": i, "mlm_loss": 8 - i / 10_000} for i in range(20_001)]
+    many[7] = {**many[7], "mlm_loss": float("nan"), "held_out_mlm_loss": float("inf")}
     write_rows(copy / "metrics.csv", many)
     watched = Run(copy)
     report = watched.report()

@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 
 from minibert import pretrained
-from minibert.finetuning import command, loop, saved
+from minibert.finetuning import command, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters
+from minibert.pretrained import tensors
 from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading
+from minibert.training import loop
+from minibert.training.checkpoint import FILE
+from minibert.training.loop import Loop
 from tests import tiny_model
 from tests.finetuning.conftest import SMALL, asked, parsed
 
@@ -44,7 +48,7 @@ def test_every_task_is_learned_and_answers_the_same_from_its_folder(task, finetu
     assert finetune(task, *(("--epochs", 20) if task in ("qa", "choice", "regress") else ())) == 0
     metric, enough = ENOUGH[task]
     assert scores(out)[metric] > enough
-    assert not (out / loop.STATE).exists()  # nothing is left to resume
+    assert not (out / FILE).exists()  # nothing is left to resume
     said = capsys.readouterr().out
     assert "examples" in said
     assert "best so far" in said
@@ -85,17 +89,17 @@ def test_early_stopping(finetune, tmp_path, monkeypatch):
 def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(task, step, finetune, tmp_path, monkeypatch):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     assert finetune(task, "--epochs", 3, out=straight) == 0
-    original = loop.Loop._step
+    original = Loop._step
 
     def stepped(self):
         original(self)
         if self.progress.step == step:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(loop.Loop, "_step", stepped)
+    monkeypatch.setattr(Loop, "_step", stepped)
     assert finetune(task, "--epochs", 3, out=broken) == 130
-    monkeypatch.setattr(loop.Loop, "_step", original)
-    assert (broken / loop.STATE).exists()
+    monkeypatch.setattr(Loop, "_step", original)
+    assert (broken / FILE).exists()
     assert command.run(parsed("--resume", broken, "--threads", 2, "--device", "cpu")) == 0
     for name in ("model.safetensors", "config.json", "predictions.tsv"):
         assert (broken / name).read_bytes() == (straight / name).read_bytes(), name
@@ -106,8 +110,8 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(task, step, fin
 
 
 def test_resume_refuses_other_data_and_other_settings(finetune, files, tmp_path, monkeypatch):
-    original = loop.Loop._step
-    monkeypatch.setattr(loop.Loop, "_step", lambda self: (original(self), signal.raise_signal(signal.SIGINT)))
+    original = Loop._step
+    monkeypatch.setattr(Loop, "_step", lambda self: (original(self), signal.raise_signal(signal.SIGINT)))
     out = tmp_path / "out"
     assert finetune("classify") == 130
     with pytest.raises(ValueError, match="--epochs cannot be given as well"):
@@ -157,7 +161,7 @@ def straight(finetune, tmp_path):
 
 
 @pytest.mark.parametrize(("module", "name", "call"), [
-    (loop, "save_state", 1), (loop, "save_state", 3), (saved, "save", 1), (command.report, "write", 1)])
+    (command, "save_state", 1), (command, "save_state", 3), (saved, "save", 1), (command.report, "write", 1)])
 def test_a_killed_run_goes_on_and_nothing_stays_behind(module, name, call, finetune, straight, tmp_path, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
@@ -168,8 +172,6 @@ def test_a_killed_run_goes_on_and_nothing_stays_behind(module, name, call, finet
             finetune("classify", "--epochs", 3, out=out)
     (out / ".model.minibert-0123abcd.tmp.safetensors").write_bytes(b"half")
     (out / ".my-notes.tmp.md").write_text("mine", encoding="utf-8")
-    if (name, call) == ("save_state", 3):
-        assert not (out / loop.HISTORY).exists() or len(csv_rows(out)) < len(csv_rows(straight))  # stale, and made up for
     assert resume(out) == 0
     (out / ".my-notes.tmp.md").unlink()
     assert files_of(out) == files_of(straight)
@@ -183,13 +185,13 @@ def csv_rows(folder) -> list[dict]:
 
 
 def test_the_figures_of_a_state_are_there_as_soon_as_it_goes_on(finetune, straight, tmp_path, monkeypatch):
-    """Killed between the state and metrics.csv, and resumed on the last step: no look comes any more that would write them."""
+    """Killed right after the last state, and resumed on the last step: no look comes any more that would write them."""
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        killed_at(patch, loop, "save_state", 3)
+        killed_at(patch, command, "save_state", 3)
         with pytest.raises(Killed):
             finetune("classify", "--epochs", 3, out=out)
-    assert csv_rows(out) != csv_rows(straight)
+    assert csv_rows(out) == csv_rows(straight)
     assert resume(out) == 0
     assert csv_rows(out) == csv_rows(straight)
 
@@ -198,23 +200,23 @@ def test_a_finished_run_on_a_read_only_disk_says_that_it_is_finished(straight, m
     def refuse(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    (straight / loop.STATE).write_bytes(b"left by a kill")
+    (straight / FILE).write_bytes(b"left by a kill")
     with monkeypatch.context() as patch:
         patch.setattr(command, "log_to", refuse)
         patch.setattr(os, "unlink", refuse)
         assert resume(straight) == 0
     assert "is complete" in capsys.readouterr().out
     assert resume(straight) == 0
-    assert not (straight / loop.STATE).exists()
+    assert not (straight / FILE).exists()
 
 
 def test_seeds_that_were_killed_leave_no_state(finetune, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert finetune("classify", "--epochs", 1, "--seeds", 2) == 0
     (out / command.RESULT).unlink()
-    (out / "seed-0" / loop.STATE).write_bytes(b"left by a kill")
+    (out / "seed-0" / FILE).write_bytes(b"left by a kill")
     assert resume(out) == 0
-    assert not list(out.rglob(loop.STATE))
+    assert not list(out.rglob(FILE))
     (out / command.RESULT).unlink()
     (out / "seed-0" / command.RESULT).write_text('{"scores": [1]}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"seed-0.metrics\.json is damaged: it has no scores"):
@@ -229,14 +231,15 @@ def test_settings_of_odd_values_are_named(tmp_path, content):
         resume(tmp_path)
 
 
-@pytest.mark.parametrize("progress", [{"step": "x"}, {"rows": [["x"]]}, {"rows": [{"loss": "x"}]}, {"best": []}, [1], "[[["])
+@pytest.mark.parametrize("progress", [
+    {"step": "x"}, {"progress": {"positions": [["x", 0]]}}, {"progress": {"positions": [1]}}, {"best": []}, [1], "[[["])
 def test_a_state_of_odd_values_is_named(tmp_path, model, progress):
     parameters = pretrained.load(model).parameters
     engine = SimpleNamespace(parameters=parameters, m=parameters, v=parameters, xp=np)
     text = progress if isinstance(progress, str) else json.dumps(progress)
-    loop.tensors.write(tmp_path / loop.STATE, {"parameters": parameters.flat}, {"finetuning": text})
-    with pytest.raises(ValueError, match=rf"{loop.STATE}: this is no training state of a fine-tuning run"):
-        loop.read_state(tmp_path, engine)
+    tensors.write(tmp_path / FILE, {"parameters": parameters.flat}, {"finetuning": text})
+    with pytest.raises(ValueError, match=rf"{FILE}: this is no training state of a fine-tuning run"):
+        command.read_state(tmp_path, engine, Settings(), 8)
 
 
 def test_several_seeds_have_a_mean_and_a_spread(finetune, predict, files, tmp_path, capsys):
@@ -344,7 +347,7 @@ def test_a_wrong_metric_is_refused_before_anything_is_read(task, names, tmp_path
      "exact, f1")])
 def test_a_metric_that_these_data_do_not_have_is_refused_before_training(task, metric, change, names, model, files, tmp_path,
                                                                         monkeypatch):
-    monkeypatch.setattr(loop.Loop, "_step", lambda self: pytest.fail("it trained"))
+    monkeypatch.setattr(Loop, "_step", lambda self: pytest.fail("it trained"))
     paths = files(task)
     for path in paths:
         path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
@@ -362,7 +365,7 @@ def test_the_guess_that_would_be_right_scores_best_and_by_every_name_there_is(ta
     scores = module.score(examples, guesses, module.labels(examples))
     assert set(scores) <= set(module.METRICS)
     assert module.METRIC in scores
-    assert all(value == pytest.approx(0 if name in loop.LOWER_IS_BETTER else 1) for name, value in scores.items())
+    assert all(value == pytest.approx(0 if name in command.LOWER_IS_BETTER else 1) for name, value in scores.items())
     assert not any(right is False for _, right in map(module.row, examples, guesses))
 
 
@@ -426,3 +429,64 @@ def test_class_weights_move_the_guesses(finetune, tmp_path):
         rows = table((tmp_path / out / "predictions.tsv").read_text(encoding="utf-8"))
         return np.mean([row["guess"] == "good" for row in rows])
     assert share("a", "good=30") > share("b", "bad=30")
+
+
+def test_a_state_from_before_positions_goes_on(finetune, straight, tmp_path, monkeypatch):
+    """Its step alone said which examples come next, and the figures stood in it."""
+    out, original = tmp_path / "out", Loop._step
+
+    def interrupted(self):
+        original(self)
+        if self.progress.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Loop, "_step", interrupted)
+    assert finetune("classify", "--epochs", 3) == 130
+    monkeypatch.undo()
+    with tensors.opened(out / FILE) as file:
+        state, arrays = json.loads(file.metadata["finetuning"]), {name: np.array(file[name]) for name in ("parameters", "m", "v")}
+    progress = {name: value for name, value in state.pop("progress").items() if name not in ("positions", "tokens", "loss_scale")}
+    tensors.write(out / FILE, arrays, {"finetuning": json.dumps({**state, **progress, "rows": [{"step": 7, "loss": 0.5}]})})
+    assert resume(out) == 0
+    for name in ("model.safetensors", "predictions.tsv"):
+        assert (out / name).read_bytes() == (straight / name).read_bytes(), name
+
+
+def test_minutes_instead_of_epochs(finetune, model, files, tmp_path, monkeypatch, capsys):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            self.now += 0.5
+            return self.now
+
+    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(loop, "WARM_UP_STEPS", 2)
+    monkeypatch.setattr(loop, "TIMED_STEPS", 3)
+    train, dev = files("classify")
+    where = "--model", model, "--train", train, "--dev", dev, "--out", tmp_path / "out"
+    assert command.run(parsed("classify", *where, "--minutes", 0.2, *SMALL[2:])) == 0
+    said = capsys.readouterr().out
+    total = int(re.search(r"a step: (\d+) steps fit into 0.2 minutes", said)[1])
+    monkeypatch.undo()
+    monkeypatch.setattr(command, "total_steps", lambda count, settings: total)
+    assert finetune("classify", out=tmp_path / "steps") == 0
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tmp_path / "steps" / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="--epochs and --minutes both say how long"):
+        command.run(parsed("classify", "--train", "x", "--epochs", 1, "--minutes", 1))
+
+
+def test_where_the_time_of_a_step_goes(model, files, tmp_path, capsys):
+    train, dev = files("classify")
+    arguments = ("classify", "--model", model, "--train", train, "--dev", dev, *SMALL, "--profile", "--out", tmp_path / "out")
+    assert command.run(parsed(*arguments)) == 0
+    said = capsys.readouterr().out
+    assert "task head" in said
+    assert "20 steps: " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_precision_is_for_a_gpu(finetune, tmp_path):
+    with pytest.raises(ValueError, match="--precision bfloat16 is for an NVIDIA GPU"):
+        finetune("classify", "--precision", "bfloat16")
+    assert not (tmp_path / "out").exists()

@@ -70,7 +70,7 @@ def test_three_labels_of_a_text_of_three_tokens_are_not_those_of_its_tokens():
     """The shortest text has as many tokens as there are labels, and stands first."""
     made = [Feature((np.arange(5, 5 + n),), (n,), labels, i)
             for i, (n, labels) in enumerate([(3, np.array([True, False, True])), (6, np.array([False, True, True]))])]
-    assert collate(made, [0, 1]).labels.tolist() == [[True, False, True], [False, True, True]]
+    assert collate(made, [0, 1]).targets["label"].tolist() == [[True, False, True], [False, True, True]]
     for weights, count in ((None, 6), (np.array([3.0, 5.0, 7.0]), 3 + 1 + 7 + 1 + 5 + 7)):
         assert model("labels", small_config(), weights).counts([collate(made, [0, 1])]) == {models.TERM: count}
 

@@ -43,10 +43,9 @@ def torch_inputs(task, features):
     arrays = {"input_ids": batch.ids, "token_type_ids": batch.token_type_ids, "attention_mask": mask}
     if batch.choices > 1:
         arrays = {name: x.reshape(-1, batch.choices, x.shape[-1]) for name, x in arrays.items()}
-    if task.KIND == "span":
-        return {**{name: torch.tensor(x) for name, x in arrays.items()}, "start_positions": torch.tensor(batch.labels[:, 0]),
-                "end_positions": torch.tensor(batch.labels[:, 1])}
-    return {**{name: torch.tensor(x) for name, x in arrays.items()}, "labels": torch.tensor(batch.labels)}
+    labels = batch.targets["label"]
+    arrays |= {"start_positions": labels[:, 0], "end_positions": labels[:, 1]} if task.KIND == "span" else {"labels": labels}
+    return {name: torch.tensor(x) for name, x in arrays.items()}
 
 
 def compare(task, logits, out, features):

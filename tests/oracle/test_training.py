@@ -59,12 +59,12 @@ def theirs(config, parameters, batches, dtype, optimiser):
     curve = []
     for step, examples in enumerate(batches, start=1):
         batch = collate(examples)
-        inputs = Inputs(batch.ids, batch.token_type_ids, positions=batch.positions, labels=batch.labels)
+        inputs = Inputs(batch.ids, batch.token_type_ids, positions=batch.positions, labels=batch.targets["mlm"])
         mask = np.ones_like(batch.ids) if batch.attention_mask is None else batch.attention_mask.astype(np.int64)
         network.zero_grad()
         loss = network(torch.tensor(batch.ids), token_type_ids=torch.tensor(batch.token_type_ids),
                        attention_mask=torch.tensor(mask), labels=torch.tensor(all_labels(inputs)),
-                       next_sentence_label=torch.tensor(batch.next_labels)).loss
+                       next_sentence_label=torch.tensor(batch.targets["nsp"])).loss
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         step_with(learning_rate(step, PEAK, WARMUP, STEPS))

@@ -18,10 +18,10 @@ def originals(batches):
     for batch in batches:
         B, T = batch.ids.shape
         ids = batch.ids.copy()
-        ids.reshape(-1)[batch.positions] = batch.labels
+        ids.reshape(-1)[batch.positions] = batch.targets["mlm"]
         real = np.ones((B, T), bool) if batch.attention_mask is None else batch.attention_mask
         for b in range(B):
-            rows.append((ids[b][real[b]].tolist(), batch.token_type_ids[b][real[b]].tolist(), int(batch.next_labels[b])))
+            rows.append((ids[b][real[b]].tolist(), batch.token_type_ids[b][real[b]].tolist(), int(batch.targets["nsp"][b])))
     return sorted(rows)
 
 
@@ -37,12 +37,12 @@ def test_collate_rebuilds_the_examples(stream):
         expected.append((ids.tolist(), types, example.next_label))
     assert originals([batch]) == sorted(expected)
     assert batch.tokens == sum(len(example.ids) for example in examples)
-    assert batch.masked == sum(len(example.labels) for example in examples)
-    assert batch.pairs == len(examples)
+    assert len(batch.positions) == sum(len(example.labels) for example in examples)
+    assert np.all(batch.targets["nsp"] != IGNORE)
     padding = ~batch.attention_mask
     assert np.all(batch.ids[padding] == 0)
     assert np.all(batch.token_type_ids[padding] == 0)
-    assert {x.dtype for x in (batch.ids, batch.positions, batch.labels, batch.next_labels)} == {np.dtype(np.int64)}
+    assert {x.dtype for x in (batch.ids, batch.positions, batch.targets["mlm"], batch.targets["nsp"])} == {np.dtype(np.int64)}
 
 
 def test_nothing_padded_has_no_mask(stream):
@@ -61,7 +61,7 @@ def test_the_token_budget_changes_the_cut_and_nothing_else(stream, max_tokens):
     for batch in batches:
         assert batch.ids.size <= max_tokens or len(batch.ids) == 1
         assert batch.attention_mask is None or batch.attention_mask.sum(1).max() == batch.ids.shape[1]
-    assert sum(batch.masked for batch in batches) == sum(len(example.labels) for example in examples)
+    assert sum(len(batch.positions) for batch in batches) == sum(len(example.labels) for example in examples)
 
 
 def test_similar_lengths_waste_little(stream):
@@ -133,15 +133,15 @@ def test_without_pairs(documents, tokenizer):
         Stream(documents[:1], tokenizer, max_length=48, batch_size=4, seed=0),  # one document has no pairs
     ):
         batch = collate(stream.batch()[0])
-        assert batch.pairs == 0
-        assert np.all(batch.next_labels == IGNORE)
+        assert np.all(batch.targets["nsp"] == IGNORE)
         assert not batch.token_type_ids.any()
 
 
 def test_held_out_batches_never_change(documents, tokenizer):
     first, second = (held_out(documents[:10], tokenizer, max_length=48) for _ in range(2))
     for a, b in zip(first, second, strict=True):
-        assert all(np.array_equal(x, y) for x, y in zip(a, b))
+        for x, y in zip((*a[:3], a.positions, *a.targets.values()), (*b[:3], b.positions, *b.targets.values())):
+            assert np.array_equal(x, y)
     small = held_out(documents[:10], tokenizer, max_length=48, max_tokens=100)
     assert originals(small) == originals(first)
     assert sum(len(batch.ids) for batch in held_out(documents, tokenizer, max_length=48, max_examples=20)) == 20

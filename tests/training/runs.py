@@ -4,7 +4,7 @@ import signal
 
 from minibert.analysis import probes
 from minibert.training import checkpoint
-from minibert.training.trainer import Trainer
+from minibert.training.loop import Loop
 
 FILES = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors", "training_state.safetensors", "metrics.csv",
          "loss.png", "log.txt", "probes.jsonl"}
@@ -51,14 +51,14 @@ def assert_same_probes(a, b):
 
 def act_after(monkeypatch, step, action):
     """Call ``action`` right after a step of the loop is done; ``monkeypatch.undo`` is the caller's."""
-    original = Trainer._step
+    original = Loop._step
 
     def stepped(self):
         original(self)
         if self.progress.step == step:
             action()
 
-    monkeypatch.setattr(Trainer, "_step", stepped)
+    monkeypatch.setattr(Loop, "_step", stepped)
 
 
 def interrupt_after(monkeypatch, step, times=1):

@@ -3,12 +3,14 @@
 import shlex
 from dataclasses import fields
 
+import pytest
+
 from minibert.commands import train
 from minibert.config import PRESETS
 from minibert.layers import cross_entropy
 from minibert.tasks import examples
 from minibert.tasks.batches import micro_batches
-from minibert.training import options, trainer
+from minibert.training import command, course, options
 from tests.model.examples import small_config
 from tests.training.conftest import arguments
 from tests.training.examples import engine, masked_examples
@@ -39,11 +41,12 @@ def test_every_setting_is_an_option_whose_default_is_said_in_its_help():
 
 def test_switches_do_what_their_names_say():
     for name, action in actions().items():
-        if name in options.NAMES and action.nargs == 0:
+        if name in options.OPTIONS.names and action.nargs == 0:
             [switch] = action.option_strings
             settings = options.settings_of(arguments(switch))
-            assert getattr(settings, name) is (not switch.startswith("--no-")) is not getattr(options.DEFAULTS, name)
-            assert options.given_options(arguments(switch)) == [switch]
+            assert getattr(settings, name) is (not switch.startswith("--no-")) is not getattr(options.Settings(), name)
+            with pytest.raises(ValueError, match=rf"so {switch} cannot be given as well"):
+                course.alone(options.OPTIONS, arguments(switch))
 
 
 def test_presets_and_examples():
@@ -58,7 +61,7 @@ def test_presets_and_examples():
 
 
 def test_a_twelfth_of_the_run_is_what_the_help_says():
-    assert trainer.EVALUATIONS == 12
+    assert command.EVALUATIONS == 12
     assert "a twelfth of the run" in actions()["eval_every"].help
 
 

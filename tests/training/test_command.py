@@ -15,11 +15,12 @@ import pytest
 import minibert
 from minibert import cli
 from minibert.analysis import guesses, probes
+from minibert.tasks.examples import IGNORE
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
-from minibert.training import checkpoint, trainer
+from minibert.training import checkpoint, loop
 from minibert.training.engine import Engine
-from minibert.training.trainer import COLUMNS, read_rows
+from minibert.training.loop import NEEDED, read_rows
 from tests import tiny_model
 from tests.training.conftest import arguments
 from tests.training.runs import FILES, FINISHED, assert_same_run, interrupt_after, names, slabs, step_of
@@ -45,23 +46,24 @@ def test_a_run_is_exactly_these_files(run):
 def test_metrics_are_a_rectangle_with_a_row_for_every_step(run):
     with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file))
-    assert tuple(header) == COLUMNS
-    assert {len(row) for row in rows} == {len(COLUMNS)}
+    figures = ["mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"]
+    assert header == ["step", "tokens", *NEEDED[1:], *figures, *(f"held_out_{name}" for name in figures)]
+    assert {len(row) for row in rows} == {len(header)}
     assert [row[0] for row in rows] == [str(step) for step in range(1, 13)]
-    looked = [int(row[0]) for row in rows if row[COLUMNS.index("held_out_mlm_loss")]]
+    looked = [int(row[0]) for row in rows if row[header.index("held_out_mlm_loss")]]
     assert looked == [6, 12]
     table = read_rows(run / "metrics.csv")
-    assert table[-1].tokens - table[2].tokens == pytest.approx(9 * 4 * 28, rel=0.2)
+    assert table[-1]["tokens"] - table[2]["tokens"] == pytest.approx(9 * 4 * 28, rel=0.2)
     for row in table:
-        assert 0 < row.learning_rate <= 1e-3
-        assert row.gradient_norm > 0
-        assert 3 < row.mlm_loss < 6
-        if row.step <= 2:  # short runs of text, without pairs
-            assert row.nsp_loss is row.nsp_accuracy is None
+        assert 0 < row["learning_rate"] <= 1e-3
+        assert row["gradient_norm"] > 0
+        assert 3 < row["mlm_loss"] < 6
+        if row["step"] <= 2:  # short runs of text, without pairs
+            assert row["nsp_loss"] is row["nsp_accuracy"] is None
             continue
-        assert 0.3 < row.nsp_loss < 1.5
-        assert 0 <= row.mlm_accuracy <= 1
-        assert row.nsp_accuracy in (0, 0.25, 0.5, 0.75, 1)
+        assert 0.3 < row["nsp_loss"] < 1.5
+        assert 0 <= row["mlm_accuracy"] <= 1
+        assert row["nsp_accuracy"] in (0, 0.25, 0.5, 0.75, 1)
 
 
 def test_the_first_steps_read_short_runs_of_text_and_the_others_pairs(train, tmp_path, monkeypatch):
@@ -76,19 +78,19 @@ def test_the_first_steps_read_short_runs_of_text_and_the_others_pairs(train, tmp
     assert train(tmp_path / "run", "--short-first", 0.5) == 0
     for batches in seen[:6]:
         assert max(b.ids.shape[1] for b in batches) <= 16
-        assert sum(b.pairs for b in batches) == 0
+        assert all((b.targets["nsp"] == IGNORE).all() for b in batches)
         assert sum(len(b.ids) for b in batches) == 8  # 4 sequences of 32 tokens, as 8 of 16
     for batches in seen[6:]:
         assert max(b.ids.shape[1] for b in batches) > 16
-        assert sum(b.pairs for b in batches) == 4
+        assert sum((b.targets["nsp"] != IGNORE).sum() for b in batches) == 4
 
 
 def test_a_row_over_both_kinds_of_steps_means_the_pairs_over_those_that_have_some(train, tmp_path, monkeypatch):
     """An untrained head's loss is near ln 2, however many steps without pairs share its row."""
-    monkeypatch.setattr("minibert.training.trainer.ROWS", 1)
+    monkeypatch.setattr("minibert.training.loop.ROWS", 1)
     assert train(tmp_path / "run", "--short-first", 0.75, "--eval-every", 12) == 0
     (row,) = read_rows(tmp_path / "run" / "metrics.csv")
-    assert row.nsp_loss == pytest.approx(np.log(2), abs=0.25)
+    assert row["nsp_loss"] == pytest.approx(np.log(2), abs=0.25)
 
 
 def test_the_log_begins_with_what_decides_the_numbers(run, corpus):
@@ -213,8 +215,8 @@ def test_every_mode_trains(train, tmp_path, mode):
     assert train(tmp_path / "run", "--steps", 3, *MODES[mode]) == 0
     assert names(tmp_path / "run") == FINISHED
     last = read_rows(tmp_path / "run" / "metrics.csv")[-1]
-    assert math.isfinite(last.held_out_mlm_loss)
-    assert (last.nsp_loss is None) == (last.held_out_nsp_loss is None) == (mode == "packed")
+    assert math.isfinite(last["held_out_mlm_loss"])
+    assert (last["nsp_loss"] is None) == (last["held_out_nsp_loss"] is None) == (mode == "packed")
     state = checkpoint.load(tmp_path / "run")
     assert state.config.norm_first == (mode == "pre-LN")
     assert state.tokenizer.lower_case == (mode != "cased")
@@ -250,7 +252,7 @@ def test_a_corpus_from_standard_input_is_that_corpus(train, resume, run, tmp_pat
 def test_a_corpus_of_two_documents_has_no_pairs_but_trains(train, tmp_path):
     (tmp_path / "two.txt").write_text("raba rado raki .\nralu rame .\n\nsoba sodo .\nsoki solu .\n", encoding="utf-8")
     assert train(tmp_path / "run", "--corpus", tmp_path / "two.txt", "--steps", 2) == 0
-    assert read_rows(tmp_path / "run" / "metrics.csv")[-1].nsp_loss is None
+    assert read_rows(tmp_path / "run" / "metrics.csv")[-1]["nsp_loss"] is None
 
 
 def test_the_seed_decides_everything(train, run, tmp_path):
@@ -278,9 +280,9 @@ class Clock:
 
 
 def test_minutes_fix_the_number_of_steps_once_and_leave_no_trace(train, resume, run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, "time", Clock())
-    monkeypatch.setattr(trainer, "WARM_UP_STEPS", 2)
-    monkeypatch.setattr(trainer, "TIMED_STEPS", 3)
+    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(loop, "WARM_UP_STEPS", 2)
+    monkeypatch.setattr(loop, "TIMED_STEPS", 3)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 8)
         assert train(tmp_path / "run", "--minutes", 0.2) == 130
@@ -308,8 +310,8 @@ def test_context_beats_frequency(train, tmp_path):
            for part in (training, held_out)]
     unigram = report.unigram_loss(*ids, len(state.tokenizer.vocab))
     first, *_, last = read_rows(tmp_path / "run" / "metrics.csv")
-    assert first.mlm_loss == pytest.approx(math.log(len(state.tokenizer.vocab)), abs=0.2)
-    assert last.held_out_mlm_loss < unigram - 0.4
+    assert first["mlm_loss"] == pytest.approx(math.log(len(state.tokenizer.vocab)), abs=0.2)
+    assert last["held_out_mlm_loss"] < unigram - 0.4
 
 
 def test_overfit_batch_learns_one_batch_by_heart(train, tmp_path, capsys):
@@ -403,13 +405,13 @@ def test_special_tokens_in_the_corpus_are_words_and_counted(train, tmp_path):
 
 def test_metrics_are_read_by_the_names_in_their_first_line(tmp_path):
     path = tmp_path / "metrics.csv"
-    cells = {**dict.fromkeys(COLUMNS, "1"), "step": "3", "tokens": "70", "mlm_loss": "2.5", "nsp_loss": "", "sop_loss": "0.7"}
+    cells = {**dict.fromkeys(NEEDED, "1"), "step": "3", "tokens": "70", "mlm_loss": "2.5", "nsp_loss": "", "sop_loss": "0.7"}
     names = sorted(cells)  # another order, and a column of something else
     path.write_text(f"{','.join(names)}\n{','.join(cells[name] for name in names)}\n", encoding="utf-8")
     [row] = read_rows(path)
-    assert (row.step, row.tokens, row.mlm_loss, row.nsp_loss) == (3, 70, 2.5, None)
+    assert [row[name] for name in ("step", "tokens", "mlm_loss", "nsp_loss", "sop_loss")] == [3, 70, 2.5, None, 0.7]
     path.write_text("step,tokens,mlm_loss\n3,70,2.5\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"metrics.csv has no column seconds, learning_rate, .*: expected the figures"):
+    with pytest.raises(ValueError, match=r"metrics.csv has no column seconds, learning_rate, gradient_norm: expected"):
         read_rows(path)
 
 

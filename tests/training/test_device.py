@@ -7,10 +7,10 @@ from minibert import backend
 from minibert.layers import embedding
 from minibert.model import pretraining
 from minibert.tasks.batches import micro_batches
-from minibert.training import checkpoint, trainer
+from minibert.training import checkpoint, loop
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
-from minibert.training.trainer import read_rows
+from minibert.training.loop import read_rows
 from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
@@ -102,7 +102,7 @@ def test_a_whole_run_on_the_device(train, resume, tmp_path, monkeypatch):
     assert distance(ours.parameters.flat, theirs.parameters.flat) < 1e-4
     assert "device: a stand-in" in (tmp_path / "device" / "log.txt").read_text(encoding="utf-8")
     rows, expected = (read_rows(tmp_path / name / "metrics.csv") for name in ("device", "cpu"))
-    np.testing.assert_allclose([row.mlm_loss for row in rows], [row.mlm_loss for row in expected], rtol=1e-4)
+    np.testing.assert_allclose([row["mlm_loss"] for row in rows], [row["mlm_loss"] for row in expected], rtol=1e-4)
 
 
 def test_a_device_that_is_interrupted_looks_before_it_saves(train, tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_device_that_is_interrupted_looks_before_it_saves(train, tmp_path, mon
         return original(self, *args, **options)
 
     monkeypatch.setattr(Engine, "apply", poisoned)
-    monkeypatch.setattr(trainer, "ROWS", 1)  # no row is due before the next look at held-out text
+    monkeypatch.setattr(loop, "ROWS", 1)  # no row is due before the next look at held-out text
     interrupt_after(monkeypatch, 9)
     with pytest.raises(FloatingPointError, match="step 9: the loss is nan"):
         train(tmp_path / "run", "--device", "gpu")

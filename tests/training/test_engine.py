@@ -81,8 +81,8 @@ def test_counts_and_accuracies(config):
     parameters = random_parameters(config)
     for batch in batches:
         out, _ = pretraining.forward(inputs(batch, np), parameters.tree, config)
-        right["mlm"] += int((out.logits.argmax(-1) == batch.labels).sum())
-        right["nsp"] += int((out.next_logits.argmax(-1) == batch.next_labels).sum())
+        right["mlm"] += int((out.logits.argmax(-1) == batch.targets["mlm"]).sum())
+        right["nsp"] += int((out.next_logits.argmax(-1) == batch.targets["nsp"]).sum())
     assert metrics.correct == right
     assert metrics.mlm_accuracy == metrics.accuracy("mlm") == right["mlm"] / metrics.counts["mlm"]
     assert metrics.nsp_accuracy == right["nsp"] / metrics.counts["nsp"]

@@ -10,7 +10,7 @@ from minibert.model import pretraining
 from minibert.tasks import batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import checkpoint, command
-from minibert.training.trainer import read_rows
+from minibert.training.loop import read_rows
 from tests import tiny_model
 from tests.training.conftest import arguments
 from tests.training.runs import assert_same_run, interrupt_after
@@ -50,17 +50,17 @@ def test_a_run_begins_where_the_model_is(begin, source, tmp_path):
     text = command._read(state.settings, lambda text: None, state.tokenizer)
     losses, count = 0.0, 0
     for batch in batches.held_out(text.held_out, loaded.tokenizer, max_length=24):
-        inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.labels)
-        losses += batch.masked * float(pretraining.forward(inputs, loaded.parameters, loaded.config)[0].loss)
-        count += batch.masked
-    first = next(row for row in read_rows(tmp_path / "run" / "metrics.csv") if row.held_out_mlm_loss is not None)
-    assert first.held_out_mlm_loss == pytest.approx(losses / count, rel=1e-5)
+        inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.targets["mlm"])
+        losses += len(batch.positions) * float(pretraining.forward(inputs, loaded.parameters, loaded.config)[0].loss)
+        count += len(batch.positions)
+    first = next(row for row in read_rows(tmp_path / "run" / "metrics.csv") if row["held_out_mlm_loss"] is not None)
+    assert first["held_out_mlm_loss"] == pytest.approx(losses / count, rel=1e-5)
 
 
 def test_it_learns(begin, tmp_path):
     assert begin(tmp_path / "run", "--steps", 40, "--learning-rate", 0.01) == 0
-    rows = [row for row in read_rows(tmp_path / "run" / "metrics.csv") if row.held_out_mlm_loss is not None]
-    assert rows[-1].held_out_mlm_loss < rows[0].held_out_mlm_loss
+    rows = [row for row in read_rows(tmp_path / "run" / "metrics.csv") if row["held_out_mlm_loss"] is not None]
+    assert rows[-1]["held_out_mlm_loss"] < rows[0]["held_out_mlm_loss"]
 
 
 def test_it_resumes_bit_for_bit_without_the_folder_that_it_came_from(begin, resume, source, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the model reads of an example, and rectangles of them: features and micro-batches."""
+"""What the model reads of an example, and batches of them: features, micro-batches, epochs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.data.randomness import ORDER, generator
+from minibert.tasks.batches import Batch, Position, groups, rectangle
 from minibert.tasks.examples import IGNORE
 
 
@@ -30,46 +32,18 @@ class Feature(NamedTuple):
         return sum(map(len, self.ids))
 
 
-class Batch(NamedTuple):
-    """A rectangle of N sequences: B features, or B times the number of choices."""
-
-    ids: np.ndarray  # (N, T)
-    token_type_ids: np.ndarray  # (N, T)
-    attention_mask: np.ndarray | None  # (N, T) bool, None where nothing is padded
-    labels: np.ndarray  # (B,), (B, C), (B, T) or (B, 2)
-    choices: int
-    places: list[int]  # of its features in the list that was cut
-
-    positions = None  # the logits of all tokens are asked for
-
-    @property
-    def targets(self) -> dict[str, np.ndarray]:
-        """What the term of the loss compares with."""
-        return {"label": self.labels}
-
-    @property
-    def tokens(self) -> int:
-        """Tokens without padding."""
-        return self.ids.size if self.attention_mask is None else int(self.attention_mask.sum())
-
-
 def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0) -> Batch:
-    """A batch of the features in their order, padded to the longest."""
-    sequences = [ids for feature in features for ids in feature.ids]
-    lengths = np.array([len(ids) for ids in sequences])
-    splits = np.array([split for feature in features for split in feature.splits])
-    T = int(lengths.max())
-    real = np.arange(T) < lengths[:, None]  # (N, T)
-    ids = np.full(real.shape, pad_id, np.int64)
-    ids[real] = np.concatenate(sequences)
-    types = (real & (np.arange(T) >= splits[:, None])).astype(np.int64)
+    """A batch of the features in their order. Its target ``label``: (B,), (B, C), (B, T) or (B, 2)."""
+    ids, types, real = rectangle([ids for feature in features for ids in feature.ids],
+                                 [split for feature in features for split in feature.splits], pad_id)
     labels = [feature.labels for feature in features]
     each_token = len(features[0].ids) == 1 and labels[0].shape == features[0].ids[0].shape and labels[0].dtype.kind == "i"
     if each_token:
-        rectangle = np.full(real.shape, IGNORE, np.int64)
-        rectangle[real] = np.concatenate(labels)
-        labels = rectangle
-    return Batch(ids, types, None if real.all() else real, np.asarray(labels), len(features[0].ids), list(places))
+        padded = np.full(real.shape, IGNORE, np.int64)
+        padded[real] = np.concatenate(labels)
+        labels = padded
+    mask = None if real.all() else real
+    return Batch(ids, types, mask, {"label": np.asarray(labels)}, choices=len(features[0].ids), places=list(places))
 
 
 def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
@@ -78,27 +52,35 @@ def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id:
     They are cut evenly: an even number of batches, none much larger than the others, so that no worker waits long for the
     other. The cut depends on the features alone, not on who computes them.
     """
-    order = sorted(range(len(features)), key=lambda i: -features[i].length)
-    groups = _cut(order, features, max_tokens)
+    widths, rows = [feature.length for feature in features], len(features[0].ids)
+    cut = groups(widths, max_tokens, rows)
     if len(features) > 1:
-        wanted = len(groups) + len(groups) % 2
+        wanted = len(cut) + len(cut) % 2
         low, high = 1, max_tokens
         while low < high:  # the smallest limit that needs no more batches than wanted
             middle = (low + high) // 2
-            low, high = (low, middle) if len(_cut(order, features, middle)) <= wanted else (middle + 1, high)
-        groups = _cut(order, features, low)
-    return [collate([features[i] for i in group], group, pad_id) for group in groups]
+            low, high = (low, middle) if len(groups(widths, middle, rows)) <= wanted else (middle + 1, high)
+        cut = groups(widths, low, rows)
+    return [collate([features[i] for i in group], group, pad_id) for group in cut]
 
 
-def _cut(order: Sequence[int], features: Sequence[Feature], limit: int) -> list[list[int]]:
-    """Groups of at most ``limit`` tokens each, padding counted; a feature that is longer alone is a group of its own."""
-    groups: list[list[int]] = []
-    size = width = 0
-    for i in order:
-        choices = len(features[i].ids)
-        if not groups or size + choices * width > limit:
-            groups.append([])
-            size, width = 0, features[i].length
-        groups[-1].append(i)
-        size += choices * width
-    return groups
+class Epochs:
+    """A fixed set of features again and again, in each epoch in an order of its own; the last batch of an epoch may be smaller.
+
+    What a batch holds follows from the seed and its position alone.
+    """
+
+    def __init__(self, features: Sequence[Feature], batch_size: int, seed: int) -> None:
+        self.features, self.batch_size, self.seed = features, batch_size, seed
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.features) // self.batch_size)
+
+    def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Feature], Position]:
+        """The features from a position on, and the position after them."""
+        epoch, index = position
+        chosen = generator(self.seed, ORDER, epoch).permutation(len(self.features))[index:index + self.batch_size]
+        index += len(chosen)
+        after = Position(epoch, index) if index < len(self.features) else Position(epoch + 1, 0)
+        return [self.features[i] for i in chosen], after

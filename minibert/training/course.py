@@ -1,0 +1,147 @@
+"""How a model learns, whatever it is that it learns: the options that every training command has, and what checks them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+MOST = 2**31 - 1  # of any number of things
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
+
+
+@dataclass(frozen=True)
+class Course:
+    """What decides the course of a run. It is stored with the run, and resuming reads it back."""
+
+    batch_size: int = 16
+    accumulate: int = 1
+    micro_batch_tokens: int | None = None  # None: chosen by the command when a run begins
+    lanes: int | None = None  # None: as many as there are workers when a run begins
+
+    minutes: float | None = None
+    learning_rate: float | None = None
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    bias_correction: bool = True
+    dropout: float = 0.0
+    freeze: int | None = None
+    layer_decay: float = 1.0
+    eval_every: int | None = None
+    patience: int | None = None
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.counts("batch_size", "accumulate", "micro_batch_tokens", "lanes", "eval_every", "patience")
+        self.need("minutes", self.minutes is None or 0 < self.minutes <= MOST, f"a number above 0, and at most {MOST:,}")
+        self.need("learning_rate", self.learning_rate is None or 0 < self.learning_rate < float("inf"), "a finite number above 0")
+        self.need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
+        self.need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
+        self.need("weight_decay", self.weight_decay >= 0, "at least 0")
+        self.need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
+        self.need("layer_decay", 0 < self.layer_decay <= 1, "above 0, and at most 1 (which switches it off)")
+        self.need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+
+    def need(self, name: str, right: bool, what: str) -> None:
+        """ValueError for an option that is not what it must be."""
+        if not right:
+            raise ValueError(f"--{name.replace('_', '-')} must be {what}, got {getattr(self, name)!r}")
+
+    def counts(self, *names: str) -> None:
+        """ValueError for a number of things that cannot be; None is one that nobody gave."""
+        for name in names:
+            count = 1 if getattr(self, name) is None else getattr(self, name)
+            self.need(name, count >= 1, "at least 1")
+            self.need(name, count <= MOST, f"at most {MOST:,}")
+
+
+class Options:
+    """A settings class as options of a command line. Those not given are absent from the parsed arguments, so that the class
+    is the one place of their defaults.
+
+    ``negative``: what the options are called that switch off what is on by default.
+    """
+
+    def __init__(self, settings: type[Course], negative: Mapping[str, str]) -> None:
+        self.settings, self.negative = settings, {"bias_correction": "--no-bias-correction", **negative}
+        self.names = frozenset(field.name for field in fields(settings))
+
+    def add(self, group: Any, name: str, text: str, default_text: str | None = None, **options: Any) -> None:
+        default = getattr(self.settings, name)
+        if options.get("action") != "store_true":
+            text += f" (default: {default_text or (' '.join(default) if isinstance(default, tuple) else default)})"
+        group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=text, **options)
+
+    def add_negative(self, group: Any, name: str, text: str) -> None:
+        """An option that switches off what is on by default."""
+        group.add_argument(self.negative[name], dest=name, action="store_false", default=argparse.SUPPRESS, help=text)
+
+    def given(self, args: argparse.Namespace) -> dict[str, Any]:
+        """The settings that were given."""
+        return {name: value for name, value in vars(args).items() if name in self.names and value is not None}
+
+    def typed(self, name: str, value: Any = None) -> str:
+        """How it is typed that a setting has this value."""
+        return self.negative[name] if value is False and name in self.negative else "--" + name.replace("_", "-")
+
+    def add_batches(self, group: Any, what: str) -> None:
+        """How large a step is. ``what``: the examples, by name."""
+        self.add(group, "batch_size", f"{what} a step", type=int, metavar="B")
+        self.add(group, "accumulate", "batches whose gradients are summed for one step", type=int, metavar="N")
+        self.add(group, "micro_batch_tokens", "tokens that a core or GPU works on at a time: for speed; large GPUs want many",
+                 type=int, metavar="N", default_text="512 or more on a core, by width and batch; 8,192 on a GPU")
+        self.add(group, "lanes", "parts of a step whose gradients are added in a fixed order: as many lanes, the same bytes of "
+                 "weights, whatever the number of threads", type=int, metavar="N", default_text="one a worker")
+
+    def add_course(self, group: Any, *, rate: str | None = None, looks: str, eval_every: str) -> None:
+        """How the weights move, and when somebody looks. ``looks``: at what."""
+        self.add(group, "minutes", "how long to train: times the first steps and fixes the number of steps then", type=float,
+                 metavar="M", default_text="by steps")
+        self.add(group, "learning_rate", "peak, reached after the warm-up and then falling in a line to zero", type=float,
+                 metavar="LR", default_text=rate)
+        self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
+        self.add(group, "weight_decay", "of AdamW; none on biases and norms", type=float, metavar="RATE")
+        self.add(group, "clip", "largest norm of a step's gradient; 0: no limit", type=float, metavar="NORM")
+        self.add_negative(group, "bias_correction", "Adam as in the reference implementation, without it")
+        self.add(group, "dropout", "share of numbers dropped while training; the reference drops 0.1, against learning by heart",
+                 type=float, metavar="RATE")
+        self.add(group, "freeze", "leave the embeddings and the lowest N layers as they are (0: the embeddings alone)", type=int,
+                 metavar="N", default_text="all learns")
+        self.add(group, "layer_decay", "learning rate of each layer, as a share of that of the layer above", type=float,
+                 metavar="SHARE")
+        self.add(group, "eval_every", f"steps between looks at {looks}, each of which saves", type=int, metavar="N",
+                 default_text=eval_every)
+        self.add(group, "patience", "stop after so many looks without a better one", type=int, metavar="N",
+                 default_text="go on to the end")
+        self.add(group, "precision", "numbers to compute with on a GPU; weights and moments are float32 in any case",
+                 choices=PRECISIONS)
+        self.add(group, "seed", "everything random follows from it", type=int, metavar="N")
+
+
+def add_run(parser: argparse.ArgumentParser) -> Any:
+    """Where a run is and what it runs on: no settings of it. The group of these options."""
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", metavar="DIR", default=None,
+                     help="folder of the run; must not exist yet (default: runs/ and the time)")
+    run.add_argument("--resume", metavar="RUN", default=None,
+                     help="go on with an interrupted run, exactly as if it had never stopped")
+    run.add_argument("--profile", action="store_true", help="show where the time of a step goes, then stop")
+    run.add_argument("--threads", type=int, metavar="N", default=None, help="cores to use (default: all)")
+    run.add_argument("--workers", type=int, metavar="N", default=None,
+                     help="micro-batches at a time, each with gradients of its own; what cores are left help with their products "
+                          "(default: one a core, fewer where memory is short)")
+    run.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+    return run
+
+
+def alone(options: Options, args: argparse.Namespace, others: Sequence[str] = ("out", "profile")) -> None:
+    """ValueError where something stands beside ``--resume`` that a run knows by itself. ``others``: options of no settings."""
+    if given := [options.typed(*setting) for setting in options.given(args).items()]:
+        raise ValueError(f"--resume takes its settings from the run, so {', '.join(given)} cannot be given as well; "
+                         "only --threads, --workers and --device can")
+    if any(getattr(args, name) for name in others):
+        *first, last = [f"--{name.replace('_', '-')}" for name in others]
+        raise ValueError(f"--resume goes on in the run's own folder; {', '.join(first)} and {last} cannot be given with it")

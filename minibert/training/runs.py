@@ -1,0 +1,138 @@
+"""What every command that trains does around the loop: a folder, a log, an engine, a profile, a word when it goes wrong."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minibert import __version__
+from minibert.model.model import Model
+from minibert.parameters import Parameters
+from minibert.shell import command
+from minibert.tasks.batches import Position
+from minibert.training import checkpoint, profile
+from minibert.training.adamw import AdamW
+from minibert.training.course import Course
+from minibert.training.engine import Engine
+from minibert.training.loop import Task
+from minibert.workers import DEVICE_TOKENS, Workers, describe_blas, micro_batch_tokens
+
+Say = Callable[[str], None]
+Settings = TypeVar("Settings", bound=Course)
+PROFILED_STEPS = 20
+
+
+def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: Any = np) -> Settings:
+    """The settings with lanes, and tokens of a micro-batch, where none were asked for. A run keeps them when it is resumed.
+
+    ``hidden``: the width of the model; the cut depends on the lanes and not on who carries them.
+    """
+    lanes = course.lanes or (workers if xp is np else 1)
+    step = course.batch_size * course.accumulate * max_length
+    tokens = course.micro_batch_tokens or (micro_batch_tokens(hidden, step, lanes) if xp is np else DEVICE_TOKENS)
+    return replace(course, lanes=lanes, micro_batch_tokens=tokens)
+
+
+def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Course, seed: int | None = None) -> Engine:
+    """The engine that a course asks for."""
+    return Engine(model, parameters, workers, AdamW(weight_decay=course.weight_decay, bias_correction=course.bias_correction),
+                  course.clip or None, course.seed if seed is None else seed, course.precision, freeze=course.freeze,
+                  layer_decay=course.layer_decay, lanes=course.lanes)
+
+
+def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:
+    """Time some steps, and where they go. ValueError on a GPU."""
+    if not engine.on_cpu:
+        raise ValueError("--profile reads the clock around every layer, and a GPU works on behind it: give --device cpu")
+    count, position, watch = count or PROFILED_STEPS, Position(), profile.Profile()
+
+    def step() -> int:
+        nonlocal position
+        began = time.perf_counter()
+        examples, position = task.batch(position)
+        parts = task.cut(examples)
+        read = time.perf_counter()
+        tokens = engine.accumulate(parts).tokens
+        summed = time.perf_counter()
+        engine.apply(learning_rate)
+        watch.add("data", "data", read - began)
+        watch.add("optimiser", "optimiser", time.perf_counter() - summed)
+        return tokens
+
+    def timed() -> tuple[int, float]:
+        began = time.perf_counter()
+        return sum(step() for _ in range(count)), time.perf_counter() - began
+
+    for _ in range(3):  # the first steps meet empty caches
+        step()
+    tokens, took = timed()
+    watch = profile.Profile()
+    with watch.watching():
+        _, watched = timed()
+    return (f"\n{count} steps: {1e3 * took / count:.1f} ms a step, {tokens / took:,.0f} tokens/s, {engine.workers}; "
+            f"{1e3 * watched / count:.1f} ms while every layer is timed.\n"
+            "Milliseconds below add up over the workers, who run side by side; data and optimiser are as the clock shows.\n\n"
+            + profile.report(watch, count))
+
+
+def head(say: Say, course: Course, workers: Workers, device: str) -> None:
+    """What a run needs to be understood later."""
+    say(f"minibert {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
+        f"{platform.system()} {platform.machine()}\n"
+        f"device: {device}, {course.precision}, {workers}, seed {course.seed}, "
+        f"{datetime.datetime.now():%Y-%m-%d %H:%M}")
+    if workers.note:
+        say(workers.note)
+
+
+@contextmanager
+def explained(folder: Path, more: str = "") -> Iterator[None]:
+    """A figure that is not finite ends the run with a word on what is left, and on what to do: ``more``, too."""
+    try:
+        yield
+    except FloatingPointError as error:
+        saved = folder / checkpoint.FILE
+        good = f"the last good state is in {saved}" if saved.is_file() else "nothing had been saved yet"
+        raise FloatingPointError(f"{error}. Training has stopped; {good}. Begin again with a smaller "
+                                 f"--learning-rate{more}") from None
+
+
+def new_folder(out: str | None, state: str) -> Path:
+    """Make the folder of a run, or take an empty one. ``state``: the file without which a run cannot be resumed."""
+    path = Path(out) if out else Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        way = (f", or go on with it: {command('--resume', path)}" if (path / state).is_file() else
+               ", or delete it: a run ended there before anything was saved" if (path / checkpoint.LOG).is_file() else "")
+        raise FileExistsError(f"the run folder {path} exists already; choose another --out{way}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"the run folder {path} cannot be made: {error.strerror}; choose another --out") from None
+    return path
+
+
+def clear(out: Path) -> None:
+    """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
+    if not (out / checkpoint.FILE).exists():
+        with suppress(OSError):
+            (out / checkpoint.LOG).unlink(missing_ok=True)
+            out.rmdir()  # not where something else is in it
+
+
+def log_to(path: Path) -> Say:
+    """A ``print`` that also appends to the run's log."""
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    return say
