@@ -31,7 +31,8 @@ KINDS = {  # what the own time of a module is spent on
     "dropout": "dropout", "embedding": "lookups", "neighbours": "lookups",
     "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss", "contrastive": "loss",
 }
-PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence", "replaced": "replaced words",
+PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence",
+         "replaced": "replaced words",
          **dict.fromkeys(("classifier", "choice", "span", "dense", "vectors", "similarity"), "task head"),
          **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln", "mobile")
