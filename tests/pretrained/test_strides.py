@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minibert import pretrained
-from minibert.convert import FORMATS
+from minibert.convert import FORMATS, Copy
 from minibert.parameters import Parameters
 from minibert.pretrained import formats
 from minibert.pretrained.names import canonical
@@ -19,20 +19,35 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("format", FORMATS)
+WHOLE_MODELS = ("onnx", "gguf")  # what has no place for tensors of any name
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS.keys() - WHOLE_MODELS))
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_written_is_what_the_array_holds(tmp_path, format, layout):
     x = LAYOUTS[layout]
     names = {  # a matrix that TensorFlow keeps transposed, and what it does not
         "bert.pooler.dense.weight": x if x.ndim == 2 else WHOLE, "bert.embeddings.word_embeddings.weight": x, "step": x}
-    name, write = FORMATS[format]
-    write(tmp_path / name, names)
+    name, write, _ = FORMATS[format]
+    config, _, tokenizer = examples.tiny()
+    write(tmp_path / name, Copy(names, config, tokenizer, None))
     with formats.opened(tmp_path / name) as reader:
         found = {canonical(key): reader[key] for key in reader.shapes}
     assert found.keys() == names.keys()
     for key, y in found.items():
         assert (y.shape, y.dtype) == (names[key].shape, names[key].dtype), key
         np.testing.assert_array_equal(y, names[key])
+
+
+@pytest.mark.parametrize("format", WHOLE_MODELS)
+def test_a_whole_model_is_written_alike_however_its_arrays_lie(tmp_path, format):
+    config, parameters, tokenizer = examples.tiny()
+    _, write, holds = FORMATS[format]
+    plain = {name: x for name, x in parameters.items() if holds(name, config)}
+    for name, arrays in {"plain": plain, "turned": {name: np.asfortranarray(x) for name, x in plain.items()},
+                         "wide": {name: np.repeat(x, 2, -1)[..., ::2] for name, x in plain.items()}}.items():
+        write(tmp_path / name, Copy(arrays, config, tokenizer, None))
+        assert (tmp_path / name).read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 @pytest.mark.parametrize("cut", [slice(None, None, 2), slice(None, None, -2)], ids=["every other number", "backwards"])
