@@ -109,10 +109,12 @@ def files_of(tokenizer: Any) -> set[str]:
 
 def has_vocabulary(folder: Path) -> bool:
     """Whether there are files in a folder that a vocabulary can be read from."""
+    if (folder / FAST).is_file():
+        return True
     try:
         _kind(folder, {})
     except FileNotFoundError:
-        return (folder / FAST).is_file()
+        return False
     return True
 
 
@@ -145,7 +147,7 @@ def _kind_of(tokenizer: Any) -> Kind:
 
 def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:
     """The kind of a folder's tokenizer, and the file that names its tokens."""
-    if fast:
+    if fast or (folder / FAST).is_file():
         model = fast["model"] if isinstance(fast.get("model"), dict) else {}
         vocab = model.get("vocab")
         name = model.get("type", "BPE" if "merges" in model else "Unigram" if isinstance(vocab, list) else "WordPiece")
