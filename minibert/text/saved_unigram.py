@@ -14,8 +14,6 @@ ALBERT learned with did not, and it is not done here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +25,7 @@ from . import spm
 from .frame import BERT, ROBERTA, Frame, by_halves
 from .sentencepiece import SPACE
 from .settings import FAST, SETTINGS, Files, Kind, as_switch, shown
-from .unigram_pieces import LOWERCASE, NFKD, STRIP_ACCENTS, Precompiled, Replace, Step, UnigramPieces
+from .unigram_pieces import LOWERCASE, NFKD, STRIP_ACCENTS, Precompiled, Replace, Step, UnigramPieces, step_of
 from .vocabulary import fits_a_line, unused
 
 Entry = tuple[str, float]  # piece, score
@@ -65,7 +63,6 @@ COMMA = "minibert_comma"  # a key of our own: ALBERT's rule of commas behind dig
 _METASPACE = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
 _CUTS = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _METASPACE]}
 _QUOTES = (Replace("``", '"'), Replace("''", '"'))
-_PLAIN = {step.name: step for step in (NFKD, STRIP_ACCENTS, LOWERCASE)}
 
 
 def class_of(files: Files) -> str:
@@ -117,7 +114,7 @@ def save(folder: Path, tokenizer: Any) -> dict[str, Any]:
             _special(sep, frame.second)]
     whole = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": sorted(special, key=lambda token: token["id"]),
-        "normalizer": {"type": "Sequence", "normalizers": [_written(step) for step in method.steps]}, "pre_tokenizer": _CUTS,
+        "normalizer": {"type": "Sequence", "normalizers": [step.said for step in method.steps]}, "pre_tokenizer": _CUTS,
         "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {
             name: {"id": name, "ids": [vocab.index[name]], "tokens": [name]} for name in (cls, sep) if name in vocab}},
         "decoder": _METASPACE,
@@ -127,20 +124,13 @@ def save(folder: Path, tokenizer: Any) -> dict[str, Any]:
     settings = {"bos_token": cls, "eos_token": sep} | ({COMMA: True} if method.comma else {})
     if method.family == ALBERT:
         settings |= {"do_lower_case": LOWERCASE in method.steps, "keep_accents": STRIP_ACCENTS not in method.steps}
-    does_it = [*map(_written, _of_class(method.family, folder, settings, method.steps))] == whole["normalizer"]["normalizers"]
+    of_class = _of_class(method.family, folder, settings, method.steps)
+    does_it = [step.said for step in of_class] == whole["normalizer"]["normalizers"]
     return {"tokenizer_class": method.family if does_it else "PreTrainedTokenizerFast", **settings}
 
 
 def _special(name: str, kind: int) -> dict[str, Any]:
     return {"SpecialToken": {"id": name, "type_id": kind}}
-
-
-def _written(step: Step) -> dict[str, Any]:
-    if isinstance(step, Precompiled):
-        return {"type": step.name, "precompiled_charsmap": base64.b64encode(step.charsmap.data).decode("ascii")}
-    if isinstance(step, Replace):
-        return {"type": step.name, "pattern": {"String": step.pattern}, "content": step.content}
-    return {"type": step.name}
 
 
 # What the files hold
@@ -186,32 +176,25 @@ def _steps(files: Files) -> list[Step]:
         raise ValueError(f"{path}: its normalizer must be an object, found {shown(whole)}")
     steps: list[Step] = []
     for part in parts:
-        found = _step(path, part)
-        if found is None and files.free:
-            raise ValueError(f"{path}: its normalizer asks for {shown(part.get('type'))} "
-                             f"({json.dumps(part, ensure_ascii=False)[:80]}), which is not done here")
-        steps += found or []
+        if _divides(part):
+            continue
+        try:
+            steps.append(step_of(part))
+        except NotImplementedError as error:
+            if files.free:
+                raise ValueError(f"{path}: its normalizer asks for {error}, which is not done here") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: its precompiled_charsmap is damaged: {error}") from None
     if files.free and files.fast.get("pre_tokenizer") != _CUTS:
         raise ValueError(f"{path}: its pre_tokenizer is not WhitespaceSplit and then Metaspace with {SPACE} before each word; "
                          "only that is done here")
     return steps
 
 
-def _step(path: Path, part: dict[str, Any]) -> list[Step] | None:
-    """What a part of a normalizer is here; None for what is not done."""
-    name, pattern, content = part.get("type"), part.get("pattern"), part.get("content")
-    if name in _PLAIN:
-        return [_PLAIN[name]]
-    if name == "Strip" or (name == "Replace" and pattern == {"Regex": " {2,}"} and content in (" ", SPACE)):
-        return []  # blanks only divide words
-    if name == "Replace" and isinstance(pattern, dict) and isinstance(content, str) and isinstance(pattern.get("String"), str):
-        return [Replace(pattern["String"], content)] if pattern["String"] and not {*" "} & {*pattern["String"]} else None
-    if name == "Precompiled":
-        try:
-            return _precompiled(path, base64.b64decode(part.get("precompiled_charsmap") or "", validate=True))
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: its precompiled_charsmap is damaged: {error}") from None
-    return None
+def _divides(part: dict[str, Any]) -> bool:
+    """Whether a part of a normalizer looks after blanks between words, which are lost here anyway."""
+    blanks = part.get("pattern") == {"Regex": " {2,}"} and part.get("content") in (" ", SPACE)
+    return part.get("type") == "Strip" or (part.get("type") == "Replace" and blanks)
 
 
 def _precompiled(path: Path, data: bytes) -> list[Step]:

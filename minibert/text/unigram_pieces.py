@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
+from minibert.files import brief
+
 from .added import AddedToken
 from .charsmap import Charsmap
 from .method import Cache, Method, Piece
@@ -34,10 +36,10 @@ Placed = tuple[str, list[int]]  # a text, and for each of its characters where i
 
 
 class Step:
-    """One step of normalisation: a text, or a text with places, becomes another. ``name`` and ``values`` as in tokenizer.json."""
+    """One step of normalisation: a text, or a text with places, becomes another. ``said``: how tokenizer.json says it."""
 
     def __init__(self, name: str, one: Callable[[str], str], whole: Callable[[str], str], **values: object):
-        self.name, self.whole, self.values = name, whole, values
+        self.name, self.whole, self.said = name, whole, {"type": name, **values}
         self._lengths = Memory(lambda char: len(one(char)))
 
     def __call__(self, text: str) -> str:
@@ -52,7 +54,8 @@ class Replace(Step):
     """One string for another."""
 
     def __init__(self, pattern: str, content: str):
-        super().__init__("Replace", str, lambda text: text.replace(pattern, content), pattern=pattern, content=content)
+        super().__init__("Replace", str, lambda text: text.replace(pattern, content), pattern={"String": pattern},
+                         content=content)
         self.pattern, self.content = pattern, content
 
     def placed(self, text: str, at: Sequence[int]) -> Placed:
@@ -69,7 +72,8 @@ class Precompiled(Step):
 
     def __init__(self, charsmap: bytes):
         self.charsmap = Charsmap(charsmap)
-        super().__init__("Precompiled", self.charsmap.by_cluster, self.charsmap.by_cluster, charsmap=charsmap)
+        super().__init__("Precompiled", self.charsmap.by_cluster, self.charsmap.by_cluster,
+                         precompiled_charsmap=base64.b64encode(charsmap).decode("ascii"))
 
     def placed(self, text: str, at: Sequence[int]) -> Placed:
         """Each new character comes from the old one at its place in the cluster, or from the last."""
@@ -101,28 +105,43 @@ STRIP_ACCENTS = Step("StripAccents", _strip, lambda text: text if text.isascii()
 LOWERCASE = Step("Lowercase", _lower, lambda text: text.lower() if text.isascii() else _lower(text))
 
 
+_PLAIN = {step.name: step for step in (NFKD, STRIP_ACCENTS, LOWERCASE)}
+
+
+def step_of(said: Mapping[str, Any]) -> Step:
+    """The step that tokenizer.json says so. NotImplementedError for another, ValueError for a damaged charsmap."""
+    name, pattern, content = said.get("type"), said.get("pattern"), said.get("content")
+    if isinstance(name, str) and name in _PLAIN:
+        return _PLAIN[name]
+    if name == "Precompiled":
+        return Precompiled(base64.b64decode(str(said.get("precompiled_charsmap") or ""), validate=True))
+    string = pattern.get("String") if isinstance(pattern, dict) else None
+    if name == "Replace" and isinstance(content, str) and isinstance(string, str) and string and " " not in string:
+        return Replace(string, content)
+    raise NotImplementedError(f"{brief(name)} ({brief(said)})")
+
+
 class UnigramPieces(Method):
     """Normalisation, ``▁``, and the best way through a unigram model, word by word.
 
-    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order, or as ``options`` says them;
-    ``family``: the class of transformers that reads its files; ``comma``: see above.
+    ``scores``: one for each token of the vocabulary; ``steps``: of the normalisation, in order, or how
+    tokenizer.json says them; ``family``: the class of transformers that reads its files; ``comma``: see above.
     """
 
     def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, scores: Sequence[float],
-                 steps: Sequence[Step | Mapping[str, str]] = (), family: str = "AlbertTokenizer", comma: bool = False):
+                 steps: Sequence[Step | Mapping[str, Any]] = (), family: str = "AlbertTokenizer", comma: bool = False):
         self.vocab, self.scores, self.comma, self.family = vocab, tuple(scores), comma, family
-        self.steps = tuple(step if isinstance(step, Step) else _remade(**step) for step in steps)
-        special = {*vocab.special, *(token.content for token in added if token.special)}
-        self.unigram = Unigram({token: score for token, score in zip(vocab.tokens, scores) if token not in special}, min(scores))
+        self.steps = tuple(step if isinstance(step, Step) else step_of(step) for step in steps)
+        self._special = {*vocab.special, *(token.content for token in added if token.special)}
+        words = {token: score for token, score in zip(vocab.tokens, scores) if token not in self._special}
+        self.unigram = Unigram(words, min(scores, default=0.0))
         self.lower_case = LOWERCASE in self.steps
         self.strip_accents = STRIP_ACCENTS in self.steps
         self._word_ids = Cache(self._look_up)
 
     @property
     def options(self) -> dict[str, Any]:
-        steps = [{"name": step.name, **{key: base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
-                                        for key, value in step.values.items()}} for step in self.steps]
-        return {"scores": self.scores, "steps": steps, "family": self.family, "comma": self.comma}
+        return {"scores": self.scores, "steps": [step.said for step in self.steps], "family": self.family, "comma": self.comma}
 
     # A part is what stands between spaces.
 
@@ -165,6 +184,11 @@ class UnigramPieces(Method):
     def continues(self, token: str) -> bool:
         return not token.startswith(SPACE)
 
+    def written(self, token: str, first: bool) -> str:
+        if token in self._special or token == SPACE:
+            return token
+        return token.removeprefix(SPACE) if first or token.startswith(SPACE) else f"##{token}"
+
     def decode(self, ids: Sequence[int]) -> str:
         """Pieces joined, with spaces where they have ``▁``, but for the one before the text."""
         first, *others = [self.vocab.tokens[number] for number in ids] or [""]
@@ -195,13 +219,6 @@ class UnigramPieces(Method):
         first, *others = self.unigram.cut(SPACE + piece[:-1].replace(SPACE, "")).pieces
         first = first if piece.startswith(SPACE) else first.removeprefix(SPACE)
         return [*[first] * bool(first), *others, ","]
-
-
-def _remade(name: str, **values: str) -> Step:
-    """A step, from what ``options`` says of it. KeyError or ValueError for none."""
-    if name == "Precompiled":
-        return Precompiled(base64.b64decode(values["charsmap"], validate=True))
-    return Replace(**values) if name == "Replace" else {step.name: step for step in (NFKD, STRIP_ACCENTS, LOWERCASE)}[name]
 
 
 _PART = re.compile("[^ ]+")

@@ -162,6 +162,22 @@ def test_steps_that_no_class_takes_are_saved_all_the_same(tmp_path):
     assert again.encode("THE `` cat") == ours.encode("THE `` cat")
 
 
+@pytest.mark.parametrize("frame", [BERT, ROBERTA])
+def test_what_describes_a_tokenizer_makes_it_again(frame):
+    ours = tokenizer([*STEPS, Precompiled(compiled(RULES))], frame, comma=True, max_length=64)
+    about = json.loads(json.dumps(ours.described()))
+    again = Tokenizer.remade(ours.vocab.tokens, about)
+    assert again.encode("The ``cat 9, ﬁ <pad>", "b") == ours.encode("The ``cat 9, ﬁ <pad>", "b")
+    assert (again.vocab, again.frame, again.added, again.max_length) == (ours.vocab, frame, ours.added, 64)
+
+
+def test_tokens_are_written_as_bert_writes_them():
+    ours = tokenizer().method
+    tokens = ["\u2581the", "at", "[MASK]", "\u2581"]
+    assert [ours.written(token, False) for token in tokens] == ["the", "##at", "[MASK]", "\u2581"]
+    assert ours.written("at", True) == "at"
+
+
 def free(**changes):
     """A tokenizer.json that says everything itself."""
     whole = {"normalizer": None, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {
@@ -176,10 +192,11 @@ def free(**changes):
      r"entry 1 of its vocabulary must be \[piece, score\], found \['b'\]"),
     ({"model": {"type": "Unigram", "vocab": [["a", "x"]]}}, r"entry 0 of its vocabulary must be"),
     ({"model": {"type": "Unigram", "vocab": [["a", True]]}}, r"entry 0 of its vocabulary must be"),
-    ({"normalizer": {"type": "NFC"}}, r'its normalizer asks for "NFC" .*, which is not done here'),
+    ({"normalizer": {"type": "NFC"}}, r"its normalizer asks for 'NFC' .*, which is not done here"),
     ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"}]}},
-     'its normalizer asks for "Replace"'),
+     "its normalizer asks for 'Replace'"),
     ({"normalizer": 7}, "its normalizer must be an object, found 7"),
+    ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": 7}}, "its precompiled_charsmap is damaged"),
     ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAA"}}, "its precompiled_charsmap is damaged"),
     ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(b"abcdef").decode()}},
      "its precompiled_charsmap is damaged: its trie should have"),
