@@ -21,7 +21,7 @@ from typing import Any
 from minibert import swap
 from minibert.files import write_atomically
 
-from . import saved_bytes, saved_words
+from . import saved_bytes, saved_unigram, saved_words
 from .added import AddedToken, special_tokens
 from .frame import BERT, ROBERTA, SHORTEN, Frame
 from .saved_words import VOCABULARY, is_cased
@@ -29,7 +29,7 @@ from .settings import ADDED, FAST, MOST_BEYOND, NAMES, SETTINGS, Files, Kind, as
 from .vocabulary import SPECIAL, Vocabulary, distinct, read_lines, unused
 
 #: By the model's name in tokenizer.json.
-KINDS: dict[str, Kind] = {"WordPiece": saved_words.KIND, "BPE": saved_bytes.KIND}
+KINDS: dict[str, Kind] = {"WordPiece": saved_words.KIND, "BPE": saved_bytes.KIND, "Unigram": saved_unigram.KIND}
 
 FILES = (FAST, SETTINGS, ADDED, NAMES, *(name for kind in KINDS.values() for name in kind.written))
 NO_LIMIT = int(1e30)  # transformers' word for a tokenizer that does not care
