@@ -33,11 +33,11 @@ class Copy(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A format that is written: into which file, how, and which tensors have a place in it."""
+    """A format that is written: into which file, how, and which tensors of a model have a place in it."""
 
     file: str
     write: Callable[[Path, Copy], None]
-    holds: Callable[[str], object] = lambda name: True
+    holds: Callable[[str, BertConfig], object] = lambda name, config: True
 
 
 def _safetensors(path: Path, it: Copy) -> None:
@@ -49,7 +49,7 @@ FORMATS = {
     "safetensors": Format("model.safetensors", _safetensors),
     "npz": Format("bert_model.npz", lambda path, it: npz.write(path, it.arrays)),  # by BERT's names, whose model it may be
     "onnx": Format("model.onnx", lambda path, it: onnx_writer.write(path, it.arrays, it.config), onnx_writer.holds),
-    "gguf": Format("model.gguf", lambda path, it: gguf.write(path, *it), gguf.theirs),
+    "gguf": Format("model.gguf", lambda path, it: gguf.write(path, *it), lambda name, _: gguf.theirs(name)),
 }
 #: How sentence vectors are made, and how a fine-tuned model reads files.
 _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
@@ -76,9 +76,9 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
-        if left := [name for name in ordered if not target.holds(name)]:
+        if left := [name for name in ordered if not target.holds(name, config)]:
             notes.append(f"left out, for {format} has no place for them: {', '.join(left)}")
-        arrays = {name: floating(reader, found[name]) for name in ordered if target.holds(name)}
+        arrays = {name: floating(reader, found[name]) for name in ordered if target.holds(name, config)}
         if widened := [reader.dtypes[found[name]] for name, x in arrays.items() if reader.dtypes[found[name]] != x.dtype.name]:
             notes.append(f"{len(widened)} tensors of {_types(widened)} were widened to float32")
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"

@@ -10,12 +10,13 @@ from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
 from minibert.model import pretraining
-from minibert.pretrained import families, formats
+from minibert.pretrained import families, formats, unread
 from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
 from minibert.pretrained.folder import config_of as folder_config
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
+from minibert.text.saved import has_vocabulary
 from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
@@ -49,14 +50,17 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
     """
     file = formats.of(folder, weights)
     if file is None:
-        return f"No weights in this folder, {formats.others(folder) or 'only a configuration'}."
+        return f"No weights in this folder, {unread.named(folder) or 'only a configuration'}."
     with formats.opened(file) as reader:
         layout, found, notes = match(reader, config)
         count = sum(math.prod(reader.shapes[stored]) for stored in found.values())
         types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
         rows = [("Weights", f"{file.name} ({reader.format}), {size(reader.size)}"),
                 ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
-    if not families.config_path(folder).is_file():
+        told = families.config_path(folder).is_file() or getattr(reader, "config", None)
+        inside = getattr(reader, "tokenizer", None)
+        tokenizer = inside() if inside and not has_vocabulary(folder) else None
+    if not told:
         rows.append(("Sizes", f"of the tensors, for there is no {families.CONFIG}; that there are {config.num_attention_heads} "
                      "heads no tensor tells: --heads does"))
     heads = {"pooler": "bert.pooler." if config.pooler in ("tanh", "relu") else None,
@@ -68,7 +72,7 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
     rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
-    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(folder, config))]
+    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(tokenizer or folder, config))]
     try:
         pooling = Pooling.of(folder)
         limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
@@ -79,10 +83,10 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
     return "\n".join(f"{what:<11}{text}" for what, text in rows)
 
 
-def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
+def _tokenizer(source: Tokenizer | Path, config: BertConfig) -> list[str]:
     """What kind of tokenizer it is, and what there is to say about it."""
     try:
-        tokenizer = Tokenizer.load(folder)
+        tokenizer = source if isinstance(source, Tokenizer) else Tokenizer.load(source)
     except FileNotFoundError:
         return ["none: there is no vocab.txt, without which the model cannot read"]
     tokens = len(tokenizer.vocab)

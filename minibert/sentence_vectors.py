@@ -26,6 +26,7 @@ from minibert import batched
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.files import brief, read_json
 from minibert.model import bert as body
+from minibert.pretrained import formats
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
 
@@ -61,6 +62,8 @@ class Pooling(NamedTuple):
         folder = Path(folder)
         modules = modules_of(folder)
         if modules is None:
+            if told := _told(folder):
+                return cls(told)
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
         for module in modules:
@@ -78,6 +81,15 @@ class Pooling(NamedTuple):
         limit = settings.get("max_seq_length")
         return pooling._replace(max_length=limit if isinstance(limit, int) and limit > 2 else None,
                                 lower_case=settings.get("do_lower_case") is True)
+
+
+def _told(folder: Path) -> str | None:
+    """What the one file says that holds all of a model."""
+    files = [path for end in formats.WHOLE for path in folder.glob(f"*{end}")]
+    if len(files) != 1:
+        return None
+    with formats.opened(files[0]) as reader:
+        return reader.pooling
 
 
 def modules_of(folder: Path) -> list | None:

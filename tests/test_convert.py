@@ -23,7 +23,7 @@ def test_from_every_format_to_every_other_and_back(tmp_path, source, target):
     assert formats.find(tmp_path / "b").name == file
     loaded = pretrained.load(tmp_path / "b")
     assert loaded.tokenizer.vocab == tokenizer.vocab
-    left = {name for name in parameters.layout.slots if not holds(name)}
+    left = {name for name in parameters.layout.slots if not holds(name, config)}
     assert loaded.initialised == left
     assert all(name in " ".join(said[1:]) for name in left)
     assert len(said) == len(loaded.notes) + 1 == (2 if left else 1)
@@ -73,6 +73,19 @@ def test_nothing_is_made_up_and_nothing_lost(tmp_path):
         bert.fill_mask("the [MASK]")
     bert.save(tmp_path / "d")  # what was never trained is not passed off as trained
     assert pretrained.load(tmp_path / "d").initialised == bert.initialised
+
+
+def test_a_classifier_leaves_where_it_is_said_what_it_judges(tmp_path):
+    config, parameters, tokenizer = examples.tiny()
+    arrays = {"classifier.weight": np.ones((3, 4), np.float32), "classifier.bias": np.zeros(3, np.float32)}
+    for name, unknown in {"token": {"architectures": ["BertForTokenClassification"]}, "unsaid": {}}.items():
+        examples.write(tmp_path / name, "torch_zip", (config.replace(unknown=unknown), parameters, tokenizer))
+        writers.torch_zip(tmp_path / name / "pytorch_model.bin", {**dict(parameters.items()), **arrays})
+        said = convert(tmp_path / name, tmp_path / f"{name}-onnx", "onnx")
+        assert any("left out, for onnx has no place for them: classifier.bias, classifier.weight" in line
+                   for line in said) is (name == "unsaid")
+        with formats.opened(tmp_path / f"{name}-onnx" / "model.onnx") as reader:
+            assert ("classifier.weight" in reader.shapes) is (name == "token")
 
 
 def test_what_tensorflow_wrote_becomes_a_folder(tmp_path, capsys):

@@ -22,7 +22,7 @@ from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import families, formats, prefixes, sizes, tensors
+from minibert.pretrained import families, formats, prefixes, sizes, tensors, unread
 from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
 from minibert.pretrained.families.table import Names
 from minibert.pretrained.formats import Reader
@@ -360,7 +360,7 @@ def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[s
         return weights
     present = {CONFIG: there, words[0]: has_vocabulary, WEIGHTS: weights is not None}
     absent = [name for name, is_there in present.items() if not is_there]
-    hint = formats.others(folder) if absent == [WEIGHTS] else ""
+    hint = unread.named(folder) if absent == [WEIGHTS] else ""
     if absent == [words[0]]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")

@@ -21,13 +21,12 @@ from typing import Protocol
 import numpy as np
 
 from minibert.files import brief, read_json, refuse_stand_in
-from minibert.pretrained import fairseq, flax, gguf, keras, npz, onnx, paddle, pytorch, tensorflow, tensors
+from minibert.pretrained import fairseq, flax, gguf, keras, npz, onnx, paddle, pytorch, tensorflow, tensors, unread
 
 #: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
            "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index", "tf_model.h5", "flax_model.msgpack",
            "model_state.pdparams", "model.onnx", "onnx/model.onnx", "onnx/*.onnx")
-_HINTS: dict[str, str] = {}
 WHOLE = (".gguf",)  # how formats end that hold the vocabulary too
 
 #: How weights of any other name end, and what ends so and is something else.
@@ -53,8 +52,7 @@ def find(folder: Path) -> Path | None:
 
     ValueError where several have an equal claim.
     """
-    others = (path for path in folder.iterdir() if path.name.endswith(_ENDS) and not _BESIDE.match(path.name))
-    for claims in (*map(folder.glob, WEIGHTS), others):
+    for claims in (*map(folder.glob, WEIGHTS), _of_any_name(folder)):
         found = sorted(path for path in claims if path.is_file())
         if len(found) > 1:
             raise ValueError(f"{folder} has several checkpoints ({', '.join(path.name for path in found[:4])}); name the one to "
@@ -75,26 +73,29 @@ def of(folder: Path, name: str | os.PathLike[str] | None = None) -> Path | None:
 
 
 def present(folder: Path) -> list[str]:
-    """The names of all files with weights of whole models, of formats that are not read here too."""
-    return sorted({path.relative_to(folder).as_posix() for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern)
-                   if path.is_file()})
+    """The names of all files with weights of whole models."""
+    named = {path for pattern in WEIGHTS for path in folder.glob(pattern)}
+    return sorted(path.relative_to(folder).as_posix() for path in {*named, *_of_any_name(folder)} if path.is_file())
 
 
-def others(folder: Path) -> str:
-    """Weights of formats that are not read here: what to do, in words, or nothing."""
-    found = [f"{name} ({kind})" for name, kind in _HINTS.items() if (folder / name).is_file()]
-    return f"{', '.join(found)} is in another format: save it with the tool that wrote it as {WEIGHTS[0]}" if found else ""
+def _of_any_name(folder: Path) -> list[Path]:
+    """What ends like weights."""
+    return [path for path in folder.iterdir() if path.name.endswith(_ENDS) and not _BESIDE.match(path.name)]
 
 
 def opened(path: str | os.PathLike[str]) -> AbstractContextManager[Reader]:
-    """Open a file with weights, by its name: ``with opened(path) as reader``.
+    """Open a file with weights, by its name as a rule: ``with opened(path) as reader``.
 
     Raises FileNotFoundError, and ValueError for a file that was cut short, is damaged, or is something else.
     """
     path = Path(path)
     if path.is_file():
         with open(path, "rb") as file:
-            refuse_stand_in(file.read(1024), path)
+            start = file.read(1024)
+        refuse_stand_in(start, path)
+        unread.refuse(start, path)
+        if start.startswith(gguf.MAGIC):  # whatever it is called
+            return gguf.opened(path)
     return next((opener for end, opener in _OPENERS.items() if path.name.endswith(end)), _torch)(path)
 
 

@@ -98,6 +98,11 @@ class Reader:
         """What the file says of the model."""
         return _config(self.path, self.values, self.shapes)
 
+    @property
+    def pooling(self) -> str | None:
+        """How sentence vectors are made, if the file says so and it is done here."""
+        return {number: kind for kind, number in POOLINGS.items()}.get(self.values.get("bert.pooling_type"))
+
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that it holds."""
         return _tokenizer(self)

@@ -89,11 +89,12 @@ class Reader:
         x = self._read(w.stored)
         try:
             if w.zero is not None:
-                x = x.astype(np.int32) - _along(self._read(w.zero), x.ndim, w.axis)
+                x = np.subtract(x, _along(self._read(w.zero), x.ndim, w.axis), dtype=np.int16)
             if w.scale is not None:
+                scale = _along(self._read(w.scale), x.ndim, w.axis).astype(np.float32)
                 with np.errstate(invalid="ignore", over="ignore"):  # of a damaged file; who reads looks for such numbers
-                    x = x.astype(np.float32) * _along(self._read(w.scale), x.ndim, w.axis)
-        except ValueError as error:
+                    x = np.multiply(x, scale, dtype=np.float32)
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{self.path}: the scale of tensor {name} does not fit it ({error})") from None
         if x.shape != self._stored[w.stored].shape:
             raise ValueError(f"{self.path}: the scale of tensor {name} does not fit it")

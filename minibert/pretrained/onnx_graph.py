@@ -169,7 +169,7 @@ def _product(node: Node, known: Known) -> Product | None:
     x, w, _, zero = (_input(node, i, known) for i in range(4))
     if isinstance(x, Weight) or not isinstance(w, Weight):
         return None
-    return Product(w._replace(zero=zero.stored) if isinstance(zero, Weight) else w)
+    return Product(w._replace(zero=zero.stored) if w.small and isinstance(zero, Weight) else w)
 
 
 def _gemm(node: Node, known: Known) -> Product | None:

@@ -1,10 +1,18 @@
 """A model as an ONNX graph, which runs wherever onnxruntime does: the layers of ``minibert.model`` once more, as operators.
 
 In go ``input_ids``, ``attention_mask`` and ``token_type_ids``, (batch, sequence) of any size; out come, as far as the model has
-them, ``last_hidden_state`` (batch, sequence, H), ``pooler_output`` (batch, H), ``logits`` of the masked words (batch, sequence,
-V) and ``seq_relationship_logits`` (batch, 2). Types of tokens and tasks are 0 where a model has one alone, that of the task in
-any case. Tensors keep our names and lie as ours do, (out, in): a runtime transposes them once, when it loads the file. What is
-stored in another type than float32 is computed in float32.
+them, under the names that transformers has for them::
+
+    last_hidden_state           (batch, sequence, H)
+    pooler_output               (batch, H)
+    logits                      (batch, C) or (batch, sequence, C) of a fine-tuned classifier, which its architecture tells apart;
+                                else (batch, sequence, V) of the masked words, which are called mlm_logits beside a classifier
+    start_logits, end_logits    (batch, sequence)
+    seq_relationship_logits     (batch, 2)
+
+Types of tokens and tasks are 0 where a model has one alone, that of the task in any case. Tensors keep our names and lie as ours
+do, (out, in): a runtime transposes them once, when it loads the file. What is stored in another type than float32 is computed in
+float32.
 
 Source: ``onnx/onnx.proto``, ``docs/Operators.md``; operators of opset 17, of 2022.
 """
@@ -26,15 +34,25 @@ from minibert.protobuf import field, opening
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LARGEST = (1 << 31) - 1  # bytes of a message
 _OPSET, _IR_VERSION, _FLOAT32, _INT64 = 17, 8, 1, 7
+_PLAIN = {"tanh": "Tanh", "relu": "Relu"}
 _TYPES = {"float32": 1, "int64": 7, "float16": 10, "float64": 11}
 _KNOWN = {"embedding_size", "layer_map", "position_offset", "pooler", "task_type_vocab_size", "objectives", "head_act",
           "text_head", "text_head_drops"}  # of NEUTRAL: what is written here, or is of other heads
 WORDS, MLM, NSP = "bert.embeddings.word_embeddings", "cls.predictions", "cls.seq_relationship"
+TASK, SPAN = "classifier", "qa_outputs"
+_JUDGED = {"ForSequenceClassification": "text", "ForMultipleChoice": "text", "ForTokenClassification": "token"}
 
 
-def holds(name: str) -> bool:
-    """Has a graph that is written here a place for this tensor?"""
-    return name.startswith(("bert.", f"{MLM}.", f"{NSP}."))
+def holds(name: str, config: BertConfig) -> bool:
+    """Has the graph of a model a place for this tensor?"""
+    return name.startswith(("bert.", f"{MLM}.", f"{NSP}.", *([f"{TASK}."] if _judged(config) else []), f"{SPAN}."))
+
+
+def _judged(config: BertConfig) -> str | None:
+    """What a classifier judges: texts or tokens, or None where the configuration does not say."""
+    named = config.unknown.get("architectures")
+    name = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    return next((what for end, what in _JUDGED.items() if name.endswith(end)), None)
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], config: BertConfig) -> None:
@@ -124,16 +142,37 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
     if pooled:
         g("Identity", pooled, out="pooler_output")
         outputs["pooler_output"] = ("batch", H)
+    outputs |= _task(g, x, pooled, config)
     if _has(g, MLM, "bias", "transform.dense", "transform.LayerNorm"):
-        t = _gelu(g, _linear(g, x, f"{MLM}.transform.dense"), config.head_act or config.hidden_act)
+        name = "mlm_logits" if "logits" in outputs else "logits"
+        t = _activation(g, _linear(g, x, f"{MLM}.transform.dense"), config.head_act or config.hidden_act)
         t = _layer_norm(g, t, f"{MLM}.transform.LayerNorm", eps)
         decoder = f"{MLM}.decoder.weight" if f"{MLM}.decoder.weight" in g.tensors else f"{WORDS}.weight"
-        g("Add", g("MatMul", t, g.transposed(decoder)), g.tensor(f"{MLM}.bias"), out="logits")
-        outputs["logits"] = ("batch", "sequence", config.vocab_size)
+        g("Add", g("MatMul", t, g.transposed(decoder)), g.tensor(f"{MLM}.bias"), out=name)
+        outputs[name] = ("batch", "sequence", config.vocab_size)
     if pooled and f"{NSP}.weight" in g.tensors:
         g("Identity", _linear(g, pooled, NSP), out="seq_relationship_logits")
         outputs["seq_relationship_logits"] = ("batch", 2)
     return outputs
+
+
+def _task(g: _Graph, x: str, pooled: str | None, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
+    """The head of a fine-tuned model."""
+    if f"{SPAN}.weight" in g.tensors:
+        spans = _linear(g, x, SPAN)  # (B, T, 2)
+        for i, name in enumerate(("start_logits", "end_logits")):
+            g("Squeeze", g("Slice", spans, [i], [i + 1], [2]), [2], out=name)
+        return dict.fromkeys(("start_logits", "end_logits"), ("batch", "sequence"))
+    judged = _judged(config) if f"{TASK}.weight" in g.tensors else None
+    if judged == "token":
+        g("Identity", _linear(g, x, TASK), out="logits")
+        return {"logits": ("batch", "sequence", len(g.tensors[f"{TASK}.bias"]))}
+    if judged == "text" and _has(g, TASK, "dense"):  # a hidden layer of its own, over [CLS]
+        pooled = _activation(g, _linear(g, _first(g, x), f"{TASK}.dense"), config.text_head or "tanh")
+    if judged != "text" or pooled is None:
+        return {}
+    g("Identity", _linear(g, pooled, TASK), out="logits")
+    return {"logits": ("batch", len(g.tensors[f"{TASK}.bias"]))}
 
 
 def _has(g: _Graph, path: str, *parts: str) -> bool:
@@ -166,7 +205,7 @@ def _post_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str
     context = _attention(g, x, f"{path}.attention.self", mask, config)
     h = g("Add", x, _linear(g, context, f"{path}.attention.output.dense"))
     h = _layer_norm(g, h, f"{path}.attention.output.LayerNorm", eps)
-    a = _gelu(g, _linear(g, h, f"{path}.intermediate.dense"), config.hidden_act)
+    a = _activation(g, _linear(g, h, f"{path}.intermediate.dense"), config.hidden_act)
     return _layer_norm(g, g("Add", h, _linear(g, a, f"{path}.output.dense")), f"{path}.output.LayerNorm", eps)
 
 
@@ -175,7 +214,7 @@ def _pre_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
     context = _attention(g, _layer_norm(g, x, f"{path}.attention.LayerNorm", eps), f"{path}.attention.self", mask, config)
     h = g("Add", x, _linear(g, context, f"{path}.attention.output.dense"))
     a = _linear(g, _layer_norm(g, h, f"{path}.intermediate.LayerNorm", eps), f"{path}.intermediate.dense")
-    return g("Add", h, _linear(g, _gelu(g, a, config.hidden_act), f"{path}.output.dense"))
+    return g("Add", h, _linear(g, _activation(g, a, config.hidden_act), f"{path}.output.dense"))
 
 
 def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
@@ -190,10 +229,13 @@ def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> s
 def _pooled(g: _Graph, x: str, config: BertConfig) -> str | None:
     if config.pooler is None or (config.pooler != "first" and not _has(g, "bert.pooler", "dense")):
         return None
-    first = g("Squeeze", g("Slice", x, [0], [1], [1]), [1])  # [CLS]: (B, H)
-    if config.pooler == "first":
-        return first
-    return g({"tanh": "Tanh", "relu": "Relu"}[config.pooler], _linear(g, first, "bert.pooler.dense"))
+    first = _first(g, x)
+    return first if config.pooler == "first" else _activation(g, _linear(g, first, "bert.pooler.dense"), config.pooler)
+
+
+def _first(g: _Graph, x: str) -> str:
+    """[CLS]: (B, T, H) -> (B, H)."""
+    return g("Squeeze", g("Slice", x, [0], [1], [1]), [1])
 
 
 def _linear(g: _Graph, x: str, path: str) -> str:
@@ -204,7 +246,9 @@ def _layer_norm(g: _Graph, x: str, path: str, eps: float) -> str:
     return g("LayerNormalization", x, g.tensor(f"{path}.weight"), g.tensor(f"{path}.bias"), axis=-1, epsilon=float(eps))
 
 
-def _gelu(g: _Graph, x: str, form: str) -> str:
+def _activation(g: _Graph, x: str, form: str) -> str:
+    if form in _PLAIN:
+        return g(_PLAIN[form], x)
     if form == "gelu":
         gate = g("Erf", g("Mul", x, sqrt(0.5)))
     else:

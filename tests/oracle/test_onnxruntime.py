@@ -9,8 +9,11 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from minibert.config import BertConfig  # noqa: E402
+from minibert.finetuning import models  # noqa: E402
+from minibert.model import bert as body_of  # noqa: E402
 from minibert.model import embeddings, pretraining  # noqa: E402
 from minibert.model.pretraining import Inputs  # noqa: E402
+from minibert.parameters import initialise  # noqa: E402
 from minibert.pretrained import families, folder, formats, onnx_writer, tensors  # noqa: E402
 from tests import real_model  # noqa: E402
 from tests.model.examples import distance  # noqa: E402
@@ -64,7 +67,7 @@ def theirs(session, ids, types, mask):
 def test_what_is_written_computes_the_same(tmp_path, case, dtype):
     config = config_of(case)
     parameters = model(config)
-    arrays = {name: x.astype(dtype) for name, x in parameters.items() if onnx_writer.holds(name)}
+    arrays = {name: x.astype(dtype) for name, x in parameters.items() if onnx_writer.holds(name, config)}
     for name, x in arrays.items():
         dict(parameters.items())[name][...] = x
     path = tmp_path / "model.onnx"
@@ -85,7 +88,7 @@ def test_what_is_written_computes_the_same(tmp_path, case, dtype):
 @pytest.mark.parametrize("case", [*OWN, *CONFIGS])
 def test_and_comes_back_bit_for_bit(tmp_path, case):
     config = config_of(case)
-    arrays = {name: x for name, x in model(config).items() if onnx_writer.holds(name)}
+    arrays = {name: x for name, x in model(config).items() if onnx_writer.holds(name, config)}
     onnx_writer.write(tmp_path / "model.onnx", arrays, config)
     stored = {x.name: onnx.numpy_helper.to_array(x) for x in onnx.load(tmp_path / "model.onnx").graph.initializer}
     with formats.opened(tmp_path / "model.onnx") as reader:
@@ -95,6 +98,57 @@ def test_and_comes_back_bit_for_bit(tmp_path, case):
             np.testing.assert_array_equal(stored[name], x)
     onnx_writer.write(tmp_path / "again.onnx", arrays, config)
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
+
+
+KINDS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering",
+         "choice": "ForMultipleChoice"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", ["bert", "roberta", "distilbert", "electra", "albert"])
+def test_fine_tuned_models_answer_the_same(tmp_path, case, kind):
+    config = config_of(case)
+    config = config.replace(unknown={"architectures": [families.architecture(config, f"Bert{KINDS[kind]}")]})
+    whole = models.of(config, kind, 3)
+    parameters = initialise(whole.layout(), 0.3)
+    parameters.flat += np.random.default_rng(0).normal(0, 0.2, len(parameters)).astype(np.float32)
+    arrays = dict(parameters.items())
+    assert all(onnx_writer.holds(name, config) for name in arrays)
+    onnx_writer.write(tmp_path / "model.onnx", arrays, config)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    ids, types, mask = batch(config, 4, 9)
+    types = types * (config.type_vocab_size > 1)
+    inputs = {"attention_mask": mask, "choices": 2}
+    given = Inputs(ids, types, mask, position_ids=embeddings.position_ids(ids, mask, config))
+    body = body_of.answer(ids, types, mask, parameters["bert"], config, position_ids=given.position_ids)
+    head = whole.heads[models.HEAD]
+    expected, _ = head.module.forward(getattr(body, "pooled" if head.reads == "pooled" else "last_hidden_state"),
+                                      *(inputs[name] for name in head.module.INPUTS), _under(parameters, head.path), config)
+    found = theirs(session, ids, types, mask)
+    if kind == "span":
+        real = mask > 0
+        for i, name in enumerate(("start_logits", "end_logits")):
+            assert distance(found[name][real], expected[:, i][real]) <= 1e-5
+    else:
+        real = mask > 0 if kind == "token" else slice(None)
+        assert distance(found["logits"].reshape(expected.shape)[real], expected[real]) <= 1e-5
+    with formats.opened(tmp_path / "model.onnx") as reader:
+        assert reader.shapes.keys() == arrays.keys()
+        for name, x in arrays.items():
+            np.testing.assert_array_equal(reader[name], x)
+
+
+def _under(tree, path):
+    for name in path.split("."):
+        tree = tree[name]
+    return tree
+
+
+def test_a_classifier_of_what_is_left_out_and_named(tmp_path):
+    """Nothing says whether it judges texts or tokens."""
+    config = config_of("bert")
+    assert not onnx_writer.holds("classifier.weight", config)
+    assert onnx_writer.holds("classifier.weight", config.replace(unknown={"architectures": ["BertForTokenClassification"]}))
 
 
 def test_a_model_of_several_sizes(tmp_path):

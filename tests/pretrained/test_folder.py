@@ -269,7 +269,11 @@ def test_missing_files_are_named(saved, name):
 def test_missing_folder_and_other_formats(saved):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         pretrained.load(saved / "nowhere")
-    (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
+    (saved / "model.safetensors").rename(saved / "model.tflite")
+    with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors; model\.tflite is a model for TensorFlow Lite, which "
+                       "is not read here: open the checkpoint"):
+        pretrained.load(saved)
+    (saved / "model.tflite").rename(saved / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin: this is not a file of torch\.save"):
         pretrained.load(saved)
     for name in ("a.ckpt.index", "b.ckpt.index"):

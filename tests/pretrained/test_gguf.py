@@ -8,6 +8,7 @@ import pytest
 
 import minibert
 from minibert import pretrained
+from minibert.cli import main
 from minibert.convert import convert
 from minibert.pretrained import formats, gguf
 from minibert.text import Tokenizer, Vocabulary
@@ -71,6 +72,27 @@ def test_such_a_file_alone_is_a_model(tmp_path, kind, values):
     assert vectors.shape == (2, 32)
     np.testing.assert_array_equal(loaded.parameters["bert"]["encoder"]["layer"]["0"]["attention"]["self"]["key"]["bias"],
                                   values["f32 blk.0.attn_k.bias"])
+
+
+def test_vectors_are_made_as_the_file_says(tmp_path):
+    config, parameters, tokenizer = examples.tiny()
+    for kind in ("cls", "mean", None):
+        gguf.write(tmp_path / "model.gguf", dict(parameters.items()), config, tokenizer, kind)
+        assert minibert.load(tmp_path, "cpu").pooling().kind == (kind or "mean")
+
+
+def test_info_and_other_names(tmp_path, capsys):
+    (tmp_path / "pytorch_model.bin").write_bytes((THEIRS / "f16.gguf").read_bytes())  # what it is, its beginning says
+    assert pretrained.load(tmp_path, tokenizer=Tokenizer(Vocabulary(tiny_model.TOKENS))).config.hidden_size == 32
+    (tmp_path / "pytorch_model.bin").rename(tmp_path / "x.gguf")
+    assert main(["info", str(tmp_path), "--length", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "Weights    x.gguf (GGUF), 26.8 kB" in out
+    assert "numbers of float16, float32 in 21 tensors" in out
+    assert "uncased, accents removed, 62 tokens (2 rows of the table are padding), at most 8 a text" in out
+    assert "Sizes" not in out
+    assert main(["convert", str(tmp_path), str(tmp_path / "folder")]) == 0
+    assert pretrained.load(tmp_path / "folder").tokenizer.vocab.tokens == tiny_model.TOKENS
 
 
 # What is written
