@@ -132,7 +132,7 @@ def _states(table: Emissions, ids: np.ndarray, told: Sequence[tuple[int, int] | 
     prior, gender = np.zeros((len(ids), table.states[0], persons)), np.zeros((len(ids), persons), np.int64)
     name, word = np.full((len(ids), persons), -1), np.zeros((len(ids), persons, len(table.names)))
     for part, (mine, known) in enumerate(zip(seen, told)):
-        unseen = [~mine & (table.gender == gender) for gender in range(2)]
+        unseen = [~mine & (table.gender == sex) for sex in range(2)]
         for person, who in enumerate([*unseen, *np.eye(len(mine), dtype=bool)[mine]]):
             if who.any():
                 prior[part, :, person] = who.mean() * (not known or who[known[1]])
@@ -266,8 +266,7 @@ def _answers(table: Emissions, chart: Chart, states: _States, ids: np.ndarray, a
     seen = np.full(len(factors), -1)
     seen[number[number >= 0]] = ids[number >= 0]
     visible = np.flatnonzero(seen >= 0)
-    p[visible] *= 1 / table.size
-    p[visible, seen[visible]] *= 1 + table.size
+    p[visible, seen[visible]] *= 1 + table.size  # its own factor, 1/V + δ, times V
     return np.split(p / p.sum(1, keepdims=True), np.cumsum([len(text.targets) for text in texts])[:-1])
 
 
