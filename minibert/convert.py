@@ -19,12 +19,12 @@ from minibert.sentence_vectors import modules_of
 from minibert.text import Tokenizer
 from minibert.text.saved import files_of
 
-#: Format -> (name of the file, its writer, which gets tensors by our names and a family's names for them).
+#: Format -> (name of the file, its writer).
 FORMATS = {
-    "safetensors": ("model.safetensors", lambda path, arrays, names: tensors.write(
-        path, {names.theirs(name): x for name, x in arrays.items()}, {"format": "pt"})),
-    "npz": ("bert_model.npz", lambda path, arrays, names: npz.write(path, arrays)),  # by BERT's names, whose model it may be
+    "safetensors": ("model.safetensors", lambda path, arrays: tensors.write(path, arrays, {"format": "pt"})),
+    "npz": ("bert_model.npz", npz.write),
 }
+BY_FAMILY = {"safetensors"}  # formats in which tensors are called what a model's family calls them; in the others, what BERT does
 #: How sentence vectors are made, and how a fine-tuned model reads files.
 _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
            "finetuning.json")
@@ -61,7 +61,8 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
-        write(staged / name, arrays, families.names(config))
+        called = families.names(config).theirs if format in BY_FAMILY else str
+        write(staged / name, {called(key): x for key, x in arrays.items()})
     after = f"{destination / name} ({format}, {_types(x.dtype.name for x in arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
 
