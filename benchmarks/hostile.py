@@ -266,6 +266,25 @@ def _byte_pairs_json(folder: Path) -> Sequence[Path]:
         "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
 
 
+def _unigram(folder: Path) -> Sequence[Path]:
+    """A ``.model`` that sentencepiece wrote, as ALBERT's."""
+    path = Path(__file__).parents[1] / "tests" / "text" / "sentencepiece" / "albert.model"
+    (folder / "spiece.model").write_bytes(path.read_bytes())
+    return [folder / "spiece.model"]
+
+
+def _unigram_json(folder: Path) -> Sequence[Path]:
+    """``tokenizer.json`` and the settings."""
+    _unigram(folder)
+    Tokenizer.load(folder).save(folder)
+    return [folder / "tokenizer.json", folder / "tokenizer_config.json"]
+
+
+def _read_unigram(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids("Mr. Bennet (1,813) café ﬁne 😀")
+
+
 def _fairseq(folder: Path) -> Sequence[Path]:
     vocab, merges = learn_bpe(_SENTENCES, 290)
     tokens = vocab.tokens[5:]
@@ -371,6 +390,8 @@ FORMATS: dict[str, Format] = {
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "unigram, .model": Format(_unigram, _read_unigram, (damaged,)),
+    "unigram, tokenizer.json": Format(_unigram_json, _read_unigram, (damaged, odd_json)),
     "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],

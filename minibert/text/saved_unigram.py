@@ -1,15 +1,15 @@
 """Unigram pieces in a folder, as ALBERT, XLM-RoBERTa and CamemBERT have them.
 
 The pieces and their scores stand in ``tokenizer.json``, or in SentencePiece's ``spiece.model`` (ALBERT) or
-``sentencepiece.bpe.model`` (the others, whatever its name says). As for transformers, the class in ``tokenizer_config.json`` says how
-texts are normalised; where it is PreTrainedTokenizerFast, ``tokenizer.json`` does.
+``sentencepiece.bpe.model`` (the others, whatever its name says). As for transformers, the class in ``tokenizer_config.json``
+says how texts are normalised; where it is PreTrainedTokenizerFast, ``tokenizer.json`` does.
 
 XLM-RoBERTa and CamemBERT come from fairseq, which counts otherwise than the ``.model`` does: four or five tokens of its own stand
 before the pieces, of which the first three or the first one are left out, and <mask> behind them.
 
-User-defined symbols (ALBERT's brackets and dots) are pieces with a score of 0, as in the ``tokenizer.json`` that ALBERT comes with.
-transformers 5 makes added tokens of them where it finds a ``.model`` alone, so that a word begins behind each: what ALBERT learned
-with did not, and it is not done here.
+User-defined symbols (ALBERT's brackets and dots) are pieces with a score of 0, as in the ``tokenizer.json`` that ALBERT comes
+with. transformers 5 makes added tokens of them where it finds a ``.model`` alone, so that a word begins behind each: what
+ALBERT learned with did not, and it is not done here.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ ALBERT, XLM_ROBERTA, CAMEMBERT = FAMILIES
 SETS = (("spiece.model",), ("sentencepiece.bpe.model",))
 COMMA = "minibert_comma"  # a key of our own: ALBERT's rule of commas behind digits
 
-_CUTS = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
-                                               {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}]}
+_METASPACE = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
+_CUTS = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, _METASPACE]}
 _QUOTES = (Replace("``", '"'), Replace("''", '"'))
 _PLAIN = {step.name: step for step in (NFKD, STRIP_ACCENTS, LOWERCASE)}
 
@@ -120,7 +120,7 @@ def save(folder: Path, tokenizer: Any) -> dict[str, Any]:
         "normalizer": {"type": "Sequence", "normalizers": [_written(step) for step in method.steps]}, "pre_tokenizer": _CUTS,
         "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {
             name: {"id": name, "ids": [vocab.index[name]], "tokens": [name]} for name in (cls, sep) if name in vocab}},
-        "decoder": _CUTS["pretokenizers"][1],
+        "decoder": _METASPACE,
         "model": {"type": "Unigram", "unk_id": vocab.unk_id, "vocab": pieces, "byte_fallback": False},
     }
     write_atomically(folder / FAST, json.dumps(whole, ensure_ascii=False) + "\n")
@@ -153,8 +153,8 @@ def _entries(files: Files) -> list[Entry]:
     path = _model_of(files)
     found = spm.read(path)
     if found.model_type != spm.UNIGRAM or found.whitespace_as_suffix:
-        raise ValueError(f"{path}: a model of byte pairs, or with {SPACE} behind words; {class_of(files)} has unigram pieces with "
-                         f"{SPACE} before words")
+        raise ValueError(f"{path}: a model of byte pairs, or with {SPACE} behind words; {class_of(files)} has unigram pieces "
+                         f"with {SPACE} before words")
     return [*family.before, *[*zip(found.pieces, found.scores)][family.without:], *family.behind]
 
 
@@ -192,8 +192,8 @@ def _steps(files: Files) -> list[Step]:
                              f"({json.dumps(part, ensure_ascii=False)[:80]}), which is not done here")
         steps += found or []
     if files.free and files.fast.get("pre_tokenizer") != _CUTS:
-        raise ValueError(f"{path}: its pre_tokenizer is not WhitespaceSplit and then Metaspace with {SPACE} before each word; only "
-                         "that is done here")
+        raise ValueError(f"{path}: its pre_tokenizer is not WhitespaceSplit and then Metaspace with {SPACE} before each word; "
+                         "only that is done here")
     return steps
 
 

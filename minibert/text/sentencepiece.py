@@ -1,8 +1,8 @@
 """SentencePiece: a text is written with ``▁`` for its spaces, and cut into pieces by one model or another.
 
-Nothing is taken for a word beforehand: a space is a character like others, so that the pieces give the text back, and Chinese or
-Thai need no rules. First the text is normalised (``charsmap``; spaces collapse, one is put before the text), then the model cuts it
-(``unigram`` or ``merges``). What no piece has is unknown, or its bytes.
+Nothing is taken for a word beforehand: a space is a character like others, so that the pieces give the text back, and Chinese
+or Thai need no rules. First the text is normalised (``charsmap``; spaces collapse, one is put before the text), then the model
+cuts it (``unigram`` or ``merges``). What no piece has is unknown, or its bytes.
 
 ``"Hello world"`` is written ``▁Hello▁world``. Where a piece has ``▁`` nowhere but at its beginning, as nearly always, no piece
 reaches from one word into the next, so each word is cut by itself, once, and remembered.
@@ -178,7 +178,7 @@ class SentencePiece:
 
 
 def _unigram(scores: dict[str, float], of_kind: dict[int, set[str]]) -> Unigram:
-    """User-defined symbols have a score that no other way reaches (as in 0.2.3; older versions take 0.1 for each); unused pieces are none."""
+    """User-defined symbols have scores that no other way reaches, unused pieces none. (0.2.3; before, all symbols had -0.1.)"""
     normal = [scores[piece] for piece in of_kind[NORMAL]]
     highest = max([_BONUS, *normal])
     symbols = {piece: float(np.float32(len(piece.encode("utf-8")) * highest - _BONUS)) for piece in of_kind[USER_DEFINED]}

@@ -1,25 +1,27 @@
 """The unigram model: of all ways to cut a text into pieces, the most likely one.
 
-Each piece has a score, the logarithm of how often it occurs, and the pieces of a text are taken to be independent. So the best way
-to reach a place ends with a piece that begins at some earlier place, reached in the best way (Viterbi)::
+Each piece has a score, the logarithm of how often it occurs, and the pieces of a text are taken to be independent. So the best
+way to reach a place ends with a piece that begins at some earlier place, reached in the best way (Viterbi)::
 
     best(0) = 0        best(end) = max over pieces text[start:end] of  best(start) + score(piece)
 
-A character that is no piece by itself is unknown there, at the lowest score minus 10; unknown characters that follow one another
-are one unknown piece. Of ways that are equally good the one whose last piece is longest goes.
-"Subword Regularization" (Kudo, 2018, arXiv:1804.10959); ``unigram_model.cc`` in sentencepiece, ``unigram/model.rs`` in tokenizers.
+A character that is no piece by itself is unknown there, at the lowest score minus 10; unknown characters that follow one
+another are one unknown piece. Of ways that are equally good the one whose last piece is longest goes. "Subword Regularization"
+(Kudo, 2018, arXiv:1804.10959); ``unigram_model.cc`` in sentencepiece, ``unigram/model.rs`` in tokenizers.
 
-**How it is added up.** ``aab`` may be ``a|ab`` or ``aa|b``, and of ``---- ----`` many ways are exactly as good, but for rounding,
-and that decides. tokenizers adds up in 64 bits and begins anew with each word; sentencepiece in 32 bits over the whole line, so that
-a word may be cut in one way here and in another there, by what stands before it. ``narrow`` does as the latter. A word is cut
-by itself all the same, and remembered: no piece has a word's beginning in its middle, so the best way through a line goes through
-each. Only where two ways are as close as the rounding of a line could reach, its sums are done once more as sentencepiece does them.
+**How it is added up.** ``aab`` may be ``a|ab`` or ``aa|b``, and of ``---- ----`` many ways are exactly as good, but for
+rounding, and that decides. tokenizers adds up in 64 bits and begins anew with each word; sentencepiece in 32 bits over the
+whole line, so that a word may be cut in one way here and in another there, by what stands before it. ``narrow`` does as the
+latter. A word is cut by itself all the same, and remembered: no piece has a word's beginning in its middle, so the best way
+through a line goes through each. Only where two ways are as close as the rounding of a line could reach, its sums are done once
+more as sentencepiece does them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +51,7 @@ class Unigram:
         self.narrow = narrow
         self.heaviest = max(map(abs, (*self.scores.values(), self.unknown)))
         self._falls = max(self.scores.values(), default=0.0) <= 0
-        self._trie = _trie(self.scores)
+        self._trie, self._longest = _trie(self.scores), max(map(len, self.scores), default=1)
 
     def beginning(self, text: str, start: int) -> Iterator[tuple[int, float]]:
         """(end, score) of each piece that begins at a place."""
@@ -63,14 +65,12 @@ class Unigram:
 
     def cut(self, text: str, whole: bool = True) -> Cut:
         """The best way, added up in 64 bits; the text itself as a piece is one only where ``whole`` is true."""
-        n, trie, close = len(text), self._trie, CLOSE * len(text)
+        n, trie, scores, longest, close = len(text), self._trie, self.scores, self._longest, CLOSE * len(text)
         best, begins, near = [-sys.float_info.max] * (n + 1), [0] * (n + 1), [False] * (n + 1)
         best[0] = 0.0
         for start, char in enumerate(text):
-            here, node, end = best[start], trie, start
-            if char not in self.scores:
-                node = self._with_unknown(char)
-            for char in text[start:] if whole or start else text[:-1]:
+            here, node, end = best[start], trie if char in scores else self._with_unknown(char), start
+            for char in text[start:start + longest] if whole or start else text[:-1]:
                 entry = node.get(char)
                 if entry is None:
                     break
@@ -85,7 +85,7 @@ class Unigram:
                         near[end] = True
         pieces = _back(text, begins)
         weight = -best[n] if self._falls else sum(abs(self.scores.get(piece, self.unknown)) for piece in pieces)
-        return Cut(pieces, weight, True in near and any(near[end] for end in _ends(begins)))
+        return Cut(pieces, weight, True in near and any(near[end] for end in accumulate(map(len, pieces))))
 
     def _with_unknown(self, char: str) -> Node:
         """A trie for a character that is no piece: it is unknown, unless longer pieces begin with it."""
@@ -122,17 +122,12 @@ class Unigram:
 
 def _back(text: str, begins: Sequence[int]) -> tuple[str, ...]:
     """The pieces of the best way, from where each begins that ends at a place."""
-    ends = _ends(begins)
-    return tuple(text[start:end] for start, end in zip((0, *ends), ends))
-
-
-def _ends(begins: Sequence[int]) -> list[int]:
-    """Where the pieces of the best way end."""
-    ends, end = [], len(begins) - 1
+    pieces, end = [], len(text)
     while end:
-        ends.append(end)
-        end = begins[end]
-    return ends[::-1]
+        start = begins[end]
+        pieces.append(text[start:end])
+        end = start
+    return tuple(pieces[::-1])
 
 
 def _trie(scores: Mapping[str, float]) -> Node:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 from .added import AddedToken
 from .charsmap import Charsmap
@@ -73,7 +73,7 @@ class Precompiled(Step):
         """Each new character comes from the old one at its place in the cluster, or from the last."""
         parts, places = [], []
         chunks = [*self.charsmap.clusters(text), (len(text), "")]
-        for (start, part), (end, _) in zip(chunks, chunks[1:]):
+        for (start, part), (end, _) in pairwise(chunks):
             parts.append(part)
             places += [at[min(start + n, end - 1)] for n in range(len(part))]
         return "".join(parts), places
