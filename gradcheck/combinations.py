@@ -30,20 +30,28 @@ BODIES: dict[str, dict[str, Any]] = {
     "offset-no-types": {"position_offset": 2, "type_vocab_size": 0},
     "relu-pooler": {"pooler": "relu"},
     "first-token": {"pooler": "first"},
+    "two-feed-forwards": {"ffn_count": 2, "word_window": 5},
     "task-types": {"task_type_vocab_size": 3},
 }
 
 
-def body_of(family: str, **changes: Any) -> dict[str, Any]:
+NARROW = {"embedding_size": 4, "bottleneck_size": 18, "num_attention_heads": 2}
+
+
+def body_of(family: str, size: str = "tiny", **changes: Any) -> dict[str, Any]:
     """The keys in which a family's bodies differ from BERT's, in a small one of three layers."""
-    config = families.preset(family, "tiny", pad_token_id=0, num_hidden_layers=3, **changes)
+    config = families.preset(family, size, pad_token_id=0, num_hidden_layers=3, **changes)
     keys = (*NEUTRAL, "type_vocab_size", "hidden_act", "layer_norm_eps", "model_type", "num_hidden_layers")
     return {key: getattr(config, key) for key in keys if getattr(config, key) != getattr(BertConfig(), key)}
 
 
-BODIES |= {family: body_of(family) for family in families.FAMILIES if family not in ("bert", "albert", "electra", "ernie")}
+BODIES |= {family: body_of(family) for family in families.FAMILIES if family not in (
+    "bert", "albert", "electra", "ernie", "mobilebert")}
 BODIES |= {"albert": body_of("albert", embedding_size=4), "ernie": body_of("ernie", task_type_vocab_size=3),
-           "electra": body_of("electra", embedding_size=4, objectives=("mlm",))}
+           "electra": body_of("electra", embedding_size=4, objectives=("mlm",)),
+           "mobilebert": body_of("mobilebert", size="base", ffn_count=3, **NARROW),
+           "mobilebert-tiny": body_of("mobilebert", size="base-tiny", **NARROW),
+           "ib-bert": body_of("mobilebert", size="teacher", **NARROW)}
 
 
 def many_terms(config: BertConfig) -> Model:

@@ -45,11 +45,12 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, (name, write), text = _beside(source), FORMATS[format], families.to_json(config)
+    names = families.names(config)
     check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), name, *beside}, _BESIDE)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
-        arrays = {name: floating(reader, found[name]) for name in ordered}
+        arrays = {name: floating(reader, found[name], names) for name in ordered}
         if widened := sum(reader.dtypes[found[name]] == "bfloat16" for name in ordered):
             notes.append(f"{widened} tensors of bfloat16 were widened to float32")
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"
@@ -61,8 +62,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
-        called = families.names(config).theirs if format in BY_FAMILY else str
-        write(staged / name, {called(key): x for key, x in arrays.items()})
+        write(staged / name, names.written(arrays) if format in BY_FAMILY else arrays)
     after = f"{destination / name} ({format}, {_types(x.dtype.name for x in arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *notes]
 

@@ -120,12 +120,12 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
 def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *, names: Names | None = None,
                  without: Collection[str] = ()) -> None:
     """Write only the tensors, to the one file ``path``; all or nothing. ``names``: a family's, by default BERT's."""
-    called = (names or Names()).theirs
     flat = to_numpy(parameters.flat)
     if np.dtype(dtype) == np.float16 and (largest := np.abs(flat).max()) > np.finfo(np.float16).max:
         raise ValueError(f"{path}: a weight of size {largest:.3g} is too large for float16 (at most 65504); save in float32")
     on_cpu = Parameters(parameters.layout, flat.astype(dtype, copy=False))
-    tensors.write(path, {called(name): x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
+    arrays = {name: x for name, x in on_cpu.items() if name not in without}
+    tensors.write(path, (names or Names()).written(arrays), {"format": "pt"})
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
@@ -195,14 +195,14 @@ class Read(NamedTuple):
 
 def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32, layout: Layout | None = None) -> Read:
     """The tensors of an open file as Parameters on the CPU, notes on what is missing or left over, and names of what is fresh."""
-    layout, found, notes = match(reader, config, layout)
+    names, (layout, found, notes) = families.names(config), match(reader, config, layout)
     parameters = Parameters.zeros(layout, np, dtype)
     views = dict(parameters.items())
     unusable = {name for name in found if name.startswith(HEAD)} if DECODER in found.keys() & layout.ties.keys() else set()
     wanted, odd = views.keys() - unusable, []
     for name, stored in found.items():
         if name in wanted:
-            views[name][...] = floating(reader, stored)
+            views[name][...] = floating(reader, stored, names)
             if not np.isfinite(views[name]).all():
                 odd.append(stored)
     if odd:
@@ -213,7 +213,7 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
         for name, values in start.items():
             views[name][...] = values
     if lacking := sorted(layout.slots.keys() - found):
-        called = map(families.names(config).theirs, lacking)
+        called = map(names.theirs, lacking)
         notes.append(f"{reader.path.name} has no {', '.join(called)}: initialised, not trained")
     if unusable:
         notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
@@ -250,8 +250,10 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
     layout = layout or pretraining.layout(config, pooled="bert.pooler.dense.weight" in found)
     notes = _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
-    extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
-    misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
+    extra = sorted(name for name in found.keys() - layout.slots  # a deeper or another encoder
+                   if ENCODER.search(name) and not names.is_spare(name))
+    misshaped = [name for name in sorted(found.keys() & layout.slots)
+                 if reader.shapes[found[name]] != layout.slots[name].shape[::-1 if names.lies_turned(found[name]) else 1]]
     if missing or extra or misshaped:
         raise ValueError(_contradiction(reader, config, layout, found, missing, extra, misshaped))
     return Match(layout, found, notes)
@@ -277,12 +279,12 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     return notes
 
 
-def floating(reader: Reader, name: str) -> np.ndarray:
-    """A tensor of the file; ValueError where it does not hold floating-point numbers."""
+def floating(reader: Reader, name: str, names: Names) -> np.ndarray:
+    """A tensor of the file, turned as ours lies; ValueError where it does not hold floating-point numbers."""
     x = reader[name]
     if x.dtype.kind != "f":
         raise ValueError(f"{reader.path}: tensor {name} must hold floating-point numbers, found {x.dtype}")
-    return x
+    return x.T if names.lies_turned(name) else x
 
 
 def _contradiction(reader: Reader, config: BertConfig, layout: Layout, found: dict[str, str],

@@ -38,6 +38,8 @@ COUNTS = {  # family, size -> numbers of the encoder with its pooler, if it has 
     ("electra", "small-generator"): (None, 4_620_026), ("electra", "base-generator"): (None, 33_740_602),
     ("electra", "large-generator"): (None, 51_295_290),
     ("ernie", "base"): (109_482_240, None), ("ernie", "base-tasks"): (109_482_240 + 3 * 768, None),
+    ("mobilebert", "base"): (24_581_888, 36_597_564), ("mobilebert", "base-tiny"): (15_485_696, 27_501_372),
+    ("mobilebert", "teacher"): (294_205_184, 306_220_860),
     ("xlm-roberta", "base"): (278_043_648, None), ("xlm-roberta", "large"): (559_890_432, None),
     ("camembert", "base"): (110_621_952, None), ("camembert", "large"): (336_661_504, None),
 }
@@ -46,8 +48,9 @@ COUNTS = {  # family, size -> numbers of the encoder with its pooler, if it has 
 def small(family, **changes):
     """A model of the family for the tokenizer of ``tiny_model``: configuration, random parameters, tokenizer."""
     tokenizer = tiny_model.make()[2]
+    narrow = {"embedding_size": 4, "bottleneck_size": 6} if family == "mobilebert" else {}
     config = families.preset(family, "tiny", max_length=24, vocab_size=len(tokenizer.vocab), pad_token_id=tokenizer.vocab.pad_id,
-                             hidden_size=12, num_attention_heads=3, intermediate_size=20, **changes)
+                             hidden_size=12, num_attention_heads=3, intermediate_size=20, **narrow, **changes)
     layout = pretraining.layout(config, pooled=True)
     return config, Parameters(layout, np.random.default_rng(0).normal(0, 0.3, layout.size).astype(np.float32)), tokenizer
 
