@@ -151,6 +151,8 @@ class BertConfig:
                                                                    for name in self.objectives)):
             raise ValueError(f"config: objectives must be some of {', '.join(OBJECTIVES)}, got {brief(self.objectives)}")
         object.__setattr__(self, "objectives", tuple(self.objectives))
+        if self.pad_token_id is not None and type(self.pad_token_id) is not int:
+            raise ValueError(f"config: pad_token_id must be a whole number, or null, got {brief(self.pad_token_id)}")
         if not isinstance(self.model_type, str):
             raise ValueError(f"config: model_type must be a name, got {brief(self.model_type)}")
 
