@@ -51,7 +51,7 @@ class BytePairs(Method):
 
     def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, merges: Iterable[Join], add_prefix_space: bool = False):
         self.vocab = vocab
-        self.merges = tuple(merges)
+        self.merges = tuple(map(tuple, merges))
         self.add_prefix_space = add_prefix_space
         self._added = {token.content for token in added}
         self._of_byte = [vocab.pieces.get(char) for char in CHARACTERS]
