@@ -29,6 +29,7 @@ from minibert.files import brief, read_json
 from minibert.layers import pooling as pooled
 from minibert.layers import unit
 from minibert.model import bert as body
+from minibert.pretrained import formats
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
 
@@ -64,6 +65,8 @@ class Pooling(NamedTuple):
         folder = Path(folder)
         modules = modules_of(folder)
         if modules is None:
+            if told := _told(folder):
+                return cls(told)
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
         for module in modules:
@@ -95,6 +98,15 @@ class Pooling(NamedTuple):
                                       **{key: kind == self.kind for key, kind in _MODES.items()}},
             "sentence_bert_config.json": {"max_seq_length": self.max_length, "do_lower_case": self.lower_case}}
         return {name: json.dumps(values, indent=2) + "\n" for name, values in written.items()}
+
+
+def _told(folder: Path) -> str | None:
+    """What the one file says that holds all of a model."""
+    files = [path for end in formats.WHOLE for path in folder.glob(f"*{end}")]
+    if len(files) != 1:
+        return None
+    with formats.opened(files[0]) as reader:
+        return reader.pooling
 
 
 def modules_of(folder: Path) -> list | None:
@@ -156,8 +168,8 @@ def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, th
     vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
 
     def work(batch: np.ndarray) -> None:
-        ids, mask = batched.padded(bert, [rows[i] for i in batch])
-        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config)
+        ids, mask, positions = batched.padded(bert, [rows[i] for i in batch])
+        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config, position_ids=positions)
         vectors[batch] = to_numpy(pool(out.last_hidden_state, mask, pooling))
 
     batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)

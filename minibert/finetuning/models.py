@@ -16,6 +16,8 @@ Where one of several is right, the last axis of the logits is what the softmax r
 So four of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers and cosines
 have the squared error. Sentence vectors are compared with those of all other examples of the step.
 
+Relatives of BERT whose configuration has a ``text_head`` judge texts by a head with a hidden layer of its own, over [CLS] itself.
+
 The whole network learns, from the first step on: a pre-trained encoder needs no more than a linear layer on top.
 Source: Devlin et al. 2018, section 3.2 and figure 4.
 """
@@ -30,7 +32,7 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
-from minibert.model.heads import choice, classifier, similarity, span, vectors
+from minibert.model.heads import choice, classifier, dense, similarity, span, vectors
 from minibert.model.model import NONE, Head, Model, Term
 
 Kind = Literal["sequence", "labels", "number", "choice", "token", "span", "vectors", "similarity"]
@@ -49,9 +51,8 @@ def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None 
 
     ``head`` and ``loss``: what they take besides, such as the pooling of sentence vectors and the temperature of their loss.
     """
-    module, reads, term = KINDS[kind]
     options = {**loss, **({} if weights is None else {"weights": weights})}
-    return Model(config, {HEAD: Head(module, outputs, reads, options=head)}, (Term(TERM, HEAD, term, options=options),))
+    return Model(config, {HEAD: head_of(config, kind, outputs, head)}, (Term(TERM, HEAD, KINDS[kind][2], options=options),))
 
 
 def chosen(kind: Kind, settings: Any) -> dict[str, Mapping[str, Any]]:
@@ -61,6 +62,11 @@ def chosen(kind: Kind, settings: Any) -> dict[str, Mapping[str, Any]]:
                      "rows": settings.batch_size} if kind == "vectors" else NONE}
 
 
-def reads(kind: Kind) -> str:
-    """The output of the body that the head reads."""
-    return KINDS[kind][1]
+def head_of(config: BertConfig, kind: Kind, outputs: int, options: Mapping[str, Any] = NONE) -> Head:
+    """The head for a task; in a body with a ``text_head`` or without a pooler that which reads [CLS] itself."""
+    module, reads, _ = KINDS[kind]
+    if module is choice:
+        reads = choice.judge(config).READS
+    elif reads == "pooled" and config.text_head:
+        module, reads = dense, dense.READS
+    return Head(module, outputs, reads, options=options)

@@ -21,14 +21,15 @@ from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters, initialise
-from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS, formats
+from minibert.pretrained import CONFIG, WEIGHTS, families, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
-from minibert.pretrained.names import canonical
+from minibert.pretrained.prefixes import named
 from minibert.sentence_vectors import Pooling, modules_of
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.text import Tokenizer
+from minibert.text import saved as tokenizers
 
 READING = "finetuning.json"
 _KEPT = ("task", "text", "pair", "label", "header", "literal", "max_length", "stride", "max_query", "max_answer",
@@ -62,18 +63,18 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     model = models.of(config, task.KIND, len(labels))
     parameters = initialise(model.layout(), config.initializer_range, seed, dtype)
+    there = dict(loaded.parameters.items())
     if not settings.from_scratch:
         fresh = tuple(f"{head.path}." for head in model.heads.values())
-        there = dict(loaded.parameters.items())
         for name, view in parameters.items():
-            if not name.startswith(fresh):
+            if name in there and not name.startswith(fresh):
                 view[...] = there[name]
     limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
     notes = list(loaded.tokenizer.notes)
-    if "bert.pooler.dense.weight" in loaded.initialised and models.reads(task.KIND) == "pooled":
+    if "bert.pooler.dense.weight" in parameters.layout.slots.keys() - (there.keys() - loaded.initialised):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
     settings = _with_pooling(replace(settings, max_length=wanted), task, folder)
     return Model(task, config, parameters, loaded.tokenizer, labels, settings, notes)
@@ -91,7 +92,8 @@ def _with_pooling(settings: Settings, task: ModuleType, folder: str | os.PathLik
 def save(folder: str | os.PathLike[str], model: Model) -> None:
     """Write a model to ``folder``, all of it or nothing."""
     unknown = {key: value for key, value in model.config.unknown.items() if key not in ("torch_dtype", "dtype", "num_labels")}
-    unknown |= {"architectures": [model.task.ARCHITECTURE], "id2label": {str(i): name for i, name in enumerate(model.labels)},
+    unknown |= {"architectures": [families.architecture(model.config, model.task.ARCHITECTURE)],
+                "id2label": {str(i): name for i, name in enumerate(model.labels)},
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
     unknown.pop("problem_type", None)
     if model.task in PROBLEM_TYPES.values():
@@ -99,14 +101,16 @@ def save(folder: str | os.PathLike[str], model: Model) -> None:
     if model.task.KIND in _NAMELESS:
         del unknown["id2label"], unknown["label2id"]
     reading = {name: value for name, value in asdict(model.settings).items() if name in _KEPT} | {"labels": model.labels}
+    config = model.config.replace(unknown=unknown)
+    text = families.to_json(config)
     with swap.saving(folder) as staged:
-        write_atomically(staged / CONFIG, model.config.replace(unknown=unknown).to_json())
+        write_atomically(staged / CONFIG, text)
         model.tokenizer.save(staged)
         write_atomically(staged / READING, json.dumps(reading, indent=2, ensure_ascii=False) + "\n")
         for name, text in _vectors_are_made(model).items():
             (staged / name).parent.mkdir(exist_ok=True)
             write_atomically(staged / name, text)
-        pretrained.save_weights(staged / WEIGHTS, model.parameters)
+        pretrained.save_weights(staged / WEIGHTS, model.parameters, names=families.names(config))
 
 
 def _vectors_are_made(model: Model) -> dict[str, str]:
@@ -118,8 +122,8 @@ def _vectors_are_made(model: Model) -> dict[str, str]:
 
 def files(folder: Path) -> list[str]:
     """What a saved model consists of, by name."""
-    beside = Pooling().files(0) if (folder / "modules.json").is_file() else ()
-    return [CONFIG, VOCABULARY, "tokenizer_config.json", READING, WEIGHTS, *beside]
+    names = (CONFIG, *tokenizers.FILES, READING, WEIGHTS, *Pooling().files(0))
+    return [name for name in names if (folder / name).is_file()]
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None) -> Model:
@@ -165,9 +169,9 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
 
 def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names, as we call them, and shapes of all tensors of a folder."""
-    weights, _, _ = open_folder(folder)
+    weights, config, *_ = open_folder(folder)
     with formats.opened(weights) as reader:
-        return {canonical(name): shape for name, shape in reader.shapes.items()}
+        return {name: reader.shapes[stored] for name, stored in named(reader, families.names(config)).found.items()}
 
 
 def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None) -> ModuleType:

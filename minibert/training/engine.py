@@ -19,6 +19,7 @@ from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.kernels import products
 from minibert.layers.dropout import Key
+from minibert.model import embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Parameters
@@ -143,7 +144,7 @@ class Engine:
         alone, read = together.without(model), [term.reads for term in together.terms(model)]
 
         def forward(i: int) -> tuple:
-            x = inputs(batches[i], self.xp)
+            x = inputs(batches[i], self.xp, self.config)
             if self.teacher is not None:
                 x = x._replace(targets={**x.targets, **self.teacher(x)})
             return x, *alone.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts, read=read)
@@ -239,7 +240,7 @@ def predict(model: Model, parameters: Parameters, batches: Sequence[Any], worker
     alone = together.without(there)
 
     def work(i: int) -> tuple:
-        out, _ = alone.forward(inputs(batches[i], xp), parameters.tree, counts=counts, read=[head])
+        out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[head])
         return 0.0 if out.loss is None else out.loss, out.logits
 
     losses, found = zip(*_spread(batches, work, workers, xp))
@@ -251,14 +252,14 @@ def predict(model: Model, parameters: Parameters, batches: Sequence[Any], worker
     return float(loss), logits
 
 
-def inputs(batch: Any, xp: Any) -> Inputs:
-    """A micro-batch as the model's inputs, on the device of ``xp``."""
+def inputs(batch: Any, xp: Any, config: BertConfig) -> Inputs:
+    """A micro-batch, which is on the host, as the inputs of a model of this configuration, on the device of ``xp``."""
     def move(array: np.ndarray | None) -> Array | None:
         return None if array is None else xp.asarray(array)
 
     targets = {term: move(target) for term, target in batch.targets.items()}
     return Inputs(move(batch.ids), move(batch.token_type_ids), move(batch.attention_mask), targets, move(batch.positions),
-                  batch.choices)
+                  batch.choices, move(embeddings.position_ids(batch.ids, batch.attention_mask, config)))
 
 
 def tokens_at_a_time(xp: Any) -> int:

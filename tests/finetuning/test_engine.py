@@ -176,7 +176,7 @@ def test_vectors_that_are_compared_with_each_other_do_not_notice_the_cut(options
         keys = [Key(4, 0, i) for i in range(len(batches))]
         p, g, caches, logits = e.parameters.tree, e.parameters.zeros_like(), [], []
         for batch, key in zip(batches, keys):  # once, keeping everything
-            out, cache = whole.forward(inputs(batch, np), p, key=key)
+            out, cache = whole.forward(inputs(batch, np, whole.config), p, key=key)
             caches.append(cache)
             logits.append(out.logits[models.HEAD])
         loss, kept = contrastive.forward(np.concatenate(logits), np.stack([f.labels for f in made]), **options)

@@ -58,20 +58,21 @@ def asked_for(task: ModuleType) -> dict[str, Any]:
 def of_model(config: BertConfig, heads: Mapping[str, tuple[int, ...]]) -> ModuleType | None:
     """What the head of a model is for: by the architecture that ``config.json`` names, else by the tensors; None without one.
 
-    ``heads``: names and shapes of the tensors. A model with a pooler judges texts, one without it tags words. One output that the
+    ``heads``: names and shapes of the tensors. A model with a pooler, or with a hidden layer in its head, judges texts,
+    one without tags words. Whose class an architecture is, a BERT's or a relative's, does not matter. One output that the
     configuration does not call the only one, and two is what goes without saying in transformers, tells how well a choice fits.
     """
     named = config.unknown.get("architectures")
     headed = [task for task in TASKS.values() if task.ARCHITECTURE != embed.ARCHITECTURE]  # vectors need no head
-    by_name = {task.ARCHITECTURE: task for task in reversed(headed)}  # of a text's three tasks the first
+    by_ending = {task.ARCHITECTURE.removeprefix("Bert"): task for task in reversed(headed)}  # of a text's three the first
     for architecture in named if isinstance(named, list) else []:
-        if isinstance(architecture, str) and architecture in by_name:
-            return by_name[architecture]
+        if isinstance(architecture, str) and (ending := f"For{architecture.partition('For')[2]}") in by_ending:
+            return by_ending[ending]
     if "qa_outputs.weight" in heads:
         return qa
     if "classifier.weight" not in heads:
         return None
-    if "bert.pooler.dense.weight" not in heads:
+    if heads.keys().isdisjoint({"bert.pooler.dense.weight", "classifier.dense.weight"}):
         return tag
     only = any(config.unknown.get(key) for key in ("id2label", "num_labels", "problem_type"))
     return classify if only or heads["classifier.weight"][0] != 1 else choice
