@@ -18,10 +18,10 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -201,6 +201,32 @@ def _read_weights(folder: Path) -> tuple[dict, list[str]]:
     return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
+_EXPORTED = Path(__file__).parents[1] / "tests" / "pretrained" / "onnx-1.23"
+
+
+def _quantised(folder: Path) -> Sequence[Path]:
+    (folder / "model.onnx").write_bytes((_EXPORTED / "int8_channel.onnx").read_bytes())
+    return [folder / "model.onnx"]
+
+
+def _read_quantised(folder: Path) -> tuple[dict, list[str]]:
+    with formats.opened(folder / "model.onnx") as reader:
+        parameters, notes, _ = read_parameters(reader, pretrained.read_config(_EXPORTED / "config.json"))
+    return {name: x.tobytes() for name, x in parameters.items()}, notes
+
+
+def _gguf(folder: Path) -> Sequence[Path]:
+    """Sizes and vocabulary are in it too."""
+    config, parameters, tokenizer = examples.tiny()
+    gguf.write(folder / "model.gguf", dict(parameters.items()), config, tokenizer)
+    return [folder / "model.gguf"]
+
+
+def _read_gguf(folder: Path) -> Any:
+    loaded = pretrained.load(folder)
+    return loaded.config, loaded.tokenizer.vocab, loaded.parameters.flat.tobytes()
+
+
 def _file(name: str, content: str) -> Callable[[Path], Sequence[Path]]:
     def write(folder: Path) -> Sequence[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +249,18 @@ def _files(**contents: Any) -> Callable[[Path], Sequence[Path]]:
 def _model(folder: Path) -> Sequence[Path]:
     examples.write(folder, "safetensors")
     return [folder / "config.json"]
+
+
+def _relatives(folder: Path) -> Sequence[Path]:
+    paths = [folder / f"{family}.json" for family in families.FAMILIES]
+    for path in paths:
+        path.write_text(families.to_json(families.preset(path.stem, "tiny")), encoding="utf-8")
+    return paths
+
+
+def _read_relatives(folder: Path) -> Any:
+    configs = [pretrained.read_config(folder / f"{family}.json") for family in families.FAMILIES]
+    return [(config, families.to_json(config), families.names(config).ours("x")) for config in configs]
 
 
 def _vocabulary(folder: Path) -> Sequence[Path]:
@@ -349,7 +387,8 @@ def _read_vectors(folder: Path) -> Any:
 
 
 def _task(task: str, name: str, content: str) -> Format:
-    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+    module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
+    return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
                   (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
 
 
@@ -372,7 +411,10 @@ FORMATS: dict[str, Format] = {
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
     "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
+    "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
+    "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
@@ -402,6 +444,9 @@ FORMATS: dict[str, Format] = {
     "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
                                                       for s in _SENTENCES) + "\n"),
     "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "embed, TSV": _task("embed", "a.tsv", "".join(f"{s}\t{s[::-1]}\tno {s}\n" for s in _SENTENCES)),
+    "embed, scores in CSV": _task("embed_scored", "a.csv", "sentence1,sentence2,score\n" + "".join(
+        f"{s},{s[::-1]},{i / 2}\n" for i, s in enumerate(_SENTENCES))),
     "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
                                                             for i, s in enumerate(_SENTENCES))),
 }

@@ -67,7 +67,12 @@ def field(number: int, value: int | float | Bytes | str) -> bytes:
     if isinstance(value, int):
         return _varint(number << 3) + _varint(value & (1 << 64) - 1)  # a negative one as its two's complement
     value = value.encode("utf-8") if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(value)) + bytes(value)
+    return opening(number, len(value)) + bytes(value)
+
+
+def opening(number: int, length: int) -> bytes:
+    """A field of so many bytes up to the bytes themselves, which are too many to be copied."""
+    return _varint(number << 3 | 2) + _varint(length)
 
 
 def _varint(value: int) -> bytes:

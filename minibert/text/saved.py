@@ -75,8 +75,11 @@ def read(source: str | os.PathLike[str], cut: str | None = None) -> dict[str, An
 
 
 def _of_vocabulary(path: Path, cut: str | None) -> dict[str, Any]:
-    tokens, notes = distinct(read_lines(path), path)
-    return {"vocab": Vocabulary(tokens, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
+    """Of a ``vocab.txt``, or of the ``dict.txt`` of a fairseq model of what is no prose."""
+    fairseq = path.name == saved_bytes.DICTIONARY
+    special = ("<pad>", "<unk>", "<s>", "</s>", "<mask>") if fairseq else SPECIAL
+    tokens, notes = distinct(saved_bytes.symbols(path) if fairseq else read_lines(path), path)
+    return {"vocab": Vocabulary(tokens, special=special, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
             "lower_case": not (cut or is_cased(tokens))}
 
 
