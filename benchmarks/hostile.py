@@ -18,10 +18,10 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, gguf, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -251,6 +251,18 @@ def _model(folder: Path) -> Sequence[Path]:
     return [folder / "config.json"]
 
 
+def _relatives(folder: Path) -> Sequence[Path]:
+    paths = [folder / f"{family}.json" for family in families.FAMILIES]
+    for path in paths:
+        path.write_text(families.to_json(families.preset(path.stem, "tiny")), encoding="utf-8")
+    return paths
+
+
+def _read_relatives(folder: Path) -> Any:
+    configs = [pretrained.read_config(folder / f"{family}.json") for family in families.FAMILIES]
+    return [(config, families.to_json(config), families.names(config).ours("x")) for config in configs]
+
+
 def _vocabulary(folder: Path) -> Sequence[Path]:
     examples.write(folder, "safetensors")
     return [folder / "vocab.txt", folder / "tokenizer_config.json"]
@@ -278,6 +290,25 @@ def _byte_pairs_json(folder: Path) -> Sequence[Path]:
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
         "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]},
         "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
+
+
+def _unigram(folder: Path) -> Sequence[Path]:
+    """A ``.model`` that sentencepiece wrote, as ALBERT's."""
+    path = Path(__file__).parents[1] / "tests" / "text" / "sentencepiece" / "albert.model"
+    (folder / "spiece.model").write_bytes(path.read_bytes())
+    return [folder / "spiece.model"]
+
+
+def _unigram_json(folder: Path) -> Sequence[Path]:
+    """``tokenizer.json`` and the settings."""
+    _unigram(folder)
+    Tokenizer.load(folder).save(folder)
+    return [folder / "tokenizer.json", folder / "tokenizer_config.json"]
+
+
+def _read_unigram(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids("Mr. Bennet (1,813) café ﬁne 😀")
 
 
 def _fairseq(folder: Path) -> Sequence[Path]:
@@ -356,7 +387,8 @@ def _read_vectors(folder: Path) -> Any:
 
 
 def _task(task: str, name: str, content: str) -> Format:
-    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+    module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
+    return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
                   (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
 
 
@@ -382,10 +414,13 @@ FORMATS: dict[str, Format] = {
     "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
     "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "unigram, .model": Format(_unigram, _read_unigram, (damaged,)),
+    "unigram, tokenizer.json": Format(_unigram_json, _read_unigram, (damaged, odd_json)),
     "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
@@ -409,6 +444,9 @@ FORMATS: dict[str, Format] = {
     "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
                                                       for s in _SENTENCES) + "\n"),
     "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "embed, TSV": _task("embed", "a.tsv", "".join(f"{s}\t{s[::-1]}\tno {s}\n" for s in _SENTENCES)),
+    "embed, scores in CSV": _task("embed_scored", "a.csv", "sentence1,sentence2,score\n" + "".join(
+        f"{s},{s[::-1]},{i / 2}\n" for i, s in enumerate(_SENTENCES))),
     "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
                                                             for i, s in enumerate(_SENTENCES))),
 }

@@ -41,8 +41,7 @@ class Format(NamedTuple):
 
 
 def _safetensors(path: Path, it: Copy) -> None:
-    theirs = families.names(it.config).theirs
-    tensors.write(path, {theirs(name): x for name, x in it.arrays.items()}, {"format": "pt"})
+    tensors.write(path, families.names(it.config).written(it.arrays), {"format": "pt"})
 
 
 FORMATS = {
@@ -73,12 +72,13 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, target, text = _beside(source), FORMATS[format], families.to_json(config)
     check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), target.file, *beside}, _BESIDE)
+    names = families.names(config)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
         if left := [name for name in ordered if not target.holds(name, config)]:
             notes.append(f"left out, for {format} has no place for them: {', '.join(left)}")
-        arrays = {name: floating(reader, found[name]) for name in ordered if target.holds(name, config)}
+        arrays = {name: floating(reader, found[name], names) for name in ordered if target.holds(name, config)}
         if widened := [reader.dtypes[found[name]] for name, x in arrays.items() if reader.dtypes[found[name]] != x.dtype.name]:
             notes.append(f"{len(widened)} tensors of {_types(widened)} were widened to float32")
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"

@@ -21,7 +21,7 @@ from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
 HEADS = {"mlm": "masked words", "nsp": "next sentence", "replaced": "replaced words"}
-OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
+OF_A_LAYER = ("attention of one layer", "feed-forward", "bottlenecks", "layer norms", "scales and shifts")
 
 
 def config_of(name: str, weights: str | None = None, heads: int | None = None) -> BertConfig:
@@ -125,36 +125,43 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
 
 def _sizes(c: BertConfig, name: str) -> str:
-    kind = "pre-LN" if c.norm_first else "post-LN"
+    kind = {"post_ln": "post-LN", "pre_ln": "pre-LN", "mobile": f"{c.attention_size:,} inside"}[c.block]
     kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
+    times = f"{c.ffn_count} × " if c.ffn_count > 1 else ""
     return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
-            f"{c.head_size}, feed-forward {c.intermediate_size:,} ({c.hidden_act}),\n"
+            f"{c.head_size}, feed-forward {times}{c.intermediate_size:,} ({c.hidden_act}),\n"
             f"{' ' * len(name)}  vocabulary {c.vocab_size:,}, {c.max_position_embeddings:,} positions, "
             f"dropout {c.hidden_dropout_prob:g} (attention {c.attention_probs_dropout_prob:g})")
 
 
 def _parameters(c: BertConfig) -> str:
     n = memory.parameter_counts(c)
-    V, H, E, P, S, I = (c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size,
-                        c.intermediate_size)
-    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), n["attention"] + n["feed_forward"] + n["norms"]
+    V, H, E, P, S = c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size
+    I, F, W, window = c.intermediate_size, c.ffn_count, c.table_width, f"{c.word_window} × " if c.word_window > 1 else ""
+    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), sum(n[part] for part in memory.OF_A_LAYER)
+    norm, norms = ("layer norm", "layer norms") if c.norm == "layer_norm" else ("scale and shift", "scales and shifts")
+    feed_forward = f"2 × {c.attention_size:,} × {I:,} + {I:,} + {c.attention_size:,}"
+    feed_forward = f"{F} × ({feed_forward})" if F > 1 else feed_forward
+    of_a_layer = (f"4 × ({H:,} × {H:,} + {H:,})", feed_forward, "", f"{2 * F + 2} × {H:,}")
+    if n["bottlenecks"]:
+        of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
+    decoder = f"word table, and {V:,} × {H - E:,}" if c.long_decoder else "its decoder is the word table"
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
-        ("position embeddings", f"{P:,} × {E:,}", n["position"]),
-        *([("token types", f"{S:,} × {E:,}", n["type"])] if S else []),
-        *([("task types", f"{c.task_type_vocab_size:,} × {E:,}", n["task"])] if n["task"] else []),
-        ("layer norm", f"2 × {E:,}", n["norm"]),
-        *([("projection", f"{H:,} × {E:,} + {H:,}", n["projection"])] if n["projection"] else []),
+        ("position embeddings", f"{P:,} × {W:,}", n["position"]),
+        *([("token types", f"{S:,} × {W:,}", n["type"])] if S else []),
+        *([("task types", f"{c.task_type_vocab_size:,} × {W:,}", n["task"])] if n["task"] else []),
+        (norm, f"2 × {W:,}", n["norm"]),
+        *([("projection", f"{H:,} × {window}{E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
-        *zip(OF_A_LAYER, (f"4 × ({H:,} × {H:,} + {H:,})", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", f"4 × {H:,}"),
-             (n["attention"], n["feed_forward"], n["norms"])),
+        *(row for row in zip((*OF_A_LAYER[:3], norms), of_a_layer, (n[part] for part in memory.OF_A_LAYER)) if row[2]),
         (layers, f"{stored} × {layer:,}", n["layers"]),
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
         ("= encoder with pooler" if n["pooler"] else "= encoder", "", n["encoder"]),
-        *([("masked-word head", "its decoder is the word table", n["mlm"])] if n["mlm"] else []),
+        *([("masked-word head", decoder, n["mlm"])] if n["mlm"] else []),
         *([("next-sentence head", f"2 × {H:,} + 2", n["nsp"])] if n["nsp"] else []),
         *([("replaced-word head", f"{H:,} × {H:,} + 2 × {H:,} + 1", n["replaced"])] if n["replaced"] else []),
         (_whole(c, n), "", n["total"]),

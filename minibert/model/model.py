@@ -18,7 +18,7 @@ Backward is forward read upside down, and open by the same rule as the body: eve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Head:
     outputs: int = 2  # for heads that may have any number
     reads: str = ""  # an output of the body
     path: str = ""  # before the names of its tensors
+    options: Mapping[str, Any] = field(default_factory=dict)  # what its forward takes besides
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reads", self.reads or self.module.READS)
@@ -159,7 +160,7 @@ class Model:
             if name in wanted:
                 given = (getattr(x, field) for field in head.module.INPUTS)
                 logits[name], heads[name] = head.module.forward(
-                    _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i))
+                    _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i), **head.options)
         out = Output(None, losses, logits, body)
         for term in present:
             losses[term.name], caches[term.name] = term.loss.forward(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -127,30 +127,33 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
 def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *, names: Names | None = None,
                  without: Collection[str] = ()) -> None:
     """Write only the tensors, to the one file ``path``; all or nothing. ``names``: a family's, by default BERT's."""
-    called = (names or Names()).theirs
     flat = to_numpy(parameters.flat)
     if np.dtype(dtype) == np.float16 and (largest := np.abs(flat).max()) > np.finfo(np.float16).max:
         raise ValueError(f"{path}: a weight of size {largest:.3g} is too large for float16 (at most 65504); save in float32")
     on_cpu = Parameters(parameters.layout, flat.astype(dtype, copy=False))
-    tensors.write(path, {called(name): x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
+    arrays = {name: x for name, x in on_cpu.items() if name not in without}
+    tensors.write(path, (names or Names()).written(arrays), {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
+         layout: Layout | Callable[[BertConfig], Layout] | None = None,
          tokenizer: Tokenizer | str | os.PathLike[str] | None = None, weights: str | os.PathLike[str] | None = None,
          heads: int | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder, the heads of pre-training and the pooler, if one of them or the file has it.
-    ``tokenizer``: one that is not in the folder, or where it stands (a folder, or a ``vocab.txt``). ``weights``: which of several
-    files, or one that stands elsewhere. ``heads``: how many attention heads the model has, where there is no ``config.json``.
+    tensors that are wanted, or how they follow from the configuration; by default the encoder, the heads of pre-training and the
+    pooler, if one of them reads it or the file has it. ``tokenizer``: one that is not in the folder, or where it stands (a
+    folder, or a ``vocab.txt``). ``weights``: which of several files, or one that stands elsewhere. ``heads``: how many attention
+    heads the model has, where there is no ``config.json``.
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
     file, config, tokenizer, notes = open_folder(folder, tokenizer, weights, heads)
+    layout = layout(config) if callable(layout) else layout
     with formats.opened(file) as reader:
         parameters, read, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
         narrow = set(reader.dtypes.values()) - WIDE
@@ -235,14 +238,14 @@ class Read(NamedTuple):
 
 def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32, layout: Layout | None = None) -> Read:
     """The tensors of an open file as Parameters on the CPU, notes on what is missing or left over, and names of what is fresh."""
-    layout, found, notes = match(reader, config, layout)
+    names, (layout, found, notes) = families.names(config), match(reader, config, layout)
     parameters = Parameters.zeros(layout, np, dtype)
     views = dict(parameters.items())
     unusable = {name for name in found if name.startswith(HEAD)} if DECODER in found.keys() & layout.ties.keys() else set()
     wanted, odd = views.keys() - unusable, []
     for name, stored in found.items():
         if name in wanted:
-            views[name][...] = floating(reader, stored)
+            views[name][...] = floating(reader, stored, names)
             if not np.isfinite(views[name]).all():
                 odd.append(stored)
     if odd:
@@ -253,7 +256,7 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
         for name, values in start.items():
             views[name][...] = values
     if lacking := sorted(layout.slots.keys() - found):
-        called = map(families.names(config).theirs, lacking)
+        called = map(names.theirs, lacking)
         notes.append(f"{reader.path.name} has no {', '.join(called)}: initialised, not trained")
     if unusable:
         notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
@@ -280,12 +283,15 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
                          f"{len(reader.shapes)} tensors: the two do not belong together")
     if sum(map(math.prod, reader.shapes.values())) > reader.size:
         raise ValueError(f"{reader.path}: its tensors claim more numbers than its {reader.size:,} bytes can hold: it is damaged")
-    found, notes = named(reader, families.names(config))
+    names = families.names(config)
+    found, notes = named(reader, names)
     layout = layout or pretraining.layout(config, pooled="bert.pooler.dense.weight" in found)
     notes += _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
-    extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
-    misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
+    extra = sorted(name for name in found.keys() - layout.slots  # a deeper or another encoder
+                   if ENCODER.search(name) and not names.is_spare(name))
+    misshaped = [name for name in sorted(found.keys() & layout.slots)
+                 if reader.shapes[found[name]] != layout.slots[name].shape[::-1 if names.lies_turned(found[name]) else 1]]
     if missing or extra or misshaped:
         raise ValueError(_contradiction(reader, config, layout, found, missing, extra, misshaped))
     return Match(layout, found, notes)
@@ -316,12 +322,12 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     return notes
 
 
-def floating(reader: Reader, name: str) -> np.ndarray:
-    """A tensor of the file; ValueError where it does not hold floating-point numbers."""
+def floating(reader: Reader, name: str, names: Names) -> np.ndarray:
+    """A tensor of the file, turned as ours lies; ValueError where it does not hold floating-point numbers."""
     x = reader[name]
     if x.dtype.kind != "f":
         raise ValueError(f"{reader.path}: tensor {name} must hold floating-point numbers, found {x.dtype}")
-    return x
+    return x.T if names.lies_turned(name) else x
 
 
 def _contradiction(reader: Reader, config: BertConfig, layout: Layout, found: dict[str, str],
@@ -353,15 +359,15 @@ def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[s
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     weights, there = formats.of(folder, named), config_path(folder).is_file()
-    words = families.of(read_config(config_path(folder))).vocabulary if there else families.VOCABULARIES
+    words = families.of(read_config(config_path(folder))).vocabulary if there else VOCABULARY
     whole = weights is not None and weights.name.endswith(formats.WHOLE)
     has_vocabulary = whole or not with_vocabulary or tokenizers.has_vocabulary(folder)
     if weights is not None and has_vocabulary:
         return weights
-    present = {CONFIG: there, words[0]: has_vocabulary, WEIGHTS: weights is not None}
+    present = {CONFIG: there, words: has_vocabulary, WEIGHTS: weights is not None}
     absent = [name for name, is_there in present.items() if not is_there]
     hint = unread.named(folder) if absent == [WEIGHTS] else ""
-    if absent == [words[0]]:
+    if absent == [words]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 

@@ -148,7 +148,7 @@ def _placed(messages: dict[int, bytes]) -> Placed:
         raise ValueError(f"it is stored {_LAYOUTS.get(kind, 'in an unknown way')} (version {version}), which is not read here")
     at, size = struct.unpack_from("<QQ", layout, 2)
     dtype, big_endian = _type(messages[_DATATYPE])
-    return placed(dtype, _shape(messages[_DATASPACE]), [Piece(at, size)], big_endian=big_endian)
+    return placed(dtype, _shape(messages[_DATASPACE]), [Piece(at if size else 0, size)], big_endian=big_endian)
 
 
 def _shape(message: bytes) -> tuple[int, ...]:

@@ -83,6 +83,11 @@ def _encoded(text: Any, *_: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Stands for ``bytes()``: how protocol 2 writes none."""
+    return b""
+
+
 def _pair(items: Any = (), *_: Any) -> Any:
     """Stands for ``builtins.tuple``: (name, array) of a tensor that was not in a model's dictionary."""
     return items
@@ -91,7 +96,7 @@ def _pair(items: Any = (), *_: Any) -> Any:
 ADMITTED: dict[tuple[str, str], Any] = {
     **{(module, "_reconstruct"): _Array for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
     ("numpy", "ndarray"): None, ("numpy", "dtype"): _Type, ("_codecs", "encode"): _encoded,
-    **{(module, "tuple"): _pair for module in ("builtins", "__builtin__")},
+    **{(module, name): made for module in ("builtins", "__builtin__") for name, made in (("tuple", _pair), ("bytes", _no_bytes))},
 }
 
 

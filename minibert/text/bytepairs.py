@@ -27,7 +27,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from .added import AddedToken
-from .method import Method, Piece
+from .method import CACHED_LENGTH, Method, Piece
 from .vocabulary import Vocabulary
 
 Join = tuple[str, str]
@@ -51,7 +51,7 @@ class BytePairs(Method):
 
     def __init__(self, vocab: Vocabulary, added: Sequence[AddedToken], *, merges: Iterable[Join], add_prefix_space: bool = False):
         self.vocab = vocab
-        self.merges = tuple(merges)
+        self.merges = tuple(map(tuple, merges))
         self.add_prefix_space = add_prefix_space
         self._added = {token.content for token in added}
         self._of_byte = [vocab.pieces.get(char) for char in CHARACTERS]
@@ -61,6 +61,7 @@ class BytePairs(Method):
             raise ValueError(f"{vocab.source}: the vocabulary has no {error.args[0]!r}, which the joins need; the two belong to "
                              "different models") from None
         self._ranks = {(left, right): rank for rank, (left, right, _) in enumerate(self._joins)}
+        self._made: dict[int, int] = {}  # token -> the rank of its join
         self._whole = self._made_of_their_bytes()
 
     @property
@@ -78,6 +79,8 @@ class BytePairs(Method):
         spelled = encoded(part)
         if (number := self._whole.get(spelled)) is not None:
             return (number,)
+        if len(spelled) <= CACHED_LENGTH and (pair := self._two(spelled)):
+            return pair
         symbols = list(map(self._of_byte.__getitem__, spelled))
         if None in symbols:
             symbols = [number for number in symbols if number is not None]
@@ -86,7 +89,7 @@ class BytePairs(Method):
     def _joined(self, symbols: list[int | None]) -> list[int]:
         """Step 3. A heap holds the joins that can be done; one whose neighbours have changed since is passed over."""
         rank_of, size = self._ranks.get, len(symbols)
-        heap = [(rank, place) for place, pair in enumerate(pairwise(symbols)) if (rank := rank_of(pair)) is not None]
+        heap = [(rank, place) for place, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
         heapify(heap)
         before, behind = list(range(-1, size)), list(range(1, size + 1))
         while heap:
@@ -104,37 +107,46 @@ class BytePairs(Method):
                 heappush(heap, (rank, before[place]))
         return [number for number in symbols if number is not None]
 
+    # Most words are one token or two, and which these are can be known without doing the joins.
+
     def _made_of_their_bytes(self) -> dict[bytes, int]:
-        """Bytes -> the token that step 3 makes of them, for those of which it makes a single one. Most words are such.
-
-        A token is joined of two. It comes to that if each of these does, and nothing is joined across the seam between them
-        before. Seen backwards: of the two tokens at the seam the one that was joined last is taken apart again, and what lies at
-        the seam then must not have been joined sooner than that one was; and so on, until bytes lie there. Where the two were
-        joined by the same pair, the left one was first.
-        """
-        made: dict[int, int] = {}  # token -> the rank of its join
+        """Bytes -> the token that step 3 makes of them, for those of which it makes a single one."""
         spelled = {number: bytes([byte]) for byte, number in enumerate(self._of_byte) if number is not None}
-        never = len(self._joins)
-
-        def seam_holds(left: int, right: int) -> bool:
-            while True:
-                of_left, of_right = made.get(left, -1), made.get(right, -1)
-                if of_left > of_right:
-                    before, left = of_left, self._joins[of_left][1]
-                elif of_right >= 0:
-                    before, right = of_right + 1, self._joins[of_right][0]
-                else:
-                    return True
-                if self._ranks.get((left, right), never) < before:
-                    return False
-
         for rank, (left, right, joined) in enumerate(self._joins):
-            if joined in made or joined in spelled:  # of two recipes
+            if joined in self._made or joined in spelled:  # of two recipes
                 return {}
-            if left in spelled and right in spelled and seam_holds(left, right):
+            if left in spelled and right in spelled and self._seam_holds(left, right):
                 spelled[joined] = spelled[left] + spelled[right]
-            made[joined] = rank
+            self._made[joined] = rank
         return {spelling: number for number, spelling in spelled.items()}
+
+    def _seam_holds(self, left: int, right: int) -> bool:
+        """Whether no join reaches across the seam between two neighbours before they are what they are.
+
+        Seen backwards: of the two tokens at the seam the one that was joined last is taken apart again, and what lies at the seam
+        then must not have been joined sooner than that one was; and so on, until bytes lie there. Where the two were joined by
+        the same pair, the left one was first.
+        """
+        never = len(self._joins)
+        while True:
+            of_left, of_right = self._made.get(left, -1), self._made.get(right, -1)
+            if of_left > of_right:
+                before, left = of_left, self._joins[of_left][1]
+            elif of_right >= 0:
+                before, right = of_right + 1, self._joins[of_right][0]
+            else:
+                return True
+            if self._ranks.get((left, right), never) < before:
+                return False
+
+    def _two(self, spelled: bytes) -> tuple[int, ...] | None:
+        """The two tokens that step 3 makes of a word: each single, and with a seam that holds and that nothing joins at last."""
+        token = self._whole.get
+        for place in range(len(spelled) - 1, 0, -1):
+            if ((left := token(spelled[:place])) is not None and (right := token(spelled[place:])) is not None
+                    and (left, right) not in self._ranks and self._seam_holds(left, right)):
+                return left, right
+        return None
 
     def words(self, part: str) -> tuple[tuple[Piece, ...], ...]:
         """A part is a word. A character of several pieces is the place of each; blanks before and behind are no place."""

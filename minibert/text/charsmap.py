@@ -81,7 +81,7 @@ class Charsmap:
         Only where a character has marks on it, and takes with them less than six bytes, is it looked up with them, and then the
         rule with the *shortest* source that begins there takes the place of all: the mark on a full-width letter is lost.
         """
-        if _clusters().search(text):
+        if "\r\n" in text or not (text.isascii() or _marks().isdisjoint(text)):
             return "".join(part for _, part in self.clusters(text))
         return text if self._stays(text) else text.translate(self._alone)
 
@@ -149,11 +149,23 @@ class Charsmap:
 
 
 @functools.cache
+def _marks() -> frozenset[str]:
+    """What stands on the character before it."""
+    return frozenset(char for char in _characters() if unicodedata.category(char)[0] == "M" or char in _JOINERS)
+
+
+@functools.cache
 def _clusters() -> re.Pattern[str]:
     """A character with marks on it, and the end of a line on Windows: what Unicode takes for one, but for rare scripts."""
-    marks = [chr(code) for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
-             if unicodedata.category(chr(code))[0] == "M" or code in (0x200C, 0x200D)]
-    return re.compile(f"\r\n|[^\0-\x1f\x7f-\x9f][{_class(marks)}]+")
+    bare = (char for char in _characters() if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in _JOINERS)
+    return re.compile(f"\\r\\n|[^{_class(bare)}][{_class(_marks())}]+")
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _characters() -> Iterator[str]:
+    return map(chr, (*range(0x20000), *range(0xE0000, 0xE0200)))  # behind and between there are no marks
 
 
 def _lengths(sources: Iterable[str]) -> dict[str, list[int]]:

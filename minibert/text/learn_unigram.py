@@ -1,14 +1,15 @@
 """Learning a unigram model from text: begin with far too many pieces, and drop those that are missed least.
 
-1. **Candidates**: every string inside a word that stands there twice or more, at most ``longest`` characters, none of mixed kind
-   (letters, digits, signs); of these the ``candidates`` with the highest count times length, and every character. sentencepiece
-   finds them with a suffix array over the whole text; here the strings of each distinct word are counted, which finds the same ones.
+1. **Candidates**: every string inside a word that stands there twice or more, at most ``longest`` characters, none of mixed
+   kind (letters, digits, signs); of these the ``candidates`` with the highest count times length, and every character.
+   sentencepiece finds them with a suffix array over the whole text; here the strings of each distinct word are counted, which
+   finds the same ones.
 2. **Expectation, maximisation**, two rounds: how often is each piece used, summed over all ways to cut each word, each with its
-   probability? From the forward and the backward sums of a word, α and β, a piece from ``i`` to ``j`` is used with
-   ``exp(α(i) + score + β(j) - α(n))``. The new score is ``ψ(expected) - ψ(total)``, ψ the digamma function, which pulls rare pieces
-   down (Bayesian, as in sentencepiece); pieces that are expected less than half a time go.
-3. **Pruning**: without a piece, each of its uses becomes its best cut into others. What likelihood does the text lose? The quarter
-   (``1 - shrink``) of the pieces with the least loss goes, and from 2 again, until 1.1 times the size is left.
+   probability? From the forward and the backward sums of a word, α and β, a piece from ``i`` to ``j`` is used with ``exp(α(i) +
+   score + β(j) - α(n))``. The new score is ``ψ(expected) - ψ(total)``, ψ the digamma function, which pulls rare pieces down
+   (Bayesian, as in sentencepiece); pieces that are expected less than half a time go.
+3. **Pruning**: without a piece, each of its uses becomes its best cut into others. What likelihood does the text lose? The
+   quarter (``1 - shrink``) of the pieces with the least loss goes, and from 2 again, until 1.1 times the size is left.
 4. The characters, and the best of the rest, fill the size.
 
 "Subword Regularization" (Kudo, 2018, arXiv:1804.10959), ``unigram_model_trainer.cc``; the code is our own, and so are the
@@ -51,9 +52,9 @@ def learn_unigram(
 ) -> Spm:
     """A model of ``size`` pieces, those of ``meta`` first.
 
-    ``texts``: strings of any length, read once; only their distinct words are kept. ``like``: a model whose normalisation is taken
-    over; without one only spaces are looked after. ``coverage``: so large a share of all characters, the most frequent ones,
-    becomes pieces; the others are unknown. ``progress(pieces, size)`` is called after every pruning.
+    ``texts``: strings of any length, read once; only their distinct words are kept. ``like``: a model whose normalisation is
+    taken over; without one only spaces are looked after. ``coverage``: so large a share of all characters, the most frequent
+    ones, becomes pieces; the others are unknown. ``progress(pieces, size)`` is called after every pruning.
 
     Raises ValueError where ``size`` has no room for the characters, or the texts hold no word.
     """
@@ -61,7 +62,8 @@ def learn_unigram(
         raise TypeError("texts must be an iterable of strings, got one str; pass [text]")
     symbols = [piece for piece, kind in meta if kind == USER_DEFINED]
     blank = (like or Spm((), (), ()))._replace(
-        pieces=(*(piece for piece, _ in meta), SPACE), scores=(0.0,) * (len(meta) + 1), types=(*(kind for _, kind in meta), NORMAL),
+        pieces=(*(piece for piece, _ in meta), SPACE), scores=(0.0,) * (len(meta) + 1),
+        types=(*(kind for _, kind in meta), NORMAL),
         byte_fallback=False, trainer=b"", whitespace_as_suffix=False, escape_whitespaces=True)
     words = count_words(texts, SentencePiece(blank), symbols)
     if not words:
@@ -132,8 +134,8 @@ class _Lattices:
         self.model = Unigram(scores, min(scores.values()))
 
     def edges(self, word: str) -> list[tuple[int, int, str, float]]:
-        return [(start, start + length, word[start:start + length], score)
-                for start in range(len(word)) for length, score in self.model.beginning(word, start)]
+        return [(start, end, word[start:end], score)
+                for start in range(len(word)) for end, score in self.model.beginning(word, start)]
 
     @staticmethod
     def forward(edges: Sequence[tuple[int, int, str, float]], n: int) -> list[float]:

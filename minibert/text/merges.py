@@ -3,8 +3,8 @@
 Unlike the byte-level kind it has no list of joins. Any two neighbours whose text together is a piece may be joined, and the score
 of that piece says when: the trainer gives 0, -1, -2 … in the order in which it made them. Of equal scores the leftmost pair goes.
 
-``frozen`` pieces (user-defined symbols) are found first, the longest at each place, and joined with nothing. ``unused`` ones serve
-as steps to longer pieces and are taken apart again where they remain. Source: ``bpe_model.cc`` in sentencepiece.
+``frozen`` pieces (user-defined symbols) are found first, the longest at each place, and joined with nothing. ``unused`` ones
+serve as steps to longer pieces and are taken apart again where they remain. Source: ``bpe_model.cc`` in sentencepiece.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def _of_pre_tokenizer(files: Files) -> bool | None:
 def _of_fairseq(folder: Path) -> tuple[list[str], list[str]]:
     """The tokens in the order of ``dict.txt``, whose symbols are the numbers of tokens in ``encoder.json``."""
     tokens = by_id(folder / ENCODER, as_object(folder / ENCODER))
-    return distinct(symbols(folder / DICTIONARY, {str(number): token for number, token in enumerate(tokens)}), folder / DICTIONARY)
+    path, named = folder / DICTIONARY, {str(number): token for number, token in enumerate(tokens)}
+    return distinct(symbols(path, named), path)
 
 
 def symbols(path: Path, named: Mapping[str, str] | None = None) -> list[str]:

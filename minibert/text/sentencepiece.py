@@ -1,8 +1,8 @@
 """SentencePiece: a text is written with ``▁`` for its spaces, and cut into pieces by one model or another.
 
-Nothing is taken for a word beforehand: a space is a character like others, so that the pieces give the text back, and Chinese or
-Thai need no rules. First the text is normalised (``charsmap``; spaces collapse, one is put before the text), then the model cuts it
-(``unigram`` or ``merges``). What no piece has is unknown, or its bytes.
+Nothing is taken for a word beforehand: a space is a character like others, so that the pieces give the text back, and Chinese
+or Thai need no rules. First the text is normalised (``charsmap``; spaces collapse, one is put before the text), then the model
+cuts it (``unigram`` or ``merges``). What no piece has is unknown, or its bytes.
 
 ``"Hello world"`` is written ``▁Hello▁world``. Where a piece has ``▁`` nowhere but at its beginning, as nearly always, no piece
 reaches from one word into the next, so each word is cut by itself, once, and remembered.
@@ -34,7 +34,7 @@ class SentencePiece:
     """What a ``.model`` file says, ready for texts; ids, places and decoded texts are those of the ``sentencepiece`` library."""
 
     def __init__(self, model: Spm, source: str | os.PathLike[str] = "the model"):
-        self.spm = model
+        self.spm, self._unknown = model, model.unknown_id
         of_kind = {kind: {piece for piece, found in zip(model.pieces, model.types) if found == kind} for kind in range(1, 7)}
         symbols, unused = of_kind[USER_DEFINED], of_kind[UNUSED]
         try:
@@ -54,7 +54,7 @@ class SentencePiece:
                              and not self.charsmap.crosses_spaces and not self.charsmap.makes_spaces
                              and not any(" " in symbol for symbol in symbols))
         self._words = Cache(self._cut)
-        self._raw_words = Cache(self._ids_of_raw_word)
+        self._raw_words, self._raw_ids = Cache(self._cut_raw), Cache(self._ids_of_raw)
         self._most_pieces = LARGEST / self.unigram.heaviest if self.unigram else float("inf")  # of a line whose sum is no matter
 
     @classmethod
@@ -68,15 +68,19 @@ class SentencePiece:
         """The ids of a text: the fast way. Each raw word is normalised and cut once, most come again."""
         if not self._by_raw_word or SPACE in text:
             return [number for number, _, _ in self.pieces(text)]
-        words = list(map(self._raw_words.__getitem__, filter(None, text.split(" "))))
-        if None in words or len(ids := list(chain.from_iterable(words))) > self._most_pieces:
-            return [number for number, _, _ in self.pieces(text)]
-        return ids
+        raw = list(filter(None, text.split(" ")))
+        words = list(map(self._raw_ids.__getitem__, raw))
+        if None not in words and len(ids := list(chain.from_iterable(words))) <= self._most_pieces:
+            return ids
+        cuts = list(chain.from_iterable(map(self._raw_words.__getitem__, raw)))
+        if None not in words and sum(cut.weight for cut in cuts) <= LARGEST:
+            return ids
+        return self._numbers(self._lined(cuts))
 
     def pieces(self, text: str) -> list[Piece]:
         """(id, start, end) of each piece of a text: from where to where it stands there, a space before it counted in."""
         written, at = self.normalize(text)
-        found, start, unknown = [], 0, self.spm.unknown_id
+        found, start, unknown = [], 0, self._unknown
         for piece in chain.from_iterable(self._cut_line(written)):
             end = start + len(piece)
             number, begin, until = self.index.get(piece, unknown), at[start], at[end]
@@ -122,25 +126,31 @@ class SentencePiece:
     def _cut_line(self, written: str) -> Iterable[Sequence[str]]:
         """The pieces of each word of a normalised text."""
         words = _WORD.findall(written) if self._by_word else [written] * bool(written)
-        cuts = [self._words[word] for word in words]
-        return self.unigram.cut_line(cuts) if self.unigram else [cut.pieces for cut in cuts]
+        return self._lined([self._words[word] for word in words])
+
+    def _lined(self, words: Sequence[Cut]) -> Iterable[Sequence[str]]:
+        return self.unigram.cut_line(words) if self.unigram else [word.pieces for word in words]
 
     def _cut(self, word: str) -> Cut:
         return self.unigram.cut(word) if self.unigram else Cut(self._merges.cut(word), 0.0, False)
 
-    def _ids_of_raw_word(self, raw: str) -> tuple[int, ...] | None:
+    def _cut_raw(self, raw: str) -> tuple[Cut, ...]:
+        return tuple(self._words[SPACE + word] for word in self.charsmap(_SURROGATE.sub("\ufffd", raw)).split(" ") if word)
+
+    def _ids_of_raw(self, raw: str) -> tuple[int, ...] | None:
         """None where it is not the word alone that decides."""
-        words = [self._words[SPACE + word] for word in self.charsmap(_SURROGATE.sub("\ufffd", raw)).split(" ") if word]
-        if any(word.close for word in words):
-            return None
-        unknown, ids = self.spm.unknown_id, []
-        for piece in chain.from_iterable(word.pieces for word in words):
-            number = self.index.get(piece, unknown)
+        words = self._raw_words[raw]
+        return None if any(word.close for word in words) else tuple(self._numbers(word.pieces for word in words))
+
+    def _numbers(self, words: Iterable[Sequence[str]]) -> list[int]:
+        """The ids of pieces; unknown ones in a row are one, or bytes."""
+        unknown, ids = self._unknown, []
+        for number, piece in ((self.index.get(piece, unknown), piece) for piece in chain.from_iterable(words)):
             if number == unknown and self._bytes:
                 ids += [self._bytes[byte] for byte in piece.encode("utf-8")]
             elif number != unknown or ids[-1:] != [unknown]:
                 ids.append(number)
-        return tuple(ids)
+        return ids
 
     # Back to text
 
@@ -168,7 +178,7 @@ class SentencePiece:
 
 
 def _unigram(scores: dict[str, float], of_kind: dict[int, set[str]]) -> Unigram:
-    """User-defined symbols have a score that no other way reaches (as in 0.2.3; older versions take 0.1 for each); unused pieces are none."""
+    """User-defined symbols have scores that no other way reaches, unused pieces none. (0.2.3; before, all symbols had -0.1.)"""
     normal = [scores[piece] for piece in of_kind[NORMAL]]
     highest = max([_BONUS, *normal])
     symbols = {piece: float(np.float32(len(piece.encode("utf-8")) * highest - _BONUS)) for piece in of_kind[USER_DEFINED]}

@@ -1,7 +1,7 @@
 """SentencePiece's ``.model`` files: the pieces with their scores and kinds, and how a text is written before it is cut.
 
-A file is one message of Protocol Buffers. What it says about training is kept as it is and not looked at. What bears on the pieces of
-a text is read, checked, and refused by name where it is not done here. Source: ``sentencepiece_model.proto``.
+A file is one message of Protocol Buffers. What it says about training is kept as it is and not looked at. What bears on the
+pieces of a text is read, checked, and refused by name where it is not done here. Source: ``sentencepiece_model.proto``.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ METRICS = "metrics.csv"
 ROWS = 200  # of metrics.csv, about
 DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
 WARM_UP_STEPS, TIMED_STEPS = 3, 12  # of --minutes
+LABEL = "label"  # the term of a labelled task, which has no other
 COUNTED = ("step", "tokens")  # whole numbers in metrics.csv
-LABEL = "label"  # the term of a task's labels, whose figures go without a name before them
 
 NEEDED = ("step", "seconds", "learning_rate", "gradient_norm")  # in every line
 FIGURE = re.compile(rf"{'|'.join(NEEDED)}|tokens|epoch|(.+_)?(loss|accuracy)|(dev|held_out)_.+")  # columns of ours
@@ -274,7 +274,7 @@ def draw(weights: Sequence[float], seed: int, step: int) -> int:
 def figures(model: Model, steps: Sequence[Metrics]) -> dict[str, float | None]:
     """Means over some steps: the loss of each term and, where it knows right from wrong, its accuracy. None: it had no targets.
 
-    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of the one term of a task ``loss``, ``accuracy``.
+    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of a labelled task ``loss``, ``accuracy``.
     """
     found: dict[str, float | None] = {}
     for term in model.terms:

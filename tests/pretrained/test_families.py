@@ -13,11 +13,16 @@ from minibert.config import BertConfig
 from minibert.convert import convert
 from minibert.finetuning import models
 from minibert.finetuning import saved as finetuned
+from minibert.finetuning.options import Settings
 from minibert.model import bert as body
 from minibert.model import embeddings, pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import families, tensors
 from minibert.pretrained.families import albert
+from minibert.tasks.labelled import TASKS, asked_for
+from minibert.tasks.labelled.features import micro_batches
+from minibert.training.engine import predict
+from minibert.workers import Workers
 from tests import tiny_model
 from tests.model.examples import small_config
 
@@ -36,6 +41,8 @@ COUNTS = {  # family, size -> numbers of the encoder with its pooler, if it has 
     ("electra", "small-generator"): (None, 4_620_026), ("electra", "base-generator"): (None, 33_740_602),
     ("electra", "large-generator"): (None, 51_295_290),
     ("ernie", "base"): (109_482_240, None), ("ernie", "base-tasks"): (109_482_240 + 3 * 768, None),
+    ("mobilebert", "base"): (24_581_888, 36_597_564), ("mobilebert", "base-tiny"): (15_485_696, 27_501_372),
+    ("mobilebert", "teacher"): (294_205_184, 306_220_860),
     ("xlm-roberta", "base"): (278_043_648, None), ("xlm-roberta", "large"): (559_890_432, None),
     ("camembert", "base"): (110_621_952, None), ("camembert", "large"): (336_661_504, None),
 }
@@ -44,8 +51,9 @@ COUNTS = {  # family, size -> numbers of the encoder with its pooler, if it has 
 def small(family, **changes):
     """A model of the family for the tokenizer of ``tiny_model``: configuration, random parameters, tokenizer."""
     tokenizer = tiny_model.make()[2]
+    narrow = {"embedding_size": 4, "bottleneck_size": 6} if family == "mobilebert" else {}
     config = families.preset(family, "tiny", max_length=24, vocab_size=len(tokenizer.vocab), pad_token_id=tokenizer.vocab.pad_id,
-                             hidden_size=12, num_attention_heads=3, intermediate_size=20, **changes)
+                             hidden_size=12, num_attention_heads=3, intermediate_size=20, **narrow, **changes)
     layout = pretraining.layout(config, pooled=True)
     return config, Parameters(layout, np.random.default_rng(0).normal(0, 0.3, layout.size).astype(np.float32)), tokenizer
 
@@ -328,6 +336,64 @@ def test_fine_tuned_and_asked(family, task, tmp_path, capsys):
     assert finetuned.load(run).task is again.task  # the class that config.json names says it
     np.testing.assert_array_equal(finetuned.load(run).parameters.flat, again.parameters.flat)
     assert main(["predict", str(run), str(file)]) == 0
+
+
+@pytest.mark.parametrize("family", [*RELATIVES, "electra-generator"])
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.KIND not in models.POOLED])
+def test_a_head_for_every_task(family, task, tmp_path):
+    """Begun on the pre-trained body, saved, and opened again by what config.json says alone."""
+    changes = {"objectives": ("mlm",)} if family == "electra-generator" else {}
+    config, parameters, tokenizer = small(family.partition("-g")[0], **changes)
+    pretrained.save(tmp_path / "model", config, parameters, tokenizer)
+    labels = ["answer"] if task in ("qa", "choice") else ["number"] if task == "regress" else ["a", "b", "c"]
+    settings = Settings(**asked_for(TASKS[task]), train=("x",), model=str(tmp_path / "model"))
+    begun = finetuned.begin(tmp_path / "model", TASKS[task], labels, settings, seed=1)
+    body = dict(parameters.items())
+    for name, view in begun.parameters.items():
+        assert name.startswith(("classifier.", "qa_outputs.")) != np.array_equal(view, body.get(name)), name
+    finetuned.save(tmp_path / "tuned", begun)
+    (tmp_path / "tuned" / "finetuning.json").unlink()
+    again = finetuned.load(tmp_path / "tuned")
+    assert again.task is TASKS[task]
+    assert again.labels == labels
+    np.testing.assert_array_equal(again.parameters.flat, begun.parameters.flat)
+
+
+@EACH
+def test_what_is_trained_for_vectors_is_what_embed_gives(family, tmp_path):
+    config, parameters, tokenizer = small(family)
+    pretrained.save(tmp_path / "model", config, parameters, tokenizer)
+    begun = finetuned.begin(tmp_path / "model", TASKS["embed"], ["pair"], Settings(task="embed"), seed=1)
+    there = dict(parameters.items())
+    for name, view in begun.parameters.items():  # there is no head: nothing is new
+        np.testing.assert_array_equal(view, there[name])
+    finetuned.save(tmp_path / "tuned", begun)
+    pair = TASKS["embed"].Example("a b", "c d", (), True, "")  # of one length: MobileBERT reads the neighbours, padding too
+    features, _ = begun.task.encode([pair], begun.tokenizer, begun.labels, begun.settings)
+    with Workers(1) as workers:
+        _, [vectors] = predict(begun.network(), begun.parameters, micro_batches(features), workers)
+    found = minibert.load(tmp_path / "tuned", "cpu").embed([pair.text, pair.pair])
+    np.testing.assert_allclose(found, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-5)
+
+
+@EACH
+def test_odd_values_in_a_config_are_refused_in_one_sentence(family, tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "config.json"
+    values = json.loads(families.to_json(families.preset(family, "base")))
+    odd = [None, True, -1, 0, 1, 3, 10**6, 10**30, 0.5, float("inf"), "", "128", [], [1, 2], {}, {"a": 1}, ["x"]]
+    refused = []
+    for _ in range(400):
+        changed = {str(key): odd[rng.integers(len(odd))] for key in rng.choice(list(values), 2)}
+        path.write_text(json.dumps(values | changed | {"model_type": family}), encoding="utf-8")
+        try:
+            config = pretrained.read_config(path)
+            families.names(config).ours("x")
+            families.without_effect(config)
+            families.to_json(config)
+        except ValueError as error:
+            refused.append(str(error))
+    assert 100 < len(refused) < 400
+    assert all("\n" not in sentence and len(sentence) < 600 for sentence in refused)
 
 
 @EACH

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -16,10 +16,10 @@ from minibert.text import spm
 from minibert.text.learn_unigram import ALBERT, expect, learn_unigram, likelihood, maximise
 from minibert.text.sentencepiece import SentencePiece
 
-TEXT = ("It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife. "
-        "However little known the feelings or views of such a man may be on his first entering a neighbourhood, this truth is so "
-        "well fixed in the minds of the surrounding families, that he is considered the rightful property of some one or other of "
-        "their daughters.")
+TEXT = """It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a
+wife. However little known the feelings or views of such a man may be on his first entering a neighbourhood, this truth is so well
+fixed in the minds of the surrounding families, that he is considered the rightful property of some one or other of their
+daughters.""".replace("\n", " ")
 
 
 def ways(word):
@@ -92,7 +92,7 @@ def test_a_round_of_expectation_and_maximisation_loses_nothing(monkeypatch):
     for _ in range(10):
         scores = maximise(expect(words, scores), "ab")
         sums.append(likelihood(words, scores))
-    assert all(after >= before - 1e-12 for before, after in zip(sums, sums[1:]))
+    assert all(after >= before - 1e-12 for before, after in pairwise(sums))
     assert sums[-1] > sums[0] + 1
 
 

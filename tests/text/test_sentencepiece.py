@@ -4,6 +4,7 @@ import json
 import random
 import struct
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,7 @@ def test_the_models_take_every_way_there_is():
 
 def test_sums_in_32_bits_decide_in_lines_of_dashes():
     ours = model("dashes")
-    words = ["\u2581" + "-" * n for n in range(1, 40)]
-    assert all(ours.unigram.cut(word).close for word in words[3:])
+    words = ["\u2581a" + "-" * n for n in range(1, 40)]
     narrow = [ours.unigram.cut_line([ours.unigram.cut(before), ours.unigram.cut(word)])[1] for before in words for word in words]
     assert narrow != [ours.unigram.cut(word).pieces for _ in words for word in words]
 
@@ -160,7 +160,7 @@ def test_a_long_line_is_added_up_in_32_bits_from_end_to_end():
 def naive_joins(text, scores):
     parts = list(text)
     while True:
-        joins = [(scores[a + b], -at) for at, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in scores]
+        joins = [(scores[a + b], -at) for at, (a, b) in enumerate(pairwise(parts)) if a + b in scores]
         if not joins:
             return tuple(parts)
         at = -max(joins)[1]
@@ -243,7 +243,7 @@ def test_a_damaged_charsmap_is_said(charsmap, message):
 @pytest.mark.parametrize("name", ["unigram", "bytes", "bpe"])
 def test_damaged_files_are_read_or_refused_and_nothing_else(name, tmp_path):
     data = (FOLDER / f"{name}.model").read_bytes()
-    rng, path, refused = random.Random(name), tmp_path / "x.model", 0
+    rng, path, said = random.Random(name), tmp_path / "x.model", []
     for _ in range(300):
         harmed = bytearray(data)
         for _ in range(rng.randrange(1, 4)):
@@ -265,6 +265,6 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(name, tmp_path):
                 ours.decode(ours.ids("Mr. Bennet replied, 9 日本 😀"))
                 ours.pieces("Mr. Bennet replied, 9 日本 😀")
             except ValueError as error:
-                refused += 1
-                assert len(str(error)) < 500
-    assert 30 < refused < 300
+                said.append(str(error))
+    assert 30 < len(said) < 300
+    assert max(map(len, said)) < 500

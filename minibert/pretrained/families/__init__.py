@@ -15,7 +15,7 @@ from typing import Any
 
 from minibert.config import PRESETS, BertConfig
 from minibert.files import brief, read_json
-from minibert.pretrained.families import albert, bert, distilbert, electra, ernie, roberta
+from minibert.pretrained.families import albert, bert, distilbert, electra, ernie, mobilebert, roberta
 from minibert.pretrained.families.table import Family, Names
 
 CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
@@ -23,14 +23,10 @@ CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
 #: model_type -> its table.
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (
     bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
-    ernie.ERNIE)})
-
-#: The files that hold the tokens of some family, BERT's first.
-VOCABULARIES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.vocabulary))
+    ernie.ERNIE, mobilebert.MOBILEBERT)})
 
 #: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
-    "mobilebert": "its layers are bottlenecks with other norms",
     "mpnet": "its attention adds relative positions",
     "deberta": "its attention separates content and position",
     "deberta-v2": "its attention separates content and position",
@@ -65,7 +61,8 @@ def read_config(path: str | os.PathLike[str]) -> BertConfig:
 
 def config(values: Mapping[str, Any]) -> BertConfig:
     """The configuration that the contents of a ``config.json`` describe. ValueError as for ``read_config``."""
-    kind = values.get("model_type", bert.BERT.model_type)
+    signed = [kind for kind, family in FAMILIES.items() if family.sign in values]
+    kind = values.get("model_type", *signed[:1] or [bert.BERT.model_type])
     if not isinstance(kind, str) or kind not in FAMILIES:
         reason = RELATIVES.get(kind) if isinstance(kind, str) else None
         raise ValueError(f"model_type is {brief(kind)}. " + (
@@ -105,9 +102,7 @@ def preset(family: str, size: str, max_length: int | None = None, **changes: Any
     if size not in table.sizes:
         if size not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join({**PRESETS, **table.sizes})}, got {brief(size)}")
-        layers, hidden, heads = PRESETS[size]
-        changes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads,
-                   "intermediate_size": 4 * hidden} | changes
+        changes = {**table.scaled(*PRESETS[size]), **changes}
     config = table.preset(size, **changes)
     return config if max_length is None else config.replace(max_position_embeddings=max_length + config.position_offset)
 

@@ -99,5 +99,5 @@ ALBERT = Family(
     numbers=_numbers,
     idle=frozenset({"inner_group_num", "classifier_dropout_prob", "net_structure_type", "down_scale_factor", "gap_size",
                     "num_memory_blocks"}),
-    vocabulary=("spiece.model", "tokenizer.json"),
+    vocabulary="spiece.model",
 )

@@ -41,10 +41,10 @@ ROBERTA = Family(
            ("cls.predictions.", "lm_head.")),
     heads=MappingProxyType({"ForSequenceClassification": (("classifier.dense.", "classifier.dense."),
                                                           ("classifier.", "classifier.out_proj."))}),
-    vocabulary=("vocab.json", "tokenizer.json", "dict.txt"),
+    vocabulary="vocab.json",
 )
 
-_PIECES = ("sentencepiece.bpe.model", "tokenizer.json")
+_PIECES = "sentencepiece.bpe.model"
 _XLM, _CAMEMBERT = {**_OF_ALL, "vocab_size": 250002}, {**_OF_ALL, "vocab_size": 32005}
 _OTHER_WORDS = MappingProxyType({**ROBERTA.defaults, "vocab_size": 30522})
 XLM_ROBERTA = replace(ROBERTA, model_type="xlm-roberta", title="XLM-RoBERTa", classes="XLMRoberta", vocabulary=_PIECES,

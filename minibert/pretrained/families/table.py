@@ -13,6 +13,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from minibert.config import NEUTRAL, BertConfig
 from minibert.files import brief
 from minibert.pretrained.names import canonical
@@ -27,13 +29,19 @@ FIELDS = [f.name for f in fields(BertConfig) if f.name not in ("unknown", "model
 
 @dataclass(frozen=True)
 class Names:
-    """Of two that begin alike the first pair counts. ``join`` makes our number of a layer of theirs, ``split`` the reverse."""
+    """Of two that begin alike the first pair counts. ``join`` makes our number of a layer of theirs, ``split`` the reverse.
+
+    ``turned``: names of theirs whose matrix lies the other way round. ``spare``: how names of ours begin that a file may have and
+    that this model has no use for.
+    """
 
     pairs: Pairs = ()
     also: Pairs = ()  # read and not written
     base: str = "bert"  # before the names of the encoder; a file of the encoder alone may go without
     join: Callable[..., int] = int
     split: Callable[[int], tuple[int, ...]] = lambda number: (number,)
+    turned: frozenset[str] = frozenset()
+    spare: tuple[str, ...] = ()
 
     def ours(self, name: str) -> str:
         """Our name for a tensor of a file. A name that is ours already stays."""
@@ -53,6 +61,19 @@ class Names:
                 numbers = self.split(int(found.group(1))) if found.groups() else ()
                 return theirs.format(*numbers) + name[found.end():]
         return f"{self.base}.{name.removeprefix('bert.')}" if name.startswith("bert.") else name
+
+    def lies_turned(self, name: str) -> bool:
+        """Is this their name of a matrix that lies the other way round?"""
+        return canonical(name) in self.turned
+
+    def written(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays by our names as a file of theirs has them."""
+        called = {self.theirs(name): x for name, x in arrays.items()}
+        return {name: x.T if name in self.turned else x for name, x in called.items()}
+
+    def is_spare(self, name: str) -> bool:
+        """May a file have a tensor that would be called so here, and that nobody reads?"""
+        return any(_pattern(start).match(name) for start in self.spare)
 
     @cached_property
     def _written(self) -> list[tuple[re.Pattern, str]]:
@@ -84,10 +105,11 @@ class Family:
 
     ``keys``: our key of a configuration -> theirs, None for one that it has not; all others are called alike. ``structure``:
     from all that a file says, with ``defaults`` for what it does not, to our keys that follow from it; ``said`` the way back, for
-    those that a file can say. ``spoken``: the keys that these two are about. ``pairs``: names of tensors; ``heads``: further ones
-    in the file of a class, by how the name of that class ends; ``also``: names that are read and never written. ``numbers``:
-    ``join`` and ``split`` of ``Names``, from a configuration. ``idle``: keys that have no effect. ``sizes``: of the published
-    models, in their keys; other sizes are made after ``pattern``.
+    those that a file can say. ``spoken``: the keys that these two are about. ``pairs``, ``also``, ``turned``: of ``Names``;
+    ``heads``: further pairs in the file of a class, by how the name of that class ends. ``numbers``: the rest of ``Names``, from
+    a configuration. ``idle``: keys that have no effect. ``sizes``: of the published models, in their keys; other sizes are made
+    after ``pattern``, ``scaled`` from layers, hidden size and heads, in our keys. ``sign``: a key by which a file without a
+    ``model_type`` is known for one of this family.
     """
 
     model_type: str
@@ -97,17 +119,21 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pattern: str = "base"
+    scaled: Callable[[int, int, int], Mapping[str, Any]] = lambda layers, hidden, heads: {
+        "num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden}
     keys: Mapping[str, str | None] = field(default_factory=dict)
     structure: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: NOTHING
     said: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     spoken: frozenset[str] = frozenset()
     pairs: Pairs = ()
     also: Pairs = ()
+    turned: frozenset[str] = frozenset()
     heads: Mapping[str, Pairs] = field(default_factory=dict)
     numbers: Callable[[BertConfig], Mapping[str, Any]] = lambda config: NOTHING
     idle: frozenset[str] = frozenset()
-    vocabulary: tuple[str, ...] = ("vocab.txt", "tokenizer.json")  # files that may hold its tokens
+    vocabulary: str = "vocab.txt"  # the file that usually holds its tokens
     own: frozenset[str] = frozenset()  # those of our own keys that a file has
+    sign: str | None = None
 
     def config(self, values: Mapping[str, Any]) -> BertConfig:
         """What a ``config.json`` says. Keys without effect here are ``unknown``."""
@@ -129,6 +155,8 @@ class Family:
         trained = [self.classes + self.trained_as(config)]
         said = self.said(config)
         kept = {key: value for key, value in config.unknown.items() if key not in said}
+        if kept.get("architectures") == known["architectures"]:  # what to_dict names by itself
+            del kept["architectures"]
         written |= {"architectures": trained, **kept, **said}
         again = self.config(written)
         for key in FIELDS:
@@ -146,11 +174,16 @@ class Family:
 
     def names(self, config: BertConfig) -> Names:
         """Of the tensors of a model. Which heads are written, the class says that the configuration names."""
-        named = config.unknown.get("architectures") or [""]
-        ending = named[0].removeprefix(self.classes) if isinstance(named, list) and isinstance(named[0], str) else ""
+        ending = self._named(config).removeprefix(self.classes)
         written = self.heads.get(ending, ())
         also = [pair for head, pairs in self.heads.items() if head != ending for pair in pairs]
-        return Names((*written, *self.pairs), (*also, *self.also), self.base, **self.numbers(config))
+        return Names((*written, *self.pairs), (*also, *self.also), self.base, turned=self.turned, **self.numbers(config))
+
+    def _named(self, config: BertConfig) -> str:
+        """The class of this family that the configuration names, if it does."""
+        named = config.unknown.get("architectures")
+        first = named[0] if isinstance(named, list) and named else None
+        return first if isinstance(first, str) and first.startswith(self.classes) else ""
 
     def preset(self, size: str, **changes: Any) -> BertConfig:
         """A model of a published size, or after the pattern of another; ``changes`` by our keys."""
