@@ -79,7 +79,12 @@ def run(args: argparse.Namespace) -> int:
             print(f"{args.out}/{name}: {what}")
     elif args.floor:
         print(f"single sentences: {world.floor(seed=args.seed + 1)}")
-        print(f"62 words of a document: {world.floor(300, room=62, seed=args.seed + 1)}")
+        if world.language.exact:
+            print(f"62 words of a document: {world.floor(300, room=62, seed=args.seed + 1)}")
+        else:
+            told, _, alone = world.bracket(seed=args.seed + 1)
+            print(f"62 words of a document: the best possible loss lies between {told:.3f} and {alone:.3f} nats; facts have too "
+                  "many states to sum over")
     elif args.texts:
         return terminal.each(args.texts, "a text", lambda text: "\n".join(
             f"{p:7.2%}  {word}" for word, p in world.guess(text, args.top)))
