@@ -18,11 +18,14 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer
+from minibert.text.bytepairs import BytePairs
+from minibert.text.frame import ROBERTA
+from minibert.text.learn import learn_bpe
 from minibert.training import checkpoint, loop, options
 from tests import tiny_model
 from tests.pretrained import examples, writers
@@ -198,6 +201,32 @@ def _read_weights(folder: Path) -> tuple[dict, list[str]]:
     return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
+_EXPORTED = Path(__file__).parents[1] / "tests" / "pretrained" / "onnx-1.23"
+
+
+def _quantised(folder: Path) -> Sequence[Path]:
+    (folder / "model.onnx").write_bytes((_EXPORTED / "int8_channel.onnx").read_bytes())
+    return [folder / "model.onnx"]
+
+
+def _read_quantised(folder: Path) -> tuple[dict, list[str]]:
+    with formats.opened(folder / "model.onnx") as reader:
+        parameters, notes, _ = read_parameters(reader, pretrained.read_config(_EXPORTED / "config.json"))
+    return {name: x.tobytes() for name, x in parameters.items()}, notes
+
+
+def _gguf(folder: Path) -> Sequence[Path]:
+    """Sizes and vocabulary are in it too."""
+    config, parameters, tokenizer = examples.tiny()
+    gguf.write(folder / "model.gguf", dict(parameters.items()), config, tokenizer)
+    return [folder / "model.gguf"]
+
+
+def _read_gguf(folder: Path) -> Any:
+    loaded = pretrained.load(folder)
+    return loaded.config, loaded.tokenizer.vocab, loaded.parameters.flat.tobytes()
+
+
 def _file(name: str, content: str) -> Callable[[Path], Sequence[Path]]:
     def write(folder: Path) -> Sequence[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -222,6 +251,18 @@ def _model(folder: Path) -> Sequence[Path]:
     return [folder / "config.json"]
 
 
+def _relatives(folder: Path) -> Sequence[Path]:
+    paths = [folder / f"{family}.json" for family in families.FAMILIES]
+    for path in paths:
+        path.write_text(families.to_json(families.preset(path.stem, "tiny")), encoding="utf-8")
+    return paths
+
+
+def _read_relatives(folder: Path) -> Any:
+    configs = [pretrained.read_config(folder / f"{family}.json") for family in families.FAMILIES]
+    return [(config, families.to_json(config), families.names(config).ours("x")) for config in configs]
+
+
 def _vocabulary(folder: Path) -> Sequence[Path]:
     examples.write(folder, "safetensors")
     return [folder / "vocab.txt", folder / "tokenizer_config.json"]
@@ -233,6 +274,54 @@ def _tokenizer_json(folder: Path) -> Sequence[Path]:
         "version": "1.0", "added_tokens": [{"id": 4, "content": "[MASK]", "special": True, "lstrip": True}],
         "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None, "handle_chinese_chars": True},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": vocab}}))(folder)
+
+
+def _byte_pairs(folder: Path) -> Sequence[Path]:
+    """``vocab.json``, ``merges.txt`` and the settings."""
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    Tokenizer(vocab, method=BytePairs, frame=ROBERTA, merges=merges).save(folder)
+    return [folder / name for name in ("vocab.json", "merges.txt", "tokenizer_config.json")]
+
+
+def _byte_pairs_json(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    return _file("tokenizer.json", json.dumps({
+        "version": "1.0", "added_tokens": [{"id": 4, "content": "<mask>", "special": True, "lstrip": True}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
+        "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]},
+        "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
+
+
+def _unigram(folder: Path) -> Sequence[Path]:
+    """A ``.model`` that sentencepiece wrote, as ALBERT's."""
+    path = Path(__file__).parents[1] / "tests" / "text" / "sentencepiece" / "albert.model"
+    (folder / "spiece.model").write_bytes(path.read_bytes())
+    return [folder / "spiece.model"]
+
+
+def _unigram_json(folder: Path) -> Sequence[Path]:
+    """``tokenizer.json`` and the settings."""
+    _unigram(folder)
+    Tokenizer.load(folder).save(folder)
+    return [folder / "tokenizer.json", folder / "tokenizer_config.json"]
+
+
+def _read_unigram(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids("Mr. Bennet (1,813) café ﬁne 😀")
+
+
+def _fairseq(folder: Path) -> Sequence[Path]:
+    vocab, merges = learn_bpe(_SENTENCES, 290)
+    tokens = vocab.tokens[5:]
+    return [*_file("encoder.json", json.dumps({token: number for number, token in enumerate(tokens)}))(folder),
+            *_file("vocab.bpe", "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))(folder),
+            *_file("dict.txt", "".join(f"{number} {1000 - number}\n" for number in reversed(range(len(tokens)))))(folder)]
+
+
+def _read_byte_pairs(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.merges, tokenizer.added
 
 
 def _state(folder: Path) -> Sequence[Path]:
@@ -298,7 +387,8 @@ def _read_vectors(folder: Path) -> Any:
 
 
 def _task(task: str, name: str, content: str) -> Format:
-    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+    module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
+    return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
                   (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
 
 
@@ -321,9 +411,17 @@ FORMATS: dict[str, Format] = {
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
     "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
+    "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
+    "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
+    "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
+    "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "unigram, .model": Format(_unigram, _read_unigram, (damaged,)),
+    "unigram, tokenizer.json": Format(_unigram_json, _read_unigram, (damaged, odd_json)),
+    "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
                                   sentence_bert_config={"max_seq_length": 128, "do_lower_case": False},
@@ -346,6 +444,9 @@ FORMATS: dict[str, Format] = {
     "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
                                                       for s in _SENTENCES) + "\n"),
     "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "embed, TSV": _task("embed", "a.tsv", "".join(f"{s}\t{s[::-1]}\tno {s}\n" for s in _SENTENCES)),
+    "embed, scores in CSV": _task("embed_scored", "a.csv", "sentence1,sentence2,score\n" + "".join(
+        f"{s},{s[::-1]},{i / 2}\n" for i, s in enumerate(_SENTENCES))),
     "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
                                                             for i, s in enumerate(_SENTENCES))),
 }

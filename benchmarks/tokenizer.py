@@ -6,6 +6,9 @@ the Rust library called once for many lines. The pure-Python one reads a part of
 
     python -m benchmarks.tokenizer                                  # the English that Python carries, the bundled vocabulary
     python -m benchmarks.tokenizer --vocab vocab.txt TEXT…
+    python -m benchmarks.tokenizer --byte-pairs 30000 TEXT…         # learned from every second line, measured on the others
+    python -m benchmarks.tokenizer --vocab DIR TEXT…                # a folder with byte pairs or unigram pieces
+    python -m benchmarks.tokenizer --vocab FILE.model TEXT…         # a model of SentencePiece, beside sentencepiece
 """
 
 from __future__ import annotations
@@ -13,15 +16,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import common
 from minibert import pretrained
 from minibert.data import python_docs
 from minibert.text import Tokenizer, Vocabulary
+from minibert.text.bytepairs import BytePairs
+from minibert.text.frame import ROBERTA
+from minibert.text.learn import learn_bpe
+from minibert.text.sentencepiece import SentencePiece
+from minibert.text.unigram_pieces import UnigramPieces
 
 Run = Callable[[Sequence[str]], list[list[int]]]
 
@@ -29,26 +38,73 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread for all
 PURE_PYTHON = 200_000  # characters that the pure-Python one reads
 
 
-def fresh(vocabulary: Vocabulary, lower_case: bool) -> Run:
+class Contest(NamedTuple):
+    """One vocabulary: how our tokenizer is made, the library's, and, where there are, the one in Python and sentencepiece's."""
+
+    name: str
+    ours: Callable[[], Tokenizer | SentencePiece]
+    library: Any = None
+    pure: Run | None = None
+    sentencepiece: Run | None = None
+
+
+def fresh(make: Callable[[], Tokenizer], times: int) -> Run:
+    made = [make() for _ in range(times)]  # before the clock starts, as for the others
+
     def run(lines: Sequence[str]) -> list[list[int]]:
-        tokenizer = Tokenizer(vocabulary, lower_case=lower_case)
+        tokenizer = made.pop()
         return [tokenizer.ids(line) for line in lines]
 
     return run
 
 
-def warm(vocabulary: Vocabulary, lower_case: bool) -> Run:
-    tokenizer = Tokenizer(vocabulary, lower_case=lower_case)
+def warm(make: Callable[[], Tokenizer]) -> Run:
+    tokenizer = make()
     return lambda lines: [tokenizer.ids(line) for line in lines]
 
 
-def rust(vocabulary: Vocabulary, lower_case: bool) -> tuple[Run, Run]:
+def rust(tokenizer: Any) -> tuple[Run, Run]:
     """Line by line, and with one call for all lines."""
-    from tokenizers import BertWordPieceTokenizer
-
-    tokenizer = BertWordPieceTokenizer(dict(vocabulary.index), lowercase=lower_case)._tokenizer
     return (lambda lines: [tokenizer.encode(line, add_special_tokens=False).ids for line in lines],
             lambda lines: [e.ids for e in tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)])
+
+
+def word_pieces(path: Path, lower_case: bool) -> Contest:
+    from tokenizers import BertWordPieceTokenizer
+
+    vocabulary = Vocabulary.load(path)
+    return Contest(path.name, lambda: Tokenizer(vocabulary, lower_case=lower_case),
+                   BertWordPieceTokenizer(dict(vocabulary.index), lowercase=lower_case)._tokenizer, pure_python(path, lower_case))
+
+
+def byte_pairs(name: str, vocabulary: Vocabulary, merges: Sequence[tuple[str, str]]) -> Contest:
+    from tokenizers import ByteLevelBPETokenizer
+
+    return Contest(name, lambda: Tokenizer(vocabulary, method=BytePairs, frame=ROBERTA, merges=merges, added=()),
+                   ByteLevelBPETokenizer(dict(vocabulary.index), list(merges))._tokenizer)
+
+
+def unigram(path: Path) -> Contest:
+    from tokenizers import Tokenizer as Library
+
+    with tempfile.TemporaryDirectory() as folder:
+        Tokenizer.load(path).save(folder)
+        library = Library.from_file(str(Path(folder, "tokenizer.json")))
+    loaded = Tokenizer.load(path)
+
+    def ours() -> Tokenizer:
+        return Tokenizer(loaded.vocab, method=UnigramPieces, added=loaded.added, scores=loaded.method.scores,
+                         steps=loaded.method.steps)
+
+    return Contest(path.name, ours, library)
+
+
+def model_file(path: Path) -> Contest:
+    from sentencepiece import SentencePieceProcessor
+
+    theirs = SentencePieceProcessor(model_file=str(path))
+    return Contest(path.name, lambda: SentencePiece.load(path),
+                   sentencepiece=lambda lines: [theirs.encode(line) for line in lines])
 
 
 def pure_python(path: Path, lower_case: bool) -> Run:
@@ -61,17 +117,20 @@ def pure_python(path: Path, lower_case: bool) -> Run:
     return lambda lines: [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(line)) for line in lines]
 
 
-def measure(name: str, lines: list[str], vocab: Path, lower_case: bool, rounds: int) -> dict[str, Any]:
+def measure(name: str, lines: list[str], contest: Contest, rounds: int) -> dict[str, Any]:
     """Megabytes a second of each, median over rounds that alternate; and on how many lines the ids differ from minibert's."""
-    vocabulary = Vocabulary.load(vocab)
-    one_by_one, batch = rust(vocabulary, lower_case)
     few: list[str] = []
     while len(few) < len(lines) and sum(map(len, few)) < PURE_PYTHON:
         few.append(lines[len(few)])
     runs: dict[str, tuple[Run, list[str]]] = {
-        "minibert, fresh": (fresh(vocabulary, lower_case), lines), "minibert, warm": (warm(vocabulary, lower_case), lines),
-        "tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines),
-        "transformers, pure Python": (pure_python(vocab, lower_case), few)}
+        "minibert, fresh": (fresh(contest.ours, rounds + 1), lines), "minibert, warm": (warm(contest.ours), lines)}
+    if contest.library:
+        one_by_one, batch = rust(contest.library)
+        runs |= {"tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines)}
+    if contest.sentencepiece:
+        runs["sentencepiece"] = contest.sentencepiece, lines
+    if contest.pure:
+        runs["transformers, pure Python"] = contest.pure, few
     seconds: dict[str, list[float]] = {key: [] for key in runs}
     ids: dict[str, list[list[int]]] = {}
     for number in range(-1, rounds):
@@ -89,19 +148,36 @@ def measure(name: str, lines: list[str], vocab: Path, lower_case: bool, rounds: 
     common.progress("")
     own = ids["minibert, fresh"]
     size = {key: sum(len(line.encode()) for line in text) / 1e6 for key, (_, text) in runs.items()}
-    return {"text": name, "megabytes": size["tokenizers"], "seconds": seconds,
+    return {"text": name, "megabytes": size["minibert, fresh"], "seconds": seconds,
             "speed": {key: size[key] / common.median(seconds[key]) for key in runs},
             "lines_that_differ": {key: sum(a != b for a, b in zip(own, found)) for key, found in ids.items()}}
+
+
+def _contest(options: Any, lines: list[str]) -> tuple[Contest, list[str]]:
+    """Who reads, and which lines."""
+    if options.byte_pairs:
+        vocabulary, merges = learn_bpe(lines[::2], options.byte_pairs)
+        return byte_pairs(f"{len(vocabulary):,} byte pairs", vocabulary, merges), lines[1::2]
+    path = options.vocab or pretrained.bundled() / "vocab.txt"
+    if path.suffix == ".model":
+        return model_file(path), lines
+    if path.is_dir():
+        tokenizer = Tokenizer.load(path)
+        if isinstance(tokenizer.method, UnigramPieces):
+            return unigram(path), lines
+        return byte_pairs(path.name, tokenizer.vocab, tokenizer.method.merges), lines
+    return word_pieces(path, not options.cased), lines
 
 
 def main() -> None:
     parser = common.arguments(__doc__.split("\n")[0])
     parser.add_argument("texts", nargs="*", type=Path, metavar="TEXT", help="text files; the English of Python if none is given")
-    parser.add_argument("--vocab", type=Path, help="vocab.txt; the bundled one if not given")
+    parser.add_argument("--vocab", type=Path,
+                        help="vocab.txt, a folder with another kind, or a .model; the bundled one if not given")
     parser.add_argument("--cased", action="store_true", help="the vocabulary tells capitals from small letters")
+    parser.add_argument("--byte-pairs", type=int, metavar="SIZE", help="learn so many byte pairs from every second line instead")
     options = parser.parse_args()
     common.need("tokenizers", "transformers")
-    vocab = options.vocab or pretrained.bundled() / "vocab.txt"
     texts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in options.texts}
     if not texts:
         texts = {"English of Python": [sentence for document in python_docs.documents() for sentence in document]}
@@ -111,10 +187,11 @@ def main() -> None:
     print(common.describe(where), flush=True)
     results = []
     for name, lines in texts.items():
-        result = measure(name, lines, vocab, not options.cased, options.rounds)
+        contest, lines = _contest(options, lines)
+        result = measure(name, lines, contest, options.rounds)
         results.append(result)
         speed, differ = result["speed"], result["lines_that_differ"]
-        print(f"\n{name}: {result['megabytes']:.2f} MB, {len(lines):,} lines, vocabulary of {vocab.name}\n")
+        print(f"\n{name}: {result['megabytes']:.2f} MB, {len(lines):,} lines, vocabulary of {contest.name}\n")
         common.table(["", "MB/s", "minibert fresh is faster by", "lines with other ids"],
                      [[key, speed[key], speed["minibert, fresh"] / speed[key], differ[key]] for key in speed])
         path = common.write("tokenizer", where, results, options.json)

@@ -29,12 +29,12 @@ def table(bert: Trained, documents: list, count: int = 10, seed: int = 0) -> str
     lines: list[str] = []
     for i in rng.permutation(len(sentences)):
         ids = list(sentences[i])
-        words = [t for t in range(1, len(ids) - 1) if vocab.tokens[ids[t]].isalpha()
-                 and not vocab.tokens[ids[t + 1]].startswith("##")]
+        words = [t for t in range(1, len(ids) - 1) if bert.tokenizer.written(ids[t]).isalpha()
+                 and not bert.tokenizer.continues(ids[t + 1])]
         if not words or count_special(vocab, bert.tokenizer.decode(ids), but=vocab.unk_id):
             continue
         hidden = int(rng.choice(words))
-        truth = vocab.tokens[ids[hidden]]
+        truth = bert.tokenizer.written(ids[hidden])
         ids[hidden] = vocab.mask_id
         text = bert.tokenizer.decode(ids, skip_special=False)
         best = inside.guesses(bert, inside.ask(bert, text), 3)[0].words

@@ -66,8 +66,9 @@ def choose(tokenizer: Any, documents: list, seed: int) -> list[dict]:
     chosen: list[dict] = []
     for i in rng.permutation(len(sentences)):
         text = tokenizer.decode(sentences[i], skip_special=False)
-        tokens = tokenizer.encode(text).tokens
-        words = [t for t in range(1, len(tokens) - 1) if tokens[t].isalpha() and not tokens[t + 1].startswith("##")]
+        encoding = tokenizer.encode(text)
+        ids, tokens = encoding.ids, encoding.tokens
+        words = [t for t in range(1, len(ids) - 1) if tokenizer.written(ids[t]).isalpha() and not tokenizer.continues(ids[t + 1])]
         if len(tokens) > longest or not words or vocab.unk_id in sentences[i] or count_special(vocab, text):
             continue
         position = int(rng.choice(words))

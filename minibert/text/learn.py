@@ -1,4 +1,4 @@
-"""Learning a WordPiece vocabulary from text.
+"""Learning a vocabulary from text: ``learn`` for WordPiece, ``learn_bpe`` for byte pairs.
 
 Start with single characters, and again and again join the two neighbouring pieces that score best, until the
 vocabulary is as large as wanted. Two scores are in use:
@@ -14,7 +14,8 @@ together beats any pair of common ones, so the vocabulary fills with fragments o
 kept out does likelihood come near (1.43 with ``min_frequency=20``).
 
 The text is counted once into distinct words; every join then touches only the words that contain the pair, and a heap
-holds the pairs by score. Nothing depends on the order of a hash table: equal scores are decided by the text of the pair.
+holds the pairs by score. Nothing depends on the order of a hash table: equal scores are decided by the text of the pair, and
+between byte pairs by their ids, as in the ``tokenizers`` library, whose joins these are.
 """
 
 from __future__ import annotations
@@ -23,14 +24,18 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from . import normalize
+from . import bytepairs, normalize
 from .cut import Cut
 from .vocabulary import SPECIAL, Vocabulary, fits_a_line
 from .wordpiece import CONTINUES, MAX_CHARACTERS
 
-Pair = tuple[str, str]
+Piece = TypeVar("Piece", str, int)  # WordPieces by name, byte pairs by id
+
+#: What the special tokens of byte pairs are called, in the order of ``SPECIAL``; and in that of their ids, which is RoBERTa's.
+BYTE_SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
+BYTE_FIRST = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 _RAW_WORDS = 1 << 17  # distinct raw words that wait for their normalisation
 
@@ -80,7 +85,10 @@ def learn(
         return Vocabulary([*SPECIAL, *found[:size - len(SPECIAL)]])
     alphabet = choose_alphabet(counts, size - len(SPECIAL), limit_alphabet)
     tokens = dict.fromkeys([*SPECIAL, *alphabet])  # in order, each once: two different joins can make the same token
-    words = _Words(counts, set(alphabet), min_frequency, likelihood=score == "likelihood")
+    known = set(alphabet)
+    cut_up = (([word[0], *(CONTINUES + char for char in word[1:])], count) for word, count in counts.items())
+    words = _Words(((pieces, count) for pieces, count in cut_up if known.issuperset(pieces)), min_frequency,
+                   lambda left, right: left + right.removeprefix(CONTINUES), likelihood=score == "likelihood")
     step = 0
     while len(tokens) < size and (best := words.best_pair()):
         left, right, value = best
@@ -93,6 +101,52 @@ def learn(
     if progress:
         progress(len(tokens), size)
     return Vocabulary(list(tokens))
+
+
+def learn_bpe(
+    texts: Iterable[str],
+    size: int,
+    *,
+    add_prefix_space: bool = False,
+    min_frequency: int = 2,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[Vocabulary, list[bytepairs.Join]]:
+    """A vocabulary of ``size`` tokens, the special ones, the 256 bytes, then what the joins made; and the joins, in their order.
+
+    What ``Tokenizer(vocab, method=BytePairs, frame=ROBERTA, merges=merges)`` reads with. ``add_prefix_space``: as there.
+    ``texts``, ``min_frequency``, ``progress``: as for ``learn``. ValueError where ``size`` has no room for the bytes, or the
+    texts hold nothing.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts must be an iterable of strings, got one str; pass [text]")
+    tokens = [*BYTE_FIRST, *sorted(bytepairs.CHARACTERS)]
+    if size < len(tokens):
+        raise ValueError(f"size {size} is too small: the {len(BYTE_FIRST)} special tokens and 256 bytes must fit in")
+    index = {token: number for number, token in enumerate(tokens)}
+    counts = Counter(word for text in texts for word in bytepairs.words_of(text, add_prefix_space))
+    if not counts:
+        raise ValueError("there is nothing to learn from: the texts are empty")
+
+    def joined(left: int, right: int) -> int:
+        token = tokens[left] + tokens[right]
+        if token not in index:  # two different joins can make the same token
+            index[token] = len(tokens)
+            tokens.append(token)
+        return index[token]
+
+    numbers = [index[char] for char in bytepairs.CHARACTERS]
+    words = _Words((([numbers[byte] for byte in bytepairs.encoded(word)], count) for word, count in counts.items()),
+                   min_frequency, joined)
+    merges: list[bytepairs.Join] = []
+    while len(tokens) < size and (best := words.best_pair()):
+        left, right, _ = best
+        merges.append((tokens[left], tokens[right]))
+        words.join(left, right)
+        if progress and len(merges) % 100 == 0:
+            progress(len(tokens), size)
+    if progress:
+        progress(len(tokens), size)
+    return Vocabulary(tokens, special=BYTE_SPECIAL), merges
 
 
 def count_words(texts: Iterable[str], normalizer: normalize.Normalizer) -> Counter[str]:
@@ -136,41 +190,44 @@ def choose_alphabet(counts: Counter[str], room: int, limit: int | None = None) -
     return sorted(alphabet, key=lambda token: (len(token), token))
 
 
-class _Words:
-    """The distinct words cut into pieces, and the counts of these pieces and their pairs, kept up to date."""
+class _Words(Generic[Piece]):
+    """Words cut into pieces, each with its count, and the counts of these pieces and their pairs, kept up to date.
 
-    def __init__(self, counts: Counter[str], alphabet: set[str], min_frequency: int, likelihood: bool):
+    ``joined``: the piece that two others become.
+    """
+
+    def __init__(self, words: Iterable[tuple[list[Piece], int]], min_frequency: int, joined: Callable[[Piece, Piece], Piece],
+                 likelihood: bool = False):
         self.min_frequency = min_frequency
+        self.joined = joined
         self.likelihood = likelihood
-        self.words: list[list[str]] = []
+        self.words: list[list[Piece]] = []
         self.counts: list[int] = []
-        self.pieces: defaultdict[str, int] = defaultdict(int)  # f(a)
-        self.pairs: defaultdict[Pair, int] = defaultdict(int)  # f(ab)
-        self.places: defaultdict[Pair, set[int]] = defaultdict(set)  # the words in which a pair stands, or once stood
-        self.pairs_of: defaultdict[str, set[Pair]] = defaultdict(set)  # by piece; filled for the likelihood only
-        self.heap: list[tuple[float, str, str]] = []
-        self.queued: dict[Pair, float] = {}  # the score of a pair's entry in the heap that counts
+        self.pieces: defaultdict[Piece, int] = defaultdict(int)  # f(a)
+        self.pairs: defaultdict[tuple[Piece, Piece], int] = defaultdict(int)  # f(ab)
+        self.places: defaultdict[tuple[Piece, Piece], set[int]] = defaultdict(set)  # the words in which it stands, or once stood
+        self.pairs_of: defaultdict[Piece, set[tuple[Piece, Piece]]] = defaultdict(set)  # by piece; filled for the likelihood only
+        self.heap: list[tuple[float, Piece, Piece]] = []
+        self.queued: dict[tuple[Piece, Piece], float] = {}  # the score of a pair's entry in the heap that counts
 
-        for word, count in counts.items():
-            pieces = [word[0], *(CONTINUES + char for char in word[1:])]
-            if alphabet.issuperset(pieces):
-                for piece in pieces:
-                    self.pieces[piece] += count
-                for pair in pairwise(pieces):
-                    self._add(pair, count, len(self.words))
-                self.words.append(pieces)
-                self.counts.append(count)
+        for pieces, count in words:
+            for piece in pieces:
+                self.pieces[piece] += count
+            for pair in pairwise(pieces):
+                self._add(pair, count, len(self.words))
+            self.words.append(pieces)
+            self.counts.append(count)
         for pair in self.pairs:
             self._queue(pair)
 
-    def _add(self, pair: Pair, count: int, place: int) -> None:
+    def _add(self, pair: tuple[Piece, Piece], count: int, place: int) -> None:
         self.pairs[pair] += count
         self.places[pair].add(place)
         if self.likelihood:
             self.pairs_of[pair[0]].add(pair)
             self.pairs_of[pair[1]].add(pair)
 
-    def _remove(self, pair: Pair, count: int) -> None:
+    def _remove(self, pair: tuple[Piece, Piece], count: int) -> None:
         self.pairs[pair] -= count
         if not self.pairs[pair]:
             del self.pairs[pair], self.places[pair]
@@ -178,12 +235,12 @@ class _Words:
                 self.pairs_of[pair[0]].discard(pair)
                 self.pairs_of[pair[1]].discard(pair)
 
-    def _score(self, pair: Pair) -> float:
+    def _score(self, pair: tuple[Piece, Piece]) -> float:
         if not self.likelihood:
             return self.pairs[pair]
         return self.pairs[pair] / (self.pieces[pair[0]] * self.pieces[pair[1]])
 
-    def _queue(self, pair: Pair) -> None:
+    def _queue(self, pair: tuple[Piece, Piece]) -> None:
         """See to it that the heap has an entry with the present score of a pair."""
         if pair in self.pairs and self.pairs[pair] >= self.min_frequency:
             score = self._score(pair)
@@ -191,7 +248,7 @@ class _Words:
                 self.queued[pair] = score
                 heapq.heappush(self.heap, (-score, *pair))
 
-    def best_pair(self) -> tuple[str, str, float] | None:
+    def best_pair(self) -> tuple[Piece, Piece, float] | None:
         """The pair to join next, with its score; of equal scores the first by its text. None where none is left.
 
         The heap may hold several entries of a pair. Only the last one counts, and where the pair has lost score since
@@ -208,10 +265,10 @@ class _Words:
             self._queue(pair)
         return None
 
-    def join(self, left: str, right: str) -> str:
+    def join(self, left: Piece, right: Piece) -> Piece:
         """Make one piece of a pair wherever it stands, and bring all counts and scores up to date."""
-        joined = left + right.removeprefix(CONTINUES)
-        risen: set[Pair] = set()
+        joined = self.joined(left, right)
+        risen: set[tuple[Piece, Piece]] = set()
         for place in list(self.places[left, right]):
             old, count = self.words[place], self.counts[place]
             new = _join_in(old, left, right, joined)
@@ -235,9 +292,9 @@ class _Words:
         return joined
 
 
-def _join_in(word: list[str], left: str, right: str, joined: str) -> list[str]:
+def _join_in(word: list[Piece], left: Piece, right: Piece, joined: Piece) -> list[Piece]:
     """``word`` with every ``left, right``, found from the left, made one piece."""
-    new: list[str] = []
+    new: list[Piece] = []
     for piece in word:
         if piece == right and new and new[-1] == left:
             new[-1] = joined

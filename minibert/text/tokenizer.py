@@ -1,30 +1,27 @@
 """The tokenizer: text to ids and back, with the place of every token in the text.
 
 ``FullTokenizer`` in google-research/bert ``tokenization.py``, with what the fast tokenizers of today add to it:
-offsets, special tokens that are recognised in the text, folders that other tools read.
+offsets, special tokens that are recognised in the text, folders that other tools read. How words become pieces is a ``Method``
+of its own, and what stands around a text a ``Frame``.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from . import normalize, saved, wordpiece
+from . import frame as frames
+from . import saved
 from .added import AddedToken, Finder, special_tokens
-from .cut import Cut
-from .vocabulary import Vocabulary
+from .method import Cache, Method, Piece, moved
+from .vocabulary import SPECIAL, Vocabulary
+from .words import WordPieces
 
-_CACHED_WORDS = 1 << 17  # per cache: some 30 MB
-_CACHED_LENGTH = 64  # characters; longer raw words hardly ever come back
-
-
-Piece = tuple[int, int, int]  # id, start, end
 Part = str | Sequence[str]  # a text, or its words
 
 
@@ -51,10 +48,10 @@ class Encoding:
 
 
 class Tokenizer:
-    """Normalisation and WordPiece with one vocabulary.
+    """One vocabulary, and how texts become pieces of it: ``Tokenizer(vocab, lower_case=False)`` is BERT's.
 
-    ``lower_case``, ``strip_accents`` (None: as ``lower_case``) and ``split_cjk`` choose the steps of ``normalize``; ``cut``, for
-    what is no prose, finds the words instead of them: ``"characters"``, or a regular expression (see ``Cut``).
+    ``method``: the class of the ``Method``, which is made of the vocabulary, the added tokens and the other ``options``; by
+    default ``WordPieces``, where the options are explained. ``frame``: what stands around a text, and between two.
     ``max_length`` is the most tokens that ``encode`` makes, [CLS] and [SEP] counted. ``added``: the tokens that are found in
     a text before anything else is done to it, all of them in the vocabulary; by default the special ones. ``notes``: what
     there was to say when it was opened.
@@ -62,9 +59,6 @@ class Tokenizer:
     Special tokens written in the text, as in ``"a [MASK] b"``, are such tokens where ``special_tokens`` is true: by default
     in ``encode`` and ``tokenize``, where somebody asks the model something, but not in ``ids``, through which training text
     goes. Added tokens that are words, not special, are found in any case.
-
-    A capital sigma at the end of a word becomes a final one, ``"ΟΔΟΣ"`` ``"οδος"`` with ς: so Python lowers it, and so did the
-    code that BERT was trained with. The ``tokenizers`` library, and with it transformers, writes σ there.
     """
 
     rows: int | None = None  # ids from here on have no row in the model's table of words; None: each has one
@@ -73,33 +67,28 @@ class Tokenizer:
         self,
         vocab: Vocabulary,
         *,
-        lower_case: bool = True,
-        strip_accents: bool | None = None,
-        split_cjk: bool = True,
-        cut: Cut | str | None = None,
+        method: Callable[..., Method] = WordPieces,
+        frame: frames.Frame = frames.BERT,
         max_length: int = 512,
         added: Sequence[AddedToken] | None = None,
         notes: Sequence[str] = (),
+        **options: Any,
     ):
         self.vocab = vocab
-        self.lower_case = lower_case
-        self.strip_accents = strip_accents
-        self.split_cjk = split_cjk
-        self.cut = Cut(cut) if isinstance(cut, str) else cut
+        self.frame = frame
         self.max_length = max_length
         self.added = special_tokens(vocab) if added is None else tuple(added)
         self.notes = list(notes)
-        self.normalizer = normalize.Normalizer(
-            lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk, cut=self.cut
-        )
+        self.method = method(vocab, self.added, **options)
         self._as_written = Finder([token for token in self.added if not token.normalized])
-        self._normalized = Finder([token for token in self.added if token.normalized], self.normalizer.whole)
-        self._unknown = vocab.special[1]
-        self._no_words = {*vocab.special, *(token.content for token in self.added if token.special)} if self.cut else ()
-        self._longest = max(map(len, vocab.pieces))
-        self._word_ids = _Cache(self._look_up)
-        self._raw_ids = _Cache(self._normalize_and_look_up)
-        self._raw_pieces = _Cache(self._normalize_and_trace)
+        self._normalized = Finder([token for token in self.added if token.normalized], self.method.whole)
+        self._ids = Cache(self.method.ids)
+        self._pieces = Cache(self.method.words)
+
+    lower_case = property(lambda self: self.method.lower_case)
+    strip_accents = property(lambda self: self.method.strip_accents)
+    split_cjk = property(lambda self: self.method.split_cjk)
+    cut = property(lambda self: self.method.cut)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.vocab!r}, lower_case={self.lower_case}, max_length={self.max_length})"
@@ -110,79 +99,50 @@ class Tokenizer:
         """The tokens of a text as strings: ``"Unaffable!"`` gives ``["una", "##ffa", "##ble", "!"]``."""
         return [self.vocab.tokens[number] for number in self.ids(text, special_tokens=special_tokens)]
 
-    def ids(self, text: str, *, special_tokens: bool = False) -> list[int]:
+    def ids(self, text: str, *, special_tokens: bool = False, follows: bool = False) -> list[int]:
         """The ids of a text, without [CLS] and [SEP]: the fast way for large amounts of text.
 
-        What a raw word becomes depends on that word alone, and most words come again, so each is looked up in a cache.
+        What a part of a text becomes, a raw word in BERT, depends on that part alone, and most come again, so each is looked up
+        in a cache. ``follows``: the text is a word that stands behind others, in a list of words.
         """
         _check_text(text)
         if self._has_added(text, special_tokens):
-            return [number for word in self._words(text, special_tokens) for number, _, _ in word]
-        return list(chain.from_iterable(map(self._raw_ids.__getitem__, normalize.raw_words(text))))
+            return [number for word in self._words(text, special_tokens, follows) for number, _, _ in word]
+        return list(chain.from_iterable(map(self._ids.__getitem__, self.method.parts(text, follows))))
 
     def _has_added(self, text: str, special_tokens: bool) -> bool:
         return (self._as_written.is_needed(text, special_tokens)
-                or (bool(self._normalized) and self._normalized.is_needed(self.normalizer.whole(text), special_tokens)))
+                or (bool(self._normalized) and self._normalized.is_needed(self.method.whole(text), special_tokens)))
 
-    def _look_up(self, word: str) -> tuple[int, ...]:
-        pieces = ([self._unknown] if word in self._no_words else
-                  wordpiece.split(word, self.vocab.pieces, self._longest, self._unknown))
-        try:
-            return tuple(map(self.vocab.index.__getitem__, pieces))
-        except KeyError:
-            self.vocab.require(f"{word!r}, a word that its pieces cannot make,", "[UNK]")
-            raise
-
-    def _normalize_and_look_up(self, raw: str) -> tuple[int, ...]:
-        if not self.cut and raw.isascii() and raw.isalnum():  # as most new words, and most of these stand in the vocabulary
-            word = raw.lower() if self.lower_case else raw
-            number = self.vocab.pieces.get(word)
-            return self._look_up(word) if number is None or len(word) > wordpiece.MAX_CHARACTERS else (number,)
-        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, self.normalizer.words(raw))))
-
-    def _normalize_and_trace(self, raw: str) -> tuple[tuple[Piece, ...], ...]:
-        """The pieces of each word of one raw word."""
-        return tuple(self._trace(self.normalizer.words_with_offsets(raw)))
-
-    def _trace(self, words: Iterable[tuple[str, list[int]]]) -> Iterator[tuple[Piece, ...]]:
-        """The pieces of each of some normalised words, from the places of their characters."""
-        for word, at in words:
-            pieces, start = [], 0
-            for number in self._word_ids[word]:
-                end = start + len(self.vocab.tokens[number]) - (len(wordpiece.CONTINUES) if start else 0)
-                if number == self.vocab.unk_id:  # stands for the whole word
-                    end = len(word)
-                pieces.append((number, at[start], at[end - 1] + 1))
-                start = end
-            yield tuple(pieces)
-
-    def _words(self, text: str, special_tokens: bool) -> Iterator[Sequence[Piece]]:
+    def _words(self, text: str, special_tokens: bool, follows: bool) -> Iterator[Sequence[Piece]]:
         """The pieces of each word of a text. A token that is found as it is written is a word of its own."""
         for start, end, token in self._as_written.cut(text, special_tokens):
             part = text[start:end]
             if token:
-                yield [(self._id(token), start, end)]
-            elif self._normalized and self._normalized.is_needed(self.normalizer.whole(part), special_tokens):
-                yield from _moved(self._words_of_whole(*self.normalizer.whole_with_offsets(part), special_tokens), start)
+                yield [(self._id(token), *self.method.place(text, start, end))]
+            elif self._normalized and self._normalized.is_needed(self.method.whole(part), special_tokens):
+                whole = self.method.whole_with_offsets(part)
+                yield from moved(self._words_of_whole(*whole, special_tokens, follows), start)
             else:
-                for raw, place in normalize.raw_words_with_offsets(part):
-                    yield from _moved(self._raw_pieces[raw], start + place)
+                for raw, place in self.method.placed_parts(part, follows):
+                    yield from moved(self._pieces[raw], start + place)
 
-    def _words_of_whole(self, text: str, at: list[int], special_tokens: bool) -> Iterator[Sequence[Piece]]:
+    def _words_of_whole(self, text: str, at: Sequence[int], special_tokens: bool, follows: bool) -> Iterator[Sequence[Piece]]:
         """The same of a normalised text with tokens that are looked for there. ``at``: where its characters came from."""
         for start, end, token in self._normalized.cut(text, special_tokens):
             if token:
-                yield [(self._id(token), at[start], at[end - 1] + 1)]
+                first, last = self.method.place(text, start, end)
+                yield [(self._id(token), at[first], at[last - 1] + 1)]
             else:
-                yield from self._trace(self.normalizer.words_of_whole(text[start:end], at[start:end]))
+                yield from self.method.words_of_whole(text[start:end], at[start:end], follows)
 
     def _rows(self, part: Part, special_tokens: bool) -> list[tuple[Piece, int]]:
         """(piece, the number of its word) of a text, or of a list of words."""
         is_words = isinstance(part, (list, tuple))
         for text in part if is_words else [part]:
             _check_text(text)
-        words = ((chain.from_iterable(self._words(word, special_tokens)) for word in part) if is_words
-                 else self._words(part, special_tokens))
+        words = ((chain.from_iterable(self._words(word, special_tokens, True)) for word in part) if is_words
+                 else self._words(part, special_tokens, False))
         return [(piece, number) for number, word in enumerate(words) for piece in word]
 
     def _id(self, token: AddedToken) -> int:
@@ -209,8 +169,7 @@ class Tokenizer:
         """``[CLS] text [SEP]``, or ``[CLS] text [SEP] pair [SEP]``. Each of the two is a string, or a list of its words.
 
         More than ``max_length`` tokens (default: the tokenizer's own limit) raise ValueError, unless ``truncate`` is
-        true: then the longer of the two texts loses its last token, again and again, until all fits (the second where
-        both are as long; ``truncate_seq_pair`` in the reference).
+        true: then the longer of the two texts loses its end, or both do, as the ``frame`` says.
         """
         if pair is not None:
             self.vocab.require("a pair of texts", "[SEP]")
@@ -220,8 +179,9 @@ class Tokenizer:
     def encode_ids(self, ids: Sequence[int], *, max_length: int | None = None, truncate: bool = False) -> Encoding:
         """An Encoding of what has been cut into ids already, [CLS] and [SEP] among them, as ``encode`` makes it.
 
-        ``[CLS] a [SEP] b [SEP]`` is a pair. [PAD] at the end is no part of the text; ``##`` goes on with the word before it. What
-        does not stand between [CLS] and [SEP] is taken as it is. ValueError for ids that the model does not have.
+        ``[CLS] a [SEP] b [SEP]`` is a pair, or what the ``frame`` makes of it. [PAD] at the end is no part of the text; ``##``
+        goes on with the word before it. What does not stand between [CLS] and [SEP] is taken as it is. ValueError for ids that
+        the model does not have.
         """
         vocab, ids = self.vocab, [int(number) for number in ids]
         self._check_ids(ids)
@@ -231,34 +191,36 @@ class Tokenizer:
             ids.pop()
         framed = None not in (vocab.cls_id, vocab.sep_id) and (ids[:1], ids[1:][-1:]) == ([vocab.cls_id], [vocab.sep_id])
         parts = [ids[1:-1]] if framed else [ids]
-        if framed and parts[0].count(vocab.sep_id) == 1:
+        if framed and parts[0].count(vocab.sep_id) == self.frame.between:
             middle = parts[0].index(vocab.sep_id)
-            parts = [parts[0][:middle], parts[0][middle + 1:]]
+            behind = middle + self.frame.between
+            if set(parts[0][middle:behind]) == {vocab.sep_id}:
+                parts = [parts[0][:middle], parts[0][behind:]]
         rows = [self._numbered(part) for part in parts]
         return self._join(self._fitted(rows, max_length, truncate, framed), framed)
 
     def _numbered(self, ids: Sequence[int]) -> list[tuple[Piece, int]]:
         rows, word = [], -1
         for number in ids:
-            word += word < 0 or not self.vocab.tokens[number].startswith(wordpiece.CONTINUES)
+            word += word < 0 or not self.continues(number)
             rows.append(((number, 0, 0), word))
         return rows
 
     def _fitted(self, parts: list[list], max_length: int | None, truncate: bool, framed: bool = True) -> list[list]:
         """The parts of a sequence without what is too long; ValueError where nothing may be cut off."""
         limit = self.max_length if max_length is None else max_length
-        added = 1 + len(parts) if framed else 0
+        added = self.frame.size(len(parts)) if framed else 0
         length = added + sum(map(len, parts))
+        cls, sep = (name or token for name, token in zip(self.vocab.special[2:4], SPECIAL[2:4]))
         if limit < added:
-            raise ValueError(f"max_length is {limit}, but [CLS] and [SEP] alone take {added} tokens")
+            raise ValueError(f"max_length is {limit}, but {cls} and {sep} alone take {added} tokens")
         if length > limit and not truncate:
             raise ValueError(
-                f"the text has {length} tokens with [CLS] and [SEP], more than the limit of {limit}; "
+                f"the text has {length} tokens with {cls} and {sep}, more than the limit of {limit}; "
                 "shorten or split it, or have its end cut off (truncate=True; on the command line --truncate)"
             )
-        for _ in range(length - limit):
-            max(reversed(parts), key=len).pop()  # of several longest, max takes the first
-        return parts
+        kept = self.frame.shorten([len(part) for part in parts], limit - added) if length > limit else map(len, parts)
+        return [part[:length] for part, length in zip(parts, kept)]
 
     def framed(self, ids: Sequence[int]) -> list[int]:
         """``[CLS] ids [SEP]``; ValueError where nothing comes of it."""
@@ -270,9 +232,10 @@ class Tokenizer:
     def _join(self, parts: Sequence[list[tuple[Piece, int]]], framed: bool = True) -> Encoding:
         cls, sep = (self.vocab.cls_id, self.vocab.sep_id) if framed else (None, None)
         rows = [(cls, 0, (0, 0), 1, None)]
-        for kind, pieces in enumerate(parts):
+        for place, pieces in enumerate(parts, 1):
+            kind = self.frame.second if place == 2 else 0
             rows += [(number, kind, (start, end), 0, word) for (number, start, end), word in pieces]
-            rows.append((sep, kind, (0, 0), 1, None))
+            rows += [(sep, kind, (0, 0), 1, None)] * (self.frame.between if place < len(parts) else 1)
         rows = [row for row in rows if row[0] is not None]  # in a vocabulary without [CLS] or [SEP] texts go without
         ids, kinds, offsets, added, words = map(list, zip(*rows)) if rows else ([], [], [], [], [])
         return Encoding(ids, kinds, [self.vocab.tokens[number] for number in ids], offsets, added, words)
@@ -306,12 +269,10 @@ class Tokenizer:
     # Back to text
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
-        """Readable text from ids: pieces joined, punctuation set as in print, Chinese characters without spaces.
+        """Readable text from ids, as the ``method`` joins pieces. What it made of case, accents and spaces is lost for good.
 
-        Where there is a ``cut``, everything is joined as it is.
-
-        Case, accents and the original spacing are lost for good. ``skip_special`` leaves out [PAD], [CLS] and the rest,
-        but not [UNK]: it stands for a word. Raises ValueError for ids that the vocabulary does not have.
+        ``skip_special`` leaves out [PAD], [CLS] and the rest, but not [UNK]: it stands for a word. Raises ValueError for ids
+        that the vocabulary does not have.
         """
         ids = [int(number) for number in ids]
         self._check_ids(ids)
@@ -319,12 +280,18 @@ class Tokenizer:
             special = {self.vocab.index[token.content] for token in self.added if token.special}
             skipped = special.union(self.vocab.special_ids) - {self.vocab.unk_id}
             ids = [number for number in ids if number not in skipped]
-        if self.cut:
-            return "".join(self.vocab.tokens[number].removeprefix(wordpiece.CONTINUES) for number in ids)
-        text = " ".join(self.vocab.tokens[number] for number in ids).replace(f" {wordpiece.CONTINUES}", "")
-        for pattern, replacement in _SPACING:
-            text = pattern.sub(replacement, text)
-        return text
+        return self.method.decode(ids)
+
+    def written(self, number: int, first: bool = False) -> str:
+        """The token with this id as BERT writes it, whatever the method: ``##`` before what goes on with a word.
+
+        ``first``: it begins a text, where what has no blank before it begins a word too.
+        """
+        return self.method.written(self.vocab.tokens[number], first)
+
+    def continues(self, number: int) -> bool:
+        """Whether the token with this id goes on with the word of the one before it, as far as it can tell by itself."""
+        return self.method.continues(self.vocab.tokens[number])
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         if ids and not (0 <= min(ids) and max(ids) < len(self.vocab)):
@@ -337,6 +304,15 @@ class Tokenizer:
         """Write ``vocab.txt`` and ``tokenizer_config.json``, which transformers' AutoTokenizer reads as well."""
         saved.save(folder, self)
 
+    def described(self) -> dict[str, Any]:
+        """All that makes it besides the list of its tokens, as JSON can hold it: for the state of a run."""
+        return saved.described(self)
+
+    @classmethod
+    def remade(cls, tokens: Sequence[str], about: Mapping[str, Any], source: str = "its vocabulary") -> Tokenizer:
+        """The tokenizer of these tokens that was ``described`` so. KeyError, TypeError or ValueError for what describes none."""
+        return cls(**saved.remade(tokens, about, source))
+
     @classmethod
     def load(cls, source: str | os.PathLike[str], *, cut: str | None = None) -> Tokenizer:
         """Read a folder that ``save`` wrote, or that of a real BERT; or a vocabulary alone. See ``minibert.text.saved``.
@@ -347,36 +323,6 @@ class Tokenizer:
         return cls(**saved.read(source, cut))
 
 
-def _moved(words: Iterable[Sequence[Piece]], by: int) -> Iterator[list[Piece]]:
-    return ([(number, start + by, end + by) for number, start, end in word] for word in words)
-
-
-class _Cache(dict):
-    """Remembers what ``rule`` made of a word; emptied when full, so that memory stays bounded."""
-
-    def __init__(self, rule: Callable[[str], Any]):
-        super().__init__()
-        self.rule = rule
-
-    def __missing__(self, word: str) -> Any:
-        result = self.rule(word)
-        if len(word) <= _CACHED_LENGTH:
-            if len(self) >= _CACHED_WORDS:
-                self.clear()
-            self[word] = result
-        return result
-
-
 def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
-
-
-_CJK = "".join(f"{chr(first)}-{chr(last)}" for first, last in normalize.CJK) + "、。，！？；：「」『』《》（）“”"
-_SPACING = [
-    (re.compile(r" (?=[.,!?;:%)\]}…、。，！？；：」』》）])"), ""),
-    (re.compile(r"(?<=[(\[{「『《（]) "), ""),
-    (re.compile(r"(?<=\w) (['’]) (?=(?:s|t|re|ve|ll|d|m)\b)", re.IGNORECASE), r"\1"),
-    (re.compile(r"(?<=\w) ([-/]) (?=\w)"), r"\1"),
-    (re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])"), ""),
-]

@@ -11,7 +11,6 @@ from minibert.config import BertConfig
 from minibert.model import pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
-from minibert.text.added import AddedToken
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
@@ -39,11 +38,14 @@ class Checkpoint:
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write the training state into a run's folder."""
+    config = checkpoint.config.to_dict()
+    if "architectures" not in checkpoint.config.unknown:
+        del config["architectures"]  # what it goes without saying depends on the family
     state = {
         "settings": asdict(checkpoint.settings),
-        "config": checkpoint.config.to_dict(),
+        "config": config,
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
-        "tokenizer": _described(checkpoint.tokenizer),
+        "tokenizer": checkpoint.tokenizer.described(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
@@ -75,20 +77,9 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
 
 
-def _described(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that makes a tokenizer, besides the list of its tokens."""
-    vocab = tokenizer.vocab
-    return {"special": vocab.special, "beyond": vocab.added, "lower_case": tokenizer.lower_case,
-            "strip_accents": tokenizer.strip_accents, "split_cjk": tokenizer.split_cjk,
-            "cut": tokenizer.cut and tokenizer.cut.rule, "max_length": tokenizer.max_length,
-            "added": [vars(token) for token in tokenizer.added]}
-
-
 def _tokenizer(state: dict[str, Any], config: BertConfig) -> Tokenizer:
     """The tokenizer of a state; in one from before ``train --init`` only the case is told, and the rest goes without saying."""
     if "tokenizer" not in state:
         return Tokenizer(Vocabulary(state["vocabulary"], source="its vocabulary"), lower_case=not state["cased"],
                          max_length=config.max_position_embeddings)
-    about = dict(state["tokenizer"])
-    vocab = Vocabulary(state["vocabulary"], special=about.pop("special"), added=about.pop("beyond"), source="its vocabulary")
-    return Tokenizer(vocab, added=[AddedToken(**token) for token in about.pop("added")], **about)
+    return Tokenizer.remade(state["vocabulary"], state["tokenizer"])

@@ -95,7 +95,7 @@ def test_both_ways_through_the_tokenizer_agree_and_offsets_slice_back(text, lowe
         assert not set(encoding.ids[1:-1]) & {tokenizer.vocab.mask_id, tokenizer.vocab.pad_id}
         for token, (start, end) in zip(encoding.tokens[1:-1], encoding.offsets[1:-1]):
             if token != "[UNK]":
-                assert tokenizer.normalizer.whole(text[start:end]) == token.removeprefix("##")
+                assert tokenizer.method.normalizer.whole(text[start:end]) == token.removeprefix("##")
 
 
 def test_letters_are_lowered_where_that_is_asked_for():

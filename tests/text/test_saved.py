@@ -6,6 +6,7 @@ import pytest
 
 from minibert.text import Tokenizer, Vocabulary
 from minibert.text.saved import NO_LIMIT
+from minibert.text.words import WordPieces
 from tests.tiny_model import TOKENS
 
 N = len(TOKENS)
@@ -180,8 +181,10 @@ TEMPLATE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "t
     ({"added_tokens": {"[E1]": 1.5}}, r"added_tokens\.json: the id of an added token must be .* from 0 on, found 1\.5"),
     ({"added_tokens": {"[E1]": 10**30}}, r'"\[E1\]" has the id 10{30}, but there are only \d+ tokens before it'),
     ({"special_tokens_map": {"mask_token": []}, SETTINGS: {"cls_token": []}}, None),
-    ({FAST: {"model": {"type": "BPE", "vocab": {}}}}, r'no tokenizer of word pieces.*\(its model is "BPE"\); if vocab\.txt'),
-    ({FAST: {"model": ["x"]}}, "no tokenizer of word pieces"),
+    ({FAST: {"model": {"type": "WordLevel", "vocab": {}}}}, r'no tokenizer of a kind that is read here, WordPiece or BPE or '
+     r'Unigram with a vocabulary \(its model is "WordLevel"\); if vocab\.txt beside it belongs to the model, delete '
+     r'tokenizer\.json'),
+    ({FAST: {"model": ["x"]}}, "no tokenizer of a kind that is read here"),
     ({FAST: fast(model={"vocab": {"[UNK]": 0, "a": 0}})}, r"the 2 tokens of its vocabulary must have as many ids"),
     ({FAST: fast(model={"vocab": {"[UNK]": 0, "a": 10**9}})}, r'whole numbers from 0 on, but "a" has 1000000000'),
     ({FAST: fast(normalizer=["x"])}, r"tokenizer\.json: its normalizer must be an object, found a JSON list"),
@@ -204,4 +207,13 @@ def test_what_cannot_be_read_is_named(tmp_path, files, message):
 def test_a_final_sigma(tmp_path):
     tokenizer = Tokenizer(Vocabulary([*TOKENS, "οδος", "οδοσ"]))
     assert tokenizer.tokenize("ΟΔΟΣ") == ["οδος"]  # transformers: οδοσ
-    assert "sigma" in Tokenizer.__doc__
+    assert "sigma" in WordPieces.__doc__
+
+
+def test_what_describes_a_tokenizer_makes_it_again_also_as_it_was_said_once():
+    tokenizer = Tokenizer(Vocabulary(TOKENS), lower_case=False, max_length=64)
+    about = json.loads(json.dumps(tokenizer.described()))
+    for said in (about, {key: value for key, value in about.items() if key not in ("kind", "frame")}):
+        again = Tokenizer.remade(TOKENS, said)
+        assert again.encode("The cat", "sat") == tokenizer.encode("The cat", "sat")
+        assert (again.lower_case, again.max_length, again.frame) == (False, 64, tokenizer.frame)

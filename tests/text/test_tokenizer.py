@@ -92,7 +92,7 @@ def test_offsets_slice_back_to_the_token(text):
         elif token == "[MASK]":
             assert text[start:end] == token
         else:
-            assert "".join(tokenizer.normalizer.words(text[start:end])) == token.removeprefix("##")
+            assert "".join(tokenizer.method.normalizer.words(text[start:end])) == token.removeprefix("##")
     assert encoding.ids[1:-1] == tokenizer.ids(text, special_tokens=True)
 
 
@@ -209,13 +209,13 @@ def test_only_text_is_text(tokenizer):
 
 
 def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr("minibert.text.tokenizer._CACHED_WORDS", 3)
+    monkeypatch.setattr("minibert.text.method.CACHED_PARTS", 3)
     tokenizer = Tokenizer(Vocabulary(TOKENS))
     text = "the cat sat unaffable cats the the cat " + "a" * 99
     first = tokenizer.ids(text)
     assert tokenizer.ids(text) == first == Tokenizer(Vocabulary(TOKENS)).ids(text)
-    assert len(tokenizer._raw_ids) <= 3
-    assert all(len(word) <= 64 for word in tokenizer._raw_ids)
+    assert len(tokenizer._ids) <= 3
+    assert all(len(word) <= 64 for word in tokenizer._ids)
 
 
 def test_a_tokenizer_can_be_sent_to_another_process(tokenizer):

@@ -21,7 +21,7 @@ class Rule(NamedTuple):
     mask_id: int
     is_ordinary: np.ndarray  # (V,) bool: not special, may be chosen
     ordinary: np.ndarray  # (V - special,) int32: the ids that a random replacement is drawn from
-    is_continuation: np.ndarray | None  # (V,) bool: "##" pieces, for whole-word masking; None: single tokens
+    is_continuation: np.ndarray | None  # (V,) bool: pieces that go on with a word, for whole-word masking; None: single tokens
     rate: float  # share of the tokens that are chosen
     mask_share: float  # share of the chosen that become [MASK]
     random_share: float  # share of the chosen that become a random token
@@ -40,7 +40,7 @@ class Masked(NamedTuple):
 def rule(
     tokenizer: Any, *, whole_word: bool = False, rate: float = 0.15, mask_share: float = 0.8, random_share: float = 0.1
 ) -> Rule:
-    """The masking rule for a tokenizer: reads ``vocab.tokens``, ``vocab.mask_id`` and ``vocab.special_ids``.
+    """The masking rule for a tokenizer: reads ``vocab.mask_id``, ``vocab.special_ids`` and, for whole words, ``continues``.
 
     whole_word: choose all pieces of a word together; each piece is then masked, replaced or kept on its own.
     Raises ValueError for shares outside [0, 1] and for a vocabulary without ordinary tokens.
@@ -58,7 +58,7 @@ def rule(
     ordinary = np.flatnonzero(is_ordinary).astype(np.int32)
     if len(ordinary) == 0:
         raise ValueError(f"the vocabulary has {len(vocab)} tokens, all of them special: nothing can be masked")
-    is_continuation = np.array([token.startswith("##") for token in vocab.tokens]) if whole_word else None
+    is_continuation = np.array([*map(tokenizer.continues, range(len(vocab)))]) if whole_word else None
     return Rule(vocab.mask_id, is_ordinary, ordinary, is_continuation, rate, mask_share, random_share)
 
 

@@ -42,7 +42,8 @@ def sequence(tokenizer: Tokenizer, text: str, pair: str | None, settings: Any) -
     special = not settings.literal
     encoding = tokenizer.encode(text, pair, max_length=settings.max_length, truncate=True, special_tokens=special)
     split = len(encoding) - sum(encoding.token_type_ids)
-    whole = 1 + sum(1 + len(tokenizer.ids(part, special_tokens=special)) for part in (text, pair) if part is not None)
+    whole = [len(tokenizer.ids(part, special_tokens=special)) for part in (text, pair) if part is not None]
+    whole = tokenizer.frame.size(len(whole)) + sum(whole)
     return np.array(encoding.ids, np.int64), split, whole > settings.max_length
 
 

@@ -81,7 +81,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
         question = tokenizer.ids(example.question, special_tokens=not settings.literal)
         limit = min(settings.max_query, settings.max_length // 2)
         cut += len(question) > limit
-        head = [tokenizer.vocab.cls_id, *question[:limit], tokenizer.vocab.sep_id]
+        head = [tokenizer.vocab.cls_id, *question[:limit], *[tokenizer.vocab.sep_id] * tokenizer.frame.between]
         text = tokenizer.encode(example.context, max_length=sys.maxsize, special_tokens=not settings.literal)
         ids, spans = text.ids[1:-1], text.offsets[1:-1]
         if not ids:
@@ -95,7 +95,8 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, labels: Sequence[s
             if answer is not None and start <= answer[0] and answer[1] < stop:
                 labels_ = answer[0] - start + len(head), answer[1] - start + len(head)
             sequence = np.array([*head, *ids[start:stop], tokenizer.vocab.sep_id])
-            features.append(Feature((sequence,), (len(head),), np.array(labels_), number,
+            split = len(head) if tokenizer.frame.second else len(sequence)
+            features.append(Feature((sequence,), (split,), np.array(labels_), number,
                                     Window(len(head), spans[start:stop], best[start:stop] == w)))
     return features, cut
 

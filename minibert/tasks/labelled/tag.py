@@ -190,7 +190,7 @@ def _tokens(example: Example, tokenizer: Tokenizer, special: bool) -> tuple[list
     ids, places = [tokenizer.vocab.cls_id], []
     for word in example.words:
         places.append(len(ids))
-        ids += tokenizer.ids(word, special_tokens=special) or [tokenizer.vocab.unk_id]
+        ids += tokenizer.ids(word, special_tokens=special, follows=True) or [tokenizer.vocab.unk_id]
     return ids, places
 
 
