@@ -22,7 +22,7 @@ def init(source, corpus, out) -> int:
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_a_run_of_every_family(family, train, corpus, tmp_path, capsys):
     run = tmp_path / "run"
-    assert train(run, "--family", family, "--steps", 6, "--hidden", 12, "--layers", 2) == 0
+    assert train(run, "--family", family, "--steps", 6, "--hidden", 48, "--layers", 2) == 0
     loaded = pretrained.load(run)
     assert loaded.config.model_type == family
     assert not loaded.notes
