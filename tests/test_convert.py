@@ -160,8 +160,8 @@ def test_one_folder_is_of_one_model(tmp_path, capsys):
         convert(tmp_path / "a", tmp_path / "d")
 
 
-def test_a_destination_that_is_a_file_is_named(tmp_path, model):
-    examples.write(tmp_path / "source", "safetensors", model)
+def test_a_destination_that_is_a_file_is_named(tmp_path):
+    examples.write(tmp_path / "source", "safetensors")
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"file is a file; a checkpoint is written as a folder"):
         convert(tmp_path / "source", tmp_path / "file")

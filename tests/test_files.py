@@ -239,7 +239,7 @@ def test_a_result_does_not_take_the_place_of_what_it_is_made_from(tmp_path):
     source.write_text("mine", encoding="utf-8")
     not_over(source, None)
     not_over(source, tmp_path / "other")
-    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere; make it first"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first"):
         not_over(source, tmp_path / "nowhere" / "other")
     not_over(source, os.devnull)
     for path in (source, tmp_path / "." / "a.txt"):
