@@ -18,17 +18,17 @@ from minibert.analysis import probes
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import formats, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
-from minibert.tasks.labelled import TASKS
+from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.learn import learn_bpe
 from minibert.training import checkpoint, loop, options
 from tests import tiny_model
-from tests.pretrained import examples, writers
+from tests.pretrained import examples, fairseq_models, writers
 
 Harm = Callable[[bytes, np.random.Generator], bytes]
 
@@ -201,6 +201,43 @@ def _read_weights(folder: Path) -> tuple[dict, list[str]]:
     return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
+_EXPORTED = Path(__file__).parents[1] / "tests" / "pretrained" / "onnx-1.23"
+
+
+def _quantised(folder: Path) -> Sequence[Path]:
+    (folder / "model.onnx").write_bytes((_EXPORTED / "int8_channel.onnx").read_bytes())
+    return [folder / "model.onnx"]
+
+
+def _read_quantised(folder: Path) -> tuple[dict, list[str]]:
+    with formats.opened(folder / "model.onnx") as reader:
+        parameters, notes, _ = read_parameters(reader, pretrained.read_config(_EXPORTED / "config.json"))
+    return {name: x.tobytes() for name, x in parameters.items()}, notes
+
+
+def _gguf(folder: Path) -> Sequence[Path]:
+    """Sizes and vocabulary are in it too."""
+    config, parameters, tokenizer = examples.tiny()
+    gguf.write(folder / "model.gguf", dict(parameters.items()), config, tokenizer)
+    return [folder / "model.gguf"]
+
+
+def _read_gguf(folder: Path) -> Any:
+    loaded = pretrained.load(folder)
+    return loaded.config, loaded.tokenizer.vocab, loaded.parameters.flat.tobytes()
+
+
+def _fairseq(folder: Path) -> Sequence[Path]:
+    path = folder / "model.pt"
+    fairseq_models.write(path, fairseq_models.merged(fairseq_models.arrays()), fairseq_models.SAID["cfg"])
+    return [path]
+
+
+def _read_fairseq(folder: Path) -> tuple[dict, list[str]]:
+    loaded = pretrained.load(folder, tokenizer=fairseq_models.tokenizer())
+    return {name: x.tobytes() for name, x in loaded.parameters.items()}, list(loaded.notes)
+
+
 def _file(name: str, content: str) -> Callable[[Path], Sequence[Path]]:
     def write(folder: Path) -> Sequence[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +260,18 @@ def _files(**contents: Any) -> Callable[[Path], Sequence[Path]]:
 def _model(folder: Path) -> Sequence[Path]:
     examples.write(folder, "safetensors")
     return [folder / "config.json"]
+
+
+def _relatives(folder: Path) -> Sequence[Path]:
+    paths = [folder / f"{family}.json" for family in families.FAMILIES]
+    for path in paths:
+        path.write_text(families.to_json(families.preset(path.stem, "tiny")), encoding="utf-8")
+    return paths
+
+
+def _read_relatives(folder: Path) -> Any:
+    configs = [pretrained.read_config(folder / f"{family}.json") for family in families.FAMILIES]
+    return [(config, families.to_json(config), families.names(config).ours("x")) for config in configs]
 
 
 def _vocabulary(folder: Path) -> Sequence[Path]:
@@ -252,6 +301,25 @@ def _byte_pairs_json(folder: Path) -> Sequence[Path]:
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}, "decoder": {"type": "ByteLevel"},
         "post_processor": {"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]},
         "model": {"type": "BPE", "vocab": vocab.index, "merges": merges}}))(folder)
+
+
+def _unigram(folder: Path) -> Sequence[Path]:
+    """A ``.model`` that sentencepiece wrote, as ALBERT's."""
+    path = Path(__file__).parents[1] / "tests" / "text" / "sentencepiece" / "albert.model"
+    (folder / "spiece.model").write_bytes(path.read_bytes())
+    return [folder / "spiece.model"]
+
+
+def _unigram_json(folder: Path) -> Sequence[Path]:
+    """``tokenizer.json`` and the settings."""
+    _unigram(folder)
+    Tokenizer.load(folder).save(folder)
+    return [folder / "tokenizer.json", folder / "tokenizer_config.json"]
+
+
+def _read_unigram(folder: Path) -> Any:
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids("Mr. Bennet (1,813) café ﬁne 😀")
 
 
 def _fairseq(folder: Path) -> Sequence[Path]:
@@ -330,7 +398,8 @@ def _read_vectors(folder: Path) -> Any:
 
 
 def _task(task: str, name: str, content: str) -> Format:
-    return Format(_file(name, content), lambda folder: TASKS[task].read(folder / name, Settings(task=task)).examples,
+    module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
+    return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
                   (damaged, odd_json if name.endswith(("json", "jsonl")) else odd_text))
 
 
@@ -348,16 +417,22 @@ _PROBES = [
 FORMATS: dict[str, Format] = {
     **{kind: Format(_weights(kind), _read_weights, (damaged,), verified) for kind, verified in examples.PROTECTED.items()},
     "safetensors, odd header": Format(_weights("safetensors"), _read_weights, (resealed_header,)),
+    "fairseq": Format(_fairseq, _read_fairseq, (damaged,)),
     "index of shards": Format(lambda folder: [p for p in examples.write(folder, "sharded") if p.suffix == ".json"], _read_weights,
                               (damaged, odd_json)),
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
     "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
+    "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
+    "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
+    "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
     "vocab.txt": Format(_vocabulary, lambda folder: Tokenizer.load(folder).vocab, (damaged,)),
     "tokenizer.json": Format(_tokenizer_json, lambda folder: Tokenizer.load(folder).vocab.tokens, (damaged, odd_json)),
     "byte pairs": Format(_byte_pairs, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
+    "unigram, .model": Format(_unigram, _read_unigram, (damaged,)),
+    "unigram, tokenizer.json": Format(_unigram_json, _read_unigram, (damaged, odd_json)),
     "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
@@ -381,6 +456,9 @@ FORMATS: dict[str, Format] = {
     "tag, CoNLL": _task("tag", "a.conll", "\n\n".join("\n".join(f"{w}\t{'B-X' if w == 'cat' else 'O'}" for w in s.split())
                                                       for s in _SENTENCES) + "\n"),
     "qa, SQuAD": _task("qa", "a.json", json.dumps(_SQUAD)),
+    "embed, TSV": _task("embed", "a.tsv", "".join(f"{s}\t{s[::-1]}\tno {s}\n" for s in _SENTENCES)),
+    "embed, scores in CSV": _task("embed_scored", "a.csv", "sentence1,sentence2,score\n" + "".join(
+        f"{s},{s[::-1]},{i / 2}\n" for i, s in enumerate(_SENTENCES))),
     "choice, JSON Lines": _task("choice", "a.jsonl", _lines({"sent1": "the", "ending0": s, "ending1": "a dog", "label": i % 2}
                                                             for i, s in enumerate(_SENTENCES))),
 }

@@ -7,7 +7,8 @@ the Rust library called once for many lines. The pure-Python one reads a part of
     python -m benchmarks.tokenizer                                  # the English that Python carries, the bundled vocabulary
     python -m benchmarks.tokenizer --vocab vocab.txt TEXT…
     python -m benchmarks.tokenizer --byte-pairs 30000 TEXT…         # learned from every second line, measured on the others
-    python -m benchmarks.tokenizer --vocab DIR TEXT…                # a folder with vocab.json and merges.txt
+    python -m benchmarks.tokenizer --vocab DIR TEXT…                # a folder with byte pairs or unigram pieces
+    python -m benchmarks.tokenizer --vocab FILE.model TEXT…         # a model of SentencePiece, beside sentencepiece
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +29,8 @@ from minibert.text import Tokenizer, Vocabulary
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.learn import learn_bpe
+from minibert.text.sentencepiece import SentencePiece
+from minibert.text.unigram_pieces import UnigramPieces
 
 Run = Callable[[Sequence[str]], list[list[int]]]
 
@@ -35,12 +39,13 @@ PURE_PYTHON = 200_000  # characters that the pure-Python one reads
 
 
 class Contest(NamedTuple):
-    """One vocabulary: how our tokenizer is made, the library's, and, where there is one, the one in Python."""
+    """One vocabulary: how our tokenizer is made, the library's, and, where there are, the one in Python and sentencepiece's."""
 
     name: str
-    ours: Callable[[], Tokenizer]
-    library: Any
+    ours: Callable[[], Tokenizer | SentencePiece]
+    library: Any = None
     pure: Run | None = None
+    sentencepiece: Run | None = None
 
 
 def fresh(make: Callable[[], Tokenizer], times: int) -> Run:
@@ -79,6 +84,29 @@ def byte_pairs(name: str, vocabulary: Vocabulary, merges: Sequence[tuple[str, st
                    ByteLevelBPETokenizer(dict(vocabulary.index), list(merges))._tokenizer)
 
 
+def unigram(path: Path) -> Contest:
+    from tokenizers import Tokenizer as Library
+
+    with tempfile.TemporaryDirectory() as folder:
+        Tokenizer.load(path).save(folder)
+        library = Library.from_file(str(Path(folder, "tokenizer.json")))
+    loaded = Tokenizer.load(path)
+
+    def ours() -> Tokenizer:
+        return Tokenizer(loaded.vocab, method=UnigramPieces, added=loaded.added, scores=loaded.method.scores,
+                         steps=loaded.method.steps)
+
+    return Contest(path.name, ours, library)
+
+
+def model_file(path: Path) -> Contest:
+    from sentencepiece import SentencePieceProcessor
+
+    theirs = SentencePieceProcessor(model_file=str(path))
+    return Contest(path.name, lambda: SentencePiece.load(path),
+                   sentencepiece=lambda lines: [theirs.encode(line) for line in lines])
+
+
 def pure_python(path: Path, lower_case: bool) -> Run:
     """transformers' tokenizer as it was in all Python; version 5 keeps it under another name."""
     try:
@@ -91,13 +119,16 @@ def pure_python(path: Path, lower_case: bool) -> Run:
 
 def measure(name: str, lines: list[str], contest: Contest, rounds: int) -> dict[str, Any]:
     """Megabytes a second of each, median over rounds that alternate; and on how many lines the ids differ from minibert's."""
-    one_by_one, batch = rust(contest.library)
     few: list[str] = []
     while len(few) < len(lines) and sum(map(len, few)) < PURE_PYTHON:
         few.append(lines[len(few)])
     runs: dict[str, tuple[Run, list[str]]] = {
-        "minibert, fresh": (fresh(contest.ours, rounds + 1), lines), "minibert, warm": (warm(contest.ours), lines),
-        "tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines)}
+        "minibert, fresh": (fresh(contest.ours, rounds + 1), lines), "minibert, warm": (warm(contest.ours), lines)}
+    if contest.library:
+        one_by_one, batch = rust(contest.library)
+        runs |= {"tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines)}
+    if contest.sentencepiece:
+        runs["sentencepiece"] = contest.sentencepiece, lines
     if contest.pure:
         runs["transformers, pure Python"] = contest.pure, few
     seconds: dict[str, list[float]] = {key: [] for key in runs}
@@ -117,7 +148,7 @@ def measure(name: str, lines: list[str], contest: Contest, rounds: int) -> dict[
     common.progress("")
     own = ids["minibert, fresh"]
     size = {key: sum(len(line.encode()) for line in text) / 1e6 for key, (_, text) in runs.items()}
-    return {"text": name, "megabytes": size["tokenizers"], "seconds": seconds,
+    return {"text": name, "megabytes": size["minibert, fresh"], "seconds": seconds,
             "speed": {key: size[key] / common.median(seconds[key]) for key in runs},
             "lines_that_differ": {key: sum(a != b for a, b in zip(own, found)) for key, found in ids.items()}}
 
@@ -128,8 +159,12 @@ def _contest(options: Any, lines: list[str]) -> tuple[Contest, list[str]]:
         vocabulary, merges = learn_bpe(lines[::2], options.byte_pairs)
         return byte_pairs(f"{len(vocabulary):,} byte pairs", vocabulary, merges), lines[1::2]
     path = options.vocab or pretrained.bundled() / "vocab.txt"
+    if path.suffix == ".model":
+        return model_file(path), lines
     if path.is_dir():
         tokenizer = Tokenizer.load(path)
+        if isinstance(tokenizer.method, UnigramPieces):
+            return unigram(path), lines
         return byte_pairs(path.name, tokenizer.vocab, tokenizer.method.merges), lines
     return word_pieces(path, not options.cased), lines
 
@@ -137,7 +172,8 @@ def _contest(options: Any, lines: list[str]) -> tuple[Contest, list[str]]:
 def main() -> None:
     parser = common.arguments(__doc__.split("\n")[0])
     parser.add_argument("texts", nargs="*", type=Path, metavar="TEXT", help="text files; the English of Python if none is given")
-    parser.add_argument("--vocab", type=Path, help="vocab.txt, or a folder with byte pairs; the bundled one if not given")
+    parser.add_argument("--vocab", type=Path,
+                        help="vocab.txt, a folder with another kind, or a .model; the bundled one if not given")
     parser.add_argument("--cased", action="store_true", help="the vocabulary tells capitals from small letters")
     parser.add_argument("--byte-pairs", type=int, metavar="SIZE", help="learn so many byte pairs from every second line instead")
     options = parser.parse_args()

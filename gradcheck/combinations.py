@@ -1,4 +1,4 @@
-"""What can be combined: kinds of body, and kinds of model on one. Whatever is entered here is checked in every way there is.
+"""What can be combined: kinds of body, families of them, and kinds of model on one. Whatever is here is checked in every way.
 
 Gradients (``suite``), that no tensor is without one, saving and loading, kernels beside the readable pairs, memory and ``info``:
 all of these go through this table, so nothing can be added unchecked.
@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from minibert.config import BertConfig
+from minibert.config import NEUTRAL, BertConfig
 from minibert.finetuning import models
-from minibert.layers import binary_cross_entropy, cross_entropy, squared_error
+from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import pretraining
-from minibert.model.heads import classifier, mlm, nsp
+from minibert.model.heads import classifier, mlm, nsp, replaced
 from minibert.model.model import Head, Inputs, Model, Term
 from minibert.parameters import Tree
+from minibert.pretrained import families
 
 #: Keys of a configuration that vary its structure, beside those of BERT.
 BODIES: dict[str, dict[str, Any]] = {
@@ -29,14 +30,34 @@ BODIES: dict[str, dict[str, Any]] = {
     "offset-no-types": {"position_offset": 2, "type_vocab_size": 0},
     "relu-pooler": {"pooler": "relu"},
     "first-token": {"pooler": "first"},
-    "albert": {"num_hidden_layers": 3, "layer_map": (0, 0, 0), "embedding_size": 4, "hidden_act": "gelu_new"},
+    "two-feed-forwards": {"ffn_count": 2, "word_window": 5},
+    "task-types": {"task_type_vocab_size": 3},
 }
+
+
+NARROW = {"embedding_size": 4, "bottleneck_size": 18, "num_attention_heads": 2}
+
+
+def body_of(family: str, size: str = "tiny", **changes: Any) -> dict[str, Any]:
+    """The keys in which a family's bodies differ from BERT's, in a small one of three layers."""
+    config = families.preset(family, size, pad_token_id=0, num_hidden_layers=3, **changes)
+    keys = (*NEUTRAL, "type_vocab_size", "hidden_act", "layer_norm_eps", "model_type", "num_hidden_layers")
+    return {key: getattr(config, key) for key in keys if getattr(config, key) != getattr(BertConfig(), key)}
+
+
+BODIES |= {family: body_of(family) for family in families.FAMILIES if family not in (
+    "bert", "albert", "electra", "ernie", "mobilebert")}
+BODIES |= {"albert": body_of("albert", embedding_size=4), "ernie": body_of("ernie", task_type_vocab_size=3),
+           "electra": body_of("electra", embedding_size=4, objectives=("mlm",)),
+           "mobilebert": body_of("mobilebert", size="base", ffn_count=3, **NARROW),
+           "mobilebert-tiny": body_of("mobilebert", size="base-tiny", **NARROW),
+           "ib-bert": body_of("mobilebert", size="teacher", **NARROW)}
 
 
 def many_terms(config: BertConfig) -> Model:
     """Two losses on one head, three more heads, a hidden state and an attention map, each with a weight of its own."""
-    heads = {"mlm": Head(mlm), "nsp": Head(nsp), "tag": Head(classifier, 3, "last_hidden_state"),
-             "low": Head(classifier, 4, "hidden_states.1", "low")}
+    heads = {"mlm": Head(mlm), "nsp": Head(nsp, reads="pooled" if config.pooler else "hidden_states.2"),
+             "tag": Head(classifier, 3, "last_hidden_state"), "low": Head(classifier, 4, "hidden_states.1", "low")}
     terms = [("mlm", "mlm", cross_entropy), ("again", "mlm", cross_entropy, 0.3), ("nsp", "nsp", cross_entropy, 0.5),
              ("tag", "tag", cross_entropy, 2.0), ("low", "low", cross_entropy), ("state", "hidden_states.1", squared_error),
              ("map", "attentions.0", squared_error, 5.0)]
@@ -52,6 +73,9 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "choice": lambda config: models.of(config, "choice", 1),
     "token": lambda config: models.of(config, "token", 3),
     "span": lambda config: models.of(config, "span", 2),
+    "replaced": lambda config: Model(config, {"replaced": Head(replaced)}, [Term("replaced", "replaced", binary_cross_entropy)]),
+    "vectors": lambda config: models.of(config, "vectors", 0, head={"pooling": "cls"}, loss={"symmetric": True}),
+    "similarity": lambda config: models.of(config, "similarity", 0),
     "many-terms": many_terms,
 }
 
@@ -64,6 +88,8 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
         y = whole.read(out, term.reads)
         if term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
+        elif term.loss is contrastive:
+            targets[term.name] = rng.permutation(y[:, :, 0].size).reshape(y.shape[:2])
         elif term.loss is binary_cross_entropy:
             targets[term.name] = rng.random(y.shape) < 0.5
         else:

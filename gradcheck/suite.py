@@ -18,23 +18,34 @@ from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
 from minibert.config import BertConfig
 from minibert.layers import (
+    activation,
     add_norm,
     attention,
     attention_probs,
     bias_gelu,
+    bias_relu,
+    bias_tanh,
     binary_cross_entropy,
+    contrastive,
+    cosine,
     cross_entropy,
+    dense_norm,
     dropout,
     embedding,
     gelu,
     layernorm,
     linear,
+    neighbours,
+    no_norm,
+    norm,
+    pooling,
     softmax,
     squared_error,
+    unit,
 )
 from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
-from minibert.model.blocks import post_ln, pre_ln
-from minibert.model.heads import choice, classifier, mlm, nsp, span
+from minibert.model.blocks import mobile, post_ln, pre_ln
+from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, similarity, span, vectors
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -116,6 +127,9 @@ PADDING = padding((3, 5, 4, 1))
 CAUSAL = causal((3, 5, 4, 1))
 
 
+KINKED = {"methods": ("complex",)}  # at the kink of a ReLU central differences see neither slope
+
+
 def affine(rng: np.random.Generator, *shape: int) -> dict[str, np.ndarray]:
     """Random weight and bias: (out, in) for a linear layer, (H,) for γ and β."""
     return {"weight": rng.standard_normal(shape), "bias": rng.standard_normal(shape[0])}
@@ -177,6 +191,67 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
 
 
+@case(bias_relu)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}, **KINKED}
+
+
+@case(bias_tanh)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
+
+
+@case(activation)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 * rng.standard_normal((B, T, I))}, "params": {"bias": rng.standard_normal(I)}}
+
+
+@case(activation, "relu")
+def _(rng: np.random.Generator) -> dict:
+    x, bias = 3 * rng.standard_normal((B, T, I)), rng.standard_normal(I)
+    return {"inputs": {"x": x}, "params": {"bias": bias}, "options": {"form": "relu"}, **KINKED}
+
+
+@case(no_norm)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 + 2 * rng.standard_normal((B, T, H))}, "params": affine(rng, H)}
+
+
+@case(norm)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 3 + 2 * rng.standard_normal((B, T, H))}, "params": affine(rng, H)}
+
+
+@case(norm, "none")
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, H), "options": {"kind": "no_norm"}}
+
+
+@case(dense_norm)
+def _(rng: np.random.Generator) -> dict:
+    return {
+        "inputs": {"x": rng.standard_normal((B, T, I)), "residual": rng.standard_normal((B, T, H))},
+        "params": random_tree(rng, dense_norm.shapes(H, I)),
+        "options": {"rate": 0.3, "key": dropout.Key(5)},
+    }
+
+
+@case(dense_norm, "bottleneck")
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: dense_norm.forward(x, None, p, "no_norm"), lambda *given: dense_norm.backward(*given)[0])
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, I))}, "params": random_tree(rng, dense_norm.shapes(H, I))}
+
+
+@case(neighbours)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, E))}}
+
+
+@case(neighbours, "wider")
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, 3, E))}, "options": {"window": 9}}  # some see no token at all
+
+
 @case(add_norm)
 def _(rng: np.random.Generator) -> dict:
     inputs = {"x": rng.standard_normal((B, T, H)), "residual": rng.standard_normal((B, T, H))}
@@ -227,6 +302,54 @@ def _(rng: np.random.Generator) -> dict:
     targets = rng.standard_normal(B).astype(np.float32)  # one part of a batch of 9; float32: they are data, and have no gradient
     layer = Pair(lambda x: squared_error.forward(x, targets, 9), squared_error.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
+
+
+@case(unit)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+for _kind in pooling.KINDS:
+
+    @case(pooling, _kind)
+    def _(rng: np.random.Generator, kind: str = _kind) -> dict:
+        return {"inputs": {"x": rng.standard_normal((B, T, H)), "mask": PADDING}, "options": {"kind": kind}}
+
+
+@case(cosine)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"u": rng.standard_normal((B, H)), "v": rng.standard_normal((B, H))}}
+
+
+def _contrastive(rng: np.random.Generator, texts: int, repeated: bool = False, **options: Any) -> dict:
+    numbers = rng.integers(0, 5, (B, texts))  # some are right answers to several anchors
+    inputs = {"x": rng.standard_normal((B, texts, H)), "targets": numbers if repeated else np.arange(B * texts).reshape(B, texts)}
+    return {"inputs": inputs, "options": {"temperature": 0.3, **options}}
+
+
+@case(contrastive)
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 2)
+
+
+@case(contrastive, "hard-negatives")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 4, count=9)
+
+
+@case(contrastive, "symmetric")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, symmetric=True)
+
+
+@case(contrastive, "repeated-texts")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, repeated=True, symmetric=True)
+
+
+@case(contrastive, "groups")
+def _(rng: np.random.Generator) -> dict:
+    return _contrastive(rng, 3, symmetric=True, rows=3)  # three rows, then one by itself with its negative
 
 
 @case(attention_probs)
@@ -306,10 +429,10 @@ CONFIG = BertConfig(
 PRE_LN = CONFIG.replace(norm_first=True, hidden_act="gelu_new")
 
 
-def random_tree(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], ties: dict[str, str] | None = None) -> dict:
+def random_tree(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]], size: float = 0.7) -> dict:
     """Parameters of these shapes, biases and norms too, as a tree of dotted names."""
-    layout = Layout(shapes, ties)
-    return layout.tree(rng.standard_normal(layout.size) * 0.7)
+    layout = Layout(shapes)
+    return layout.tree(rng.standard_normal(layout.size) * size)
 
 
 def key_biases(prefix: str = "", layers: int = L) -> dict[str, str]:
@@ -341,6 +464,44 @@ def _(rng: np.random.Generator) -> dict:
 @case(pre_ln)
 def _(rng: np.random.Generator) -> dict:
     return _block(rng, pre_ln, PRE_LN, head_mask=rng.standard_normal((B, A)))
+
+
+MOBILE = CONFIG.replace(bottleneck_size=9, attention_reads="shared", ffn_count=3, norm="no_norm", hidden_act="relu")
+
+
+def _mobile(rng: np.random.Generator, gates: dict[str, np.ndarray], **changes: Any) -> dict:
+    return _block(rng, mobile, MOBILE.replace(**changes), **gates) | KINKED
+
+
+@case(mobile)
+def _(rng: np.random.Generator) -> dict:
+    return _mobile(rng, {"head_mask": rng.standard_normal(A)})
+
+
+@case(mobile, "override")
+def _(rng: np.random.Generator) -> dict:
+    return _mobile(rng, {"override": rng.random((B, A, T, T)), "head_mask": rng.standard_normal((B, A))})
+
+
+@case(mobile, "bottleneck")
+def _(rng: np.random.Generator) -> dict:
+    return _mobile(rng, {}, attention_reads="bottleneck", norm="layer_norm")
+
+
+@case(mobile, "bottleneck-override")
+def _(rng: np.random.Generator) -> dict:
+    return _mobile(rng, {"override": rng.random((B, A, T, T))}, attention_reads="bottleneck", ffn_count=1)
+
+
+@case(mobile, "state")
+def _(rng: np.random.Generator) -> dict:
+    gelu_too = {"hidden_act": "gelu_new", "norm": "layer_norm", "ffn_count": 1}
+    return _block(rng, mobile, MOBILE.replace(attention_reads="state", **gelu_too), head_mask=rng.standard_normal((B, A)))
+
+
+@case(mobile, "wide")
+def _(rng: np.random.Generator) -> dict:
+    return _mobile(rng, {"head_mask": rng.standard_normal(A)}, bottleneck_size=None, attention_reads="state")
 
 
 @case(embeddings)
@@ -375,6 +536,28 @@ def _(rng: np.random.Generator) -> dict:
     }
 
 
+@case(embeddings, "window")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(embedding_size=E, word_window=3, norm="no_norm")
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, E)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17)},
+    }
+
+
+@case(embeddings, "tasks-and-positions")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(task_type_vocab_size=3, type_vocab_size=1, position_offset=1)
+    positions = np.array([[1, 2, 3, 0, 0], [0, 0, 1, 2, 3], [1, 0, 2, 0, 3], [7, 7, 0, 1, 2]])
+    given = {"position_ids": positions, "task_type_ids": np.where(TYPES == 1, 2, 0)}
+    return {
+        "inputs": {"words": rng.standard_normal((B, T, H)), "token_type_ids": TYPES},
+        "params": random_tree(rng, embeddings.shapes(config)),
+        "options": {"config": config, "key": dropout.Key(17), **given},
+    }
+
+
 @case(pooler)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": {"dense": affine(rng, H, H)}}
@@ -386,7 +569,7 @@ def _(rng: np.random.Generator) -> dict:
         "inputs": {"x": rng.standard_normal((B, T, H))},
         "params": {"dense": affine(rng, H, H)},
         "options": {"kind": "relu"},
-        "methods": ("complex",),  # its kink is where central differences see neither slope
+        **KINKED,
     }
 
 
@@ -406,6 +589,14 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: mlm.forward(x, None, p, CONFIG), mlm.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": _head(rng)}
+
+
+@case(mlm, "long-decoder")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(embedding_size=4, long_decoder=True)
+    layer = Pair(lambda x, p: mlm.forward(x, np.array([2, 6, 7, 19, 2]), p, config), mlm.backward)
+    params = _head(rng) | {"decoder": affine(rng, V, 4), "extra": {"weight": rng.standard_normal((V, H - 4))}}
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": params}
 
 
 def _head(rng: np.random.Generator) -> dict:
@@ -430,10 +621,56 @@ def _(rng: np.random.Generator) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, 1, H)}
 
 
+def _dense(rng: np.random.Generator, form: str, drops: bool) -> dict:
+    config = CONFIG.replace(text_head=form, text_head_drops=drops)
+    layer = Pair(lambda x, p: dense.forward(x, p, config, dropout.Key(31)), dense.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 3))}
+
+
+@case(dense)
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "tanh", True)
+
+
+@case(dense, "gelu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "gelu", True)
+
+
+@case(dense, "relu")
+def _(rng: np.random.Generator) -> dict:
+    return _dense(rng, "relu", False) | KINKED
+
+
+@case(choice, "without-pooler")
+def _(rng: np.random.Generator) -> dict:
+    config = CONFIG.replace(text_head="gelu", pooler=None)
+    layer = Pair(lambda x, p: choice.forward(x, 2, p, config, dropout.Key(31)), choice.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 1))}
+
+
+@case(replaced)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: replaced.forward(x, p, CONFIG), replaced.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, replaced.shapes(CONFIG))}
+
+
 @case(span)
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: span.forward(x, PADDING, p), span.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, 2, H)}
+
+
+@case(vectors)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: vectors.forward(x, 2, PADDING, p), vectors.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}}
+
+
+@case(similarity)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: similarity.forward(x, 2, PADDING, p, pooling="max"), similarity.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": {}}
 
 
 # --- the encoder: any list of blocks, any state and any attention from outside ---------------------------------------
@@ -516,9 +753,10 @@ def _bert(rng: np.random.Generator, config: BertConfig, mask: np.ndarray) -> dic
         d = bert.backward(dy, cache, p, g)
         return d.embeddings, d.head_mask
 
-    params = random_tree(rng, bert.shapes(config))["bert"]
+    calm = {"size": 0.4} if config.norm == "no_norm" else {}  # or states grow from layer to layer, and rounding with them
+    params = random_tree(rng, bert.shapes(config), **calm)["bert"]
     del params["embeddings"]["word_embeddings"]  # the vectors come from outside
-    methods = {"methods": ("complex",)} if config.pooler == "relu" else {}  # see pooler-relu
+    methods = KINKED if "relu" in (config.pooler, config.hidden_act) else {}
     words = rng.standard_normal((B, T, config.embedding_width))
     return {
         "layer": Pair(forward, backward),

@@ -13,7 +13,7 @@ from minibert import backend, batched, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert
+from minibert.model import bert, embeddings
 from minibert.model.heads import mlm
 from minibert.parameters import Parameters
 from minibert.pretrained import bundled
@@ -34,7 +34,7 @@ class Output(NamedTuple):
     """
 
     last_hidden_state: Array | list[Array]  # (B, T, H) one vector per token
-    pooled: Array  # (B, H) one vector per text
+    pooled: Array | None  # (B, H) one vector per text; None where the model has no pooler
     hidden_states: list | None  # L+1 of (B, T, H): the embeddings, then after each layer
     attentions: list | None  # L of (B, A, T, T): how much each token (row) takes from each other (column)
     attention_mask: Array | list[Array]  # (B, T) 1 for tokens, 0 behind the end
@@ -44,16 +44,20 @@ class Output(NamedTuple):
 
 
 def load(model: str | os.PathLike[str] | None = None, device: Literal["auto", "cpu", "gpu"] = "auto",
-         dtype: Any = np.float32, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Bert:
+         dtype: Any = np.float32, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+         weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> Bert:
     """A trained model, ready to be asked: the bundled one, or that of a run's folder or a checkpoint's.
 
     ``device``: ``"gpu"`` needs CuPy and an NVIDIA GPU, ``"auto"`` takes one if there is one. ``dtype``: float32 or float64, on
     the GPU float16 as well. ``tokenizer``: for a folder without one, a ``Tokenizer``, a ``vocab.txt`` or the folder that has one.
+    ``weights``: which of several files, or one that stands elsewhere. ``heads``: how many attention heads the model has, where
+    there is no ``config.json``.
+
     Raises FileNotFoundError, ValueError or RuntimeError, each with one clear sentence.
     """
     folder = bundled() if model is None else Path(model)
     xp, where = backend.choose(device)
-    found = pretrained.load(folder, xp, dtype, tokenizer=tokenizer)
+    found = pretrained.load(folder, xp, dtype, tokenizer=tokenizer, weights=weights, heads=heads)
     return Bert(found.config, found.parameters, found.tokenizer, found.notes, where, found.initialised, folder)
 
 
@@ -115,7 +119,7 @@ class Bert:
         def room(*shape: int | None, dtype: Any = self.parameters.flat.dtype) -> tuple[Any, list[Array]]:
             return _room(xp, lengths, shape, dtype, padded)
 
-        pooled = xp.empty((len(lengths), H), dtype=self.parameters.flat.dtype)
+        pooled = xp.empty((len(lengths), H), dtype=self.parameters.flat.dtype) if self._pools else None
         last = room(None, H)
         states = [room(None, H) for _ in range((L + 1) * hidden_states)]
         maps = [room(A, None, None) for _ in range(L * attentions)]
@@ -124,7 +128,8 @@ class Bert:
             at = xp.asarray(batch)
             gates = head_mask if head_mask is None or head_mask.ndim == 2 else head_mask.take(at, axis=1)
             out = self._forward([encodings[i] for i in batch], gates, attentions)
-            pooled[at] = out.pooled
+            if pooled is not None:
+                pooled[at] = out.pooled
             arrays = [out.last_hidden_state, *out.hidden_states[:len(states)], *out.attentions[:len(maps)]]
             for x, (_, places) in zip(arrays, [last, *states, *maps]):
                 for row, i in enumerate(batch):
@@ -178,10 +183,11 @@ class Bert:
 
     def require_mask(self) -> None:
         """ValueError where no word can be guessed: without a masked-word head that was trained, and without [MASK]."""
-        if lacking := sorted(name for name in self.initialised if name.startswith("cls.predictions.")):
+        lacking = sorted(name for name in self.initialised if name.startswith("cls.predictions."))
+        if lacking or "cls.predictions.bias" not in self.parameters.layout.slots:
             why = next((note for note in self.notes if note.endswith("the masked-word head is left out")), ", ".join(lacking))
-            raise ValueError(f"{self.folder} has no masked-word head ({why}): without it no word can be guessed. "
-                             "It holds an encoder; take a checkpoint with a head for that, or train one")
+            raise ValueError(f"{self.folder} has no masked-word head{f' ({why})' if why else ''}: without it no word can be "
+                             "guessed. It holds an encoder; take a checkpoint with a head for that, or train one")
         self.tokenizer.vocab.require("a guess", "[MASK]")
 
     def embed(self, texts: Text | Sequence[Text], pooling: Literal["mean", "cls", "max"] | None = None,
@@ -285,8 +291,14 @@ class Bert:
         """One batch. Ids are checked where they are still on the host."""
         ids, types, mask = self.tokenizer.batch(encodings)
         xp, mask = get_xp(self.parameters.flat), None if mask.all() else mask
-        ids, types, mask = (x if x is None else xp.asarray(x) for x in (ids, types, mask))
-        return bert.answer(ids, types, mask, self.parameters["bert"], self.config, head_mask, attentions)
+        positions = embeddings.position_ids(ids, mask, self.config)
+        ids, types, mask, positions = (x if x is None else xp.asarray(x) for x in (ids, types, mask, positions))
+        return bert.answer(ids, types, mask, self.parameters["bert"], self.config, head_mask, attentions, positions)
+
+    @property
+    def _pools(self) -> bool:
+        """Does a text have a pooled vector?"""
+        return self.config.pooler == "first" or bool(self.config.pooler and "pooler" in self.parameters["bert"])
 
 
 def masks(encoding: Encoding, tokenizer: Tokenizer) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.backend import Array, get_xp
+from minibert.model import embeddings
 from minibert.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], Non
 
     ``lengths``: the tokens of each sequence. ``threads``: cores to compute on (default: all). ``most``: so many sequences in a
     batch, whatever their length; by default as many as a core works on best. ``progress(done, all)`` hears numbers of tokens.
+    Where words see their neighbours, which padding may be, only sequences of equal length stand side by side: the numbers of a
+    text are then those that it has alone.
     """
     lengths, total, done, lock = np.asarray(lengths, np.int64), int(np.sum(lengths)), 0, threading.Lock()
     on_cpu = get_xp(bert.parameters.flat) is np
     tokens = micro_batch_tokens(bert.config.hidden_size, total, threads or available_cores()) if on_cpu else TOKENS_GPU
-    batches = cut(lengths, tokens, most)
+    batches = cut(lengths, tokens, most, alike=bert.config.word_window > 1)
 
     def one(batch: np.ndarray) -> None:
         nonlocal done
@@ -45,22 +48,30 @@ def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], Non
             workers.map(one, batches)
 
 
-def cut(lengths: np.ndarray, tokens: int, most: int | None = None) -> list[np.ndarray]:
-    """Indices of sequences, longest first, in groups of ``most``, or of at most so many tokens with padding."""
+def cut(lengths: np.ndarray, tokens: int, most: int | None = None, alike: bool = False) -> list[np.ndarray]:
+    """Indices of sequences, longest first, in groups of ``most``, or of at most so many tokens with padding.
+
+    ``alike``: groups of equal length only, in which nothing is padded.
+    """
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(order):
         count = most or max(1, tokens // max(1, int(lengths[order[start]])))
-        batches.append(order[start:start + count])
-        start += count
+        batch = order[start:start + count]
+        batches.append(batch[lengths[batch] == lengths[batch[0]]] if alike else batch)
+        start += len(batches[-1])
     return batches
 
 
-def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None]:
-    """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; and the mask, None where nothing is padded."""
+def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None, Array | None]:
+    """Ids ``(B, T)`` on the model's device, [PAD] behind the end of each row; the mask, None where nothing is padded; and
+    the rows of the position table, None where they count from the first token on.
+    """
     xp = get_xp(bert.parameters.flat)
     lengths = np.array([len(row) for row in rows])
     real = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
     ids = np.full(real.shape, bert.tokenizer.vocab.pad_id, np.int64)
     ids[real] = np.concatenate(rows)
-    return xp.asarray(ids), None if real.all() else xp.asarray(real.astype(np.int64))
+    mask = None if real.all() else real.astype(np.int64)
+    positions = embeddings.position_ids(ids, mask, bert.config)
+    return xp.asarray(ids), *(None if x is None else xp.asarray(x) for x in (mask, positions))

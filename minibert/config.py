@@ -11,7 +11,7 @@ from typing import Any
 
 from minibert.files import brief, read_json
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh")
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 #: name -> (layers, hidden size, heads); the intermediate size is four times the hidden size. Sizes of tiny to medium:
 #: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018, section 3.
@@ -27,6 +27,10 @@ PRESETS = MappingProxyType({
 MOST_LAYERS = 10_000
 MOST_NUMBERS = 10**13  # of a model
 POOLERS = ("tanh", "relu", "first", None)  # a linear layer over [CLS] and its activation; [CLS] as it is; none
+NORMS = ("layer_norm", "no_norm")
+READS = ("state", "bottleneck", "shared")
+OBJECTIVES = ("mlm", "nsp", "replaced")  # masked words; pairs (next sentence, order); which tokens are not the text's
+TEXT_HEADS = ("tanh", "relu", "gelu", None)
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,25 @@ class BertConfig:
     ``norm_first``       pre-LN blocks instead of the reference's post-LN (written in any case)
     ``embedding_size``   E, of the embeddings, from which a projection leads to the hidden size; None: H, and no projection
     ``layer_map``        of each layer, whose tensors it uses: (0, 0, 1, 1) are four layers of two; None: each its own
-    ``position_offset``  which row of the table of positions is that of the first token
+    ``position_offset``  which row of the table of positions is that of the first token; where it is not 0, padding is no token:
+                         wherever it stands it is not counted, and has the row before that one
     ``pooler``           how the vector of the whole input is made of [CLS]: one of POOLERS
+    ``norm``             of the embeddings and the blocks: one of NORMS, where ``no_norm`` only scales and shifts
+    ``bottleneck_size``  how wide a block is inside, between a way down from the hidden size and a way up again; None: as outside
+    ``attention_reads``  what queries and keys are made from in a block with a bottleneck: the ``state`` as it came, the
+                         ``bottleneck``, from which values are made as well, or a second one (``shared``): one of READS
+    ``ffn_count``        feed-forward layers of a block, one after the other
+    ``word_window``      how many words' vectors are projected together before positions are added, 3 for a word and its
+                         neighbours; 0: what is projected is the sum
+    ``long_decoder``     the masked-word head lengthens each word's vector from E to H with numbers of its own
+    ``task_type_vocab_size``  rows of a fourth table of embeddings, of the tasks; 0: there is none
+    ``objectives``       what pre-training asks: those of OBJECTIVES that it has a head for
+    ``head_act``         the activation in the masked-word head; None: ``hidden_act``
+    ``text_head``        the activation of a hidden layer in the head that judges texts, which then reads [CLS] and not the pooled
+                         vector; None: there is no such layer
+    ``text_head_drops``  whether dropout comes before that layer too, and not only behind it
+
+    ``model_type`` says whose file it is: see ``pretrained.families``. Nothing that is computed depends on it.
 
     Keys that this class does not know are kept in ``unknown``, written back unchanged, and have no effect.
 
@@ -64,12 +85,26 @@ class BertConfig:
     layer_map: tuple[int, ...] | None = None
     position_offset: int = 0
     pooler: str | None = "tanh"
+    norm: str = "layer_norm"
+    bottleneck_size: int | None = None
+    attention_reads: str = "state"
+    ffn_count: int = 1
+    word_window: int = 0
+    long_decoder: bool = False
+    task_type_vocab_size: int = 0
+    objectives: tuple[str, ...] = ("mlm", "nsp")
+    head_act: str | None = None
+    text_head: str | None = None
+    text_head_drops: bool = False
+    model_type: str = "bert"
     unknown: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                               "max_position_embeddings"), 1) | {"type_vocab_size": 0, "position_offset": 0}
-        for name, least in (sizes if self.embedding_size is None else {**sizes, "embedding_size": 1}).items():
+                               "max_position_embeddings", "ffn_count"), 1)
+        sizes |= dict.fromkeys(("type_vocab_size", "position_offset", "word_window", "task_type_vocab_size"), 0)
+        sizes |= {name: 1 for name in ("embedding_size", "bottleneck_size") if getattr(self, name) is not None}
+        for name, least in sizes.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"config: {name} must be a whole number of at least {least}, got {brief(value)}")
@@ -77,9 +112,13 @@ class BertConfig:
                 raise ValueError(f"config: {name} must be below 2**31, got {brief(value)}")
         if self.num_hidden_layers > MOST_LAYERS:  # a damaged file, and each layer has names to be listed
             raise ValueError(f"config: num_hidden_layers must be at most {MOST_LAYERS:,}, got {self.num_hidden_layers:,}")
-        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
-        layers = self.num_hidden_layers * (4 * self.hidden_size + 2 * self.intermediate_size)
-        if (numbers := self.hidden_size * (rows + layers)) > MOST_NUMBERS:
+        if self.num_hidden_layers * self.ffn_count > MOST_LAYERS:
+            raise ValueError(f"config: ffn_count must be at most {MOST_LAYERS // self.num_hidden_layers:,} in each of "
+                             f"{self.num_hidden_layers:,} layers, got {self.ffn_count:,}")
+        width = max(self.hidden_size, self.attention_size)
+        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size + self.word_window * self.embedding_width
+        layers = self.num_hidden_layers * (4 * width + 2 * self.intermediate_size * self.ffn_count)
+        if (numbers := width * (rows + layers)) > MOST_NUMBERS:
             raise ValueError(f"config: with hidden_size {self.hidden_size:,}, intermediate_size {self.intermediate_size:,} and "
                              f"vocab_size {self.vocab_size:,} a model has {numbers:,} numbers, more than {MOST_NUMBERS:,}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
@@ -90,23 +129,46 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
                 raise ValueError(f"config: {name} must be above 0, got {brief(value)}")
-        if not isinstance(self.norm_first, bool):
-            raise ValueError(f"config: norm_first must be true or false, got {brief(self.norm_first)}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"config: num_attention_heads must divide hidden_size, but {self.hidden_size} / "
-                f"{self.num_attention_heads} leaves a remainder of {self.hidden_size % self.num_attention_heads}"
-            )
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}, got {brief(self.hidden_act)}")
+        for name in ("norm_first", "long_decoder", "text_head_drops"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ValueError(f"config: {name} must be true or false, got {brief(value)}")
+        if remainder := self.attention_size % self.num_attention_heads:
+            name = "bottleneck_size" if self.bottleneck_size else "hidden_size"
+            raise ValueError(f"config: num_attention_heads must divide {name}, but {self.attention_size} / "
+                             f"{self.num_attention_heads} leaves a remainder of {remainder}")
+        for name, known in {"hidden_act": ACTIVATIONS, "head_act": (*ACTIVATIONS, None), "pooler": POOLERS,
+                            "text_head": TEXT_HEADS, "norm": NORMS, "attention_reads": READS}.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"config: {name} must be one of {', '.join(map(str, known))}, got {brief(value)}")
         if self.position_offset >= self.max_position_embeddings:
             raise ValueError(f"config: position_offset must be below max_position_embeddings, {self.max_position_embeddings}, "
                              f"got {self.position_offset}")
-        if self.pooler not in POOLERS:
-            raise ValueError(f"config: pooler must be one of {', '.join(map(str, POOLERS))}, got {brief(self.pooler)}")
+        self._check_blocks()
         if self.layer_map is not None:
             self._check_map(self.layer_map)
             object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
+        if not (isinstance(self.objectives, (tuple, list)) and all(self.objectives.count(name) == 1 and name in OBJECTIVES
+                                                                   for name in self.objectives)):
+            raise ValueError(f"config: objectives must be some of {', '.join(OBJECTIVES)}, got {brief(self.objectives)}")
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        if self.pad_token_id is not None and type(self.pad_token_id) is not int:
+            raise ValueError(f"config: pad_token_id must be a whole number, or null, got {brief(self.pad_token_id)}")
+        if not isinstance(self.model_type, str):
+            raise ValueError(f"config: model_type must be a name, got {brief(self.model_type)}")
+
+    def _check_blocks(self) -> None:
+        """What does not go together in the blocks of MobileBERT, its embeddings and its head."""
+        if self.norm_first and self.block == "mobile":
+            raise ValueError("config: norm_first must be false where norm, bottleneck_size or ffn_count are not those of BERT: "
+                             "there is no pre-LN block of that kind")
+        if self.bottleneck_size is None and self.attention_reads != "state":
+            raise ValueError("config: attention_reads must be state where there is no bottleneck_size, got "
+                             f"{self.attention_reads}")
+        if self.word_window and self.word_window % 2 == 0:
+            raise ValueError(f"config: word_window must be odd, a word and as many before as after it, got {self.word_window}")
+        if self.long_decoder and self.embedding_width >= self.hidden_size:
+            raise ValueError(f"config: long_decoder must be false where embedding_size, {self.embedding_width}, is not below "
+                             f"hidden_size, {self.hidden_size}: there is nothing to lengthen")
 
     def _check_map(self, layer_map: Any) -> None:
         fits = isinstance(layer_map, (tuple, list)) and len(layer_map) == self.num_hidden_layers
@@ -116,13 +178,34 @@ class BertConfig:
 
     @property
     def head_size(self) -> int:
-        """D = H / A."""
-        return self.hidden_size // self.num_attention_heads
+        """D = H / A, or as wide as the block is inside."""
+        return self.attention_size // self.num_attention_heads
+
+    @property
+    def attention_size(self) -> int:
+        """How wide all heads are together, and everything else between a bottleneck and its end: H where there is none."""
+        return self.bottleneck_size or self.hidden_size
+
+    @property
+    def block(self) -> str:
+        """Which kind of block its encoder is made of: ``post_ln``, ``pre_ln`` or ``mobile``."""
+        of_bert = (self.norm, self.bottleneck_size, self.ffn_count) == ("layer_norm", None, 1)
+        return "mobile" if not of_bert else "pre_ln" if self.norm_first else "post_ln"
 
     @property
     def embedding_width(self) -> int:
         """E, or H where the embeddings are as wide as the rest."""
         return self.embedding_size or self.hidden_size
+
+    @property
+    def table_width(self) -> int:
+        """How wide the tables of positions and of token types are: as that of the words, or as the hidden size under a window."""
+        return self.hidden_size if self.word_window else self.embedding_width
+
+    @property
+    def decoder_width(self) -> int:
+        """How wide the masked-word head makes a token's vector before the words are compared with it."""
+        return self.hidden_size if self.long_decoder else self.embedding_width
 
     @property
     def uses(self) -> tuple[int, ...]:
@@ -166,7 +249,7 @@ class BertConfig:
         """The contents of a ``config.json``: known keys, then the unknown ones as they came."""
         values = {key: value for key, value in asdict(self).items() if key not in NEUTRAL or value != NEUTRAL[key]}
         unknown = values.pop("unknown")
-        return {"architectures": ["BertForPreTraining"], "model_type": "bert", **values, **unknown}
+        return {"architectures": ["BertForPreTraining"], "model_type": values.pop("model_type"), **values, **unknown}
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BertConfig:
@@ -185,4 +268,6 @@ class BertConfig:
 
 #: Keys that a file need not have: what they are in BERT itself.
 NEUTRAL = MappingProxyType({
-    key: getattr(BertConfig, key) for key in ("embedding_size", "layer_map", "position_offset", "pooler")})
+    key: getattr(BertConfig, key) for key in (
+        "embedding_size", "layer_map", "position_offset", "pooler", "norm", "bottleneck_size", "attention_reads", "ffn_count",
+        "word_window", "long_decoder", "task_type_vocab_size", "objectives", "head_act", "text_head", "text_head_drops")})

@@ -9,52 +9,70 @@ from pathlib import Path
 from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
-from minibert.pretrained import families, formats
-from minibert.pretrained.families.bert import without_effect
+from minibert.model import pretraining
+from minibert.pretrained import families, formats, unread
+from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
+from minibert.pretrained.folder import config_of as folder_config
 from minibert.sentence_vectors import Pooling
 from minibert.text import Tokenizer
+from minibert.text.saved import has_vocabulary
 from minibert.workers import micro_batch_tokens
 
 WIDTH = 78
-OF_A_LAYER = ("attention of one layer", "feed-forward", "layer norms")
+HEADS = {"mlm": "masked words", "nsp": "next sentence", "replaced": "replaced words"}
+OF_A_LAYER = ("attention of one layer", "feed-forward", "bottlenecks", "layer norms", "scales and shifts")
 
 
-def config_of(name: str) -> BertConfig:
-    """The configuration behind a preset's name, a ``config.json`` or a folder that has one."""
+def config_of(name: str, weights: str | None = None, heads: int | None = None) -> BertConfig:
+    """The configuration behind a preset's name (``base``, ``albert/xlarge``), a ``config.json``, or a folder, with one or not."""
     if name in PRESETS:
         return BertConfig.preset(name)
     path = Path(name)
+    family, _, size = name.partition("/")
+    if family in families.FAMILIES and not path.exists():
+        return families.preset(family, size)
     if path.is_dir():
         swap.settle(path)
+        file = formats.of(path, weights)
+        if file is not None:
+            return folder_config(path, file, heads)[0]
         path = families.config_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{name}: neither a preset ({', '.join(PRESETS)}) nor a config.json nor a folder that has one")
     return pretrained.read_config(path)
 
 
-def checkpoint(folder: Path, config: BertConfig) -> str:
+def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> str:
     """What the files of a model's folder hold: weights and their format, heads, tokenizer, sentence vectors. No number is read.
 
     Raises what ``pretrained.load`` raises for weights that are damaged or do not belong to the configuration.
     """
-    weights = formats.find(folder)
-    if weights is None:
-        return f"No weights in this folder, {formats.others(folder) or 'only a configuration'}."
-    with formats.opened(weights) as reader:
+    file = formats.of(folder, weights)
+    if file is None:
+        return f"No weights in this folder, {unread.named(folder) or 'only a configuration'}."
+    with formats.opened(file) as reader:
         layout, found, notes = match(reader, config)
         count = sum(math.prod(reader.shapes[stored]) for stored in found.values())
         types = ", ".join(sorted({reader.dtypes[stored] for stored in found.values()}))
-        rows = [("Weights", f"{weights.name} ({reader.format}), {size(reader.size)}"),
+        rows = [("Weights", f"{file.name} ({reader.format}), {size(reader.size)}"),
                 ("", f"{count:,} numbers of {types} in {len(found)} tensors")]
-    heads = {"pooler": "bert.pooler.", "masked words": "cls.predictions.", "next sentence": "cls.seq_relationship."}
-    there = {head: all(name in found for name in layout.slots if name.startswith(start)) for head, start in heads.items()}
-    there["masked words"] &= DECODER not in found
-    rows.append(("Heads", "; ".join(f"{head}: {'yes' if has else 'no'}" for head, has in there.items())))
+        told = families.config_path(folder).is_file() or getattr(reader, "config", None)
+        inside = getattr(reader, "tokenizer", None)
+        tokenizer = inside() if inside and not has_vocabulary(folder) else None
+    if not told:
+        rows.append(("Sizes", f"of the tensors, for there is no {families.CONFIG}; that there are {config.num_attention_heads} "
+                     "heads no tensor tells: --heads does"))
+    heads = {"pooler": "bert.pooler." if config.pooler in ("tanh", "relu") else None,
+             **{HEADS[name]: f"{head.path}." for name, head in pretraining.of(config).heads.items()}}
+    lacking = {name for name in layout.slots if name not in found} | {name for name in found if name == DECODER}
+    there = {head: "no" if any(name.startswith(start) for name in lacking) or not any(name.startswith(start) for name in found)
+             else "yes" for head, start in heads.items() if start}
+    rows.append(("Heads", "; ".join(f"{head}: {has}" for head, has in there.items())))
     rows += [("", note) for note in notes]
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
-    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(folder, config))]
+    rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(tokenizer or folder, config))]
     try:
         pooling = Pooling.of(folder)
         limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
@@ -65,10 +83,10 @@ def checkpoint(folder: Path, config: BertConfig) -> str:
     return "\n".join(f"{what:<11}{text}" for what, text in rows)
 
 
-def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
+def _tokenizer(source: Tokenizer | Path, config: BertConfig) -> list[str]:
     """What kind of tokenizer it is, and what there is to say about it."""
     try:
-        tokenizer = Tokenizer.load(folder)
+        tokenizer = source if isinstance(source, Tokenizer) else Tokenizer.load(source)
     except FileNotFoundError:
         return ["none: there is no vocab.txt, without which the model cannot read"]
     tokens = len(tokenizer.vocab)
@@ -81,8 +99,11 @@ def _tokenizer(folder: Path, config: BertConfig) -> list[str]:
     return [kind, *tokenizer.notes]
 
 
-def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1) -> str:
+def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1,
+           weights: str | None = None) -> str:
     """The whole text, for ``batch`` texts of ``length`` tokens (default: 128, or as many as the model can read).
+
+    ``weights``: which of several files of a folder.
 
     Raises ValueError for a length that the model cannot read, and for numbers below 1.
     """
@@ -95,7 +116,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers)]
     if Path(name).is_dir():
-        blocks.insert(1, checkpoint(Path(name), config))
+        blocks.insert(1, checkpoint(Path(name), config, weights))
     if unknown := without_effect(config):
         blocks.insert(1, f"Keys of the configuration that have no effect here: {', '.join(unknown)}")
     if name in ("base", "large"):
@@ -104,36 +125,46 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
 
 def _sizes(c: BertConfig, name: str) -> str:
-    kind = "pre-LN" if c.norm_first else "post-LN"
+    kind = {"post_ln": "post-LN", "pre_ln": "pre-LN", "mobile": f"{c.attention_size:,} inside"}[c.block]
+    kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
+    times = f"{c.ffn_count} × " if c.ffn_count > 1 else ""
     return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
-            f"{c.head_size}, feed-forward {c.intermediate_size:,} ({c.hidden_act}),\n"
+            f"{c.head_size}, feed-forward {times}{c.intermediate_size:,} ({c.hidden_act}),\n"
             f"{' ' * len(name)}  vocabulary {c.vocab_size:,}, {c.max_position_embeddings:,} positions, "
             f"dropout {c.hidden_dropout_prob:g} (attention {c.attention_probs_dropout_prob:g})")
 
 
 def _parameters(c: BertConfig) -> str:
     n = memory.parameter_counts(c)
-    V, H, E, P, S, I = (c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size,
-                        c.intermediate_size)
-    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), n["attention"] + n["feed_forward"] + n["norms"]
+    V, H, E, P, S = c.vocab_size, c.hidden_size, c.embedding_width, c.max_position_embeddings, c.type_vocab_size
+    I, F, W, window = c.intermediate_size, c.ffn_count, c.table_width, f"{c.word_window} × " if c.word_window > 1 else ""
+    L, stored, layer = c.num_hidden_layers, len(set(c.uses)), sum(n[part] for part in memory.OF_A_LAYER)
+    norm, norms = ("layer norm", "layer norms") if c.norm == "layer_norm" else ("scale and shift", "scales and shifts")
+    feed_forward = f"2 × {c.attention_size:,} × {I:,} + {I:,} + {c.attention_size:,}"
+    feed_forward = f"{F} × ({feed_forward})" if F > 1 else feed_forward
+    of_a_layer = (f"4 × ({H:,} × {H:,} + {H:,})", feed_forward, "", f"{2 * F + 2} × {H:,}")
+    if n["bottlenecks"]:
+        of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
+    decoder = f"word table, and {V:,} × {H - E:,}" if c.long_decoder else "its decoder is the word table"
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = [
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
-        ("position embeddings", f"{P:,} × {E:,}", n["position"]),
-        *([("token types", f"{S:,} × {E:,}", n["type"])] if S else []),
-        ("layer norm", f"2 × {E:,}", n["norm"]),
-        *([("projection", f"{H:,} × {E:,} + {H:,}", n["projection"])] if n["projection"] else []),
+        ("position embeddings", f"{P:,} × {W:,}", n["position"]),
+        *([("token types", f"{S:,} × {W:,}", n["type"])] if S else []),
+        *([("task types", f"{c.task_type_vocab_size:,} × {W:,}", n["task"])] if n["task"] else []),
+        (norm, f"2 × {W:,}", n["norm"]),
+        *([("projection", f"{H:,} × {window}{E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
-        *zip(OF_A_LAYER, (f"4 × ({H:,} × {H:,} + {H:,})", f"2 × {H:,} × {I:,} + {I:,} + {H:,}", f"4 × {H:,}"),
-             (n["attention"], n["feed_forward"], n["norms"])),
+        *(row for row in zip((*OF_A_LAYER[:3], norms), of_a_layer, (n[part] for part in memory.OF_A_LAYER)) if row[2]),
         (layers, f"{stored} × {layer:,}", n["layers"]),
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),
-        ("= encoder with pooler", "", n["encoder"]),
-        ("masked-word head", "its decoder is the word table", n["mlm"]),
-        ("next-sentence head", f"2 × {H:,} + 2", n["nsp"]),
-        ("= with both pre-training heads", "", n["total"]),
+        ("= encoder with pooler" if n["pooler"] else "= encoder", "", n["encoder"]),
+        *([("masked-word head", decoder, n["mlm"])] if n["mlm"] else []),
+        *([("next-sentence head", f"2 × {H:,} + 2", n["nsp"])] if n["nsp"] else []),
+        *([("replaced-word head", f"{H:,} × {H:,} + 2 × {H:,} + 1", n["replaced"])] if n["replaced"] else []),
+        (_whole(c, n), "", n["total"]),
     ]
     lines = [_line("Parameters", "", "number", "share"), "─" * WIDTH]
     for row in rows:
@@ -144,6 +175,13 @@ def _parameters(c: BertConfig) -> str:
             share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
+
+
+def _whole(c: BertConfig, n: dict[str, int]) -> str:
+    """What the last line adds up."""
+    heads = len(pretraining.of(c).heads)
+    what = {0: "without a head", 1: "with the pre-training head", 2: "with both pre-training heads"}[heads]
+    return f"= {what}" + (", without the pooler" if n["pooler"] and not n["nsp"] else "")
 
 
 def _memory(c: BertConfig, batch: int, length: int, workers: int) -> str:

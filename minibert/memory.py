@@ -32,13 +32,16 @@ MASKED_SHARE = 0.15  # of the tokens are predicted
 
 
 PARTS = {  # of what a block keeps, by the names of the fields of its cache; the first that fits
-    r"^(attention\.(?!probs|weights)|output\.)": "attention: x, q, k, v, context",
+    r"^(attention\.(?!probs|weights)|output\.(dense\.)?x$)": "attention: x, q, k, v, context",
     r"^attention\.": "attention probabilities, T × T per head",
-    r"^(up|gelu|down)\.": "feed-forward: its input, W1·h, Φ, gelu",
-    r"\.(xhat|rstd)$": "layer norms",
+    r"^(networks\.\d+\.)?(up|activation|down)\.(dense\.|kept\.|x$)": "feed-forward: its input, W1·h, Φ, gelu",
+    r"\.(xhat|rstd|norm\.kept\.x)$": "layer norms",
     r"\.mask$": "dropout masks",
     r"": "other activations",
 }
+
+
+OF_A_LAYER = ("attention", "feed_forward", "bottlenecks", "norms")
 
 
 class Part(NamedTuple):
@@ -52,19 +55,19 @@ class Part(NamedTuple):
 def parameter_counts(config: BertConfig) -> dict[str, int]:
     """The number of weights by part, counted over the tensors that a model of this configuration really has.
 
-    Keys: word, position, type, norm, projection (of the embeddings); attention, feed_forward, norms (of one layer); layers (all
-    of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far); mlm and nsp (the
-    heads); total.
+    Keys: word, position, type, task, norm, projection (of the embeddings); attention, feed_forward, bottlenecks, norms (of one
+    layer); layers (all of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
+    mlm, nsp and replaced (the heads); total: with the heads of pre-training, and with the pooler where one of them reads it.
     """
-    counts = dict.fromkeys(("word", "position", "type", "norm", "projection", "attention", "feed_forward", "norms", "layers",
-                            "final_norm", "pooler", "encoder", "mlm", "nsp", "total"), 0)
-    for name, slot in pretraining.layout(config).slots.items():
+    counts = dict.fromkeys(("word", "position", "type", "task", "norm", "projection", *OF_A_LAYER, "layers", "final_norm",
+                            "pooler", "encoder", "mlm", "nsp", "replaced"), 0)
+    counts["total"] = pretraining.layout(config).size
+    for name, slot in pretraining.layout(config, pooled=True).slots.items():
         size = slot.stop - slot.start
-        counts["total"] += size
         counts["encoder"] += size * name.startswith("bert.")
         counts["layers"] += size * name.startswith("bert.encoder.")
         counts[_part(name)] += size
-    for part in ("attention", "feed_forward", "norms"):
+    for part in OF_A_LAYER:
         counts[part] //= len(set(config.uses))
     return counts
 
@@ -72,11 +75,13 @@ def parameter_counts(config: BertConfig) -> dict[str, int]:
 def _part(name: str) -> str:
     if name.startswith("bert.embeddings."):
         return {"word_embeddings": "word", "position_embeddings": "position", "token_type_embeddings": "type",
-                "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
+                "task_type_embeddings": "task", "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
     if name.startswith("bert.encoder."):
-        return "norms" if "LayerNorm" in name else "attention" if ".attention." in name else "feed_forward"
-    return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm",
-            "cls.seq_relationship": "nsp"}[".".join(name.split(".")[:2])]
+        marks = {"LayerNorm": "norms", "bottleneck": "bottlenecks", "attention": "attention"}  # the first that is in it
+        return next((part for mark, part in marks.items() if f".{mark}." in name), "feed_forward")
+    return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm", "cls.seq_relationship": "nsp",
+            "discriminator_predictions.dense": "replaced", "discriminator_predictions.dense_prediction": "replaced"}[
+                ".".join(name.split(".")[:2])]
 
 
 def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:
@@ -104,8 +109,8 @@ def _kept(config: BertConfig, length: int) -> dict[str, int]:
 
 def _arrays(cache: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
     """The arrays in a cache, with the names of the fields on the way to each."""
-    for field, value in zip(cache._fields, cache):
-        if hasattr(value, "_fields"):
+    for field, value in zip(getattr(cache, "_fields", map(str, range(len(cache)))), cache):
+        if isinstance(value, tuple):
             yield from _arrays(value, f"{path}{field}.")
         elif isinstance(value, np.ndarray):
             yield path + field, value
@@ -113,12 +118,15 @@ def _arrays(cache: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
 
 def other_activations(config: BertConfig, batch: int, length: int, masked: int) -> list[Part]:
     """What is kept outside the layers; ``masked``: the number of tokens that are predicted."""
-    H, E, V, N = config.hidden_size, config.embedding_width, config.vocab_size, batch * length
-    embeddings = N * (E + 1) + N * E * (bool(config.hidden_dropout_prob) + bool(config.embedding_size))
+    H, V, N = config.hidden_size, config.vocab_size, batch * length
+    E = config.table_width
+    read = config.embedding_width * (config.word_window or bool(config.embedding_size))  # by the projection, of each token
+    embeddings = N * (E + (config.norm == "layer_norm") + E * bool(config.hidden_dropout_prob) + read)
+    head = H + config.decoder_width * (3 if config.hidden_act == "relu" else 4)  # rows; relu, or x and Φ; x̂ and its image
     last = N * H + (N * (2 * H + 1) if config.norm_first else 0) + batch * H
     return [
         Part("embeddings, last hidden state, pooled", FLOAT * (embeddings + last)),
-        Part(f"logits of {masked:,} masked tokens, twice", FLOAT * (masked * (H + 4 * E) + 2 * masked * V)),
+        Part(f"logits of {masked:,} masked tokens, twice", FLOAT * (masked * head + 2 * masked * V)),
     ]
 
 
@@ -137,8 +145,8 @@ def masked_tokens(batch: int, length: int) -> int:
 def temporaries(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
     """Bytes, about, of what a backward pass allocates for a moment at its highest point, gradients aside."""
     masked = masked_tokens(batch, length) if masked is None else masked
-    H, I, A, V = config.hidden_size, config.intermediate_size, config.num_attention_heads, config.vocab_size
-    N = batch * length
+    I, A, V = config.intermediate_size, config.num_attention_heads, config.vocab_size
+    H, N = max(config.hidden_size, config.attention_size), batch * length
     head = V * config.embedding_width  # one gradient of the decoder's weight, before it is added
     block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
     return FLOAT * (masked * V + max(head, block))
@@ -147,11 +155,13 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
 def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     """Parts of the memory that ``Bert`` takes for one batch. No layer keeps anything but its output."""
     H, I, A, N = config.hidden_size, config.intermediate_size, config.num_attention_heads, batch * length
+    widest, again = max(H, config.attention_size), 2 * (config.ffn_count - 1) * (config.attention_size + I)
     probabilities = batch * A * length**2
     return [
         Part("weights", FLOAT * parameter_counts(config)["total"]),
         Part("hidden states", FLOAT * N * H, config.num_hidden_layers + 1),
-        Part("one layer at work", FLOAT * max(N * 5 * H + 3 * probabilities, N * (7 * H + 4 * I) + probabilities)),
+        Part("one layer at work",
+             FLOAT * max(N * 5 * widest + 3 * probabilities, N * (7 * widest + 4 * I + again) + probabilities)),
     ]
 
 

@@ -25,8 +25,8 @@ def named(parts: Mapping[str, Shapes]) -> Shapes:
 
 
 def subtree(tree: Tree, path: str) -> Tree:
-    """What is called ``path``, such as ``cls.predictions``, in a tree."""
-    for part in path.split("."):
+    """What is called ``path``, such as ``cls.predictions``, in a tree; the tree itself where it is empty."""
+    for part in filter(None, path.split(".")):
         tree = tree[part]
     return tree
 

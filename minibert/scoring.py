@@ -31,6 +31,7 @@ from minibert import batched
 from minibert.backend import get_xp, refuse_nan, to_numpy, widen
 from minibert.data import rows
 from minibert.model import bert as body
+from minibert.model import embeddings
 from minibert.model.heads import mlm
 from minibert.text import Encoding
 
@@ -108,8 +109,9 @@ def _log_probabilities(bert: Trained, ids: np.ndarray, types: np.ndarray, mask: 
                        truth: np.ndarray) -> np.ndarray:
     """ln p of the tokens ``truth`` ``(B,)`` at the positions ``at`` ``(B,)``, one in each row of ids ``(B, T)``."""
     xp, (B, T) = get_xp(bert.parameters.flat), ids.shape
-    mask = mask if mask is None else xp.asarray(mask)
-    h = body.answer(xp.asarray(ids), xp.asarray(types), mask, bert.parameters["bert"], bert.config).last_hidden_state
+    mask, positions = (x if x is None else xp.asarray(x) for x in (mask, embeddings.position_ids(ids, mask, bert.config)))
+    h = body.answer(xp.asarray(ids), xp.asarray(types), mask, bert.parameters["bert"], bert.config,
+                    position_ids=positions).last_hidden_state
     rows = xp.asarray(np.arange(B) * T + at)
     logits, _ = mlm.forward(h, rows, bert.parameters["cls"]["predictions"], bert.config)
     z = widen(logits[:, :len(bert.tokenizer.vocab)])  # (B, words): rows that are padding are no words

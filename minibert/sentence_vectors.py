@@ -15,6 +15,7 @@ Texts of similar length go through the model side by side, longest first, and th
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,16 +24,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched
-from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.files import brief, read_json
+from minibert.layers import pooling as pooled
+from minibert.layers import unit
 from minibert.model import bert as body
+from minibert.pretrained import formats
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
-POOLINGS = ("mean", "cls", "max")
+POOLINGS = tuple(pooled.KINDS)
 
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
 
@@ -61,6 +65,8 @@ class Pooling(NamedTuple):
         folder = Path(folder)
         modules = modules_of(folder)
         if modules is None:
+            if told := _told(folder):
+                return cls(told)
             modules = [{"type": "Pooling", "path": "1_Pooling"}] if (folder / "1_Pooling" / "config.json").is_file() else []
         pooling = cls()
         for module in modules:
@@ -78,6 +84,29 @@ class Pooling(NamedTuple):
         limit = settings.get("max_seq_length")
         return pooling._replace(max_length=limit if isinstance(limit, int) and limit > 2 else None,
                                 lower_case=settings.get("do_lower_case") is True)
+
+    def files(self, width: int) -> dict[str, str]:
+        """What says all this in a folder, but ``literal``, of a model whose vectors have ``width`` numbers: name -> JSON.
+
+        sentence-transformers of any version reads these files.
+        """
+        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), *([("2_Normalize", "Normalize")] if self.normalise else [])]
+        written = {
+            "modules.json": [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                             for i, (path, kind) in enumerate(modules)],
+            "1_Pooling/config.json": {"word_embedding_dimension": width,
+                                      **{key: kind == self.kind for key, kind in _MODES.items()}},
+            "sentence_bert_config.json": {"max_seq_length": self.max_length, "do_lower_case": self.lower_case}}
+        return {name: json.dumps(values, indent=2) + "\n" for name, values in written.items()}
+
+
+def _told(folder: Path) -> str | None:
+    """What the one file says that holds all of a model."""
+    files = [path for end in formats.WHOLE for path in folder.glob(f"*{end}")]
+    if len(files) != 1:
+        return None
+    with formats.opened(files[0]) as reader:
+        return reader.pooling
 
 
 def modules_of(folder: Path) -> list | None:
@@ -99,20 +128,10 @@ def _kind(folder: Path, name: str) -> str:
     return kinds[0]
 
 
-def pool(h: Array, mask: Array, pooling: Pooling) -> Array:
-    """Last hidden state ``(B, T, H)`` and mask ``(B, T)``, 1 for tokens, -> vectors ``(B, H)``."""
-    xp, dtype = get_xp(h), h.dtype
-    h = widen(h)
-    real = mask.astype(h.dtype)[:, :, None]  # (B, T, 1)
-    if pooling.kind == "mean":
-        v = (h * real).sum(1) / real.sum(1)
-    elif pooling.kind == "max":
-        v = xp.where(real > 0, h, -xp.inf).max(1)
-    else:
-        v = h[:, 0]
-    if pooling.normalise:
-        v = v / xp.maximum((v * v).sum(-1, keepdims=True) ** 0.5, 1e-12)
-    return v.astype(dtype, copy=False)
+def pool(h: Array, mask: Array | None, pooling: Pooling) -> Array:
+    """Last hidden state ``(B, T, H)`` and mask ``(B, T)``, 1 for tokens, or None where all are -> vectors ``(B, H)``."""
+    v, _ = pooled.forward(h, mask, pooling.kind)
+    return unit.forward(v)[0] if pooling.normalise else v
 
 
 class Vectors(NamedTuple):
@@ -149,9 +168,9 @@ def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, th
     vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
 
     def work(batch: np.ndarray) -> None:
-        ids, mask = batched.padded(bert, [rows[i] for i in batch])
-        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config)
-        vectors[batch] = to_numpy(pool(out.last_hidden_state, get_xp(ids).ones_like(ids) if mask is None else mask, pooling))
+        ids, mask, positions = batched.padded(bert, [rows[i] for i in batch])
+        out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config, position_ids=positions)
+        vectors[batch] = to_numpy(pool(out.last_hidden_state, mask, pooling))
 
     batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)
     refuse_nan(vectors[[len(row) > 0 for row in rows]])

@@ -3,7 +3,9 @@ import json
 
 import pytest
 
-from minibert.config import PRESETS, BertConfig
+from minibert.config import ACTIVATIONS, NORMS, PRESETS, BertConfig
+from minibert.layers import activation, norm
+from minibert.model import blocks
 
 
 def test_defaults_are_those_of_bert_base():
@@ -50,7 +52,19 @@ def test_an_unknown_preset_names_those_there_are():
     ({"initializer_range": 0}, "initializer_range must be above 0, got 0"),
     ({"layer_norm_eps": 0.0}, "layer_norm_eps must be above 0, got 0.0"),
     ({"norm_first": 1}, "norm_first must be true or false, got 1"),
-    ({"hidden_act": "relu"}, "hidden_act must be one of gelu, gelu_new, gelu_pytorch_tanh, got 'relu'"),
+    ({"hidden_act": "swish"}, "hidden_act must be one of gelu, gelu_new, gelu_pytorch_tanh, relu, got 'swish'"),
+    ({"norm": "rms"}, "norm must be one of layer_norm, no_norm, got 'rms'"),
+    ({"bottleneck_size": 100}, "num_attention_heads must divide bottleneck_size, but 100 / 12 leaves a remainder of 4"),
+    ({"bottleneck_size": 0}, "bottleneck_size must be a whole number of at least 1, got 0"),
+    ({"bottleneck_size": 96, "attention_reads": "all"}, "attention_reads must be one of state, bottleneck, shared, got 'all'"),
+    ({"attention_reads": "shared"}, "attention_reads must be state where there is no bottleneck_size, got shared"),
+    ({"ffn_count": 0}, "ffn_count must be a whole number of at least 1, got 0"),
+    ({"ffn_count": 10**6}, "ffn_count must be at most 833 in each of 12 layers, got 1,000,000"),
+    ({"norm_first": True, "norm": "no_norm"}, "norm_first must be false where norm, bottleneck_size or ffn_count are not"),
+    ({"word_window": 4}, "word_window must be odd, a word and as many before as after it, got 4"),
+    ({"word_window": 2**30 + 1}, "a model has .* numbers, more than 10,000,000,000,000"),
+    ({"long_decoder": True}, "long_decoder must be false where embedding_size, 768, is not below hidden_size, 768"),
+    ({"long_decoder": 1}, "long_decoder must be true or false, got 1"),
 ])
 def test_what_no_bert_can_have_is_an_error(changes, message):
     with pytest.raises(ValueError, match=message):
@@ -161,3 +175,9 @@ def test_shared_layers_and_offsets():
 def test_keys_of_our_own_that_cannot_be(changes, message):
     with pytest.raises(ValueError, match=message):
         BertConfig(**changes)
+
+
+def test_the_names_in_a_configuration_are_those_that_there_is_a_pair_for():
+    assert activation.FORMS.keys() >= set(ACTIVATIONS)
+    assert tuple(norm.KINDS) == NORMS
+    assert blocks.KINDS.keys() == {BertConfig(**changes).block for changes in ({}, {"norm_first": True}, {"ffn_count": 2})}

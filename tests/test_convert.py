@@ -16,17 +16,25 @@ from tests.pretrained.test_formats import BY_TENSORFLOW
 @pytest.mark.parametrize("source", examples.PROTECTED)
 @pytest.mark.parametrize("target", FORMATS)
 def test_from_every_format_to_every_other_and_back(tmp_path, source, target):
-    model = examples.tiny()
+    model = config, parameters, tokenizer = examples.tiny()
     examples.write(tmp_path / "a", source, model)
-    convert(tmp_path / "a", tmp_path / "b", target)
-    assert formats.find(tmp_path / "b").name == FORMATS[target][0]
+    file, _, holds = FORMATS[target]
+    said = convert(tmp_path / "a", tmp_path / "b", target)
+    assert formats.find(tmp_path / "b").name == file
     loaded = pretrained.load(tmp_path / "b")
-    np.testing.assert_array_equal(loaded.parameters.flat, model[1].flat)
-    assert loaded.notes == []
-    assert loaded.tokenizer.vocab == model[2].vocab
+    assert loaded.tokenizer.vocab == tokenizer.vocab
+    left = {name for name in parameters.layout.slots if not holds(name, config)}
+    assert loaded.initialised == left
+    assert all(name in " ".join(said[1:]) for name in left)
+    assert len(said) == len(loaded.notes) + 1 == (2 if left else 1)
+    assert len(left) == (9 if target == "gguf" else 0)
+    for name, x in loaded.parameters.items():
+        assert name in left or np.array_equal(x, dict(parameters.items())[name])
     convert(tmp_path / "b", tmp_path / "c")
-    examples.write(tmp_path / "d", "safetensors", model)
+    pretrained.save(tmp_path / "d", config, parameters, tokenizer, without=left)
     assert (tmp_path / "c" / "model.safetensors").read_bytes() == (tmp_path / "d" / "model.safetensors").read_bytes()
+    convert(tmp_path / "c", tmp_path / "e", target)
+    assert (tmp_path / "e" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -67,6 +75,19 @@ def test_nothing_is_made_up_and_nothing_lost(tmp_path):
     assert pretrained.load(tmp_path / "d").initialised == bert.initialised
 
 
+def test_a_classifier_leaves_where_it_is_said_what_it_judges(tmp_path):
+    config, parameters, tokenizer = examples.tiny()
+    arrays = {"classifier.weight": np.ones((3, 4), np.float32), "classifier.bias": np.zeros(3, np.float32)}
+    for name, unknown in {"token": {"architectures": ["BertForTokenClassification"]}, "unsaid": {}}.items():
+        examples.write(tmp_path / name, "torch_zip", (config.replace(unknown=unknown), parameters, tokenizer))
+        writers.torch_zip(tmp_path / name / "pytorch_model.bin", {**dict(parameters.items()), **arrays})
+        said = convert(tmp_path / name, tmp_path / f"{name}-onnx", "onnx")
+        assert any("left out, for onnx has no place for them: classifier.bias, classifier.weight" in line
+                   for line in said) is (name == "unsaid")
+        with formats.opened(tmp_path / f"{name}-onnx" / "model.onnx") as reader:
+            assert ("classifier.weight" in reader.shapes) is (name == "token")
+
+
 def test_what_tensorflow_wrote_becomes_a_folder(tmp_path, capsys):
     assert main(["convert", str(BY_TENSORFLOW), str(tmp_path / "new")]) == 0
     assert "bert_model.ckpt.index (TensorFlow checkpoint, float32) -> " in capsys.readouterr().out
@@ -85,7 +106,7 @@ def test_refusals(tmp_path, capsys):
         assert main(["convert", *(str(tmp_path / name) for name in arguments)]) == 2
         assert message in capsys.readouterr().err
     assert (tmp_path / "other" / "model.safetensors").read_bytes() == before
-    with pytest.raises(ValueError, match="format must be one of safetensors, npz, got 'h5'"):
+    with pytest.raises(ValueError, match="format must be one of safetensors, npz, onnx, gguf, got 'h5'"):
         convert(tmp_path / "a", tmp_path / "b", "h5")
     config, parameters, tokenizer = examples.tiny()
     parameters.flat[3] = 1e6
@@ -118,9 +139,9 @@ def test_info_says_what_is_missing_and_what_is_of_another_family(tmp_path, capsy
     assert main(["info", str(tmp_path), "--length", "8"]) == 0
     assert "No weights in this folder" in capsys.readouterr().out
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "mpnet"}))
     assert main(["info", str(tmp_path)]) == 2
-    assert "byte-level BPE" in capsys.readouterr().err
+    assert "adds relative positions" in capsys.readouterr().err
 
 
 def test_one_folder_is_of_one_model(tmp_path, capsys):
@@ -137,3 +158,10 @@ def test_one_folder_is_of_one_model(tmp_path, capsys):
     (tmp_path / "d" / "modules.json").write_text("[]", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"holds modules\.json, which would be left"):
         convert(tmp_path / "a", tmp_path / "d")
+
+
+def test_a_destination_that_is_a_file_is_named(tmp_path):
+    examples.write(tmp_path / "source", "safetensors")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"file is a file; a checkpoint is written as a folder"):
+        convert(tmp_path / "source", tmp_path / "file")

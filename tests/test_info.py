@@ -48,6 +48,8 @@ CASES = [
     ({"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, 4, 64),
     ({"vocab_size": 20_000}, 2, 64),  # the logits count
     ({"embedding_size": 16, "layer_map": (0, 1, 0)}, 4, 64),
+    ({"embedding_size": 16, "word_window": 3, "bottleneck_size": 32, "attention_reads": "shared", "ffn_count": 4,
+      "norm": "no_norm", "hidden_act": "relu", "long_decoder": True, "intermediate_size": 64}, 4, 64),
 ]
 
 

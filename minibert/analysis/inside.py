@@ -19,7 +19,7 @@ import numpy as np
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
 from minibert.model import bert as body
-from minibert.model import encoder, pretraining
+from minibert.model import embeddings, encoder, pretraining
 from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
@@ -140,7 +140,8 @@ def mean_surprise(answers: Sequence[Guess]) -> float | None:
 
 def follows(bert: Trained, question: Question, gates: Any = None) -> float | None:
     """The probability that the second text follows the first; None without a pair, or a head that was trained for it."""
-    if not question.token_type_ids.any() or any(name.startswith("cls.seq_relationship") for name in bert.initialised):
+    trained = bert.parameters.layout.slots.keys() - bert.initialised
+    if not question.token_type_ids.any() or "cls.seq_relationship.weight" not in trained:
         return None
     return float(to_numpy(softmax.forward(_forward(bert, question, gates)[0].next_logits)[0])[0, 0])
 
@@ -214,14 +215,15 @@ def attribution(bert: Trained, question: Question, position: int | None = None, 
     base = table[xp.asarray(hidden)]
     way = np.concatenate([[0.0], (np.arange(steps) + 0.5) / steps, [1.0]])  # the baseline, the midpoints, the text
     T, V = len(question.ids), len(bert.tokenizer.vocab)
-    values, slopes = [], []
+    values, slopes, positions = [], [], _positions(bert, question)
     for start in range(0, len(way), chunk := max(1, BATCH_TOKENS // T)):
         alpha = xp.asarray(way[start:start + chunk], dtype=x.dtype)
         B = len(alpha)
         vectors = base + alpha[:, None, None] * (x - base)  # (B, T, H)
         places = xp.arange(B) * T + position
         types = xp.asarray(np.tile(question.token_type_ids, (B, 1)))
-        out, cache = pretraining.forward(Inputs(vectors, types, None, places), p, bert.config)
+        rows = None if positions is None else positions.repeat(B, 0)
+        out, cache = pretraining.forward(Inputs(vectors, types, None, places, position_ids=rows), p, bert.config)
         probabilities = softmax.forward(out.logits[:, :V])[0]
         dlogits = xp.zeros_like(out.logits)
         dlogits[:, :V] = -probabilities  # ∂ln p(target)/∂logits = one-hot − p
@@ -319,7 +321,7 @@ def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 2048) -> np.ndarra
 
 def needs_head(bert: Trained) -> None:
     """ValueError where the model has no masked-word head that was trained."""
-    if any(name.startswith("cls.predictions.") for name in bert.initialised):
+    if "cls.predictions.bias" not in bert.parameters.layout.slots.keys() - bert.initialised:
         raise ValueError("this model has no masked-word head, so it cannot guess words: it is an encoder. Attention and "
                          "neighbours work; for guesses take a checkpoint with that head, or train one")
 
@@ -352,8 +354,15 @@ def _forward(bert: Trained, question: Question, gates: Any = None, labels: Seque
     layers = encoder.stack(bert.parameters["bert"]["encoder"], NOTHING, bert.config)
     if keep != "all":
         layers = encoder.forgetful(layers, attentions=keep == "attentions")
-    return pretraining.forward(Inputs(ids, types, None, places, labels), bert.parameters, bert.config, head_mask=gates,
-                               layers=layers)
+    positions = _positions(bert, question)
+    return pretraining.forward(Inputs(ids, types, None, places, labels, position_ids=positions), bert.parameters, bert.config,
+                               head_mask=gates, layers=layers)
+
+
+def _positions(bert: Trained, question: Question) -> Array | None:
+    """``(1, T)`` rows of the position table, where they do not count from the first token on."""
+    positions = embeddings.position_ids(question.ids[None], None, bert.config)
+    return None if positions is None else get_xp(bert.parameters.flat).asarray(positions)
 
 
 def _guesses(bert: Trained, question: Question, logits: Array, top: int) -> list[Guess]:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibert.commands import terminal
+
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", nargs="+", metavar=("FILE.html", "TEXT"), help="write the views of these texts into one file "
                         "that opens anywhere without a network, and leave")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+    terminal.add_files(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
         watch = Run(args.watch)
     folder = args.model or (args.watch if args.watch and (Path(args.watch) / "model.safetensors").is_file() else None)
-    bert = minibert.load(folder, args.device)
+    bert = minibert.load(folder, args.device, weights=args.weights, heads=args.heads)
     for note in bert.notes:
         print(f"note: {note}", file=sys.stderr)
     name = "the model that comes with minibert" if folder is None else Path(folder).resolve().name
@@ -134,7 +137,7 @@ def _export(args: argparse.Namespace) -> int:
     path, *texts = args.export
     if not texts:
         raise ValueError('--export needs a text to show, as in: --export attention.html "they are not supported."')
-    page = export.page(minibert.load(args.model, args.device), texts)
+    page = export.page(minibert.load(args.model, args.device, weights=args.weights, heads=args.heads), texts)
     page.save(path)
     print(f"{path}: {len(str(page)):,} characters; it opens in any browser, without a network")
     return 0

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     lines = read_lines(args.file)
     not_over(args.file, args.out)
     keep_freed_memory()
-    bert = minibert.load(args.model, args.device)
-    terminal.note(bert.tokenizer.notes)
+    bert = minibert.load(args.model, args.device, weights=args.weights, heads=args.heads)
+    terminal.note([note for note in bert.notes if not note.endswith("not trained")])  # heads, which no vector needs
     pooling = bert.pooling(args.pooling, args.normalise, args.max_length, args.literal)
     with terminal.progress() as progress:
         vectors, cut, reading = sentence_vectors.embed(bert, lines, pooling, args.threads, progress)

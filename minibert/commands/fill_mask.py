@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--literal", action="store_true", help="special tokens that are written in a text, but [MASK], "
                         "are words and not those tokens")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+    terminal.add_files(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from minibert.commands import tables
     from minibert.text import UnknownText
 
-    bert = minibert.load(args.model, args.device)
+    bert = minibert.load(args.model, args.device, weights=args.weights, heads=args.heads)
     mask = bert.tokenizer.vocab.special[-1] or "[MASK]"
     without = [text for text in args.texts if mask not in text and text != "-"]
     if without and len(args.texts) > 1:

@@ -8,7 +8,7 @@ from minibert.finetuning.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a model learns a task: classify, regress, tag, qa or choice"
+SUMMARY = "a model learns a task: classify, regress, tag, qa, choice or embed"
 TEXT = """\
 A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
 a little further. Looks at the data first, keeps the model that is best on the dev examples, and
@@ -22,6 +22,8 @@ examples:
       a BERT checkpoint learns to tag words, five times: mean and spread
   minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
       each text may have several labels, written sport|politics or ["sport", "politics"]
+  minibert finetune embed --train pairs.tsv --out runs/vectors
+      texts that belong together get near vectors, for minibert search
   minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
       the same sizes with fresh weights: what was pre-training worth?
   minibert finetune --resume runs/sentiment

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from minibert.commands import terminal
+
 SUMMARY = "parameters and memory of a model, part by part"
 TEXT = """\
 Show the parameters of a model by part, and the memory that using and training it takes.
@@ -12,18 +14,21 @@ EXAMPLES = """\
 examples:
   minibert info base --batch 32 --length 128
   minibert info large --length 512
+  minibert info albert/xxlarge
   minibert info runs/2026-11-22-221903
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large; a config.json; or a "
-                        "folder with one (default: the model that comes with minibert)")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large, of a relative with "
+                        "its name before it (roberta/base); a config.json; or a folder with one (default: the model that comes "
+                        "with minibert)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="texts at a time (default: 32)")
     parser.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
     parser.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")
     parser.add_argument("--threads", type=int, metavar="N", help="cores to train on (default: all)")
+    terminal.add_files(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
 
         name, config = "bundled model", info.config_of(str(bundled()))
     else:
-        name, config = args.model, info.config_of(args.model)
+        name, config = args.model, info.config_of(args.model, args.weights, args.heads)
     if args.vocab_size is not None:
         config = config.replace(vocab_size=args.vocab_size)
-    print(info.report(config, name, args.batch, args.length, available_cores() if args.threads is None else args.threads))
+    threads = available_cores() if args.threads is None else args.threads
+    print(info.report(config, name, args.batch, args.length, threads, args.weights))
     return 0

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--literal", action="store_true", help=terminal.LITERAL_HELP)
     parser.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+    terminal.add_files(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if not texts:
         raise ValueError("there is no text to score: give one in quotes, lines of standard input, a --file or --pairs")
     keep_freed_memory()
-    bert = minibert.load(args.model, args.device)
+    bert = minibert.load(args.model, args.device, weights=args.weights, heads=args.heads)
     terminal.note(bert.notes)
     warnings.simplefilter("ignore", UnknownText)  # a note says it
     with terminal.progress() as progress:

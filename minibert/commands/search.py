@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from minibert.workers import keep_freed_memory
 
     keep_freed_memory()
-    bert = minibert.load(args.model, args.device)
-    terminal.note(bert.tokenizer.notes)
+    bert = minibert.load(args.model, args.device, weights=args.weights, heads=args.heads)
+    terminal.note([note for note in bert.notes if not note.endswith("not trained")])  # heads, which no vector needs
     pooling = bert.pooling(args.pooling, True, args.max_length, args.literal)
     with terminal.progress() as progress:
         index = Index.of(bert, args.file, pooling, cache=not args.no_cache, threads=args.threads, progress=progress,

@@ -15,6 +15,13 @@ CUT_HELP = ("for what is no prose: 'characters', or a regular expression that ma
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
 
 
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that opens a folder, for what the folder leaves open."""
+    parser.add_argument("--weights", metavar="FILE", help="which file of weights, where the folder holds several")
+    parser.add_argument("--heads", type=int, metavar="N", help="attention heads of the model, where the folder has no "
+                        "config.json (default: a head for every 64 numbers of the hidden size)")
+
+
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """The options of a command that makes a vector of each line of a file."""
     parser.add_argument("model", metavar="DIR", help="folder of a BERT checkpoint or of a run")
@@ -26,6 +33,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--literal", action="store_true", help=LITERAL_HELP)
     parser.add_argument("--threads", type=int, metavar="N", help="cores to compute on (default: all)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
+    add_files(parser)
 
 
 def note(notes: Sequence[str], of: str = "") -> None:

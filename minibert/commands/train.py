@@ -23,6 +23,8 @@ examples:
       on your own texts: UTF-8 files, folders of them, or - for standard input
   python -m minibert train --corpus smiles.txt --cut "\\[.+?]|Br|Cl|." --no-next-sentence
       on molecules, one a line, a token being what matches; for proteins: --cut characters
+  python -m minibert train --family albert --preset mini
+      a relative of BERT: layers that share their weights
   python -m minibert train --init bert-base-uncased --corpus reports/ --max-length 128
       a trained model goes on learning, from texts of your field
   python -m minibert train --resume runs/2026-11-22-221903

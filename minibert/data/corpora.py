@@ -1,7 +1,7 @@
 """Corpora: text in, documents out. A document is a list of sentences.
 
-``read`` takes UTF-8 text files, folders of them, standard input, or ``python-docs``, the English that every Python
-carries. This module needs nothing but the standard library.
+``read`` takes UTF-8 text files, folders of them, standard input, or what is made here: ``python-docs``, the English that every
+Python carries, and ``world`` and ``world-small``, the generated language whose best possible loss is known.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from minibert.data import python_docs
 from minibert.data.sentences import INVISIBLE, begins_lower, ends_sentence, split_sentences
 from minibert.files import decode_utf8, standard_input
+
+if TYPE_CHECKING:
+    from minibert.world import Floor
 
 Layout = Literal["auto", "lines", "prose"]
 Taken = Literal["lines", "prose"]
@@ -27,6 +30,9 @@ LAYOUTS = {  # what a report says of them
     "prose": "prose: split into sentences, blank lines between paragraphs",
 }
 
+WORLDS = {"world": "full", "world-small": "small"}  # sizes of the generated language, by the names of the corpora
+WORLD_TOKENS = 1_000_000
+MADE_HERE = ("python-docs", *WORLDS)
 DOCUMENT_CHARACTERS = 8000  # text that does not mark its documents is cut into pieces of about this size: three pages
 SENTENCE_CHARACTERS = 2000  # what is longer is no sentence
 _LOOKED_AT = 2000  # lines, of a million characters at most, by which a layout is guessed
@@ -42,13 +48,14 @@ class Corpus(NamedTuple):
     description: str  # one line for the log
     sha256: str  # of the sentences, one a line, with a blank line between documents
     layout: str = ""  # how its files were read, and how many of them; empty where there is no choice
+    words: tuple[str, ...] = ()  # all that it is written with, where it has a vocabulary of its own: whole words, cased
 
 
 def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     """Read a corpus, or several into one.
 
-    source: a UTF-8 text file; a folder (every ``*.txt`` in it and below, sorted by path); ``-`` for standard input; or
-    ``python-docs``. A file of that name is meant by ``./python-docs``.
+    source: a UTF-8 text file; a folder (every ``*.txt`` in it and below, sorted by path); ``-`` for standard input;
+    ``python-docs``, ``world`` or ``world-small``. A file of such a name is meant by ``./python-docs``.
     layout: how text is laid out. ``lines``: one sentence a line, a blank line between documents. ``prose``: lines that
     are wrapped, or whole paragraphs, and blank lines between paragraphs; it is split into sentences. ``auto`` decides
     for each file, as ``guess_layout`` says.
@@ -63,12 +70,21 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
         raise ValueError(f"layout must be auto, lines or prose, got {layout!r}")
     sources = [source] if isinstance(source, str) else list(source)
     if not sources:
-        raise ValueError("no corpus was named; give a text file, a folder, '-' or 'python-docs'")
-    names, documents, layouts = [], [], Counter()
+        raise ValueError("no corpus was named; give a text file, a folder, '-' or one of "
+                         f"{', '.join(MADE_HERE)}")
+    names, documents, layouts, words = [], [], Counter(), ()
     for one in sources:
         if one == "python-docs":
             names.append(f"python-docs of Python {python_docs.version()}")
             documents += python_docs.documents()
+            continue
+        if one in WORLDS:
+            from minibert.world import World  # NumPy, which no other corpus needs
+
+            world = World.of(WORLDS[one])
+            names.append(one)
+            documents += map(world.sentences, world.documents(WORLD_TOKENS))
+            words = tuple(world.words) if len(sources) == 1 else ()
             continue
         name, count, texts = _open(one)
         names.append(name)
@@ -90,7 +106,17 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     description = f"{name}: {len(documents):,} documents, {sentences:,} sentences, sha256 {sha256[:12]}"
     several = layouts.total() > 1
     taken = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in layouts.most_common())
-    return Corpus(name, documents, description, sha256, taken)
+    return Corpus(name, documents, description, sha256, taken, words)
+
+
+def best_loss(name: str, examples: Sequence[tuple[Sequence[str], Sequence[int], Sequence[str]]]) -> Floor:
+    """What nobody can beat at these examples of a generated corpus: tokens as a model sees them with [CLS] and [SEP], the places
+    that were chosen, and the words that stood there."""
+    from minibert.world import World
+    from minibert.world.seen import Seen
+
+    truth = [words for _, _, words in examples]
+    return World.of(WORLDS[name]).floor_of([Seen.of_example(tokens, places) for tokens, places, _ in examples], truth, truth)
 
 
 def split(
@@ -131,7 +157,7 @@ def _open(source: str) -> tuple[str, int, Iterator[str]]:
     if not path.is_dir():
         raise FileNotFoundError(
             f"there is no file or folder {source!r}; a corpus is a UTF-8 text file, a folder of .txt files, "
-            "'-' for standard input, or 'python-docs'"
+            f"'-' for standard input, or one of {', '.join(MADE_HERE)}"
         )
     files = sorted((file for file in path.rglob("*.txt") if file.is_file()), key=lambda file: file.parts)
     if not files:

@@ -93,7 +93,7 @@ class Views:
         except ValueError as error:
             without = str(error)
         return {"name": self.name, "layers": c.num_hidden_layers, "heads": c.num_attention_heads, "hidden_size": c.hidden_size,
-                "head_size": c.hidden_size // c.num_attention_heads, "vocabulary": len(self.bert.tokenizer.vocab),
+                "head_size": c.head_size, "vocabulary": len(self.bert.tokenizer.vocab),
                 "parameters": len(self.bert.parameters), "max_length": self.bert.max_length, "work": WORK_LIMIT,
                 "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
                 "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}

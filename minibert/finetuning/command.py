@@ -30,7 +30,7 @@ from minibert.finetuning import models, report, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
 from minibert.finetuning.saved import Model
-from minibert.pretrained import CONFIG, VOCABULARY, WEIGHTS, tensors
+from minibert.pretrained import WEIGHTS, tensors
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
 from minibert.tasks.labelled.common import Data
@@ -147,7 +147,7 @@ def kept_aside(classes: Sequence[Collection[str]]) -> set[int]:
 
 def _with_columns(settings: Settings, data: Data) -> Settings:
     """The settings, with the columns named that were found."""
-    if settings.task not in ("classify", "regress", "choice"):
+    if settings.task not in ("classify", "regress", "choice", "embed"):
         return settings
     return replace(settings, **{role: data.columns.get(role) for role in ("text", "pair", "label")})
 
@@ -171,7 +171,8 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
             results[seed] = _scores(folder / RESULT)
     if settings.seeds > 1:
         _summary(out, settings, material.task, results, say)
-    say(f"The model is in {out}. Use it:\n  {command('minibert', 'predict', out, 'FILE')}")
+    use = ("search", out, "FILE", "QUERY") if material.task.KIND in models.POOLED else ("predict", out, "FILE")
+    say(f"The model is in {out}. Use it:\n  {command('minibert', *use)}")
     return 0
 
 
@@ -201,7 +202,7 @@ def _begin(settings: Settings, material: Material, seed: int, workers: Workers, 
     settings = replace(model.settings, learning_rate=rate, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
     settings = settled(settings, model.config.hidden_size, settings.max_length, workers.count, xp)
     weights = class_weights(settings.class_weights, features, labels)
-    engine = engine_of(models.of(model.config, task.KIND, len(labels), weights), model.parameters.to(xp), workers, settings, seed)
+    engine = engine_of(model.network(weights), model.parameters.to(xp), workers, settings, seed)
     read = Epochs(features, settings.batch_size * settings.accumulate, seed).batch
     into = partial(micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=model.tokenizer.vocab.pad_id)
     return Begun(model, settings, engine, features, dev_features, (cut, dev_cut), [Stage([Task(read, into)])])
@@ -327,7 +328,8 @@ def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int,
         for name, x in spread.items()))
     say(f"The best one, seed {best}, is the model of {out}; choosing the best on the dev examples flatters it: report the mean.")
     with swap.saving(out) as staged:
-        for name in (CONFIG, VOCABULARY, "tokenizer_config.json", saved.READING, WEIGHTS):
+        for name in saved.files(out / f"seed-{best}"):
+            (staged / name).parent.mkdir(exist_ok=True)
             write_atomically(staged / name, (out / f"seed-{best}" / name).read_bytes())
     write_atomically(out / RESULT, json.dumps({
         "scores": {name: float(np.mean(x)) for name, x in spread.items()},
@@ -383,7 +385,7 @@ def run_predict(args: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
-        _, logits = predict(models.of(model.config, task.KIND, len(labels)), model.parameters, batches, workers)
+        _, logits = predict(model.network(), model.parameters, batches, workers)
     for x in logits:
         backend.refuse_nan(x)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from minibert.training.course import MOST, Course, Options, add_run
 
-TASKS = ("classify", "regress", "tag", "qa", "choice")  # see minibert/tasks/labelled
+TASKS = ("classify", "regress", "tag", "qa", "choice", "embed")  # see minibert/tasks/labelled
+POOLINGS = ("mean", "cls", "max")  # see minibert/layers/pooling.py
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Settings(Course):
     max_query: int = 64
     max_answer: int = 30
     null_threshold: float = 0.0
+    scored: bool = False
+    negative: str | None = None
+    pooling: str | None = None  # None: as the model's folder says, else mean
+    normalise: bool | None = None  # None: as the model's folder says, else yes
+    temperature: float = 0.05
+    symmetric: bool = False
 
     epochs: float = 3.0
     batch_size: int = 32
@@ -58,14 +65,23 @@ class Settings(Course):
             raise ValueError("--pair: the task tag reads one text, no second one")
         if self.header is not None and self.task == "qa":
             raise ValueError("--header and --no-header: the task qa reads JSON, which has no header line")
+        if self.task == "embed" and not self.scored:
+            if self.label is not None:
+                raise ValueError("--label: pairs that belong together need none; with --scored it is the column of their score")
+            self.need("batch_size", self.batch_size > 1, "at least 2 for embed: the other pairs of a batch are the wrong answers")
+        self.need("pooling", self.pooling in (None, *POOLINGS), f"one of {', '.join(POOLINGS)}")
+        self.need("temperature", 0 < self.temperature < float("inf"), "a finite number above 0")
         if self.class_weights is not None and self.task not in ("classify", "tag"):
             raise ValueError(f"--class-weights: the task {self.task} has no classes")
 
 
 DEFAULTS = Settings()
-QA = ("stride", "max_query", "max_answer", "null_threshold")  # what no other task uses
+ONLY = {  # what no other task uses, and what that is
+    "qa": ("windows and answers", ("stride", "max_query", "max_answer", "null_threshold")),
+    "embed": ("vectors of texts", ("scored", "negative", "pooling", "normalise", "temperature", "symmetric"))}
+COMPARED = ("negative", "temperature", "symmetric")  # of embed: what scored pairs, which are judged one by one, do without
 SMALL = 256  # hidden size up to which the learning rate is that of small models
-OPTIONS = Options(Settings, {"header": "--no-header"})
+OPTIONS = Options(Settings, {"header": "--no-header", "normalise": "--no-normalise"})
 
 
 def steps_an_epoch(examples: int, settings: Settings) -> int:
@@ -83,7 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     parser.add_argument("task", nargs="?", choices=TASKS, metavar="TASK",
                         help="classify: a class for a text or a pair; regress: a number; tag: a class for each word; qa: the "
-                        "answer to a question in a text; choice: which of several endings fits")
+                        "answer to a question in a text; choice: which of several endings fits; embed: near vectors for texts "
+                        "that belong together")
     data = parser.add_argument_group("data")
     add(data, "model", "folder of a run or of a BERT checkpoint", metavar="DIR",
         default_text="the model that comes with minibert")
@@ -94,7 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "from 1", metavar="COLUMN", default_text="guessed and shown")
     add(data, "pair", "column of the second text (qa: of the question; choice: of what every choice begins with)",
         metavar="COLUMN", default_text="guessed and shown")
-    add(data, "label", "column of the label (qa: of the answers)", metavar="COLUMN", default_text="guessed and shown")
+    add(data, "label", "column of the label (qa: of the answers; embed --scored: of the score)", metavar="COLUMN",
+        default_text="guessed and shown")
     add(data, "multi_label", "classify: a text may have several labels, or none: a|b, or a JSON list, in the label's column",
         action="store_true")
     data.add_argument("--header", action="store_true", default=argparse.SUPPRESS, help="the first line names the columns "
@@ -113,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(course, "class_weights", "balanced: rare classes count more; or LABEL=WEIGHT,…", metavar="WEIGHTS",
         default_text="all alike")
     add(course, "metric", "score on the dev examples that chooses the best checkpoint", metavar="NAME",
-        default_text="accuracy, f1_micro, pearson or f1, as is usual for the task")
+        default_text="accuracy, f1_micro, pearson, f1, mrr or spearman, as is usual for the task")
     add(course, "seeds", "train so many times, each with the next seed: mean and spread", type=int, metavar="N")
     add(course, "from_scratch", "fresh weights in the sizes of the model: what is its pre-training worth?", action="store_true")
 
@@ -122,6 +140,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(answers, "max_query", "longest question, in tokens", type=int, metavar="N")
     add(answers, "max_answer", "longest answer, in tokens", type=int, metavar="N")
     add(answers, "null_threshold", "how much better than the best span 'no answer' must score", type=float, metavar="X")
+
+    vectors = parser.add_argument_group("embed")
+    add(vectors, "scored", "a column says, as a number, how alike the two texts are: it becomes the cosine of their vectors",
+        action="store_true")
+    add(vectors, "negative", "column of hard negatives, texts that look right and are not", metavar="COLUMN",
+        default_text="those called so; without names the third and all that follow")
+    add(vectors, "pooling", "how the vectors of the tokens become one", choices=POOLINGS,
+        default_text="as the model's folder says, else mean")
+    vectors.add_argument("--normalise", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS,
+                         help="will embed bring the vectors to length 1? (default: as the model's folder says, else yes)")
+    add(vectors, "temperature", "what cosines are divided by: the smaller, the more the nearest wrong answers count", type=float,
+        metavar="X")
+    add(vectors, "symmetric", "second texts look for the first ones, too", action="store_true")
 
     add_run(parser)
 
@@ -152,6 +183,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
     if "epochs" in given and "minutes" in given:
         raise ValueError("--epochs and --minutes both say how long to train: give one of them")
     settings = Settings(**given)
-    if of_qa := [OPTIONS.typed(name) for name in QA if name in given and settings.task != "qa"]:
-        raise ValueError(f"{', '.join(of_qa)}: only the task qa has windows and answers; {settings.task} does without")
+    for task, (what, names) in ONLY.items():
+        if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.task != task]:
+            raise ValueError(f"{', '.join(foreign)}: only the task {task} has {what}; {settings.task} does without")
+    if compared := [OPTIONS.typed(name) for name in COMPARED if name in given and settings.scored]:
+        raise ValueError(f"{', '.join(compared)}: with --scored each pair is judged by itself, and not compared with others")
     return settings

@@ -21,17 +21,21 @@ from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters, initialise
-from minibert.pretrained import CONFIG, WEIGHTS, formats
+from minibert.pretrained import CONFIG, WEIGHTS, families, formats
 from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
-from minibert.pretrained.names import canonical
+from minibert.pretrained.prefixes import named
+from minibert.sentence_vectors import Pooling, modules_of
 from minibert.shell import command
 from minibert.tasks.labelled import PROBLEM_TYPES, TASKS, asked_for, name_of, of_model, of_outputs
 from minibert.text import Tokenizer
+from minibert.text import saved as tokenizers
 
 READING = "finetuning.json"
 _KEPT = ("task", "text", "pair", "label", "header", "literal", "max_length", "stride", "max_query", "max_answer",
-         "null_threshold")
+         "null_threshold", "scored", "pooling", "normalise")
+_BEFORE = {"literal": True, "scored": False, "pooling": None, "normalise": None}  # what files say that know no such choice
+_NAMELESS = {"span": "answer", "choice": "answer", "vectors": "pair", "similarity": "1"}  # kinds whose outputs have no names
 
 
 class Model(NamedTuple):
@@ -45,6 +49,11 @@ class Model(NamedTuple):
     settings: Settings  # how texts are read and cut
     notes: list[str]
 
+    def network(self, weights: np.ndarray | None = None) -> models.Model:
+        """Body, head and loss. ``weights`` ``(C,)``: what each class counts."""
+        kind = self.task.KIND
+        return models.of(self.config, kind, len(self.labels), weights, **models.chosen(kind, self.settings))
+
 
 def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], settings: Settings, seed: int,
           dtype: Any = np.float32) -> Model:
@@ -54,38 +63,67 @@ def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], s
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     model = models.of(config, task.KIND, len(labels))
     parameters = initialise(model.layout(), config.initializer_range, seed, dtype)
+    there = dict(loaded.parameters.items())
     if not settings.from_scratch:
         fresh = tuple(f"{head.path}." for head in model.heads.values())
-        there = dict(loaded.parameters.items())
         for name, view in parameters.items():
-            if not name.startswith(fresh):
+            if name in there and not name.startswith(fresh):
                 view[...] = there[name]
     limit = min(config.max_tokens, loaded.tokenizer.max_length)
     wanted = settings.max_length or min(task.MAX_LENGTH, limit)
     if wanted > limit:
         raise ValueError(f"--max-length is {wanted}, but this model reads at most {limit} tokens")
     notes = list(loaded.tokenizer.notes)
-    if "bert.pooler.dense.weight" in loaded.initialised and models.reads(task.KIND) == "pooled":
+    if "bert.pooler.dense.weight" in parameters.layout.slots.keys() - (there.keys() - loaded.initialised):
         notes.append(f"{folder} has no pooler: it begins fresh, like the head")
-    return Model(task, config, parameters, loaded.tokenizer, labels, replace(settings, max_length=wanted), notes)
+    settings = _with_pooling(replace(settings, max_length=wanted), task, folder)
+    return Model(task, config, parameters, loaded.tokenizer, labels, settings, notes)
+
+
+def _with_pooling(settings: Settings, task: ModuleType, folder: str | os.PathLike[str]) -> Settings:
+    """How the vectors of a task that makes some are made: as was said, else as the folder says, else as they are usually made."""
+    if task.KIND not in models.POOLED or None not in (settings.pooling, settings.normalise):
+        return settings
+    told, silent = Pooling.of(folder), modules_of(Path(folder)) is None
+    return replace(settings, pooling=settings.pooling or told.kind,
+                   normalise=(silent or told.normalise) if settings.normalise is None else settings.normalise)
 
 
 def save(folder: str | os.PathLike[str], model: Model) -> None:
     """Write a model to ``folder``, all of it or nothing."""
     unknown = {key: value for key, value in model.config.unknown.items() if key not in ("torch_dtype", "dtype", "num_labels")}
-    unknown |= {"architectures": [model.task.ARCHITECTURE], "id2label": {str(i): name for i, name in enumerate(model.labels)},
+    unknown |= {"architectures": [families.architecture(model.config, model.task.ARCHITECTURE)],
+                "id2label": {str(i): name for i, name in enumerate(model.labels)},
                 "label2id": {name: i for i, name in enumerate(model.labels)}}
     unknown.pop("problem_type", None)
     if model.task in PROBLEM_TYPES.values():
         unknown["problem_type"] = next(name for name, task in PROBLEM_TYPES.items() if task is model.task)
-    if model.task.KIND in ("span", "choice"):  # the names there are not those of outputs
+    if model.task.KIND in _NAMELESS:
         del unknown["id2label"], unknown["label2id"]
     reading = {name: value for name, value in asdict(model.settings).items() if name in _KEPT} | {"labels": model.labels}
+    config = model.config.replace(unknown=unknown)
+    text = families.to_json(config)
     with swap.saving(folder) as staged:
-        write_atomically(staged / CONFIG, model.config.replace(unknown=unknown).to_json())
+        write_atomically(staged / CONFIG, text)
         model.tokenizer.save(staged)
         write_atomically(staged / READING, json.dumps(reading, indent=2, ensure_ascii=False) + "\n")
-        pretrained.save_weights(staged / WEIGHTS, model.parameters)
+        for name, text in _vectors_are_made(model).items():
+            (staged / name).parent.mkdir(exist_ok=True)
+            write_atomically(staged / name, text)
+        pretrained.save_weights(staged / WEIGHTS, model.parameters, names=families.names(config))
+
+
+def _vectors_are_made(model: Model) -> dict[str, str]:
+    """The files that say how, name -> text, where the task makes some; sentence-transformers reads them, too."""
+    settings = model.settings
+    pooling = Pooling(settings.pooling, settings.normalise, settings.max_length)
+    return pooling.files(model.config.hidden_size) if model.task.KIND in models.POOLED else {}
+
+
+def files(folder: Path) -> list[str]:
+    """What a saved model consists of, by name."""
+    names = (CONFIG, *tokenizers.FILES, READING, WEIGHTS, *Pooling().files(0))
+    return [name for name in names if (folder / name).is_file()]
 
 
 def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None) -> Model:
@@ -102,6 +140,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     heads = _heads(folder)
     named = reading.pop("task", None)
     module = TASKS[task or named] if task or named else of_model(config, heads)
+    if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
+        module = TASKS["embed_scored" if reading.get("scored") else "embed"]
     if module is None:
         raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
                          f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
@@ -114,7 +154,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"{command('minibert', 'finetune', asked_for(module)['task'], '--model', folder)} …")
     notes = loaded.notes
-    if not (task or named or of_model(config, {})):
+    if not (task or named or of_model(config, {}) or module.KIND in models.POOLED):
         notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "
                          f"{asked_for(module)['task']}, and --task says otherwise"]
     loaded.tokenizer.vocab.require(f"the task {asked_for(module)['task']}", "[CLS]", "[SEP]")
@@ -124,14 +164,14 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder / READING} is damaged ({error}); delete it, and the model is read as one of "
                          "transformers") from None
-    return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes)
+    return Model(module, config, loaded.parameters, loaded.tokenizer, labels, _with_pooling(settings, module, folder), notes)
 
 
 def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names, as we call them, and shapes of all tensors of a folder."""
-    weights, _, _ = open_folder(folder)
+    weights, config, *_ = open_folder(folder)
     with formats.opened(weights) as reader:
-        return {canonical(name): shape for name, shape in reader.shapes.items()}
+        return {name: reader.shapes[stored] for name, stored in named(reader, families.names(config)).found.items()}
 
 
 def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None) -> ModuleType:
@@ -150,8 +190,8 @@ def _of_outputs(config: BertConfig, outputs: int, folder: Path, task: str | None
 
 def _labels(task: ModuleType, config: BertConfig, heads: dict[str, tuple[int, ...]], folder: Path) -> list[str]:
     """The names of the outputs of a model that transformers saved; where it names none they have numbers, as there."""
-    if task.KIND in ("span", "choice"):
-        return ["answer"]
+    if task.KIND in _NAMELESS:
+        return [_NAMELESS[task.KIND]]
     outputs = heads.get("classifier.weight", (2,))[0]
     names = config.unknown.get("id2label") or {str(i): f"LABEL_{i}" for i in range(outputs)}
     wanted = list(map(str, range(len(names)))) if isinstance(names, dict) else []
@@ -165,7 +205,7 @@ def _reading(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        reading = {"literal": True, **read_json(path, dict)}  # so it was before there was a choice
+        reading = {**_BEFORE, **read_json(path, dict)}
         if reading["task"] not in TASKS or not isinstance(reading["labels"], list) or not all(
                 isinstance(label, str) for label in reading["labels"]):
             raise ValueError("it names no task, or no classes")

@@ -16,7 +16,8 @@ Backward, from the last line to the first::
     dq = dscores·k/√D            dk = dscoresᵀ·q/√D
     dx = dq·Wq + dk·Wk + dv·Wv                                       x was read three times, so three gradients are added
 
-Values may be made from something else than x, which dv·Wv is then the gradient of (MobileBERT does so).
+Values may be made from something else than x, which dv·Wv is then the gradient of, and either may be wider or narrower than the
+context (MobileBERT does so).
 
 The gradient of ``key.bias`` is zero: bk adds the same number q·bk to a whole row of scores, and softmax does not see it.
 
@@ -55,9 +56,10 @@ class Gradients(NamedTuple):
     values: Array | None = None  # (B, T, H) of what the values were made from, where that was not x
 
 
-def shapes(size: int) -> Shapes:
-    """Query, key and value."""
-    return named({name: linear.shapes(size, size) for name in ("query", "key", "value")})
+def shapes(size: int, inputs: int | None = None, values: int | None = None) -> Shapes:
+    """Query, key and value. ``inputs``, ``values``: how wide x is, and what the values are made from, by default ``size``."""
+    widths = {"query": inputs or size, "key": inputs or size, "value": values or inputs or size}
+    return named({name: linear.shapes(size, width) for name, width in widths.items()})
 
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,

@@ -61,15 +61,17 @@ def shapes(config: BertConfig, pooled: bool = True) -> Shapes:
 def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig, *,
             key: Key | None = None, head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
             attentions: Mapping[int, Array] | None = None,
-            layers: Layers | Sequence[encoder.Layer] | None = None) -> tuple[Output, Cache]:
+            layers: Layers | Sequence[encoder.Layer] | None = None, position_ids: Array | None = None,
+            task_type_ids: Array | None = None) -> tuple[Output, Cache]:
     """ids ``(B, T)`` or word vectors ``(B, T, E)``, token_type_ids ``(B, T)`` -> Output.
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
     ``bert``, with or without its pooler. ``layers``: a function from ``p`` and ``g``, the subtree ``encoder``, to a list of
-    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``: see ``encoder``. Without
-    a ``key`` nothing is dropped.
+    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``: see ``encoder``;
+    ``position_ids``, ``task_type_ids``: see ``embeddings``. Without a ``key`` nothing is dropped.
     """
-    x, embeddings_cache = embeddings.forward(ids, token_type_ids, p["embeddings"], config, key and key.at(0))
+    x, embeddings_cache = embeddings.forward(
+        ids, token_type_ids, p["embeddings"], config, key and key.at(0), position_ids, task_type_ids)
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
     chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
     (states, weights), encoder_cache = encoder.forward(
@@ -84,10 +86,11 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
 
 
 def answer(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig,
-           head_mask: Array | None = None, attentions: bool = False) -> Output:
+           head_mask: Array | None = None, attentions: bool = False, position_ids: Array | None = None) -> Output:
     """What ``forward`` says, where no backward pass follows: the memory of one layer instead of L. ``attentions``: keep them."""
     layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, config), attentions)
-    return forward(ids, token_type_ids, attention_mask, p, config, head_mask=head_mask, layers=layers)[0]
+    return forward(ids, token_type_ids, attention_mask, p, config, head_mask=head_mask, layers=layers,
+                   position_ids=position_ids)[0]
 
 
 def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = None) -> Gradients:

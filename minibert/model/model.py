@@ -18,7 +18,7 @@ Backward is forward read upside down, and open by the same rule as the body: eve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Head:
     outputs: int = 2  # for heads that may have any number
     reads: str = ""  # an output of the body
     path: str = ""  # before the names of its tensors
+    options: Mapping[str, Any] = field(default_factory=dict)  # what its forward takes besides
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reads", self.reads or self.module.READS)
@@ -66,6 +67,8 @@ class Inputs(NamedTuple):
     targets: Mapping[str, Array] = NONE  # by term; without any, all heads are computed and there is no loss
     positions: Array | None = None  # (M,) flat positions b·T + t that are asked for; None: all
     choices: int = 1  # how many neighbouring sequences are the choices of one example
+    position_ids: Array | None = None  # (B, T) rows of the position table; None: counted from the first token on
+    task_type_ids: Array | None = None  # (B, T) where the model has task types; None: all 0
 
 
 class Output(NamedTuple):
@@ -100,9 +103,12 @@ class Model:
             if reads == "pooled" and self.config.pooler is None:
                 raise ValueError(f"{name} reads the pooled vector, and this configuration has no pooler")
 
-    def layout(self) -> Layout:
-        """Every tensor: the body's, then those of the heads. ValueError where two heads have one name for their tensors."""
-        shapes, ties = bert.shapes(self.config, pooled="pooled" in self._reads(self.terms, self.heads)), {}
+    def layout(self, pooled: bool = False) -> Layout:
+        """Every tensor: the body's, then those of the heads. ValueError where two heads have one name for their tensors.
+
+        ``pooled``: with the pooler, though nothing may read it.
+        """
+        shapes, ties = bert.shapes(self.config, pooled or "pooled" in self._reads(self.terms, self.heads)), {}
         for name, head in self.heads.items():
             mine = named({head.path: head.module.shapes(self.config, head.outputs)})
             if both := shapes.keys() & mine.keys():
@@ -143,7 +149,8 @@ class Model:
 
         ``opened``: the other arguments of ``bert.forward``. Without a ``key`` nothing is dropped.
         """
-        body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key, **opened)
+        body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key,
+                                        position_ids=x.position_ids, task_type_ids=x.task_type_ids, **opened)
         terms = [term for term in self.terms if term.name in x.targets]
         present = [term for term in terms if counts is None or counts[term.name]]
         wanted = {*read, *(term.reads for term in present)} if x.targets else self.heads
@@ -153,7 +160,7 @@ class Model:
             if name in wanted:
                 given = (getattr(x, field) for field in head.module.INPUTS)
                 logits[name], heads[name] = head.module.forward(
-                    _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i))
+                    _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i), **head.options)
         out = Output(None, losses, logits, body)
         for term in present:
             losses[term.name], caches[term.name] = term.loss.forward(

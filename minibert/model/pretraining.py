@@ -4,7 +4,9 @@
 
     loss = mlm + nsp      mlm: mean surprise over the masked tokens      nsp: mean surprise over the pairs
 
-It is the ``model.Model`` of two heads and two terms, ``HEADS`` and ``TERMS``; inputs and outputs have their names here.
+It is the ``model.Model`` of two heads and two terms of ``HEADS`` and ``TERMS``; inputs and outputs have their names here.
+Relatives of BERT have others of them, which the ``objectives`` of their configuration name: RoBERTa masked words alone, ELECTRA's
+discriminator ``replaced``, which tells of every token whether it is the text's.
 Source: Devlin et al. 2018, section 3.1; reference ``run_pretraining.py``.
 """
 
@@ -17,15 +19,15 @@ import numpy as np
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import cross_entropy
+from minibert.layers import binary_cross_entropy, cross_entropy
 from minibert.layers.dropout import Key
 from minibert.model import bert, model
-from minibert.model.heads import mlm, nsp
+from minibert.model.heads import mlm, nsp, replaced
 from minibert.model.model import Head, Model, Term
 from minibert.parameters import Layout, Parameters, Tree, initialise
 
-HEADS = MappingProxyType({"mlm": Head(mlm), "nsp": Head(nsp)})
-TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy))
+HEADS = MappingProxyType({"mlm": Head(mlm), "nsp": Head(nsp), "replaced": Head(replaced)})
+TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy), Term("replaced", "replaced", binary_cross_entropy))
 
 
 class Inputs(NamedTuple):
@@ -37,6 +39,7 @@ class Inputs(NamedTuple):
     positions: Array | None = None  # (M,) flat positions b·T + t of the masked tokens; None: logits for all
     labels: Array | None = None  # (M,) the words that stood there, or cross_entropy.IGNORE
     next_labels: Array | None = None  # (B,) 0: follows, 1: random, or cross_entropy.IGNORE
+    position_ids: Array | None = None  # (B, T) see embeddings
 
 
 class Output(NamedTuple):
@@ -46,27 +49,29 @@ class Output(NamedTuple):
     mlm_loss: Array | float | None = None  # ()
     nsp_loss: Array | float | None = None  # ()
     logits: Array | None = None  # (M, V), or (B, T, V)
-    next_logits: Array | None = None  # (B, 2)
+    next_logits: Array | None = None  # (B, 2) None where the model has no head for pairs
     bert: bert.Output = bert.Output()
 
 
 class Cache(NamedTuple):
     bert: bert.Cache
-    mlm: mlm.Cache
-    nsp: nsp.Cache
+    mlm: mlm.Cache | None
+    nsp: nsp.Cache | None
     mlm_loss: cross_entropy.Cache | None
     nsp_loss: cross_entropy.Cache | None
     config: BertConfig
 
 
 def of(config: BertConfig) -> Model:
-    """The model: what an engine trains."""
-    return Model(config, HEADS, TERMS)
+    """The model: what an engine trains. Pairs are judged by the pooled vector, so without a pooler there is no head for them."""
+    heads = {name: head for name, head in HEADS.items()
+             if name in config.objectives and (config.pooler or head.reads != "pooled")}
+    return Model(config, heads, [term for term in TERMS if term.name in heads])
 
 
-def layout(config: BertConfig) -> Layout:
-    """Every tensor of the model with both heads, and the decoder's two ties."""
-    return of(config).layout()
+def layout(config: BertConfig, pooled: bool = False) -> Layout:
+    """Every tensor of the model with its heads, and the decoder's two ties. ``pooled``: see ``Model.layout``."""
+    return of(config).layout(pooled)
 
 
 def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Parameters:
@@ -86,10 +91,11 @@ def forward(x: Inputs, p: Tree, config: BertConfig, *, key: Key | None = None, c
 
     ``opened``: the other arguments of ``bert.forward``.
     """
-    whole = model.Inputs(x.ids, x.token_type_ids, x.attention_mask, _named(x.labels, x.next_labels), x.positions)
+    whole = model.Inputs(x.ids, x.token_type_ids, x.attention_mask, _named(x.labels, x.next_labels), x.positions,
+                         position_ids=x.position_ids)
     out, cache = of(config).forward(whole, p, key=key, counts=counts and _named(*counts), read=HEADS, **opened)
-    return (Output(out.loss, out.losses.get("mlm"), out.losses.get("nsp"), out.logits["mlm"], out.logits["nsp"], out.bert),
-            Cache(cache.bert, cache.heads["mlm"], cache.heads["nsp"], cache.terms.get("mlm"), cache.terms.get("nsp"), config))
+    parts = [part.get(name) for part in (out.losses, out.logits, cache.heads, cache.terms) for name in ("mlm", "nsp")]
+    return Output(out.loss, *parts[:4], out.bert), Cache(cache.bert, *parts[4:], config)
 
 
 def backward(d: Output, cache: Cache, p: Tree, g: Tree) -> bert.Gradients:

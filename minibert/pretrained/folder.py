@@ -1,7 +1,7 @@
 """A model is a folder: ``config.json``, ``vocab.txt``, ``tokenizer_config.json``, ``model.safetensors``.
 
-The names in it are those of the reference's checkpoints, so that the usual tools open what is saved here
-(``transformers.BertForPreTraining.from_pretrained(folder)``) and what they saved is opened here, in whatever format
+The names in it are those of the reference's checkpoints, or of another ``families``' ones, so that the usual tools open what is
+saved here (``transformers.BertForPreTraining.from_pretrained(folder)``) and what they saved is opened here, in whatever format
 (``formats``) and under whatever names (``names``). The tied decoder is not stored: it is the table of word embeddings.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,19 +22,23 @@ from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model import bert, pretraining
 from minibert.parameters import Layout, Parameters, initialise
-from minibert.pretrained import formats, tensors
-from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config
-from minibert.pretrained.families.bert import without_effect
+from minibert.pretrained import families, formats, prefixes, sizes, tensors, unread
+from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
+from minibert.pretrained.families.table import Names
 from minibert.pretrained.formats import Reader
-from minibert.pretrained.names import ENCODER, IGNORED, canonical
+from minibert.pretrained.names import ENCODER
+from minibert.pretrained.prefixes import named
+from minibert.pretrained.widths import WIDE
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
 from minibert.text.saved import VOCABULARY
 
 WEIGHTS = formats.WEIGHTS[0]
+IN_8_BITS = ("int8", "uint8", "Q8_0")
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
 DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
+TABLE = "bert.embeddings.word_embeddings.weight"  # that the decoder is, too
 
 #: The files that make a model, besides its weights. What a save does not replace would be left of another model.
 PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
@@ -84,11 +88,14 @@ class Loaded(NamedTuple):
 
 def bundled() -> Path:
     """The folder of the model that comes with the package; FileNotFoundError where it was left out."""
-    folder = Path(str(files("minibert") / "bundled"))
-    if not (folder / WEIGHTS).is_file():
+    if not (_bundled() / WEIGHTS).is_file():
         raise FileNotFoundError("no model comes with this installation of minibert; train one (python -m minibert train) "
                                 "and name the folder of its run")
-    return folder
+    return _bundled()
+
+
+def _bundled() -> Path:
+    return Path(str(files("minibert") / "bundled"))
 
 
 def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Parameters, tokenizer: Tokenizer,
@@ -110,41 +117,51 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
     check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
+    text = families.to_json(config.replace(unknown=unknown))
     with swap.saving(folder) as staged:
-        write_atomically(staged / CONFIG, config.replace(unknown=unknown).to_json())
+        write_atomically(staged / CONFIG, text)
         tokenizer.save(staged)
-        save_weights(staged / WEIGHTS, parameters, dtype, without=without)
+        save_weights(staged / WEIGHTS, parameters, dtype, names=families.names(config), without=without)
 
 
-def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *,
+def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *, names: Names | None = None,
                  without: Collection[str] = ()) -> None:
-    """Write only the tensors, to the one file ``path``; all or nothing."""
+    """Write only the tensors, to the one file ``path``; all or nothing. ``names``: a family's, by default BERT's."""
     flat = to_numpy(parameters.flat)
     if np.dtype(dtype) == np.float16 and (largest := np.abs(flat).max()) > np.finfo(np.float16).max:
         raise ValueError(f"{path}: a weight of size {largest:.3g} is too large for float16 (at most 65504); save in float32")
     on_cpu = Parameters(parameters.layout, flat.astype(dtype, copy=False))
-    tensors.write(path, {name: x for name, x in on_cpu.items() if name not in without}, {"format": "pt"})
+    arrays = {name: x for name, x in on_cpu.items() if name not in without}
+    tensors.write(path, (names or Names()).written(arrays), {"format": "pt"})
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, layout: Layout | None = None,
-         tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> Loaded:
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
+         layout: Layout | Callable[[BertConfig], Layout] | None = None,
+         tokenizer: Tokenizer | str | os.PathLike[str] | None = None, weights: str | os.PathLike[str] | None = None,
+         heads: int | None = None) -> Loaded:
     """Read a model from ``folder`` into an array module's memory, in ``dtype``, whatever format and type the file has.
 
     The encoder must be there whole. Heads that are not (of a model saved without them) start fresh, always with the same numbers,
     and ``notes`` says so, as it names tensors that are not used and configuration keys that have no effect. ``layout``: the
-    tensors that are wanted, by default the encoder and both pre-training heads. ``tokenizer``: one that is not in the folder, or
-    where it stands (a folder, or a ``vocab.txt``).
+    tensors that are wanted, or how they follow from the configuration; by default the encoder, the heads of pre-training and the
+    pooler, if one of them reads it or the file has it. ``tokenizer``: one that is not in the folder, or where it stands (a
+    folder, or a ``vocab.txt``). ``weights``: which of several files, or one that stands elsewhere. ``heads``: how many attention
+    heads the model has, where there is no ``config.json``.
 
     Raises FileNotFoundError where a file is missing, and ValueError, with file, tensor, expected and found, for one that is
     damaged or for files that do not fit together. Half precision on the CPU is a ValueError.
     """
     folder = Path(folder)
-    weights, config, tokenizer = open_folder(folder, tokenizer)
-    with formats.opened(weights) as reader:
-        parameters, notes, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
+    file, config, tokenizer, notes = open_folder(folder, tokenizer, weights, heads)
+    layout = layout(config) if callable(layout) else layout
+    with formats.opened(file) as reader:
+        parameters, read, initialised = read_parameters(reader, config, dtype if xp is np else np.float32, layout)
+        narrow = set(reader.dtypes.values()) - WIDE
+    if narrow and folder != _bundled():
+        read.append(f"{file.name}: numbers were stored in {' and '.join(sorted(narrow))}; they have no more digits than that")
     if xp is not np:
         parameters = parameters.to(xp).astype(dtype)
-    notes += tokenizer.notes
+    notes = [*notes, *read, *tokenizer.notes]
     rows = config.vocab_size - len(tokenizer.vocab)
     if rows > 0:
         notes.append(f"the table of words has {rows} rows more than {Path(tokenizer.vocab.source).name} has tokens: no text "
@@ -157,16 +174,47 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     return Loaded(config, parameters, tokenizer, notes, initialised, folder)
 
 
-def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None) -> tuple[Path, BertConfig, Tokenizer]:
+class Opened(NamedTuple):
+    """What makes the model of a folder."""
+
+    weights: Path
+    config: BertConfig
+    tokenizer: Tokenizer
+    notes: list[str]
+
+
+def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+                weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> Opened:
     """The file with the weights, the configuration and the tokenizer; the last two checked against one another."""
     swap.settle(folder)
-    weights = _find(folder, tokenizer is None)
-    config = read_config(config_path(folder))
-    if not isinstance(tokenizer, Tokenizer):
+    file = _find(folder, tokenizer is None, weights)
+    config, notes = config_of(folder, file, heads)
+    if tokenizer is None and not tokenizers.has_vocabulary(folder):
+        with formats.opened(file) as reader:
+            tokenizer = reader.tokenizer()  # of a format that holds it: see _find
+    elif not isinstance(tokenizer, Tokenizer):
         tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
-    check_vocabulary(f"vocab_size in {config_path(folder).name} is {config.vocab_size}", config.vocab_size,
-                     str(tokenizer.vocab.source), tokenizer)
-    return weights, config, tokenizer
+    rows, where = config.vocab_size, config_path(folder) if config_path(folder).is_file() else file
+    check_vocabulary(f"vocab_size in {where.name} is {rows}", rows, str(tokenizer.vocab.source), tokenizer)
+    return Opened(file, config, tokenizer, notes)
+
+
+def config_of(folder: Path, weights: Path, heads: int | None = None) -> tuple[BertConfig, list[str]]:
+    """The configuration in a folder, or where there is none that of its weights; and what there is to say about it."""
+    if (path := config_path(folder)).is_file():
+        if heads is not None:
+            raise ValueError(f"{path} says how many heads the model has; --heads is for a folder without one")
+        return read_config(path), []
+    with formats.opened(weights) as reader:
+        try:
+            if told := getattr(reader, "config", None):
+                return families.config(told if heads is None else {**told, "num_attention_heads": heads}), []
+            family = prefixes.family(reader)
+            found = named(reader, family.names(family.config({}))).found
+            config, note = sizes.config({name: reader.shapes[stored] for name, stored in found.items()}, heads, family)
+        except ValueError as error:
+            raise ValueError(f"{folder} has no {CONFIG}, and {weights.name} does not do without: {error}") from None
+    return config, [f"{folder} has no {CONFIG}: {note}"]
 
 
 def check_vocabulary(what: str, rows: int, source: str, tokenizer: Tokenizer) -> None:
@@ -190,14 +238,14 @@ class Read(NamedTuple):
 
 def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32, layout: Layout | None = None) -> Read:
     """The tensors of an open file as Parameters on the CPU, notes on what is missing or left over, and names of what is fresh."""
-    layout, found, notes = match(reader, config, layout)
+    names, (layout, found, notes) = families.names(config), match(reader, config, layout)
     parameters = Parameters.zeros(layout, np, dtype)
     views = dict(parameters.items())
     unusable = {name for name in found if name.startswith(HEAD)} if DECODER in found.keys() & layout.ties.keys() else set()
     wanted, odd = views.keys() - unusable, []
     for name, stored in found.items():
         if name in wanted:
-            views[name][...] = floating(reader, stored)
+            views[name][...] = floating(reader, stored, names)
             if not np.isfinite(views[name]).all():
                 odd.append(stored)
     if odd:
@@ -208,7 +256,8 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
         for name, values in start.items():
             views[name][...] = values
     if lacking := sorted(layout.slots.keys() - found):
-        notes.append(f"{reader.path.name} has no {', '.join(lacking)}: initialised, not trained")
+        called = map(names.theirs, lacking)
+        notes.append(f"{reader.path.name} has no {', '.join(called)}: initialised, not trained")
     if unusable:
         notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
                      "tensor: the masked-word head is left out")
@@ -234,17 +283,15 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
                          f"{len(reader.shapes)} tensors: the two do not belong together")
     if sum(map(math.prod, reader.shapes.values())) > reader.size:
         raise ValueError(f"{reader.path}: its tensors claim more numbers than its {reader.size:,} bytes can hold: it is damaged")
-    layout = layout or pretraining.layout(config)
-    found: dict[str, str] = {}
-    for stored in reader.shapes:
-        if not IGNORED.search(stored):
-            if (name := canonical(stored)) in found:
-                raise ValueError(f"{reader.path}: {found[name]} and {stored} are two names of one tensor; which one is meant?")
-            found[name] = stored
-    notes = _untie(reader, layout, found)
+    names = families.names(config)
+    found, notes = named(reader, names)
+    layout = layout or pretraining.layout(config, pooled="bert.pooler.dense.weight" in found)
+    notes += _untie(reader, layout, found)
     missing = sorted(name for name in layout.slots.keys() - found if ENCODER.search(name))
-    extra = sorted(name for name in found.keys() - layout.slots if ENCODER.search(name))  # a deeper or another encoder
-    misshaped = [name for name in sorted(found.keys() & layout.slots) if reader.shapes[found[name]] != layout.slots[name].shape]
+    extra = sorted(name for name in found.keys() - layout.slots  # a deeper or another encoder
+                   if ENCODER.search(name) and not names.is_spare(name))
+    misshaped = [name for name in sorted(found.keys() & layout.slots)
+                 if reader.shapes[found[name]] != layout.slots[name].shape[::-1 if names.lies_turned(found[name]) else 1]]
     if missing or extra or misshaped:
         raise ValueError(_contradiction(reader, config, layout, found, missing, extra, misshaped))
     return Match(layout, found, notes)
@@ -253,9 +300,12 @@ def match(reader: Reader, config: BertConfig, layout: Layout | None = None) -> M
 def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     """Take the tied names, which some tools store as well, out of ``found`` where they hold what they are tied to.
 
-    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays.
+    Where they do not, transformers computes with them: of two biases the decoder's counts, and a decoder's weight stays. In 8
+    bits the two are one tensor, rounded twice, and the table counts. Some exporters keep the decoder's name alone.
     """
     notes = []
+    if DECODER in found and TABLE not in found:
+        found[TABLE] = found.pop(DECODER)
     for name, target in layout.ties.items():
         if name not in found:
             continue
@@ -264,73 +314,61 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
         elif reader.shapes[found[name]] == reader.shapes[found[target]] and np.array_equal(
                 reader[found[name]], reader[found[target]], equal_nan=True):
             del found[name]
+        elif {reader.dtypes[found[name]], reader.dtypes[found[target]]} <= set(IN_8_BITS):
+            del found[name]
         elif name != DECODER:
             notes.append(f"{reader.path.name}: {found[target]} and {found[name]} differ; the latter is used, as in transformers")
             found[target] = found.pop(name)
     return notes
 
 
-def floating(reader: Reader, name: str) -> np.ndarray:
-    """A tensor of the file; ValueError where it does not hold floating-point numbers."""
+def floating(reader: Reader, name: str, names: Names) -> np.ndarray:
+    """A tensor of the file, turned as ours lies; ValueError where it does not hold floating-point numbers."""
     x = reader[name]
     if x.dtype.kind != "f":
         raise ValueError(f"{reader.path}: tensor {name} must hold floating-point numbers, found {x.dtype}")
-    return x
+    return x.T if names.lies_turned(name) else x
 
 
 def _contradiction(reader: Reader, config: BertConfig, layout: Layout, found: dict[str, str],
                    missing: list[str], extra: list[str], misshaped: list[str]) -> str:
     """All that keeps a file and a configuration from fitting together, every tensor with what was expected and found."""
+    called = families.names(config).theirs
     if not any(ENCODER.search(name) for name in found.keys() & layout.slots):
         first = next(iter(reader.shapes), "none")
-        return (f"{reader.path}: none of its {len(reader.shapes)} tensors belongs to a BERT encoder (the first is {first}); "
-                "expected names like bert.embeddings.word_embeddings.weight")
+        family = families.of(config).title
+        return (f"{reader.path}: none of its {len(reader.shapes)} tensors belongs to a {family} encoder (the first is {first}); "
+                f"expected names like {called('bert.embeddings.word_embeddings.weight')}")
     lines = [f"{reader.path} does not fit {CONFIG}:"]
     lines += [f"  {found[name]}: expected shape {layout.slots[name].shape}, found {reader.shapes[found[name]]}"
               for name in misshaped]
-    lines += [f"  {name}: expected shape {layout.slots[name].shape}, not found" for name in missing]
+    lines += [f"  {called(name)}: expected shape {layout.slots[name].shape}, not found" for name in missing]
     lines += [f"  {found[name]}: not expected, found shape {reader.shapes[found[name]]}" for name in extra]
+    told = sizes.of({name: reader.shapes[stored] for name, stored in found.items()}, config)
     differing = [f"{key} is {getattr(config, key)}, but {size} by the tensors"
-                 for key, size in _sizes(reader, found).items() if getattr(config, key) != size]
+                 for key, size in told.items() if getattr(config, key) != size]
     if differing:
         lines.append(f"In {CONFIG} {'; '.join(differing)}.")
     lines.append(f"Use the {CONFIG} that was saved with these weights.")
     return "\n".join(lines)
 
 
-def _sizes(reader: Reader, found: dict[str, str]) -> dict[str, int]:
-    """What the tensors say about the configuration, as far as they are there."""
-    def shape(name: str) -> tuple[int, ...]:
-        return reader.shapes.get(found.get(name, ""), ())
-
-    sizes = {}
-    for name, keys in {"bert.embeddings.word_embeddings.weight": ("vocab_size", "hidden_size"),
-                       "bert.embeddings.position_embeddings.weight": ("max_position_embeddings",),
-                       "bert.embeddings.token_type_embeddings.weight": ("type_vocab_size",),
-                       "bert.encoder.layer.0.intermediate.dense.weight": ("intermediate_size",)}.items():
-        sizes |= dict(zip(keys, shape(name)))
-    numbers = {name.split(".")[3] for name in found if name.startswith("bert.encoder.layer.")}
-    if numbers and all(number.isdecimal() for number in numbers):
-        sizes["num_hidden_layers"] = max(map(int, numbers)) + 1
-    return sizes
-
-
-def _find(folder: Path, with_vocabulary: bool = True) -> Path:
+def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[str] | None = None) -> Path:
     """The file with the weights; FileNotFoundError naming what is missing."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected that of a run or of a BERT model, "
                                 f"with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
-    weights = formats.find(folder)
-    present = {CONFIG: config_path(folder).is_file(), VOCABULARY: not with_vocabulary or tokenizers.has_vocabulary(folder),
-               WEIGHTS: weights is not None}
-    if weights is not None and all(present.values()):
+    weights, there = formats.of(folder, named), config_path(folder).is_file()
+    words = families.of(read_config(config_path(folder))).vocabulary if there else VOCABULARY
+    whole = weights is not None and weights.name.endswith(formats.WHOLE)
+    has_vocabulary = whole or not with_vocabulary or tokenizers.has_vocabulary(folder)
+    if weights is not None and has_vocabulary:
         return weights
-    absent = [name for name, there in present.items() if not there]
-    hint = formats.others(folder) if absent == [WEIGHTS] else ""
-    if absent == [VOCABULARY]:
+    present = {CONFIG: there, words: has_vocabulary, WEIGHTS: weights is not None}
+    absent = [name for name, is_there in present.items() if not is_there]
+    hint = unread.named(folder) if absent == [WEIGHTS] else ""
+    if absent == [words]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
-    if (folder / CONFIG).is_file():
-        read_config(folder / CONFIG)  # of another family it is: that says more than a missing file
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")
 
 

@@ -2,13 +2,17 @@
 
 A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), ``.shapes`` and ``.dtypes`` (by name), and
 ``[name]``, which reads one array and raises ValueError where it is damaged. What is damaged unnoticed depends on the format:
-TensorFlow's checkpoints and zip archives have checksums, which are verified; safetensors and the old PyTorch format have none for
-the numbers themselves, so that there one wrong bit within the numbers is one wrong number.
+TensorFlow's checkpoints and zip archives have checksums, which are verified; the others have none for the numbers themselves, so
+that there one wrong bit within the numbers is one wrong number, and in Keras' HDF5 one within an address is another array.
+
+A reader may also have ``.notes`` (what there is to say about the file), ``.config`` (what the file itself says of the model, with
+the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,12 +21,18 @@ from typing import Protocol
 import numpy as np
 
 from minibert.files import brief, read_json, refuse_stand_in
-from minibert.pretrained import npz, pytorch, tensorflow, tensors
+from minibert.pretrained import fairseq, flax, gguf, keras, npz, onnx, paddle, pytorch, tensorflow, tensors, unread
 
 #: Names of files with weights, in the order in which they are looked for. The ``*`` stands for any name.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-           "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index")
-_HINTS = {"tf_model.h5": "Keras", "flax_model.msgpack": "Flax", "model.onnx": "ONNX"}
+           "bert_model.npz", "bert_model.ckpt.index", "*.ckpt.index", "*.ckpt-*.index", "tf_model.h5", "flax_model.msgpack",
+           "model_state.pdparams", "model.onnx", "onnx/model.onnx", "onnx/*.onnx")
+WHOLE = (".gguf",)  # how formats end that hold the vocabulary too
+
+#: How weights of any other name end, and what ends so and is something else.
+_ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pdparams", ".onnx", ".gguf")
+_BESIDE = re.compile(r"\.|training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|"
+                     r".*(_state|\.vectors)\.safetensors")
 
 
 class Reader(Protocol):
@@ -38,45 +48,62 @@ class Reader(Protocol):
 
 
 def find(folder: Path) -> Path | None:
-    """The file with the weights of a model's folder, or None. ValueError where several have an equal claim."""
-    for pattern in WEIGHTS:
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    """The file with the weights of a model's folder, or None: one with a usual name, else the only one that ends like weights.
+
+    ValueError where several have an equal claim.
+    """
+    for claims in (*map(folder.glob, WEIGHTS), _of_any_name(folder)):
+        found = sorted(path for path in claims if path.is_file())
         if len(found) > 1:
-            raise ValueError(f"{folder} has several checkpoints ({', '.join(path.name for path in found[:4])}); "
-                             "keep the one to read in a folder of its own")
+            raise ValueError(f"{folder} has several checkpoints ({', '.join(path.name for path in found[:4])}); name the one to "
+                             "read: --weights FILE")
         if found:
             return found[0]
     return None
 
 
+def of(folder: Path, name: str | os.PathLike[str] | None = None) -> Path | None:
+    """The file with the weights: that of the ``name``, in the folder or wherever it says, else what is found."""
+    if name is None:
+        return find(folder)
+    for path in (folder / name, Path(name)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{folder} has no {name}, and there is no such file")
+
+
 def present(folder: Path) -> list[str]:
-    """The names of all files with weights of whole models, of formats that are not read here too."""
-    return sorted({path.name for pattern in (*WEIGHTS, *_HINTS) for path in folder.glob(pattern) if path.is_file()})
+    """The names of all files with weights of whole models."""
+    named = {path for pattern in WEIGHTS for path in folder.glob(pattern)}
+    return sorted(path.relative_to(folder).as_posix() for path in {*named, *_of_any_name(folder)} if path.is_file())
 
 
-def others(folder: Path) -> str:
-    """Weights of formats that are not read here: what to do, in words, or nothing."""
-    found = [f"{name} ({kind})" for name, kind in _HINTS.items() if (folder / name).is_file()]
-    return f"{', '.join(found)} is in another format: save it with the tool that wrote it as {WEIGHTS[0]}" if found else ""
+def _of_any_name(folder: Path) -> list[Path]:
+    """What ends like weights."""
+    return [path for path in folder.iterdir() if path.name.endswith(_ENDS) and not _BESIDE.match(path.name)]
 
 
 def opened(path: str | os.PathLike[str]) -> AbstractContextManager[Reader]:
-    """Open a file with weights, by its name: ``with opened(path) as reader``.
+    """Open a file with weights, by its name as a rule: ``with opened(path) as reader``.
 
     Raises FileNotFoundError, and ValueError for a file that was cut short, is damaged, or is something else.
     """
     path = Path(path)
-    name = path.name
     if path.is_file():
         with open(path, "rb") as file:
-            refuse_stand_in(file.read(1024), path)
-    if name.endswith(".index.json"):
-        return _sharded(path)
-    if name.endswith(".index"):
-        return tensorflow.opened(path)
-    if name.endswith(".npz"):
-        return npz.opened(path)
-    return tensors.opened(path) if name.endswith(".safetensors") else pytorch.opened(path)
+            start = file.read(1024)
+        refuse_stand_in(start, path)
+        unread.refuse(start, path)
+        if start.startswith(gguf.MAGIC):  # whatever it is called
+            return gguf.opened(path)
+    return next((opener for end, opener in _OPENERS.items() if path.name.endswith(end)), _torch)(path)
+
+
+@contextmanager
+def _torch(path: Path) -> Iterator[Reader]:
+    """A file of ``torch.save``, be it a model's or a training run's, fairseq's among them."""
+    with pytorch.opened(path) as reader:
+        yield fairseq.Reader(reader) if fairseq.wrote(reader.shapes) else reader
 
 
 class _Shards:
@@ -115,3 +142,9 @@ def _sharded(path: Path) -> Iterator[Reader]:
             if name not in readers[file].shapes:
                 raise ValueError(f"{path}: tensor {name} should be in {file}, but is not")
         yield _Shards(path, readers, places)
+
+
+#: How the name of a file ends -> how it is opened; whatever ends otherwise is PyTorch's.
+_OPENERS = {".index.json": _sharded, ".index": tensorflow.opened, ".npz": npz.opened, ".safetensors": tensors.opened,
+            ".h5": keras.opened, ".msgpack": flax.opened, ".pdparams": paddle.opened,
+            ".onnx": onnx.opened, ".gguf": gguf.opened}

@@ -18,7 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minibert.pretrained.crc32c import masked
+from minibert.protobuf import varint
 
+INDEX = "the index"  # what messages call it
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 LONGEST_KEY = 1024  # bytes
@@ -50,23 +52,9 @@ def entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield key, value
 
 
-def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a place, seven bits a byte with the lowest first, and the place behind it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("the index is damaged: a number does not end")
-
-
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    offset, at = varint(data, at)
-    size, at = varint(data, at)
+    offset, at = varint(data, at, INDEX)
+    size, at = varint(data, at, INDEX)
     return (offset, size), at
 
 
@@ -90,9 +78,9 @@ def _in_block(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("the index is damaged: a block is too short")
     key, at = b"", 0
     while at < stop:
-        shared, at = varint(contents, at)
-        fresh, at = varint(contents, at)
-        length, at = varint(contents, at)
+        shared, at = varint(contents, at, INDEX)
+        fresh, at = varint(contents, at, INDEX)
+        length, at = varint(contents, at, INDEX)
         if shared > len(key) or at + fresh + length > stop or shared + fresh > LONGEST_KEY:
             raise ValueError("the index is damaged: an entry does not fit into its block")
         key = key[:shared] + contents[at:at + fresh]
@@ -106,7 +94,7 @@ def snappy(data: bytes, room: int = LARGEST) -> bytes:
 
     First comes the length, then literal bytes and copies of what came before, told apart by the two lowest bits of a tag.
     """
-    size, at = varint(data, 0)
+    size, at = varint(data, 0, INDEX)
     if size > min(room, 64 * len(data)):  # a copy of 64 bytes takes at least two
         raise ValueError(f"the index is damaged: {len(data):,} compressed bytes cannot be {size:,}")
     out = bytearray()

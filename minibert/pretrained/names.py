@@ -24,8 +24,9 @@ RULES = (
     (r"^output_weights$", "classifier.weight"),
     (r"^output_bias$", "classifier.bias"),
     (r"^(embeddings|encoder|pooler|LayerNorm)\.", r"bert.\1."),  # saved without the heads: no prefix
-    (r"\.LayerNorm\.gamma$", ".LayerNorm.weight"),  # the names of TensorFlow and of the first ports
-    (r"\.LayerNorm\.beta$", ".LayerNorm.bias"),
+    (r"\.(?:Fake)?LayerNorm\.gamma$", ".LayerNorm.weight"),  # the names of TensorFlow and of the first ports; a fake one only
+    (r"\.(?:Fake)?LayerNorm\.beta$", ".LayerNorm.bias"),  # scales and shifts
+    (r"\.ffn_layer_(\d+)\.", r".ffn.\1."),
 )
 
 #: The way back, from our names to TensorFlow's.

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,15 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> No
                 np.lib.format.write_array(member, x, allow_pickle=False)
 
 
+class Stored(NamedTuple):
+    """What the header of a member says of it, and where its numbers begin."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    start: int
+    order: Literal["C", "F"]
+
+
 class Reader:
     """An open archive: ``.shapes`` and ``.dtypes`` by name, matrices as (out, in); ``reader[name]`` reads one array."""
 
@@ -46,23 +56,24 @@ class Reader:
         self.path, self.size = archive.path, archive.size
         self._archive = archive
         self._members: dict[str, str] = {}
+        self._stored: dict[str, Stored] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
         for member in archive.names:
             name = member.removesuffix(".npy")
             if self._members.setdefault(name, member) != member:
                 raise ValueError(f"{self.path}: {name} and {name}.npy are two names of one array; which one is meant?")
-            shape, dtype = self._header(member)
-            self.shapes[name] = shape[::-1] if lies_transposed(name) else shape
-            self.dtypes[name] = dtype.name
+            stored = self._stored[name] = self._header(member)
+            self.shapes[name] = stored.shape[::-1] if lies_transposed(name) else stored.shape
+            self.dtypes[name] = stored.dtype.name
 
-    def _header(self, member: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape and type of a member; ValueError where they do not fit its size."""
+    def _header(self, member: str) -> Stored:
+        """What a member is; ValueError where that does not fit its size."""
         start = io.BytesIO(self._archive.read(member, _HEADER))
         try:
             version = np.lib.format.read_magic(start)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, dtype = read(start)
+            shape, fortran, dtype = read(start)
         except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError) as error:
             raise ValueError(f"{self.path}: {member} is no array ({str(error)[:200]})") from None
         if not is_shape(shape):
@@ -71,11 +82,13 @@ class Reader:
         if dtype.hasobject or expected != self._archive.length(member):
             raise ValueError(f"{self.path}: {member} of shape {shape} and type {dtype} should take {expected:,} bytes, found "
                              f"{self._archive.length(member):,}")
-        return shape, dtype
+        return Stored(shape, dtype, start.tell(), "F" if fortran else "C")
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The array of that name; ValueError where its checksum is wrong."""
-        x = np.lib.format.read_array(io.BytesIO(self._archive.read(self._members[name])), allow_pickle=False)
+        """The array of that name, a view of its bytes; ValueError where its checksum is wrong."""
+        stored = self._stored[name]
+        x = np.frombuffer(self._archive.read(self._members[name]), stored.dtype, offset=stored.start)
+        x = x.reshape(stored.shape, order=stored.order)
         return x.T if lies_transposed(name) else x
 
 

@@ -7,6 +7,8 @@ views are a pickle, which refers to the storages by a key and to the few names i
     before      five pickles (a magic number, a version, the system, the views, the keys of the storages), then for each key
                 8 bytes with the number of elements and the numbers themselves       no checksums
 
+What training programs put beside the tensors, settings and the state of an optimiser, stays inert (``pickled``) in ``.extras``.
+
 Source: ``torch/serialization.py`` and ``torch/_utils.py`` of PyTorch.
 """
 
@@ -28,6 +30,7 @@ from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the old format
 LARGEST_PICKLE = 1 << 20  # bytes; that of BERT-large is about 60 kB, with its optimiser's 200 kB
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # what training programs call the model among the rest, these first
 
 
 class Storage(NamedTuple):
@@ -94,13 +97,22 @@ ADMITTED: dict[tuple[str, str], str | Callable] = {
 }
 
 
-class Reader:
-    """An open file: ``.shapes`` and ``.dtypes`` by name; ``reader[name]`` reads one array."""
+class Content(NamedTuple):
+    """What the views' pickle describes, the names that it asked for and did not get, and how a storage is read."""
 
-    def __init__(self, path: Path, kind: str, content: Any, storage: Callable[[Storage], np.ndarray]) -> None:
+    made: Any
+    inert: set[str]
+    storage: Callable[[Storage], np.ndarray]
+
+
+class Reader:
+    """An open file: ``.shapes`` and ``.dtypes`` by name; ``reader[name]`` reads one array. ``.extras``: what is beside them."""
+
+    def __init__(self, path: Path, kind: str, content: Content) -> None:
         self.path, self.format, self.size = path, kind, path.stat().st_size
-        self._storage = storage
+        self._storage = content.storage
         self._views = _state_dict(content)
+        self.extras: dict[str, Any] = content.made
         self.shapes = {name: view.shape for name, view in self._views.items()}
         self.dtypes = {name: view.storage.dtype for name, view in self._views.items()}
 
@@ -133,9 +145,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
     with ExitStack() as stack:
         with _named(path):
             if start[:1] == b"\x80":
-                reader = Reader(path, "PyTorch, before 1.6", *_legacy(path))
+                reader = Reader(path, "PyTorch, before 1.6", _legacy(path))
             else:
-                reader = Reader(path, "PyTorch, zip", *_zip(stack.enter_context(zipped.opened(path))))
+                reader = Reader(path, "PyTorch, zip", _zip(stack.enter_context(zipped.opened(path))))
         yield reader
 
 
@@ -150,11 +162,12 @@ def _prefix(archive: zipped.Archive) -> str:
     return prefix
 
 
-def _zip(archive: zipped.Archive) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+def _zip(archive: zipped.Archive) -> Content:
     prefix = _prefix(archive)
     if archive.length(f"{prefix}data.pkl") > LARGEST_PICKLE:
         raise ValueError(f"its data.pkl has {archive.length(f'{prefix}data.pkl'):,} bytes: too many for the names of tensors")
-    content = pickled.load(io.BytesIO(archive.read(f"{prefix}data.pkl")), ADMITTED, _persistent)
+    inert: set[str] = set()
+    made = pickled.load(io.BytesIO(archive.read(f"{prefix}data.pkl")), ADMITTED, _persistent, inert)
     order = f"{prefix}byteorder"
     big_endian = order in archive.names and archive.read(order) == b"big"
 
@@ -167,10 +180,10 @@ def _zip(archive: zipped.Archive) -> tuple[Any, Callable[[Storage], np.ndarray]]
                              f"{storage.count:,} numbers of {storage.dtype}")
         return as_array(archive.read(member), storage.dtype, big_endian)
 
-    return content, read
+    return Content(made, inert, read)
 
 
-def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
+def _legacy(path: Path) -> Content:
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = io.BytesIO(file.read(LARGEST_PICKLE))
@@ -181,7 +194,8 @@ def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
         found = version if type(version) is int else f"a {type(version).__name__}"
         raise ValueError(f"its version or byte order is not read here (version {found}, expected 1001, little-endian)")
     storages: dict[str, Storage] = {}
-    content = pickled.load(start, ADMITTED, lambda reference: _remember(storages, reference))
+    inert: set[str] = set()
+    made = pickled.load(start, ADMITTED, lambda reference: _remember(storages, reference), inert)
     keys = pickled.load(start, {})
     if not isinstance(keys, list) or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError("it is damaged: its tensors and its storages do not belong together")
@@ -207,7 +221,7 @@ def _legacy(path: Path) -> tuple[Any, Callable[[Storage], np.ndarray]]:
             file.seek(places[storage.key] + storage.start * width)
             return as_array(file.read(storage.count * width), storage.dtype)
 
-    return content, read
+    return Content(made, inert, read)
 
 
 def _persistent(reference: Any) -> Storage:
@@ -235,16 +249,18 @@ def _remember(storages: dict[str, Storage], reference: Any) -> Storage:
     return storage
 
 
-def _state_dict(content: Any) -> dict[str, View]:
-    """The tensors by name; one level down where the dictionary is wrapped into that of a training run."""
-    if isinstance(content, dict):
-        for wrapper in ("state_dict", "model_state_dict", "model"):
-            if isinstance(content.get(wrapper), dict):
-                content = content[wrapper]
-                break
-        views = {name: x for name, x in content.items() if isinstance(x, View) and isinstance(name, str)}
-        if views:
-            return views
+def _state_dict(content: Content) -> dict[str, View]:
+    """The tensors by name. Those of a dictionary within the dictionary have its name before theirs, but in usual wrappers."""
+    made = content.made
+    if isinstance(made, dict):
+        levels = [{"": made.get(wrapper)} for wrapper in WRAPPERS]
+        levels.append({"": made} | {f"{name}.": x for name, x in made.items() if isinstance(name, str)})
+        for level in levels:
+            if views := {start + name: x for start, inner in level.items() if isinstance(inner, dict)
+                         for name, x in inner.items() if isinstance(x, View) and isinstance(name, str)}:
+                return views
+    if content.inert:
+        raise pickled.more_than_tensors(content.inert)
     raise ValueError("it holds no dictionary of tensors; save the model's state_dict")
 
 

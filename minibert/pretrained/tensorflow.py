@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minibert import protobuf
 from minibert.pretrained import leveldb
 from minibert.pretrained.crc32c import masked
-from minibert.pretrained.leveldb import varint
 from minibert.pretrained.names import lies_transposed
 from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 
@@ -88,7 +88,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
         table = dict(leveldb.entries(path.read_bytes()))
         if b"" not in table:
             raise ValueError("the index has no header")
-        header = _fields(table.pop(b""))
+        header = protobuf.fields(table.pop(b""), leveldb.INDEX)
         count = header.get(1, [1])[-1]
         if not 1 <= count <= 99_999:
             raise ValueError(f"the index says there are {count} data files")
@@ -119,7 +119,7 @@ def _check(path: Path, shards: list[Path], name: str, e: Entry) -> None:
 
 
 def _entry(message: bytes) -> Entry:
-    fields = _fields(message)
+    fields = protobuf.fields(message, leveldb.INDEX)
 
     def number(key: int) -> int:
         value = fields.get(key, [0])[-1]
@@ -131,8 +131,8 @@ def _entry(message: bytes) -> Entry:
     for part in fields.get(2, []):
         if not isinstance(part, bytes):
             raise ValueError("the index is damaged: a shape is no message")
-        for dimension in _fields(part).get(2, []):
-            size = _fields(dimension).get(1, [0])[-1] if isinstance(dimension, bytes) else None
+        for dimension in protobuf.fields(part, leveldb.INDEX).get(2, []):
+            size = protobuf.fields(dimension, leveldb.INDEX).get(1, [0])[-1] if isinstance(dimension, bytes) else None
             if not isinstance(size, int):
                 raise ValueError("the index is damaged: a dimension is no number")
             shape.append(size)
@@ -140,24 +140,3 @@ def _entry(message: bytes) -> Entry:
         raise ValueError("the index is damaged: an entry has too many dimensions, or one that is too large")
     kind = number(1)
     return Entry(_TYPES.get(kind, f"type number {kind}"), tuple(shape), number(3), number(4), number(5), number(6), 7 in fields)
-
-
-def _fields(message: bytes) -> dict[int, list[int | bytes]]:
-    """A message in Protocol Buffers' encoding: number of the field -> its values, numbers or bytes, in order."""
-    fields: dict[int, list[int | bytes]] = {}
-    at = 0
-    while at < len(message):
-        tag, at = varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = varint(message, at)
-        elif kind in (1, 2, 5):
-            width, at = varint(message, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
-            if at + width > len(message):
-                raise ValueError("the index is damaged: an entry is too short")
-            value = message[at:at + width] if kind == 2 else int.from_bytes(message[at:at + width], "little")
-            at += width
-        else:
-            raise ValueError(f"the index is damaged: there is no field of kind {kind}")
-        fields.setdefault(tag >> 3, []).append(value)
-    return fields

@@ -58,7 +58,6 @@ class Reader:
 
     def __init__(self, path: Path, file: safe_open) -> None:
         self.path, self.size = path, path.stat().st_size
-        self._file = file
         self.metadata: dict[str, str] = file.metadata() or {}
         self._numbers, header = _header(path)
         self._places = {name: header[name] for name in file.keys()}
@@ -69,21 +68,17 @@ class Reader:
                 raise ValueError(f"{path}: tensor {brief(name)} has {len(shape):,} dimensions, which no tensor of a BERT has")
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half."""
-        kind = self.dtypes[name]
-        if kind == BFLOAT16:
-            return as_array(self._raw(name), kind).reshape(self.shapes[name])
-        try:
-            return self._file.get_tensor(name)
-        except (TypeError, AttributeError, SafetensorError):  # what the library says of 8-bit floats depends on its version
-            raise ValueError(f"{self.path}: tensor {name} is of type {kind}, which cannot be read here; "
-                             "save the model in float32 or float16") from None
+        """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half.
 
-    def _raw(self, name: str) -> np.ndarray:
+        Read from its place: the library maps the whole file into memory, which then counts as a second copy of it.
+        """
+        kind = self.dtypes[name]
+        if kind not in _NAMES.values():
+            raise ValueError(f"{self.path}: tensor {name} is of type {kind}, which cannot be read here; "
+                             "save the model in float32 or float16")
         start, stop = self._places[name]["data_offsets"]
-        with open(self.path, "rb") as file:
-            file.seek(self._numbers + start)
-            return np.frombuffer(file.read(stop - start), np.uint8)
+        raw = np.fromfile(self.path, np.uint8, stop - start, offset=self._numbers + start)
+        return as_array(raw, kind).reshape(self.shapes[name])
 
 
 @contextmanager

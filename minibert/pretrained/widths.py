@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 BFLOAT16 = "bfloat16"
+WIDE = {"float32", "float64", "int32", "int64", "bool"}  # in any other type numbers have few digits
 MOST_DIMENSIONS = 8  # of a tensor
 
 

@@ -12,8 +12,8 @@ joining as such is of Sennrich et al. (2016), arXiv:1508.07909. RoBERTa reads te
 
 Letters and digits are Unicode's categories L and N, as Python's ``unicodedata`` knows them: Unicode 13 in Python 3.10, 14 in
 3.11, 15 in 3.12, 15.1 in 3.13, 16 in 3.14. White space is its property White_Space. The ``tokenizers`` library has tables of its
-own, in version 0.23.3 those of Unicode 16; a text with a letter that one of the two does not know may be cut at another place.
-With Python 3.11 these are 9,392 code points, none of which is assigned in Unicode 14 (``python tests/oracle/test_bytepairs.py``).
+own, in version 0.23.3 those of Unicode 16; a text with a letter that one of the two does not know yet may be cut elsewhere. With
+Python 3.11 these are 9,392 code points, none of which is assigned in Unicode 14 (``python tests/oracle/test_bytepairs.py``).
 """
 
 from __future__ import annotations

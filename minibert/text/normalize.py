@@ -73,7 +73,7 @@ def is_punctuation(char: str) -> bool:
     return unicodedata.category(char)[0] == "P" or ("!" <= char <= "~" and not char.isalnum())
 
 
-class _Memory(dict):
+class Memory(dict):
     """A table that asks ``rule`` once for every key, and remembers."""
 
     def __init__(self, rule: Callable[[Any], Any]):
@@ -85,9 +85,9 @@ class _Memory(dict):
         return result
 
 
-def _table(rule: Callable[[str], str]) -> _Memory:
+def _table(rule: Callable[[str], str]) -> Memory:
     """For ``str.translate``: what each code point becomes."""
-    return _Memory(lambda codepoint: rule(chr(codepoint)))
+    return Memory(lambda codepoint: rule(chr(codepoint)))
 
 
 def _clean(char: str) -> str:
@@ -139,7 +139,7 @@ class Normalizer:
         if lower_case if strip_accents is None else strip_accents:
             self.steps.append(drop_accents)
         self.steps.append(self._space_cut if cut else space_punctuation)
-        self._lengths = _Memory(self._length)
+        self._lengths = Memory(self._length)
 
     def __call__(self, text: str) -> str:
         """The text after all steps: its words, with white space between them."""

@@ -21,7 +21,7 @@ from typing import Any
 from minibert import swap
 from minibert.files import write_atomically
 
-from . import saved_bytes, saved_words
+from . import saved_bytes, saved_unigram, saved_words
 from .added import AddedToken, special_tokens
 from .frame import BERT, ROBERTA, SHORTEN, Frame
 from .saved_words import VOCABULARY, is_cased
@@ -29,7 +29,7 @@ from .settings import ADDED, FAST, MOST_BEYOND, NAMES, SETTINGS, Files, Kind, as
 from .vocabulary import SPECIAL, Vocabulary, distinct, read_lines, unused
 
 #: By the model's name in tokenizer.json.
-KINDS: dict[str, Kind] = {"WordPiece": saved_words.KIND, "BPE": saved_bytes.KIND}
+KINDS: dict[str, Kind] = {"WordPiece": saved_words.KIND, "BPE": saved_bytes.KIND, "Unigram": saved_unigram.KIND}
 
 FILES = (FAST, SETTINGS, ADDED, NAMES, *(name for kind in KINDS.values() for name in kind.written))
 NO_LIMIT = int(1e30)  # transformers' word for a tokenizer that does not care
@@ -75,8 +75,11 @@ def read(source: str | os.PathLike[str], cut: str | None = None) -> dict[str, An
 
 
 def _of_vocabulary(path: Path, cut: str | None) -> dict[str, Any]:
-    tokens, notes = distinct(read_lines(path), path)
-    return {"vocab": Vocabulary(tokens, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
+    """Of a ``vocab.txt``, or of the ``dict.txt`` of a fairseq model of what is no prose."""
+    fairseq = path.name == saved_bytes.DICTIONARY
+    special = ("<pad>", "<unk>", "<s>", "</s>", "<mask>") if fairseq else SPECIAL
+    tokens, notes = distinct(saved_bytes.symbols(path) if fairseq else read_lines(path), path)
+    return {"vocab": Vocabulary(tokens, special=special, source=path), "max_length": NO_LIMIT, "notes": notes, "cut": cut,
             "lower_case": not (cut or is_cased(tokens))}
 
 

@@ -11,7 +11,7 @@ transformers 5 they are a token of their own then, which no RoBERTa has seen bef
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +103,26 @@ def _of_pre_tokenizer(files: Files) -> bool | None:
 
 
 def _of_fairseq(folder: Path) -> tuple[list[str], list[str]]:
-    """The tokens in the order of ``dict.txt``: each line is the number of a token in ``encoder.json``, and how often it was."""
-    path = folder / DICTIONARY
-    named = {str(number): token for number, token in enumerate(by_id(folder / ENCODER, as_object(folder / ENCODER)))}
+    """The tokens in the order of ``dict.txt``, whose symbols are the numbers of tokens in ``encoder.json``."""
+    tokens = by_id(folder / ENCODER, as_object(folder / ENCODER))
+    path, named = folder / DICTIONARY, {str(number): token for number, token in enumerate(tokens)}
+    return distinct(symbols(path, named), path)
+
+
+def symbols(path: Path, named: Mapping[str, str] | None = None) -> list[str]:
+    """The symbols of fairseq's dictionary by id: each line is a symbol and how often it was; five more go without saying.
+
+    ``named``: the tokens that the symbols stand for.
+    """
     tokens = ["<s>", "<pad>", "</s>", "<unk>"]
+    expected = "a symbol" if named is None else f"the number of a token of {ENCODER}"
     for number, line in enumerate(read_lines(path), 1):
         symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
-        if not count.isdecimal() or not (symbol in named or symbol.startswith("madeupword")):
-            raise ValueError(f"{path}, line {number}: expected the number of a token of {ENCODER} and a count, found "
-                             f"{brief(line)}")
-        tokens.append(named.get(symbol, symbol))
-    return distinct([*tokens, "<mask>"], path)
+        known = bool(symbol) if named is None else symbol in named or symbol.startswith("madeupword")
+        if not count.isdecimal() or not known:
+            raise ValueError(f"{path}, line {number}: expected {expected} and a count, found {brief(line)}")
+        tokens.append(symbol if named is None else named.get(symbol, symbol))
+    return [*tokens, "<mask>"]
 
 
 KIND = Kind(BytePairs, lambda files: ROBERTA, lambda files: NAMED, WRITTEN, [WRITTEN, FAIRSEQ], vocabulary, options, save)

@@ -38,9 +38,12 @@ class Checkpoint:
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write the training state into a run's folder."""
+    config = checkpoint.config.to_dict()
+    if "architectures" not in checkpoint.config.unknown:
+        del config["architectures"]  # what it goes without saying depends on the family
     state = {
         "settings": asdict(checkpoint.settings),
-        "config": checkpoint.config.to_dict(),
+        "config": config,
         "vocabulary": list(checkpoint.tokenizer.vocab.tokens),
         "tokenizer": checkpoint.tokenizer.described(),
         "corpus_sha256": checkpoint.corpus_sha256,

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minibert import backend, memory
 from minibert.analysis import guesses, probes
@@ -23,11 +27,14 @@ from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.parameters import Parameters
-from minibert.pretrained import folder
+from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.text import learn
+from minibert.tasks.examples import IGNORE
+from minibert.text import learn, learn_unigram, saved_unigram, spm
+from minibert.text.bytepairs import BytePairs
+from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import checkpoint
@@ -42,6 +49,7 @@ from minibert.workers import Workers, available_cores, keep_freed_memory, that_f
 
 GUESSES = "guesses.txt"  # the last file that a run writes
 EVALUATIONS = 12  # in a run, unless the settings say otherwise
+BOUNDED_EXAMPLES = 300  # of a generated corpus, for the best possible loss: some ten seconds
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
@@ -64,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings)  # what no model can be or begin from is refused before the text is read
+    if "nsp" not in start.config.objectives:
+        settings = replace(settings, next_sentence=False)  # nothing in it judges pairs
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -87,7 +97,7 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
         for note in start.notes:
             say(note)
         text = _read(settings, say, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
         state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters, parameters.zeros_like(),
@@ -127,6 +137,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
+    best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
@@ -144,7 +155,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         if not settings.keep_best or not progress.step:
             folder.save(out, config, engine.parameters, tokenizer)
         if loop.rows:
-            _plot(out, loop, text.report)
+            _plot(out, loop, text.report, best)
         else:
             record()
 
@@ -167,6 +178,28 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     return 0
 
 
+def _best_loss(text: Text, evaluation: Sequence[batches.Batch], say: Say) -> float | None:
+    """The loss that nobody can beat on held-out text, where the corpus was generated and its examples are without pairs."""
+    if not text.corpus.words:
+        return None
+    tokens, examples = text.tokenizer.vocab.tokens, []
+    for batch in evaluation:
+        if (batch.targets["nsp"] != IGNORE).any():
+            say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
+            return None
+        rows, places = np.divmod(batch.positions, batch.ids.shape[1])
+        lengths = batch.ids.shape[1] if batch.attention_mask is None else batch.attention_mask.sum(1)
+        for row, length in enumerate(np.broadcast_to(lengths, len(batch.ids))):
+            mine = rows == row
+            examples.append(([tokens[i] for i in batch.ids[row, :length]], places[mine],
+                             [tokens[i] for i in batch.targets["mlm"][mine]]))
+    chosen = np.random.default_rng(0).permutation(len(examples))[:BOUNDED_EXAMPLES]
+    found = corpora.best_loss(text.corpus.name, [examples[i] for i in chosen])
+    say(f"  best possible loss    {found.best:10.2f}  ± {found.error:.2f}: what nobody can beat who sees the same text "
+        f"({found.targets:,} of the hidden words)\n")
+    return found.best
+
+
 def _worth(look: Look) -> float:
     """The surprise at held-out text, all tasks together; the greater the better."""
     return -sum(value for name, value in look.items() if name.endswith("_loss") and value is not None)
@@ -179,7 +212,7 @@ def _line(loop: Loop) -> str:
     right = row.get("held_out_nsp_accuracy")
     pairs = "" if right is None else f"  next {right:5.1%}"
     best = "  (best so far)" if loop.worth is not None and loop.progress.best_step == row["step"] else ""
-    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row['nsp_loss'] or 0):.3f}  |  held-out: "
+    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row.get('nsp_loss') or 0):.3f}  |  held-out: "
             f"masked {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
 
 
@@ -203,13 +236,13 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
         f"{_against(loss, text.report.unigram_loss)} guessing by frequency and {_against(loss, text.report.ln_vocabulary)} "
         f"blind guessing; {accuracy:.1%} of them right.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
-        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out, _example(table))}")
+        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out, _example(table, text.tokenizer.vocab.special[4]))}")
 
 
-def _example(table: str) -> str:
+def _example(table: str, mask: str) -> str:
     """A sentence of the table to try: one that any shell takes as it is between double quotes."""
-    lines = (line.strip() for line in table.splitlines() if "[MASK]" in line)
-    return next((line for line in lines if not set(line) & set('"$`\\!%')), "[MASK]")
+    lines = (line.strip() for line in table.splitlines() if mask in line)
+    return next((line for line in lines if not set(line) & set('"$`\\!%')), mask)
 
 
 def _against(loss: float, floor: float) -> str:
@@ -226,7 +259,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
         task = _task(settings, text.train, text.tokenizer)
         examples, _ = task.batch(batches.Position())
@@ -237,7 +270,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts["nsp"] else ""
+                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
             if done:
@@ -255,7 +288,7 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
-        config, parameters = start.model(settings, len(text.tokenizer.vocab))
+        config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
         print(profiled(engine, _task(settings, text.train, text.tokenizer), settings.learning_rate, settings.steps))
     return 0
@@ -280,21 +313,24 @@ class Start(NamedTuple):
     parameters: Parameters | None = None  # None: random ones
     notes: Sequence[str] = ()
 
-    def model(self, settings: Settings, vocabulary: int) -> tuple[BertConfig, Parameters]:
-        """The model, for so many words."""
+    def model(self, settings: Settings, tokenizer: Tokenizer) -> tuple[BertConfig, Parameters]:
+        """The model, for the tokens of a tokenizer."""
         if self.parameters is not None:
             return self.config, self.parameters
-        config = config_of(settings, vocabulary)
+        config = config_of(settings, tokenizer)
         return config, pretraining.initial_parameters(config, settings.seed)
 
 
 def start_of(settings: Settings) -> Start:
     """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
     if settings.init is None:
-        config = config_of(settings, settings.vocab_size)
+        config = config_of(settings)
         check_freeze(settings.freeze, config)
         return Start(config)
-    found = folder.load(settings.init)
+    found = folder.load(settings.init, layout=pretraining.layout)
+    if "mlm" not in found.config.objectives:
+        raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
+                         "what a run teaches: take one that has")
     found.tokenizer.vocab.require("training", *SPECIAL)
     if settings.max_length > found.max_length:
         raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
@@ -305,16 +341,23 @@ def start_of(settings: Settings) -> Start:
     return Start(config, found.tokenizer, found.parameters, [about, *(f"note: {note}" for note in found.notes)])
 
 
-def config_of(settings: Settings, vocabulary: int) -> BertConfig:
-    """The model that the settings ask for. It has as many positions as a sequence can have tokens."""
-    config = BertConfig.preset(settings.preset, vocab_size=vocabulary, max_position_embeddings=settings.max_length,
-                               hidden_act=settings.activation, norm_first=settings.pre_ln,
-                               hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    hidden = settings.hidden or config.hidden_size
-    return config.replace(initializer_range=settings.initial_range or 0.02 * (768 / hidden) ** 0.5,  # as large a sum at any width
-                          hidden_size=hidden, num_hidden_layers=settings.layers or config.num_hidden_layers,
-                          num_attention_heads=settings.heads or config.num_attention_heads,
-                          intermediate_size=settings.intermediate or 4 * hidden)
+def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertConfig:
+    """The model that the settings ask for. It has as many positions as a sequence can have tokens.
+
+    ValueError for what the files of its family cannot say.
+    """
+    changes = {"hidden_act": settings.activation, "num_hidden_layers": settings.layers, "hidden_size": settings.hidden,
+               "num_attention_heads": settings.heads, "intermediate_size": settings.intermediate or (settings.hidden and
+               4 * settings.hidden), "pad_token_id": tokenizer and tokenizer.vocab.pad_id, "norm_first": settings.pre_ln or None}
+    config = families.preset(settings.family, settings.preset, settings.max_length,
+                             vocab_size=len(tokenizer.vocab) if tokenizer else settings.vocab_size,
+                             hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
+                             **{name: value for name, value in changes.items() if value is not None})
+    if "mlm" not in config.objectives:  # which words are not the text's can be learned only beside a generator that replaces them
+        config = config.replace(objectives=("mlm",))
+    families.to_json(config)
+    return config.replace(  # as large a sum at any width
+        initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
 
 
 def _stages(settings: Settings, documents: list, tokenizer: Tokenizer) -> list[Stage]:
@@ -346,25 +389,67 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
     if tokenizer is None:
-        if settings.vocab:
-            vocabulary = Vocabulary.load(settings.vocab)
-            vocabulary.require("training", *SPECIAL)
-            for note in vocabulary.notes:
-                say(f"note: {note}")
-        else:
-            say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
-                f"{'tokens' if settings.cut else 'word pieces'} …")
-            vocabulary = learn.learn((sentence for document in train for sentence in document), settings.vocab_size,
-                                     lower_case=settings.lower_case, cut=settings.cut)
-        tokenizer = Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, max_length=settings.max_length)
+        tokenizer = _tokenizer(settings, [sentence for document in train for sentence in document], corpus.words, say)
+        tokenizer.max_length = settings.max_length
+        tokenizer.vocab.require("training", *SPECIAL)
+        for note in tokenizer.notes:
+            say(f"note: {note}")
     ids = [[[tokenizer.ids(sentence) for sentence in document] for document in part] for part in (train, held_out)]
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")
     return Text(corpus, *ids, tokenizer, found)
 
 
-def _plot(out: Path, loop: Loop, found: report.Report) -> None:
+def _tokenizer(settings: Settings, sentences: Sequence[str], words: Sequence[str], say: Say) -> Tokenizer:
+    """The one that the settings name a vocabulary for, else one of the kind that the family has, learned from the text.
+
+    ``words``: all that there are, where the corpus has a vocabulary of its own.
+    """
+    if settings.vocab and Path(settings.vocab).is_dir():
+        return Tokenizer.load(settings.vocab)
+    if settings.vocab:
+        vocabulary = Vocabulary.load(settings.vocab)
+        return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, notes=vocabulary.notes)
+    if words:
+        say(f"The vocabulary is that of the language: {len(words):,} words.")
+        return Tokenizer(Vocabulary([*SPECIAL, *words]), lower_case=False)
+    pieces, learned = LEARNED[families.FAMILIES[settings.family].vocabulary]
+    say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
+        f"{'tokens' if settings.cut else pieces} …")
+    return learned(sentences, settings)
+
+
+def _word_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
+    vocabulary = learn.learn(sentences, settings.vocab_size, lower_case=settings.lower_case, cut=settings.cut)
+    return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut)
+
+
+def _byte_pairs(sentences: Sequence[str], settings: Settings) -> Tokenizer:
+    vocabulary, merges = learn.learn_bpe(sentences, settings.vocab_size)
+    return Tokenizer(vocabulary, method=BytePairs, frame=ROBERTA, merges=merges)
+
+
+def _unigram_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
+    """One is made as the files of a folder, and opened: what the classes of transformers add to a model stands in its reader."""
+    family = families.FAMILIES[settings.family]
+    kind = saved_unigram.FAMILIES[f"{family.classes}Tokenizer"]
+    added = len(kind.before) - kind.without + len(kind.behind)
+    learned = learn_unigram.learn_unigram(sentences, settings.vocab_size - added,
+                                          meta=learn_unigram.META if kind.before else learn_unigram.ALBERT)
+    with tempfile.TemporaryDirectory() as folder:
+        spm.write(Path(folder, kind.model), learned)
+        write_atomically(Path(folder, "tokenizer_config.json"), json.dumps(
+            {"tokenizer_class": f"{family.classes}Tokenizer", "do_lower_case": settings.lower_case}))
+        return Tokenizer.load(folder)
+
+
+#: The file of a family that holds its vocabulary: what its tokens are called, and how a tokenizer is learned.
+LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pairs", _byte_pairs),
+           "spiece.model": ("unigram pieces", _unigram_pieces), "sentencepiece.bpe.model": ("unigram pieces", _unigram_pieces)}
+
+
+def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         loop.begins(1))
+                         loop.begins(1), best)

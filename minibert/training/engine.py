@@ -19,9 +19,11 @@ from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.kernels import products
 from minibert.layers.dropout import Key
+from minibert.model import embeddings
+from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Parameters
-from minibert.training import adamw, lanes
+from minibert.training import adamw, lanes, together
 from minibert.training.adamw import AdamW
 from minibert.training.precision import LossScale, dtype_of
 from minibert.workers import DEVICE_TOKENS, Workers, share_out
@@ -130,21 +132,33 @@ class Engine:
         return predict(self.model, self.parameters, batches, self.workers)
 
     def _work(self, batches: Sequence[Any], key: Key | None) -> Callable[..., tuple]:
-        """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures."""
+        """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures.
+
+        Losses that look at all examples at once are taken before: see ``together``.
+        """
         counts = self.model.counts(batches)
         model = _on_device(self.model, self.parameters)
         narrow = self.dtype.itemsize < 4
         p = (self.parameters.astype(self.dtype) if narrow else self.parameters).tree  # the masters stay as they are
         dloss = 1.0 if self.loss_scale is None else self.loss_scale.scale
+        alone, read = together.without(model), [term.reads for term in together.terms(model)]
 
-        def work(i: int, slab: Parameters | None = None) -> tuple:
-            x = inputs(batches[i], self.xp)
+        def forward(i: int) -> tuple:
+            x = inputs(batches[i], self.xp, self.config)
             if self.teacher is not None:
                 x = x._replace(targets={**x.targets, **self.teacher(x)})
-            out, cache = model.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts)
+            return x, *alone.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts, read=read)
+
+        parts = [together.Part(upstream=Output(loss=dloss))] * len(batches)
+        if read:
+            logits = _spread(batches, lambda i: forward(i)[1].logits, self.workers, self.xp)
+            parts = together.parts(model, batches, logits, counts, dloss)
+
+        def work(i: int, slab: Parameters | None = None) -> tuple:
+            x, out, cache = forward(i)
             if slab is not None:
-                model.backward(Output(loss=dloss), cache, p, slab.tree, self.freeze)
-            return out.loss, out.losses, model.correct(x, out)
+                alone.backward(parts[i].upstream, cache, p, slab.tree, self.freeze)
+            return add(out.loss, parts[i].loss), {**out.losses, **parts[i].losses}, model.correct(x, out)
 
         return work
 
@@ -219,31 +233,33 @@ class Engine:
 def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers) -> tuple[float, list[np.ndarray]]:
     """Nothing dropped: the loss, and the logits of the model's head for every feature, in the order before they were cut.
 
-    Logits of one feature: (C,), (T, C) with the batch's padding, or (2, T); see ``finetuning.models``.
+    Logits of one feature: (C,), (T, C) with the batch's padding, (2, T), (K, H), or (); see ``finetuning.models``.
     """
     xp = get_xp(parameters.flat)
     counts, there, [head] = model.counts(batches), _on_device(model, parameters), model.heads
+    alone = together.without(there)
 
     def work(i: int) -> tuple:
-        out, _ = there.forward(inputs(batches[i], xp), parameters.tree, counts=counts, read=[head])
-        return out.loss, out.logits[head]
+        out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[head])
+        return 0.0 if out.loss is None else out.loss, out.logits
 
-    parts = _spread(batches, work, workers, xp)
+    losses, found = zip(*_spread(batches, work, workers, xp))
+    loss = sum(losses) + sum(part.loss for part in together.parts(there, batches, found, counts))
     logits: list[np.ndarray] = [np.empty(0)] * sum(len(batch.places) for batch in batches)
-    for batch, (_, rows) in zip(batches, parts):
-        for place, row in zip(batch.places, to_numpy(rows)):
-            logits[place] = row
-    return float(sum(loss for loss, _ in parts)), logits
+    for batch, rows in zip(batches, found):
+        for place, row in zip(batch.places, to_numpy(rows[head])):
+            logits[place] = np.asarray(row)
+    return float(loss), logits
 
 
-def inputs(batch: Any, xp: Any) -> Inputs:
-    """A micro-batch as the model's inputs, on the device of ``xp``."""
+def inputs(batch: Any, xp: Any, config: BertConfig) -> Inputs:
+    """A micro-batch, which is on the host, as the inputs of a model of this configuration, on the device of ``xp``."""
     def move(array: np.ndarray | None) -> Array | None:
         return None if array is None else xp.asarray(array)
 
     targets = {term: move(target) for term, target in batch.targets.items()}
     return Inputs(move(batch.ids), move(batch.token_type_ids), move(batch.attention_mask), targets, move(batch.positions),
-                  batch.choices)
+                  batch.choices, move(embeddings.position_ids(batch.ids, batch.attention_mask, config)))
 
 
 def tokens_at_a_time(xp: Any) -> int:

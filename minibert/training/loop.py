@@ -35,6 +35,7 @@ METRICS = "metrics.csv"
 ROWS = 200  # of metrics.csv, about
 DEVICE_LOOK = 20  # steps between looks at the loss where each look is a wait for the device
 WARM_UP_STEPS, TIMED_STEPS = 3, 12  # of --minutes
+LABEL = "label"  # the term of a labelled task, which has no other
 COUNTED = ("step", "tokens")  # whole numbers in metrics.csv
 
 NEEDED = ("step", "seconds", "learning_rate", "gradient_norm")  # in every line
@@ -273,11 +274,11 @@ def draw(weights: Sequence[float], seed: int, step: int) -> int:
 def figures(model: Model, steps: Sequence[Metrics]) -> dict[str, float | None]:
     """Means over some steps: the loss of each term and, where it knows right from wrong, its accuracy. None: it had no targets.
 
-    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of a single term ``loss``, ``accuracy``.
+    By the names of the columns of ``metrics.csv``: ``mlm_loss``, ``mlm_accuracy``; of a labelled task ``loss``, ``accuracy``.
     """
     found: dict[str, float | None] = {}
     for term in model.terms:
-        prefix = f"{term.name}_" if len(model.terms) > 1 else ""
+        prefix = "" if term.name == LABEL else f"{term.name}_"
         some = [m for m in steps if m.counts[term.name]]  # some steps read texts that have none
         found[f"{prefix}loss"] = sum(float(m.losses[term.name]) for m in some) / len(some) if some else None
         if hasattr(term.loss, "correct") and term.reads in model.heads:

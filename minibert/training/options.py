@@ -21,12 +21,13 @@ class Settings(Course):
     cut: str | None = None
 
     init: str | None = None
+    family: str = "bert"
     preset: str = "tiny"
     layers: int | None = None
     hidden: int | None = None
     heads: int | None = None
     intermediate: int | None = None
-    activation: str = "gelu"
+    activation: str | None = None
     pre_ln: bool = False
     initial_range: float | None = None
 
@@ -61,10 +62,11 @@ class Settings(Course):
         return not (self.cased or self.cut)
 
 
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert")
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
-OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "preset", "layers", "hidden", "heads", "intermediate", "activation",
-                "pre_ln", "initial_range")  # what --init takes from its folder
+OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
+                "activation", "pre_ln", "initial_range")  # what --init takes from its folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
 
@@ -78,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
         choices=("auto", "lines", "prose"))
     add(text, "held_out", "share of the documents kept aside to measure on", type=float, metavar="SHARE")
-    add(text, "vocab", "use this vocab.txt instead of learning one", metavar="FILE", default_text="learn one")
+    add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
+        default_text="learn one")
     add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
     add(text, "cased", "keep capital letters and accents", action="store_true")
     add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
@@ -87,13 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
+    add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra the "
+        "generator", choices=FAMILIES, metavar="NAME")
     add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
         "large 24/1024/16", choices=("tiny", "mini", "small", "medium", "base", "large"))
     for name in ("layers", "hidden", "heads", "intermediate"):
         add(model, name, {"layers": "number of blocks", "hidden": "width", "heads": "attention heads per block",
                           "intermediate": "width inside the feed-forward part"}[name],
             type=int, metavar="N", default_text="the preset's")
-    add(model, "activation", "the GELU to use: exact, or by tanh", choices=("gelu", "gelu_new"))
+    add(model, "activation", "the GELU to use: exact, or by tanh", choices=("gelu", "gelu_new"), default_text="the family's")
     add(model, "pre_ln", "normalise before each sublayer instead of after it", action="store_true")
     add(model, "initial_range", "size of the first random weights", type=float, metavar="STD",
         default_text="0.02 at width 768, as in the reference, and more at a smaller width")

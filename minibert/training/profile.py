@@ -24,13 +24,18 @@ from minibert.model.model import Model
 KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
-    "layernorm": "normalisation", "add_norm": "normalisation", "gelu": "activation", "bias_gelu": "activation",
-    "dropout": "dropout", "embedding": "lookups",
-    "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss",
+    "layernorm": "normalisation", "add_norm": "normalisation", "no_norm": "normalisation", "norm": "normalisation",
+    "dense_norm": "normalisation",
+    "gelu": "activation", "bias_gelu": "activation", "bias_relu": "activation", "bias_tanh": "activation",
+    "activation": "activation",
+    "dropout": "dropout", "embedding": "lookups", "neighbours": "lookups",
+    "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss", "contrastive": "loss",
 }
-PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence", "classifier": "task head",
-         "choice": "task head", "span": "task head", **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
-BLOCKS = ("post_ln", "pre_ln")
+PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence",
+         "replaced": "replaced words",
+         **dict.fromkeys(("classifier", "choice", "span", "dense", "vectors", "similarity"), "task head"),
+         **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
+BLOCKS = ("post_ln", "pre_ln", "mobile")
 OTHER = "the rest"
 
 

@@ -70,7 +70,7 @@ def test_micro_batches_hold_the_tokens_of_the_whole():
     ids, types, positions, labels = train_step.data(case)
     parts = train_step.micro_batches(case, ids, types, positions, labels, size=32)
     assert np.array_equal(np.concatenate([b.ids for b in parts]), ids)
-    assert np.array_equal(np.concatenate([b.labels for b in parts]), labels)
+    assert np.array_equal(np.concatenate([b.targets["mlm"] for b in parts]), labels)
     assert np.array_equal(np.concatenate([b.ids.reshape(-1)[b.positions] for b in parts]), ids.reshape(-1)[positions])
 
 

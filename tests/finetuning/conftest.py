@@ -24,7 +24,7 @@ def parsed(*argv) -> argparse.Namespace:
 
 def asked(task: str) -> tuple[str, ...]:
     """How the command line asks for the task of a module."""
-    return ("classify", "--multi-label") if task == "multi_label" else (task,)
+    return {"multi_label": ("classify", "--multi-label"), "embed_scored": ("embed", "--scored")}.get(task, (task,))
 
 
 def predict_arguments(*argv) -> argparse.Namespace:
@@ -109,6 +109,16 @@ def _swag(words):
     return json.dumps({"sent1": "the", "ending0": " ".join(words), "ending1": "c d e", "label": int("b" in words)})
 
 
+def _triplet(i, words):
+    """Letters and the same in another order belong together."""
+    return f"{' '.join(words)}\t{' '.join(words[::-1])} the\t{' '.join(words[:-1])} {'xyz'[i % 3]}\n"
+
+
+def _scored(i, words):
+    """From 0 to 4: half of the pairs share their letters, the other half has none in common."""
+    return f"{' '.join(words)}\t{' '.join(words[::-1]) if i % 4 < 2 else ' '.join('klmno'[:len(words)])}\t{4 * (i % 4 < 2)}\n"
+
+
 _WRITERS = {
     "classify": lambda made: "".join(f"{' '.join(words)}\t{_kind(words)}\n" for words in made),
     "multi_label": lambda made: "sentence\tlabels\n" + "".join(f"{' '.join(words)}\t{_labels(words)}\n" for words in made),
@@ -117,6 +127,8 @@ _WRITERS = {
                                   for words in made),
     "choice": lambda made: "\n".join(map(_swag, made)),
     "qa": _squad,
+    "embed": lambda made: "anchor\tpositive\tnegative\n" + "".join(map(_triplet, range(len(made)), made)),
+    "embed_scored": lambda made: "sentence1\tsentence2\tscore\n" + "".join(map(_scored, range(len(made)), made)),
 }
 
 

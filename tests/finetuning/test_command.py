@@ -27,7 +27,8 @@ from tests import tiny_model
 from tests.finetuning.conftest import SMALL, asked, parsed
 
 ENOUGH = {"classify": ("accuracy", 0.9), "multi_label": ("f1_micro", 0.9), "regress": ("pearson", 0.8),
-          "tag": ("f1", 0.8), "choice": ("accuracy", 0.8), "qa": ("f1", 0.6)}
+          "tag": ("f1", 0.8), "choice": ("accuracy", 0.8), "qa": ("f1", 0.6), "embed": ("mrr", 0.8),
+          "embed_scored": ("spearman", 0.8)}
 
 
 def scores(folder):

@@ -7,19 +7,30 @@ import pytest
 
 from minibert import layers
 from minibert.layers import (
+    activation,
     add_norm,
     attention,
     attention_probs,
     bias_gelu,
+    bias_relu,
+    bias_tanh,
     binary_cross_entropy,
+    contrastive,
+    cosine,
     cross_entropy,
+    dense_norm,
     dropout,
     embedding,
     gelu,
     layernorm,
     linear,
+    neighbours,
+    no_norm,
+    norm,
+    pooling,
     softmax,
     squared_error,
+    unit,
 )
 from minibert.layers.dropout import Key
 from minibert.parameters import NOTHING
@@ -44,7 +55,7 @@ def dense(rng, dtype, out, into):
     return {"weight": rng.standard_normal((out, into)).astype(dtype), "bias": rng.standard_normal(out).astype(dtype)}
 
 
-def norm(rng, dtype):
+def scale(rng, dtype):
     return {"weight": rng.standard_normal(H).astype(dtype), "bias": rng.standard_normal(H).astype(dtype)}
 
 
@@ -64,7 +75,29 @@ def _(rng, dtype):
 
 @case("layernorm")
 def _(rng, dtype):
-    return layernorm, (normal(rng, dtype, B, T, H),), norm(rng, dtype), {}
+    return layernorm, (normal(rng, dtype, B, T, H),), scale(rng, dtype), {}
+
+
+@case("no norm")
+def _(rng, dtype):
+    return no_norm, (normal(rng, dtype, B, T, H),), scale(rng, dtype), {}
+
+
+@case("norm, by name")
+def _(rng, dtype):
+    return norm, (normal(rng, dtype, B, T, H),), scale(rng, dtype), {"kind": "no_norm"}
+
+
+@case("dense & norm")
+def _(rng, dtype):
+    p = {"dense": dense(rng, dtype, H, 7), "LayerNorm": scale(rng, dtype)}
+    options = {"kind": "no_norm", "rate": 0.3, "key": KEY}
+    return dense_norm, (normal(rng, dtype, B, T, 7), normal(rng, dtype, B, T, H)), p, options
+
+
+@case("neighbours")
+def _(rng, dtype):
+    return neighbours, (normal(rng, dtype, B, T, H),), None, {}
 
 
 @case("gelu, erf")
@@ -82,6 +115,21 @@ def _(rng, dtype):
     return bias_gelu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
 
 
+@case("bias & relu")
+def _(rng, dtype):
+    return bias_relu, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("bias & tanh")
+def _(rng, dtype):
+    return bias_tanh, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {}
+
+
+@case("activation, by name")
+def _(rng, dtype):
+    return activation, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {"form": "relu"}
+
+
 @case("softmax")
 def _(rng, dtype):
     return softmax, (normal(rng, dtype, B, A, T, T),), None, {"mask": softmax.additive_mask(MASK, dtype)}
@@ -94,7 +142,7 @@ def _(rng, dtype):
 
 @case("add & norm")
 def _(rng, dtype):
-    return add_norm, (normal(rng, dtype, B, T, H), normal(rng, dtype, B, T, H)), norm(rng, dtype), {"rate": 0.3, "key": KEY}
+    return add_norm, (normal(rng, dtype, B, T, H), normal(rng, dtype, B, T, H)), scale(rng, dtype), {"rate": 0.3, "key": KEY}
 
 
 @case("attention probabilities")
@@ -144,6 +192,31 @@ def _(rng, dtype):
 @case("squared error")
 def _(rng, dtype):
     return squared_error, (normal(rng, dtype, 6), normal(rng, dtype, 6)), None, {"count": 9}
+
+
+@case("unit vectors")
+def _(rng, dtype):
+    return unit, (normal(rng, dtype, B, T, H),), None, {}
+
+
+@case("pooling")
+def _(rng, dtype):
+    return pooling, (normal(rng, dtype, B, T, H), MASK), None, {}
+
+
+@case("pooling, maximum")
+def _(rng, dtype):
+    return pooling, (normal(rng, dtype, B, T, H), MASK), None, {"kind": "max"}
+
+
+@case("cosine")
+def _(rng, dtype):
+    return cosine, (normal(rng, dtype, B, H), normal(rng, dtype, B, H)), None, {}
+
+
+@case("contrastive")
+def _(rng, dtype):
+    return contrastive, (normal(rng, dtype, 5, 3, H), rng.integers(0, 9, (5, 3))), None, {"symmetric": True, "rows": 3}
 
 
 @pytest.fixture(params=CASES)

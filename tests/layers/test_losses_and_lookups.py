@@ -1,11 +1,11 @@
-"""Cross-entropy and embedding: the layers that read labels and ids."""
+"""Cross-entropy, embedding and neighbours: the layers that read labels, ids and places."""
 
 from math import exp, log
 
 import numpy as np
 import pytest
 
-from minibert.layers import binary_cross_entropy, cross_entropy, embedding
+from minibert.layers import binary_cross_entropy, cross_entropy, embedding, neighbours
 from minibert.layers.cross_entropy import IGNORE
 
 
@@ -110,3 +110,20 @@ def test_no_ids_no_change():
     table = np.ones((3, 2))
     embedding.add_rows(table, np.zeros(0, int), np.zeros((0, 2)))
     np.testing.assert_array_equal(table, 1)
+
+
+def test_neighbours_stand_from_the_token_after_to_the_token_before():
+    x = np.array([[[1, 10], [2, 20], [3, 30]], [[4, 40], [5, 50], [6, 60]]], np.float32)
+    y, _ = neighbours.forward(x)
+    np.testing.assert_array_equal(y[0], [[2, 20, 1, 10, 0, 0], [3, 30, 2, 20, 1, 10], [0, 0, 3, 30, 2, 20]])
+    np.testing.assert_array_equal(y[1], [[5, 50, 4, 40, 0, 0], [6, 60, 5, 50, 4, 40], [0, 0, 6, 60, 5, 50]])
+
+
+@pytest.mark.parametrize(("window", "tokens"), [(1, 4), (5, 4), (7, 2), (5, 1)])
+def test_a_window_may_be_wider_than_the_text(window, tokens):
+    x = np.random.default_rng(0).standard_normal((2, tokens, 3))
+    y, _ = neighbours.forward(x, window)
+    reach = window // 2
+    padded = np.pad(x, ((0, 0), (reach, reach), (0, 0)))
+    expected = [padded[:, reach + s:reach + s + tokens] for s in range(reach, -reach - 1, -1)]
+    np.testing.assert_array_equal(y, np.concatenate(expected, axis=-1))

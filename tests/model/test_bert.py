@@ -411,7 +411,7 @@ def test_integer_types_of_ids_do_not_matter():
     parameters, inputs = random_parameters(config), random_inputs(config)
     expected = loss_and_gradients(inputs, parameters, config)
     for kind in (np.int32, np.uint8):
-        small = Inputs(*(a.astype(kind) for a in inputs))
+        small = Inputs(*(a if a is None else a.astype(kind) for a in inputs))
         got = loss_and_gradients(small, parameters, config)
         assert got[0].loss == expected[0].loss
         np.testing.assert_array_equal(got[2].flat, expected[2].flat)

@@ -64,6 +64,8 @@ def test_no_crash_no_code_no_wrong_number_unnoticed(tmp_path, kind):
                     continue
                 # where a format has no checksum, wrong bits among the numbers are wrong numbers: so many, and no others
                 assert not examples.PROTECTED[kind], f"trial {trial}: {name} is wrong, and nothing was said"
+                if examples.PROTECTED[kind] is None:
+                    continue
                 assert len(data) == len(whole[path]), f"trial {trial}: {name} is wrong after bytes were lost"
                 assert (np.frombuffer(x.tobytes(), np.uint8) != np.frombuffer(truth[name].tobytes(), np.uint8)).sum() <= 40
         assert unnamed is None, f"trial {trial}: {unnamed!r} names no file"

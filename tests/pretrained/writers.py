@@ -1,6 +1,7 @@
 """Checkpoints in formats that the package only reads, written from their specifications and without any of its code."""
 
 import io
+import pickle
 import struct
 import zipfile
 
@@ -21,6 +22,10 @@ class Reference(tuple):
     """Arguments of a reference to something outside the pickle."""
 
 
+class Object(tuple):
+    """(Name, attributes): an object of a class, as of argparse.Namespace."""
+
+
 def pickled(x):
     """Protocol 2, as torch.save uses it."""
     return b"\x80\x02" + _pickled(x) + b"."
@@ -31,6 +36,8 @@ def _pickled(x):
         return b"c" + x.replace(" ", "\n").encode() + b"\n"
     if isinstance(x, Call):
         return _pickled(x[0]) + _pickled(tuple(x[1])) + b"R"
+    if isinstance(x, Object):
+        return _pickled(x[0]) + b")\x81" + _pickled(x[1]) + b"b"
     if isinstance(x, Reference):
         return _pickled(tuple(x)) + b"Q"
     if x is None or isinstance(x, bool):
@@ -199,3 +206,140 @@ def npz(path, arrays):
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     path.write_bytes(buffer.getvalue())
+
+
+# ONNX: onnx.proto
+
+
+ONNX_TYPES = {"f4": 1, "u1": 2, "i1": 3, "i4": 6, "i8": 7, "f2": 10, "f8": 11, "u2": 16}
+
+
+def onnx_array(name, x, numbers=None):
+    """uint16 is taken for bfloat16. ``numbers``: fields that say otherwise than usual where the numbers are."""
+    x = np.asarray(x)
+    return (b"".join(varint(1 << 3) + varint(n) for n in x.shape) + field(2, ONNX_TYPES[x.dtype.str[1:]])
+            + field(8, name.encode()) + (field(9, x.tobytes()) if numbers is None else numbers))
+
+
+def onnx_node(op, inputs, outputs, attributes):
+    """``attributes``: a whole number or a list of them by name, or for a constant the message of its array."""
+    def attribute(name, value):
+        values = value if isinstance(value, list) else [value]
+        return field(1, name.encode()) + (field(5, value) if isinstance(value, bytes) else b"".join(
+            varint((8 if isinstance(value, list) else 3) << 3) + varint(n % 2**64) for n in values))
+
+    return (b"".join(field(1, name.encode()) for name in inputs) + b"".join(field(2, name.encode()) for name in outputs)
+            + field(4, op.encode()) + b"".join(field(5, attribute(*item)) for item in attributes.items()))
+
+
+def onnx(path, arrays, nodes=(), others=b""):
+    """``arrays`` by name, or messages; ``nodes``: arguments of onnx_node."""
+    graph = b"".join(field(1, onnx_node(*node)) for node in nodes)
+    graph += b"".join(field(5, x if isinstance(x, bytes) else onnx_array(name, x)) for name, x in arrays.items())
+    path.write_bytes(field(1, 8) + field(7, graph + others) + field(8, field(2, 17)))
+
+
+# GGUF: ggml's docs/gguf.md
+
+GGUF_TYPES = {"f4": 0, "f2": 1, "u2": 30}
+GGUF_VALUES = {bool: (7, "<?"), int: (4, "<I"), float: (6, "<f")}
+
+
+def gguf_text(x):
+    return struct.pack("<Q", len(x.encode())) + x.encode()
+
+
+def gguf_value(x):
+    """A number, a text or a list of texts or numbers."""
+    if isinstance(x, str):
+        return struct.pack("<I", 8) + gguf_text(x)
+    if isinstance(x, list):
+        kind = 8 if x and isinstance(x[0], str) else 5
+        return struct.pack("<IIQ", 9, kind, len(x)) + b"".join(gguf_text(y) if kind == 8 else struct.pack("<i", y) for y in x)
+    kind, code = GGUF_VALUES[type(x)]
+    return struct.pack("<I", kind) + struct.pack(code, x)
+
+
+def gguf(path, arrays, values=None, version=3, alignment=32, spoil=lambda name, message: message):
+    """``arrays``: by llama.cpp's names; uint16 is taken for bfloat16, and (shape, bytes) for Q8_0."""
+    values = {"general.architecture": "bert"} | (values or {})
+    out = b"GGUF" + struct.pack("<IQQ", version, len(arrays), len(values))
+    out += b"".join(gguf_text(key) + gguf_value(x) for key, x in values.items())
+    numbers = b""
+    for name, x in arrays.items():
+        shape, kind, raw = (*x[:1], 8, x[1]) if isinstance(x, tuple) else (x.shape, GGUF_TYPES[x.dtype.str[1:]], x.tobytes())
+        out += spoil(name, gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], kind, len(numbers)))
+        numbers += raw + bytes(-len(raw) % alignment)
+    path.write_bytes(out + bytes(-len(out) % alignment) + numbers)
+# MessagePack, and Flax's extension for arrays: https://github.com/msgpack/msgpack/blob/master/spec.md, flax/serialization.py
+
+
+def msgpack(x):
+    """Every value with a length of four bytes where there is a choice, but for what is short."""
+    if isinstance(x, bool) or x is None:
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[x]
+    if isinstance(x, int):
+        return bytes([x % 256]) if -32 <= x < 128 else b"\xd3" + struct.pack(">q", x)
+    if isinstance(x, str):
+        text = x.encode()
+        return (bytes([0xA0 + len(text)]) if len(text) < 32 else b"\xdb" + struct.pack(">I", len(text))) + text
+    if isinstance(x, bytes):
+        return b"\xc6" + struct.pack(">I", len(x)) + x
+    if isinstance(x, (list, tuple)):
+        return b"\xdd" + struct.pack(">I", len(x)) + b"".join(map(msgpack, x))
+    if isinstance(x, dict):
+        start = bytes([0x80 + len(x)]) if len(x) < 16 else b"\xde" + struct.pack(">H", len(x))
+        return start + b"".join(msgpack(key) + msgpack(value) for key, value in x.items())
+    return extension(1, msgpack([x.shape, "bfloat16" if x.dtype == np.uint16 else x.dtype.name, x.tobytes()]))
+
+
+def extension(kind, data):
+    short = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}
+    head = bytes([short[len(data)]]) if len(data) in short else b"\xc9" + struct.pack(">I", len(data))
+    return head + bytes([kind]) + data
+
+
+def chunked(x, size):
+    """An array in chunks of so many numbers."""
+    chunks = [x.reshape(-1)[i:i + size] for i in range(0, x.size, size)]
+    return {"__msgpack_chunked_array__": True, "shape": {str(i): n for i, n in enumerate(x.shape)},
+            "chunks": {str(i): chunk for i, chunk in enumerate(chunks)}}
+
+
+def tree(arrays):
+    """Flat names with dots as dictionaries within dictionaries."""
+    root = {}
+    for name, x in arrays.items():
+        *above, last = name.split(".")
+        level = root
+        for part in above:
+            level = level.setdefault(part, {})
+        level[last] = x
+    return root
+
+
+def flax(path, arrays):
+    """The file of a model with the names of Flax."""
+    path.write_bytes(msgpack(tree(arrays)))
+
+
+# Keras 2 in HDF5, by h5py; PaddlePaddle, by Python's own pickle
+
+
+def keras(path, layers):
+    """``layers``: name of a layer -> name of a variable -> array."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for layer, variables in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in variables]
+            for name, x in variables.items():
+                group.create_dataset(name, data=x)
+
+
+def paddle(path, arrays, protocol=4):
+    """As paddle.save writes the dictionary of a model."""
+    beside = {"StructuredToParameterName@@": {name: f"w_{i}" for i, name in enumerate(arrays)}}
+    path.write_bytes(pickle.dumps(dict(arrays) | beside, protocol))

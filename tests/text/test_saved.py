@@ -181,8 +181,9 @@ TEMPLATE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "t
     ({"added_tokens": {"[E1]": 1.5}}, r"added_tokens\.json: the id of an added token must be .* from 0 on, found 1\.5"),
     ({"added_tokens": {"[E1]": 10**30}}, r'"\[E1\]" has the id 10{30}, but there are only \d+ tokens before it'),
     ({"special_tokens_map": {"mask_token": []}, SETTINGS: {"cls_token": []}}, None),
-    ({FAST: {"model": {"type": "WordLevel", "vocab": {}}}}, r'no tokenizer of a kind that is read here, WordPiece or BPE with a '
-     r'vocabulary \(its model is "WordLevel"\); if vocab\.txt beside it belongs to the model, delete tokenizer\.json'),
+    ({FAST: {"model": {"type": "WordLevel", "vocab": {}}}}, r'no tokenizer of a kind that is read here, WordPiece or BPE or '
+     r'Unigram with a vocabulary \(its model is "WordLevel"\); if vocab\.txt beside it belongs to the model, delete '
+     r'tokenizer\.json'),
     ({FAST: {"model": ["x"]}}, "no tokenizer of a kind that is read here"),
     ({FAST: fast(model={"vocab": {"[UNK]": 0, "a": 0}})}, r"the 2 tokens of its vocabulary must have as many ids"),
     ({FAST: fast(model={"vocab": {"[UNK]": 0, "a": 10**9}})}, r'whole numbers from 0 on, but "a" has 1000000000'),

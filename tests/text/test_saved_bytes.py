@@ -168,3 +168,18 @@ def test_what_describes_a_tokenizer_makes_it_again():
     assert (again.vocab, again.frame, again.added, again.max_length) == (vocab, ROBERTA, tokenizer.added, 64)
     with pytest.raises(KeyError):
         Tokenizer.remade(vocab.tokens, about | {"kind": "WordLevel"})
+
+
+def test_a_dictionary_of_letters_is_cut_by_a_rule(tmp_path):
+    """fairseq's models of what is no prose have no byte pairs: a symbol of the dictionary is a token."""
+    path = tmp_path / "dict.txt"
+    path.write_text("A 30\nC 7 #fairseq:overwrite\nD 1\n", encoding="utf-8")
+    tokenizer = Tokenizer.load(path, cut="characters")
+    assert tokenizer.vocab.tokens == ("<s>", "<pad>", "</s>", "<unk>", "A", "C", "D", "<mask>")
+    assert tokenizer.encode("CaD<mask>A").tokens == ["<s>", "C", "<unk>", "D", "<mask>", "A", "</s>"]
+    tokenizer.save(tmp_path / "saved")
+    again = Tokenizer.load(tmp_path / "saved")
+    assert again.encode("CaD<mask>A").ids == tokenizer.encode("CaD<mask>A").ids == [0, 5, 3, 6, 7, 4, 2]
+    path.write_text("A 30\nC\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"dict\.txt, line 2: expected a symbol and a count, found 'C'"):
+        Tokenizer.load(path, cut="characters")

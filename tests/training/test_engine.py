@@ -231,7 +231,7 @@ def test_a_teacher_gives_targets_that_the_data_lacks():
         assert not gradient(engines[0]).any()
         expected = 0.0
         for batch in batches:
-            a, b = (states(p)(model_inputs(batch, np))["state"] for p in (student, teacher))
+            a, b = (states(p)(model_inputs(batch, np, config))["state"] for p in (student, teacher))
             expected += ((a - b) ** 2).sum() / sum(batch.tokens for batch in batches)
         assert other.loss == pytest.approx(expected, rel=1e-12)
         before = Parameters(student.layout, student.flat.copy())

@@ -9,12 +9,14 @@ A block is a pair with the shapes of its tensors::
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from minibert.config import BertConfig
-from minibert.model.blocks import post_ln, pre_ln
+from minibert.model.blocks import mobile, post_ln, pre_ln
+
+KINDS = MappingProxyType({"post_ln": post_ln, "pre_ln": pre_ln, "mobile": mobile})
 
 
 def of(config: BertConfig) -> ModuleType:
     """The block of this configuration."""
-    return pre_ln if config.norm_first else post_ln
+    return KINDS[config.block]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import add_norm, attention, bias_gelu, layernorm, linear
+from minibert.layers import activation, add_norm, attention, layernorm, linear
 from minibert.layers.dropout import Key
 from minibert.parameters import Shapes, Tree, named
 
@@ -27,7 +27,7 @@ class Cache(NamedTuple):
     output: linear.Cache
     norm1: add_norm.Cache
     up: linear.Cache
-    gelu: bias_gelu.Cache
+    activation: activation.Cache
     down: linear.Cache
     norm2: add_norm.Cache
 
@@ -56,17 +56,17 @@ def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, ke
     h, norm1_cache = add_norm.forward(o, x, p["attention"]["output"]["LayerNorm"], eps, rate, key and key.at(1))
 
     u, up_cache = linear.forward(h, p["intermediate"]["dense"], bias=False)  # (B, T, H) -> (B, T, I)
-    a, gelu_cache = bias_gelu.forward(u, p["intermediate"]["dense"], config.hidden_act)
+    a, activation_cache = activation.forward(u, p["intermediate"]["dense"], config.hidden_act)
     f, down_cache = linear.forward(a, p["output"]["dense"])  # (B, T, I) -> (B, T, H)
     y, norm2_cache = add_norm.forward(f, h, p["output"]["LayerNorm"], eps, rate, key and key.at(2))
-    return (y, weights), Cache(attention_cache, output_cache, norm1_cache, up_cache, gelu_cache, down_cache, norm2_cache)
+    return (y, weights), Cache(attention_cache, output_cache, norm1_cache, up_cache, activation_cache, down_cache, norm2_cache)
 
 
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> attention.Gradients:
     """dy ``(B, T, H)``, dweights ``(B, A, T, T)`` or None -> Gradients of x, head_mask and override."""
     df, dh = add_norm.backward(dy, cache.norm2, p["output"]["LayerNorm"], g["output"]["LayerNorm"])
     da = linear.backward(df, cache.down, p["output"]["dense"], g["output"]["dense"])
-    du = bias_gelu.backward(da, cache.gelu, p["intermediate"]["dense"], g["intermediate"]["dense"])
+    du = activation.backward(da, cache.activation, p["intermediate"]["dense"], g["intermediate"]["dense"])
     dh = dh + linear.backward(du, cache.up, p["intermediate"]["dense"], g["intermediate"]["dense"])
 
     p, g = p["attention"], g["attention"]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.layers import attention, bias_gelu, dropout, layernorm, linear
+from minibert.layers import activation, attention, dropout, layernorm, linear
 from minibert.layers.dropout import Key
 from minibert.parameters import Shapes, Tree, named
 
@@ -29,7 +29,7 @@ class Cache(NamedTuple):
     dropout1: dropout.Cache
     norm2: layernorm.Cache
     up: linear.Cache
-    gelu: bias_gelu.Cache
+    activation: activation.Cache
     down: linear.Cache
     dropout2: dropout.Cache
 
@@ -61,18 +61,18 @@ def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, ke
 
     n, norm2_cache = layernorm.forward(h, p["intermediate"]["LayerNorm"], eps)
     u, up_cache = linear.forward(n, p["intermediate"]["dense"], bias=False)  # (B, T, H) -> (B, T, I)
-    a, gelu_cache = bias_gelu.forward(u, p["intermediate"]["dense"], config.hidden_act)
+    a, activation_cache = activation.forward(u, p["intermediate"]["dense"], config.hidden_act)
     f, down_cache = linear.forward(a, p["output"]["dense"])  # (B, T, I) -> (B, T, H)
     f, dropout2_cache = dropout.forward(f, rate, key and key.at(2))
     return (h + f, weights), Cache(norm1_cache, attention_cache, output_cache, dropout1_cache,
-                                   norm2_cache, up_cache, gelu_cache, down_cache, dropout2_cache)
+                                   norm2_cache, up_cache, activation_cache, down_cache, dropout2_cache)
 
 
 def backward(dy: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> attention.Gradients:
     """dy ``(B, T, H)``, dweights ``(B, A, T, T)`` or None -> Gradients of x, head_mask and override."""
     df = dropout.backward(dy, cache.dropout2)
     da = linear.backward(df, cache.down, p["output"]["dense"], g["output"]["dense"])
-    du = bias_gelu.backward(da, cache.gelu, p["intermediate"]["dense"], g["intermediate"]["dense"])
+    du = activation.backward(da, cache.activation, p["intermediate"]["dense"], g["intermediate"]["dense"])
     dn = linear.backward(du, cache.up, p["intermediate"]["dense"], g["intermediate"]["dense"])
     dh = dy + layernorm.backward(dn, cache.norm2, p["intermediate"]["LayerNorm"], g["intermediate"]["LayerNorm"])
 

@@ -1,25 +1,32 @@
-"""Whose encoder is it? The configuration of a model's folder, and why relatives of BERT are refused."""
+"""Whose model is it? One table for each family that is read here, and why others are refused.
+
+Nothing outside this room asks for a family by its name: what a family's models compute, the neutral keys of their ``BertConfig``
+say; what its files call things, its table.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from minibert.config import BertConfig
+from minibert.config import PRESETS, BertConfig
 from minibert.files import brief, read_json
-from minibert.pretrained.families import bert
+from minibert.pretrained.families import albert, bert, distilbert, electra, ernie, mobilebert, roberta
+from minibert.pretrained.families.table import Family, Names
 
 CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
 
-#: model_type -> what is different in it, for those that are often taken for a BERT.
+#: model_type -> its table.
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (
+    bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
+    ernie.ERNIE, mobilebert.MOBILEBERT)})
+
+#: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
-    "roberta": "it reads byte-level BPE instead of WordPiece, and its positions begin at 2",
-    "xlm-roberta": "it reads SentencePiece instead of WordPiece, and its positions begin at 2",
-    "camembert": "it reads SentencePiece instead of WordPiece, and its positions begin at 2",
-    "albert": "all its layers share one set of weights, and its embeddings are factorised",
-    "distilbert": "its encoder has no token types and no pooler, and its layers have other names",
-    "electra": "its embeddings have a size of their own and pass through a projection",
-    "mobilebert": "its layers are bottlenecks with other norms",
     "mpnet": "its attention adds relative positions",
     "deberta": "its attention separates content and position",
     "deberta-v2": "its attention separates content and position",
@@ -37,12 +44,70 @@ def config_path(folder: Path) -> Path:
     return old if old.is_file() and not (folder / CONFIG).is_file() else folder / CONFIG
 
 
+def of(config: BertConfig) -> Family:
+    """The table of a model. ValueError for a ``model_type`` that there is none of."""
+    if config.model_type not in FAMILIES:
+        raise ValueError(f"config: model_type is {brief(config.model_type)}, which is none of {', '.join(FAMILIES)}")
+    return FAMILIES[config.model_type]
+
+
 def read_config(path: str | os.PathLike[str]) -> BertConfig:
-    """The configuration in a file. ValueError for one of another family, which says what is different in it."""
-    path = Path(path)
-    kind = read_json(path, dict).get("model_type", bert.MODEL_TYPE)
-    if kind != bert.MODEL_TYPE:
+    """The configuration in a file. ValueError for one of a family that is not read here, which says what is different in it."""
+    try:
+        return config(read_json(path, dict))
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def config(values: Mapping[str, Any]) -> BertConfig:
+    """The configuration that the contents of a ``config.json`` describe. ValueError as for ``read_config``."""
+    signed = [kind for kind, family in FAMILIES.items() if family.sign in values]
+    kind = values.get("model_type", *signed[:1] or [bert.BERT.model_type])
+    if not isinstance(kind, str) or kind not in FAMILIES:
         reason = RELATIVES.get(kind) if isinstance(kind, str) else None
-        raise ValueError(f"{path}: model_type is {brief(kind)}, not {bert.MODEL_TYPE!r}. " + (
-            f"This family is not read here: {reason}" if reason else "Only models with the encoder of BERT itself are read here"))
-    return BertConfig.load(path)
+        raise ValueError(f"model_type is {brief(kind)}. " + (
+            f"This family is not read here: {reason}" if reason else "Only models of these are read here: ")
+            + ("" if reason else ", ".join(FAMILIES)))
+    return FAMILIES[kind].config(values)
+
+
+def named(encoder: str) -> Family:
+    """The table of the family whose files call the encoder so; BERT's where none does."""
+    return next((family for family in FAMILIES.values() if family.base == encoder), bert.BERT)
+
+
+def to_json(config: BertConfig) -> str:
+    """The text of the ``config.json`` of a model. ValueError for what its family cannot say there."""
+    return json.dumps(of(config).values(config), indent=2, ensure_ascii=False) + "\n"
+
+
+def names(config: BertConfig) -> Names:
+    """What the tensors of a model are called in its files."""
+    return of(config).names(config)
+
+
+def architecture(config: BertConfig, of_bert: str) -> str:
+    """What transformers calls the class that ``of_bert`` is BERT's of: ``BertForMaskedLM`` -> ``RobertaForMaskedLM``."""
+    return of(config).classes + of_bert.removeprefix(bert.BERT.classes)
+
+
+def preset(family: str, size: str, max_length: int | None = None, **changes: Any) -> BertConfig:
+    """A model of a family: of one of its published sizes, else of one that BERT has; ``changes`` by our keys.
+
+    ``max_length``: as many positions as so many tokens take. ValueError for a family or a size that there is not.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {brief(family)}")
+    table = FAMILIES[family]
+    if size not in table.sizes:
+        if size not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join({**PRESETS, **table.sizes})}, got {brief(size)}")
+        changes = {**table.scaled(*PRESETS[size]), **changes}
+    config = table.preset(size, **changes)
+    return config if max_length is None else config.replace(max_position_embeddings=max_length + config.position_offset)
+
+
+def without_effect(config: BertConfig) -> list[str]:
+    """The keys of a ``config.json`` that ask for something and have no effect here."""
+    idle = (bert.IDLE | of(config).idle) - {"pruned_heads"}
+    return sorted(key for key, value in config.unknown.items() if key not in idle and value not in (None, {}, []))

@@ -1,10 +1,8 @@
-"""BERT itself: its name, and the keys of its ``config.json`` that nothing here depends on."""
+"""BERT itself, whose names are ours. Its file may have our own keys as well, so it can say whatever a mixture is made of."""
 
 from __future__ import annotations
 
-from minibert.config import BertConfig
-
-MODEL_TYPE = "bert"
+from minibert.pretrained.families.table import OWN, Family
 
 #: Keys that say nothing about what the encoder computes: what transformers 2 to 5 writes into a config.json of its own accord
 #: (the keys of its PretrainedConfig and BertConfig, the defaults of generation), and the original releases for the pooler.
@@ -28,8 +26,4 @@ IDLE = frozenset("""
     directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type
 """.split())
 
-
-def without_effect(config: BertConfig) -> list[str]:
-    """The keys of a ``config.json`` that ask for something and have no effect here."""
-    return sorted(key for key, value in config.unknown.items()
-                  if (key not in IDLE or key == "pruned_heads") and value not in (None, {}, []))
+BERT = Family("bert", "BERT", "Bert", "bert", own=frozenset(OWN))

@@ -23,10 +23,15 @@ from typing import Any
 
 from minibert.config import BertConfig
 from minibert.files import brief
-from minibert.tasks.labelled import choice, classify, multi_label, qa, regress, tag
+from minibert.tasks.labelled import choice, classify, embed, embed_scored, multi_label, qa, regress, tag
 
 TASKS: Mapping[str, ModuleType] = MappingProxyType(
-    {"classify": classify, "regress": regress, "tag": tag, "qa": qa, "choice": choice, "multi_label": multi_label})
+    {"classify": classify, "regress": regress, "tag": tag, "qa": qa, "choice": choice, "embed": embed, "multi_label": multi_label,
+     "embed_scored": embed_scored})
+
+#: Modules that a task means where a setting is switched on: name -> task, setting.
+_SWITCHED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"multi_label": ("classify", "multi_label"), "embed_scored": ("embed", "scored")})
 
 #: What the outputs over the pooled vector mean, as ``config.json`` calls it.
 PROBLEM_TYPES: Mapping[str, ModuleType] = MappingProxyType({
@@ -34,8 +39,9 @@ PROBLEM_TYPES: Mapping[str, ModuleType] = MappingProxyType({
 
 
 def task_of(settings: Any) -> ModuleType:
-    """The module of a run: ``classify --multi-label`` has one of its own."""
-    return TASKS["multi_label" if settings.multi_label else settings.task]
+    """The module of a run: ``classify --multi-label`` and ``embed --scored`` have one of their own."""
+    on = (name for name, (task, setting) in _SWITCHED.items() if settings.task == task and getattr(settings, setting))
+    return TASKS[next(on, settings.task)]
 
 
 def name_of(task: ModuleType) -> str:
@@ -45,25 +51,28 @@ def name_of(task: ModuleType) -> str:
 
 def asked_for(task: ModuleType) -> dict[str, Any]:
     """The settings that mean this task: the other way round from ``task_of``."""
-    return {"task": "classify" if task is multi_label else name_of(task), "multi_label": task is multi_label}
+    name, on = _SWITCHED.get(name_of(task), (name_of(task), None))
+    return {"task": name, **{setting: setting == on for _, setting in _SWITCHED.values()}}
 
 
 def of_model(config: BertConfig, heads: Mapping[str, tuple[int, ...]]) -> ModuleType | None:
     """What the head of a model is for: by the architecture that ``config.json`` names, else by the tensors; None without one.
 
-    ``heads``: names and shapes of the tensors. A model with a pooler judges texts, one without it tags words. One output that the
+    ``heads``: names and shapes of the tensors. A model with a pooler, or with a hidden layer in its head, judges texts,
+    one without tags words. Whose class an architecture is, a BERT's or a relative's, does not matter. One output that the
     configuration does not call the only one, and two is what goes without saying in transformers, tells how well a choice fits.
     """
     named = config.unknown.get("architectures")
-    by_name = {task.ARCHITECTURE: task for task in reversed(TASKS.values())}  # of a text's three tasks the first
+    headed = [task for task in TASKS.values() if task.ARCHITECTURE != embed.ARCHITECTURE]  # vectors need no head
+    by_ending = {task.ARCHITECTURE.removeprefix("Bert"): task for task in reversed(headed)}  # of a text's three the first
     for architecture in named if isinstance(named, list) else []:
-        if isinstance(architecture, str) and architecture in by_name:
-            return by_name[architecture]
+        if isinstance(architecture, str) and (ending := f"For{architecture.partition('For')[2]}") in by_ending:
+            return by_ending[ending]
     if "qa_outputs.weight" in heads:
         return qa
     if "classifier.weight" not in heads:
         return None
-    if "bert.pooler.dense.weight" not in heads:
+    if heads.keys().isdisjoint({"bert.pooler.dense.weight", "classifier.dense.weight"}):
         return tag
     only = any(config.unknown.get(key) for key in ("id2label", "num_labels", "problem_type"))
     return classify if only or heads["classifier.weight"][0] != 1 else choice

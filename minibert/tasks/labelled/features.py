@@ -17,7 +17,8 @@ class Feature(NamedTuple):
 
     ids: tuple[np.ndarray, ...]  # one sequence (T,), or one for each choice
     splits: tuple[int, ...]  # of each sequence: where its second text begins
-    labels: np.ndarray  # () class, number or right choice; (C,) numbers, or bool: which apply; (T,) classes; (2,) ends
+    labels: np.ndarray  # () class, number or right choice; (C,) numbers, or bool: which apply; (T,) classes; (2,) ends;
+    # (K,) numbers of its texts
     example: int  # which example it belongs to
     places: Any = None  # what a task needs to find its way from tokens back to the text
 

@@ -1,0 +1,66 @@
+"""``train --family``: a relative of BERT from text, with a tokenizer of its kind."""
+
+import json
+
+import pytest
+
+import minibert
+from minibert import pretrained
+from minibert.model import pretraining
+from minibert.pretrained import families
+from minibert.training import checkpoint, command, options
+from tests.training.conftest import arguments
+from tests.training.runs import assert_same_run, interrupt_after
+
+KINDS = {"roberta": "<mask>", "xlm-roberta": "<mask>", "camembert": "<mask>", "albert": "[MASK]", "distilbert": "[MASK]",
+         "electra": "[MASK]", "ernie": "[MASK]", "mobilebert": "[MASK]"}
+FILES = {"roberta": "vocab.json", **dict.fromkeys(("xlm-roberta", "camembert", "albert"), "tokenizer.json")}
+SIZE = {"roberta": ("--vocab-size", 300)}  # 256 bytes, and joins
+
+
+def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
+    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary in command.LEARNED}
+    assert learned == set(options.FAMILIES) == {"bert", *KINDS}
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, corpus, tmp_path, monkeypatch, capsys):
+    more = ("--family", family, *SIZE.get(family, ()))
+    assert train(tmp_path / "straight", *more) == 0
+    assert f"{KINDS[family]}" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 8)
+        assert train(tmp_path / "broken", *more) == 130
+    assert resume(tmp_path / "broken") == 0
+    found = checkpoint.load(tmp_path / "straight")
+    assert found.config.model_type == family
+    assert found.config.objectives == (("mlm", "nsp") if family in ("ernie", "albert", "mobilebert") else ("mlm",))
+    loaded = pretrained.load(tmp_path / "straight")
+    assert not loaded.notes
+    assert loaded.parameters.layout.describe() == pretraining.layout(loaded.config).describe()
+    assert init(tmp_path / "straight", corpus, tmp_path / "on") == 0  # and its folder is one to begin from
+    assert pretrained.load(tmp_path / "on").config.model_type == family
+    bert = minibert.load(tmp_path / "straight")
+    assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
+    assert_same_run(tmp_path / "broken", tmp_path / "straight", FILES.get(family, "vocab.txt"))
+
+
+def test_what_a_family_cannot_say_is_refused_before_anything_is_made(train, tmp_path):
+    with pytest.raises(ValueError, match=r"norm_first is True, but a config\.json of DistilBERT can only say False"):
+        train(tmp_path / "run", "--family", "distilbert", "--pre-ln")
+    assert not (tmp_path / "run").exists()
+
+
+def init(source, corpus, out) -> int:
+    """Begin from the model of a folder; the exit code."""
+    return command.run(arguments("--init", source, "--corpus", corpus, "--max-length", 24, "--steps", 4, "--threads", 2,
+                                 "--device", "cpu", "--out", out))
+
+
+def test_a_discriminator_cannot_begin_a_run_that_guesses_words(train, corpus, tmp_path):
+    run = tmp_path / "run"
+    assert train(run, "--family", "electra", "--steps", 1) == 0
+    values = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    (run / "config.json").write_text(json.dumps(values | {"architectures": ["ElectraForPreTraining"]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="did not learn to guess words"):
+        init(run, corpus, tmp_path / "on")

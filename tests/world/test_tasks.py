@@ -1,0 +1,142 @@
+"""Examples of tasks: right, balanced, not to be seen from the words alone, and read by ``finetune`` as they are."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from minibert.finetuning.options import Settings
+from minibert.tasks.labelled import TASKS
+from minibert.world import Seen, World, task_files
+from minibert.world.english import PRAISE
+from minibert.world.maker import Flaws
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World.of("full")
+
+
+def bag_of_words(train, test, labels, texts):
+    """Accuracy of a linear classifier on which words the texts have, each text with weights of its own."""
+    words = sorted({word for row in train for text in texts for word in row[text].split()})
+    index = {word: i for i, word in enumerate(words)}
+
+    def features(rows):
+        x = np.zeros((len(rows), len(texts), len(words)))
+        for row, values in zip(rows, x):
+            for text, value in zip(texts, values):
+                for word in row[text].split():
+                    if word in index:
+                        value[index[word]] += 1
+        return x.reshape(len(rows), -1)
+
+    x, y = features(train), np.array([labels.index(row["label"]) for row in train])
+    weight = np.zeros((x.shape[1], len(labels)))
+    for _ in range(200):
+        p = np.exp(x @ weight)
+        p /= p.sum(1, keepdims=True)
+        p[np.arange(len(y)), y] -= 1
+        weight -= 0.1 * (x.T @ p / len(y) + 1e-3 * weight)
+    return float(np.mean([labels[i] == row["label"] for i, row in zip((features(test) @ weight).argmax(1), test)]))
+
+
+def test_labels_are_balanced_and_a_bag_of_words_does_not_see_what_follows(world):
+    train, test = task_files.rows(world.language, "nli", "train", 2000), task_files.rows(world.language, "nli", "test", 600)
+    shares = Counter(row["label"] for row in train)
+    assert all(abs(n / 2000 - 1 / 3) < 0.02 for n in shares.values())
+    assert bag_of_words(train, test, sorted(shares), ("premise", "hypothesis")) <= 0.6
+
+
+def test_what_is_praised_and_what_is_not(world):
+    rows = task_files.rows(world.language, "sentiment", "train", 400)
+    assert abs(Counter(row["label"] for row in rows)["positive"] / 400 - 0.5) < 0.1
+    for row in rows:
+        words = row["text"].split()
+        at = next(i for i, word in enumerate(words) if word == "is")
+        denied = words[at + 1] == "not"
+        assert row["label"] == ("positive" if (words[at + 1 + denied] in PRAISE) != denied else "negative"), row
+
+
+def test_answers_stand_where_they_say_and_supporting_sentences_hold_them(world):
+    rows = task_files.rows(world.language, "qa", "train", 300)
+    for row in rows:
+        asked = row["qas"][0]
+        fact = asked["question"].removeprefix("who ").removesuffix(" ?")
+        assert asked["is_impossible"] == (fact not in row["context"])
+        for answer in asked["answers"]:
+            assert row["context"][answer["answer_start"]:].startswith(f"{answer['text']} {fact}")
+            sentences = row["context"].split(" . ")
+            assert fact in sentences[asked["supporting"][0]]
+    assert 0.1 < np.mean([row["qas"][0]["is_impossible"] for row in rows]) < 0.3
+
+
+def test_one_choice_is_true_and_artefacts_are_dialled(world):
+    for row in task_files.rows(world.language, "choice", "train", 200, flaws=Flaws(artefacts=1.0)):
+        true = [choice in row["context"] for choice in row["choices"]]
+        assert true == [i == row["label"] for i in range(4)]
+        assert [choice.endswith("again .") for choice in row["choices"]] == [i != row["label"] for i in range(4)]
+    assert "again" not in str(task_files.rows(world.language, "choice", "train", 50))
+
+
+def test_noise_changes_labels_of_the_training_part_only(world):
+    for split, changed in (("train", True), ("test", False)):
+        plain, noisy = (task_files.rows(world.language, "nli", split, 300, flaws=Flaws(noise=noise)) for noise in (0.0, 0.5))
+        assert [row["premise"] for row in plain] == [row["premise"] for row in noisy]
+        assert (plain != noisy) == changed
+
+
+def test_pairs_differ_at_one_place_and_the_language_has_only_the_good_one(world):
+    rows = task_files.rows(world.language, "pairs", "train", 60)
+    assert len(Counter(row["phenomenon"] for row in rows)) == 3
+    for row in rows:
+        good, bad = row["good"].split(), row["bad"].split()
+        different = [i for i, (a, b) in enumerate(zip(good, bad)) if a != b]
+        assert len(good) == len(bad)
+        assert len(different) == 1
+        if row["phenomenon"] != "reflexive":
+            place = different[0]
+            p = world.posteriors([Seen([*good[:place], "[MASK]", *good[place + 1:]], [place], single=True)])[0][0]
+            assert p[world.words.index(good[place])] > 0
+            if row["phenomenon"] == "agreement":
+                assert p[world.words.index(bad[place])] == 0, row
+
+
+@pytest.mark.parametrize("name", sorted(task_files.TASKS))
+def test_splits_have_what_they_are_for(world, name):
+    def seen(split):
+        return " ".join(str(row) for row in task_files.rows(world.language, name, split, 150))
+
+    train, structures, words = seen("train"), seen("new_structures"), seen("new_words")
+    assert " that " not in train
+    known, new = ({word for word in text.replace("'", " ").split() if word in world.words} for text in (train, words))
+    assert new - known
+    if name not in ("pairs",):
+        assert " that " in structures
+
+
+def test_no_example_stands_in_two_splits(world):
+    seen = {}
+    for path, content in task_files.files(world.language, share=0.1):
+        folder, lines = path.split("/")[0], content.splitlines()[1:]
+        if folder in ("sentiment", "nli", "similarity", "constructions"):
+            assert seen.setdefault(folder, set()).isdisjoint(lines), path
+            seen[folder].update(lines)
+    assert len(seen) == 4
+
+
+def test_every_file_is_read_by_its_task(world, tmp_path):
+    by_file = {"sentiment": "classify", "nli": "classify", "qa": "qa", "choice": "choice", "similarity": "regress",
+               "names": "tag", "constructions": "multi_label"}
+    read = Counter()
+    for path, content in task_files.files(world.language, share=0.02):
+        folder, name = path.split("/")
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content, encoding="utf-8")
+        if task := by_file.get(folder):
+            module = TASKS[task]
+            settings = Settings(task="classify" if task == "multi_label" else task, multi_label=task == "multi_label")
+            found = module.read(tmp_path / path, settings)
+            assert len(found.examples) == max(1, round(0.02 * task_files.SPLITS[name.split(".")[0]])), path
+            read[folder] += 1
+    assert read == {folder: len(task_files.SPLITS) for folder in by_file}
