@@ -227,13 +227,13 @@ def _read_gguf(folder: Path) -> Any:
     return loaded.config, loaded.tokenizer.vocab, loaded.parameters.flat.tobytes()
 
 
-def _fairseq(folder: Path) -> Sequence[Path]:
+def _training_run(folder: Path) -> Sequence[Path]:
     path = folder / "model.pt"
     fairseq_models.write(path, fairseq_models.merged(fairseq_models.arrays()), fairseq_models.SAID["cfg"])
     return [path]
 
 
-def _read_fairseq(folder: Path) -> tuple[dict, list[str]]:
+def _read_training_run(folder: Path) -> tuple[dict, list[str]]:
     loaded = pretrained.load(folder, tokenizer=fairseq_models.tokenizer())
     return {name: x.tobytes() for name, x in loaded.parameters.items()}, list(loaded.notes)
 
@@ -417,7 +417,7 @@ _PROBES = [
 FORMATS: dict[str, Format] = {
     **{kind: Format(_weights(kind), _read_weights, (damaged,), verified) for kind, verified in examples.PROTECTED.items()},
     "safetensors, odd header": Format(_weights("safetensors"), _read_weights, (resealed_header,)),
-    "fairseq": Format(_fairseq, _read_fairseq, (damaged,)),
+    "fairseq, a training run": Format(_training_run, _read_training_run, (damaged,)),
     "index of shards": Format(lambda folder: [p for p in examples.write(folder, "sharded") if p.suffix == ".json"], _read_weights,
                               (damaged, odd_json)),
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
