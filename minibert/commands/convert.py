@@ -8,10 +8,10 @@ from minibert.commands import terminal
 
 SUMMARY = "a checkpoint from one format to another"
 TEXT = """\
-Write a checkpoint in another format, number for number. Read are safetensors, PyTorch (a model's or a
-training run's, new and old), TensorFlow's bert_model.ckpt, Keras, Flax, PaddlePaddle, fairseq, ONNX
-and GGUF; written are the four of --to. ONNX runs in any onnxruntime, with the heads for masked words
-and next sentences; GGUF runs in llama.cpp, which has BERT's encoder alone. A folder without a
+Write a checkpoint in another format, number for number. Read are safetensors, PyTorch (a model's
+or a training run's, new and old), TensorFlow's bert_model.ckpt, Keras, Flax, PaddlePaddle, fairseq,
+ONNX and GGUF; written are the four of --to. ONNX runs in any onnxruntime, with the heads for masked
+words and next sentences; GGUF runs in llama.cpp, which has BERT's encoder alone. A folder without a
 config.json gets one.
 
 A folder without a vocabulary, or one for what is no prose (molecules, proteins), becomes one that
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=("safetensors", "npz", "onnx", "gguf"), default="safetensors", help="safetensors, which "
                         "the usual tools open, a NumPy archive with TensorFlow's names, a graph for onnxruntime, or a model for "
                         "llama.cpp (default: safetensors)")
-    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
+    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt, or the "
+                        "dict.txt of fairseq")
     parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)
     parser.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
     terminal.add_files(parser)
