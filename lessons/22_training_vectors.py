@@ -207,7 +207,7 @@ for tokens in (1000, 30):
         loss = float(engine.accumulate(batches).loss)
         gradients.append(engine.gradients[0].flat.copy())
     print(f"{len(batches)} pieces: loss {loss:.12f}")
-out, cache = model.forward(inputs(collate(features, range(4)), np), parameters)  # by hand, all in one
+out, cache = model.forward(inputs(collate(features, range(4)), np, still), parameters)  # by hand, all in one
 g = parameters.zeros_like()
 model.backward(Output(loss=1.0), cache, parameters, g)
 assert np.isclose(float(out.loss), loss, rtol=1e-12), "the same loss from any cut"

@@ -68,6 +68,8 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     weights, config, tokenizer, said = open_folder(source, tokenizer, weights, heads)
+    if destination.exists() and not destination.is_dir():
+        raise FileExistsError(f"{destination} is a file; a checkpoint is written as a folder: choose another name")
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
     beside, target, text = _beside(source), FORMATS[format], families.to_json(config)

@@ -85,9 +85,14 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 
 def not_over(source: str | os.PathLike[str], path: str | os.PathLike[str] | None) -> None:
-    """ValueError where what is made from the file ``source`` would take its place."""
-    if path is not None and not _is_stream(path) and os.path.exists(path) and os.path.samefile(source, path):
+    """Before the work: ValueError where what is made from the file ``source`` would take its place, FileNotFoundError where the
+    folder is missing that it would stand in."""
+    if path is None or _is_stream(path):
+        return
+    if os.path.exists(path) and os.path.samefile(source, path):
         raise ValueError(f"--out {path} is the file that is read, which would be lost; choose another name")
+    if not (folder := Path(path).absolute().parent).is_dir():
+        raise FileNotFoundError(f"--out {path}: there is no folder {folder}; make it first, or choose another name")
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

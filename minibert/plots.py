@@ -15,11 +15,12 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told a
 
 
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
-                   title: str = "Pre-training", short_steps: int = 0) -> None:
+                   title: str = "Pre-training", short_steps: int = 0, best: float | None = None) -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
 
     ``rows``: those of ``metrics.csv``, by the names of its columns.
-    ``short_steps``: how many of the first steps read short runs of text; they are shaded.
+    ``short_steps``: how many of the first steps read short runs of text; they are shaded. ``best``: the loss that nobody can
+    beat, where it is known.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,6 +36,8 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
 
     _guide(loss, ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}", ":", GREY)
     _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
+    if best is not None:
+        _guide(loss, best, f"nobody can do better: {best:.2f}", "-", GREEN)
     _curve(loss, rows, [row["mlm_loss"] for row in rows], **training)
     _curve(loss, seen, [row["held_out_mlm_loss"] for row in seen], "{:.2f}", -18, color=ORANGE, **held_out)
     loss.set_title("Surprise at the masked words", fontsize=14)

@@ -158,3 +158,10 @@ def test_one_folder_is_of_one_model(tmp_path, capsys):
     (tmp_path / "d" / "modules.json").write_text("[]", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"holds modules\.json, which would be left"):
         convert(tmp_path / "a", tmp_path / "d")
+
+
+def test_a_destination_that_is_a_file_is_named(tmp_path):
+    examples.write(tmp_path / "source", "safetensors")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"file is a file; a checkpoint is written as a folder"):
+        convert(tmp_path / "source", tmp_path / "file")

@@ -239,6 +239,8 @@ def test_a_result_does_not_take_the_place_of_what_it_is_made_from(tmp_path):
     source.write_text("mine", encoding="utf-8")
     not_over(source, None)
     not_over(source, tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first"):
+        not_over(source, tmp_path / "nowhere" / "other")
     not_over(source, os.devnull)
     for path in (source, tmp_path / "." / "a.txt"):
         with pytest.raises(ValueError, match=r"--out .*a\.txt is the file that is read"):

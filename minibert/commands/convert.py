@@ -8,8 +8,8 @@ from minibert.commands import terminal
 
 SUMMARY = "a checkpoint from one format to another"
 TEXT = """\
-Write a checkpoint in another format, number for number. Read are safetensors, PyTorch (a model's
-or a training run's, new and old), TensorFlow's bert_model.ckpt, Keras, Flax, PaddlePaddle, fairseq,
+Write a checkpoint in another format, number for number. Read are safetensors, PyTorch (a model's or
+a training run's, new and old), TensorFlow's bert_model.ckpt, Keras, Flax, PaddlePaddle, fairseq,
 ONNX and GGUF; written are the four of --to. ONNX runs in any onnxruntime, with the heads for masked
 words and next sentences; GGUF runs in llama.cpp, which has BERT's encoder alone. A folder without a
 config.json gets one.

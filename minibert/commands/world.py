@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
-    from minibert.world import World, saved, tasks
+    from minibert.world import World, saved
+    from minibert.world.maker import Flaws
 
     if sum(map(bool, (args.texts, args.out, args.floor))) > 1:
         raise ValueError("give texts, --out or --floor: one of them at a time")
@@ -72,13 +73,18 @@ def run(args: argparse.Namespace) -> int:
     world = World.of(args.size, **{name: getattr(args, name) for name in _DIALS if hasattr(args, name)})
     if args.out:
         with terminal.progress() as progress:
-            written = saved.save(world, args.out, args.tokens or 1_000_000, args.seed, tasks.Dials(args.artefacts, args.noise),
+            written = saved.save(world, args.out, args.tokens or 1_000_000, args.seed, Flaws(args.artefacts, args.noise),
                                  progress)
         for name, what in written.items():
             print(f"{args.out}/{name}: {what}")
     elif args.floor:
         print(f"single sentences: {world.floor(seed=args.seed + 1)}")
-        print(f"62 words of a document: {world.floor(300, room=62, seed=args.seed + 1)}")
+        if world.language.exact:
+            print(f"62 words of a document: {world.floor(300, room=62, seed=args.seed + 1)}")
+        else:
+            told, _, alone = world.bracket(seed=args.seed + 1)
+            print(f"62 words of a document: the best possible loss lies between {told:.3f} and {alone:.3f} nats; facts have too "
+                  "many states to sum over")
     elif args.texts:
         return terminal.each(args.texts, "a text", lambda text: "\n".join(
             f"{p:7.2%}  {word}" for word, p in world.guess(text, args.top)))

@@ -10,14 +10,17 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from minibert.data import python_docs
 from minibert.data.sentences import INVISIBLE, begins_lower, ends_sentence, split_sentences
 from minibert.files import decode_utf8, standard_input
+
+if TYPE_CHECKING:
+    from minibert.world import Floor
 
 Layout = Literal["auto", "lines", "prose"]
 Taken = Literal["lines", "prose"]
@@ -104,6 +107,16 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
     several = layouts.total() > 1
     taken = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in layouts.most_common())
     return Corpus(name, documents, description, sha256, taken, words)
+
+
+def best_loss(name: str, examples: Sequence[tuple[Sequence[str], Sequence[int], Sequence[str]]]) -> Floor:
+    """What nobody can beat at these examples of a generated corpus: tokens as a model sees them with [CLS] and [SEP], the places
+    that were chosen, and the words that stood there."""
+    from minibert.world import World
+    from minibert.world.seen import Seen
+
+    truth = [words for _, _, words in examples]
+    return World.of(WORLDS[name]).floor_of([Seen.of_example(tokens, places) for tokens, places, _ in examples], truth, truth)
 
 
 def split(

@@ -22,7 +22,7 @@ LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run s
 LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
 LOSSES = {"training": ("mlm_loss", "loss"), "held_out": ("held_out_mlm_loss", "dev_loss")}  # of pre-training, of fine-tuning
 _FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
-           "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)"}
+           "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)", "best_loss": r"best possible loss +([0-9]+\.[0-9]+)"}
 
 
 class Run:

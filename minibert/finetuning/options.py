@@ -66,6 +66,8 @@ class Settings(Course):
         if self.header is not None and self.task == "qa":
             raise ValueError("--header and --no-header: the task qa reads JSON, which has no header line")
         if self.task == "embed" and not self.scored:
+            if self.label is not None:
+                raise ValueError("--label: pairs that belong together need none; with --scored it is the column of their score")
             self.need("batch_size", self.batch_size > 1, "at least 2 for embed: the other pairs of a batch are the wrong answers")
         self.need("pooling", self.pooling in (None, *POOLINGS), f"one of {', '.join(POOLINGS)}")
         self.need("temperature", 0 < self.temperature < float("inf"), "a finite number above 0")

@@ -114,7 +114,7 @@ def _name(product: Product) -> str:
     own = _root(product.weight.name)
     if _PARAMETER.search(own) or not (product.bias and _PARAMETER.search(product.bias)):
         return own
-    if product.bias.endswith("predictions.bias"):  # the bias of BERT's masked-word head stands one level above its matrix
+    if product.bias.endswith(("predictions.bias", "lm_head.bias")):  # a head of masked words has its bias one level higher
         return f"{product.bias[:-len('bias')]}decoder.weight"
     return _PARAMETER.sub(lambda match: f"{match[0][0]}weight", product.bias)
 

@@ -109,13 +109,7 @@ def files_of(tokenizer: Any) -> set[str]:
 
 def has_vocabulary(folder: Path) -> bool:
     """Whether there are files in a folder that a vocabulary can be read from."""
-    if (folder / FAST).is_file():
-        return True
-    try:
-        _kind(folder, {})
-    except FileNotFoundError:
-        return False
-    return True
+    return (folder / FAST).is_file() or any(_whole(folder, names) for kind in KINDS.values() for names in kind.sets)
 
 
 def described(tokenizer: Any) -> dict[str, Any]:
@@ -147,7 +141,7 @@ def _kind_of(tokenizer: Any) -> Kind:
 
 def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:
     """The kind of a folder's tokenizer, and the file that names its tokens."""
-    if fast or (folder / FAST).is_file():
+    if (folder / FAST).is_file():
         model = fast["model"] if isinstance(fast.get("model"), dict) else {}
         vocab = model.get("vocab")
         name = model.get("type", "BPE" if "merges" in model else "Unigram" if isinstance(vocab, list) else "WordPiece")
@@ -158,13 +152,16 @@ def _kind(folder: Path, fast: dict[str, Any]) -> tuple[Kind, Path]:
                              f"(its model is {shown(name)}); {hint}")
         return KINDS[name], folder / FAST
     sets = [(kind, names) for kind in KINDS.values() for names in kind.sets]
-    there = {name for _, names in sets for name in names if (folder / name).is_file()}
     for kind, names in sets:
-        if there.issuperset(names):
+        if _whole(folder, names):
             return kind, folder / names[0]
-    names = next((names for _, names in sets if there & set(names)), sets[0][1])
-    absent = ", ".join(name for name in names if name not in there)
+    begun = next((names for _, names in sets if any((folder / name).is_file() for name in names)), sets[0][1])
+    absent = ", ".join(name for name in begun if not (folder / name).is_file())
     raise FileNotFoundError(f"no {absent} in {folder}: expected the folder of a run or of a BERT model")
+
+
+def _whole(folder: Path, names: Sequence[str]) -> bool:
+    return all((folder / name).is_file() for name in names)
 
 
 def _framed(files: Files, cls: str, sep: str, frame: Frame) -> list[str | None]:

@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minibert import backend, memory
 from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
@@ -29,6 +31,7 @@ from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
+from minibert.tasks.examples import IGNORE
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -46,6 +49,7 @@ from minibert.workers import Workers, available_cores, keep_freed_memory, that_f
 
 GUESSES = "guesses.txt"  # the last file that a run writes
 EVALUATIONS = 12  # in a run, unless the settings say otherwise
+BOUNDED_EXAMPLES = 300  # of a generated corpus, for the best possible loss: some ten seconds
 HELD_OUT_EXAMPLES = 2000  # at most so many are looked at: of a large corpus a fixed sample
 
 
@@ -133,6 +137,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
                                   next_sentence=settings.next_sentence, whole_word=settings.whole_word,
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
 
+    best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
@@ -150,7 +155,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         if not settings.keep_best or not progress.step:
             folder.save(out, config, engine.parameters, tokenizer)
         if loop.rows:
-            _plot(out, loop, text.report)
+            _plot(out, loop, text.report, best)
         else:
             record()
 
@@ -171,6 +176,28 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         return 130
     _finish(out, loop, text, say)
     return 0
+
+
+def _best_loss(text: Text, evaluation: Sequence[batches.Batch], say: Say) -> float | None:
+    """The loss that nobody can beat on held-out text, where the corpus was generated and its examples are without pairs."""
+    if not text.corpus.words:
+        return None
+    tokens, examples = text.tokenizer.vocab.tokens, []
+    for batch in evaluation:
+        if (batch.targets["nsp"] != IGNORE).any():
+            say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
+            return None
+        rows, places = np.divmod(batch.positions, batch.ids.shape[1])
+        lengths = batch.ids.shape[1] if batch.attention_mask is None else batch.attention_mask.sum(1)
+        for row, length in enumerate(np.broadcast_to(lengths, len(batch.ids))):
+            mine = rows == row
+            examples.append(([tokens[i] for i in batch.ids[row, :length]], places[mine],
+                             [tokens[i] for i in batch.targets["mlm"][mine]]))
+    chosen = np.random.default_rng(0).permutation(len(examples))[:BOUNDED_EXAMPLES]
+    found = corpora.best_loss(text.corpus.name, [examples[i] for i in chosen])
+    say(f"  best possible loss    {found.best:10.2f}  ± {found.error:.2f}: what nobody can beat who sees the same text "
+        f"({found.targets:,} of the hidden words)\n")
+    return found.best
 
 
 def _worth(look: Look) -> float:
@@ -362,7 +389,7 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
     if tokenizer is None:
-        tokenizer = _tokenizer(settings, [sentence for document in train for sentence in document], say)
+        tokenizer = _tokenizer(settings, [sentence for document in train for sentence in document], corpus.words, say)
         tokenizer.max_length = settings.max_length
         tokenizer.vocab.require("training", *SPECIAL)
         for note in tokenizer.notes:
@@ -373,13 +400,19 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     return Text(corpus, *ids, tokenizer, found)
 
 
-def _tokenizer(settings: Settings, sentences: Sequence[str], say: Say) -> Tokenizer:
-    """The one that the settings name a vocabulary for, else one of the kind that the family has, learned from the text."""
+def _tokenizer(settings: Settings, sentences: Sequence[str], words: Sequence[str], say: Say) -> Tokenizer:
+    """The one that the settings name a vocabulary for, else one of the kind that the family has, learned from the text.
+
+    ``words``: all that there are, where the corpus has a vocabulary of its own.
+    """
     if settings.vocab and Path(settings.vocab).is_dir():
         return Tokenizer.load(settings.vocab)
     if settings.vocab:
         vocabulary = Vocabulary.load(settings.vocab)
         return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, notes=vocabulary.notes)
+    if words:
+        say(f"The vocabulary is that of the language: {len(words):,} words.")
+        return Tokenizer(Vocabulary([*SPECIAL, *words]), lower_case=False)
     pieces, learned = LEARNED[families.FAMILIES[settings.family].vocabulary]
     say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
         f"{'tokens' if settings.cut else pieces} …")
@@ -415,8 +448,8 @@ LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pair
            "spiece.model": ("unigram pieces", _unigram_pieces), "sentencepiece.bpe.model": ("unigram pieces", _unigram_pieces)}
 
 
-def _plot(out: Path, loop: Loop, found: report.Report) -> None:
+def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         loop.begins(1))
+                         loop.begins(1), best)

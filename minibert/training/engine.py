@@ -132,7 +132,10 @@ class Engine:
         return predict(self.model, self.parameters, batches, self.workers)
 
     def _work(self, batches: Sequence[Any], key: Key | None) -> Callable[..., tuple]:
-        """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures."""
+        """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures.
+
+        Losses that look at all examples at once are taken before: see ``together``.
+        """
         counts = self.model.counts(batches)
         model = _on_device(self.model, self.parameters)
         narrow = self.dtype.itemsize < 4

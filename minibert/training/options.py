@@ -90,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
-    add(model, "family", "whose model: BERT's, or that of a relative in the same sizes and with its kind of tokenizer; of "
-        "ELECTRA the generator", choices=FAMILIES)
+    add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra the "
+        "generator", choices=FAMILIES, metavar="NAME")
     add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
         "large 24/1024/16", choices=("tiny", "mini", "small", "medium", "base", "large"))
     for name in ("layers", "hidden", "heads", "intermediate"):

@@ -17,6 +17,7 @@ import numpy as np
 from minibert.world.grammar import START, Skeleton
 from minibert.world.language import Language
 
+FACT = ("name.any", "num.fact", "noun.fact")  # the classes of who has how many of what
 _AT_ONCE = 200  # documents
 
 
@@ -106,7 +107,7 @@ def _keep_facts(document: Document) -> Document:
     kept = []
     for sentence in document.sentences:
         if "num.fact" in sentence.skeleton.classes:
-            owner, number, thing = (sentence.skeleton.classes.index(c) for c in ("name.any", "num.fact", "noun.fact"))
+            owner, number, thing = (sentence.skeleton.classes.index(c) for c in FACT)
             lexemes = list(sentence.lexemes)
             lexemes[number], lexemes[thing] = facts.setdefault(lexemes[owner], (lexemes[number], lexemes[thing]))
             sentence = sentence._replace(lexemes=lexemes)

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from minibert.files import write_atomically, writing
-from minibert.world import gold, tasks
+from minibert.world import gold, task_files
+from minibert.world.maker import NONE, Flaws
 from minibert.world.seen import MASK, SEP
 from minibert.world.world import World
 
@@ -17,7 +18,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", SEP, MASK)
 VERSION = 1
 
 
-def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 0, dials: tasks.Dials = tasks.PLAIN,
+def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 0, flaws: Flaws = NONE,
          progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
     """Write everything into a new folder. What each file is, by its name there.
 
@@ -39,13 +40,13 @@ def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 
             lines.write(gold.json_line(world.language, documents, document).encode())
             progress(min(done, tokens), tokens)
     write_atomically(folder / "vocab.txt", "".join(f"{word}\n" for word in (*SPECIAL, *world.words)))
-    for name, content in tasks.files(world.language, seed, dials):
+    for name, content in task_files.files(world.language, seed, flaws):
         (folder / "tasks" / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "tasks" / name, content)
-    about = {"version": VERSION, "settings": vars(world.settings), "seed": seed, "tasks": dials._asdict(), "tokens": done,
+    about = {"version": VERSION, "settings": vars(world.settings), "seed": seed, "flaws": flaws._asdict(), "tokens": done,
              "sentences": sentences, "documents": documents, "words": len(world.words), "topics": world.language.lexicon.topics,
              "unreachable": world.language.grammar.unreachable}
     write_atomically(folder / "world.json", json.dumps(about, indent=1) + "\n")
     return {"text.txt": f"{done:,} words, {sentences:,} sentences, {documents:,} documents", "vocab.txt": "all of its words",
             "gold.conllu": "what is known of every word", "gold.jsonl": "the same, a document a line", "world.json": "its dials",
-            "tasks": ", ".join([*tasks.TASKS, "bias", "names", "constructions"])}
+            "tasks": ", ".join([*task_files.TASKS, "bias", "names", "constructions"])}

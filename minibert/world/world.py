@@ -11,7 +11,7 @@ import numpy as np
 
 from minibert.world import documents as sampling
 from minibert.world import gold
-from minibert.world.documents import Document
+from minibert.world.documents import FACT, Document
 from minibert.world.floor import Floor, corrupt, floor, windows
 from minibert.world.language import SIZES, Language, Settings
 from minibert.world.posterior import posteriors
@@ -79,26 +79,30 @@ class World:
         return self.floor_of([seen for seen, _ in pairs], [truth for _, truth in pairs], some)
 
     def bracket(self, texts: int = 300, room: int = 62, seed: int = 1) -> tuple[float, float, float]:
-        """Losses of the same masked words: told topic and protagonist, exact, from their own sentence only; in this order on
+        """Losses of the same masked words: told all that a document shares, exact, from their own sentence only; in this order on
         average.
 
-        Where documents share more than is summed out, facts, the best loss lies between the first and the last.
+        Where documents share more than is summed out, facts, there is no exact one: the second treats each mention as drawn anew,
+        and the best loss lies between the first, where who has what costs nothing, and the last.
         """
         rng = np.random.Generator(np.random.Philox(key=(seed, 2)))
-        told, exact, alone, truth = [], [], [], []
+        told, exact, alone, truth, costs = [], [], [], [], []
         for document in islice(self.documents(_ENDLESS, seed), texts):
             window = next(windows([self.words_of(document)], room))
             words = list(chain(*window))
             places = np.sort(rng.permutation(len(words))[:max(1, round(0.15 * len(words)))]).tolist()
             seen = [MASK if i in places else word for i, word in enumerate(words)]
             truth += [self.language.lexicon.index[words[i]] for i in places]
+            classes = list(chain.from_iterable(sentence.skeleton.classes for sentence in document.sentences))
+            costs += [classes[i] not in FACT for i in places]
             told.append(Seen(seen, places, told=(document.topic, document.name)))
             exact.append(Seen(seen, places))
             stops = list(accumulate(map(len, window)))
             alone += [Seen(seen[start:stop], [i - start for i in places if start <= i < stop], single=True)
                       for start, stop in zip([0, *stops], stops)]
-        return tuple(float(-np.log(np.concatenate(self.posteriors(these))[np.arange(len(truth)), truth]).mean())
-                     for these in (told, exact, alone))
+        best, anew, least = (-np.log(np.concatenate(self.posteriors(these))[np.arange(len(truth)), truth])
+                             for these in (told, exact, alone))
+        return float((best * costs).mean()), float(anew.mean()), float(least.mean())
 
     def texts(self, room: int | None, seed: int) -> Iterator[list[str]]:
         """Words of single sentences, or of windows of so many words, without end."""

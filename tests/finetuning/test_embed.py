@@ -123,6 +123,7 @@ def test_the_choices_of_pooling_are_those_of_the_layer():
     (("embed", "--scored", "--symmetric"), "--symmetric: with --scored each pair is judged by itself"),
     (("classify", "--temperature", 1, "--no-normalise"),
      "--no-normalise, --temperature: only the task embed has vectors of texts; classify does without"),
+    (("embed", "--label", "score"), "--label: pairs that belong together need none; with --scored"),
     (("embed", "--stride", 9), "--stride: only the task qa has windows and answers"),
     (("embed", "--class-weights", "balanced"), "--class-weights: the task embed has no classes"),
     (("embed", "--metric", "f1"), "--metric must be one of mrr, recall_1, recall_10 and loss"),

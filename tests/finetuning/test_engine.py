@@ -187,6 +187,18 @@ def test_vectors_that_are_compared_with_each_other_do_not_notice_the_cut(options
     assert losses[0] != losses[1]  # other numbers were dropped
 
 
+def test_as_many_lanes_are_the_same_bytes_by_any_number_of_threads():
+    config, made, slabs = small_config(), features("vectors", small_config()), []
+    for threads in (1, 2, 3):
+        with Workers(threads) as workers:
+            e = engine("vectors", workers, config, parameters_for("vectors", config, np.float32), lanes=4)
+            for _ in range(3):
+                e.train(micro_batches(made, 40), 1e-3)
+            slabs.append(e.parameters.flat.copy())
+    for slab in slabs[1:]:
+        np.testing.assert_array_equal(slab, slabs[0])
+
+
 def test_the_order_of_the_examples_decides_what_is_compared_not_that_of_the_cut():
     """``micro_batches`` sorts by length; groups are those of the step's own order."""
     config = small_config(**NO_DROPOUT)

@@ -12,6 +12,7 @@ from minibert.layers import (
     add_norm,
     attention,
     attention_probs,
+    contrastive,
     cross_entropy,
     dropout,
     gelu,
@@ -249,6 +250,31 @@ def test_pooler_with_the_derivative_of_the_sigmoid():
         return pooler.backward(dy / right * cache.y * (1 - cache.y), cache, p, g)
 
     assert wrong_arrays(failure("pooler", backward=backward)) == ["x", "dense.weight", "dense.bias"]
+
+
+def test_unit_vectors_that_may_grow():
+    assert wrong_arrays(failure("unit", backward=lambda dy, cache: dy / cache.s)) == ["x"]
+
+
+def test_pooling_that_divides_by_all_places():
+    def backward(dv, cache):
+        return np.broadcast_to(dv[:, None] / suite.T, (suite.B, suite.T, suite.H)) * (cache.weights > 0)
+
+    assert wrong_arrays(failure("pooling-mean", backward=backward)) == ["x"]
+
+
+def test_a_contrastive_loss_whose_candidates_learn_nothing():
+    def backward(dloss, cache):
+        dx = contrastive.backward(dloss, cache)
+        dx[:, 1:] = 0  # as if the vectors of the batch were data
+        return dx
+
+    assert wrong_arrays(failure("contrastive", backward=backward)) == ["x"]
+
+
+def test_a_contrastive_loss_that_forgets_its_temperature():
+    error = failure("contrastive", backward=lambda dloss, cache: contrastive.backward(dloss, cache._replace(temperature=1.0)))
+    assert "a factor: backward gives 0.3 times what it should, everywhere" in str(error)
 
 
 def test_a_position_asked_twice_whose_gradients_overwrite_each_other(monkeypatch):

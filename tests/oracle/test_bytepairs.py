@@ -64,21 +64,18 @@ def trained(lines, size, min_frequency=2, add_prefix_space=False):
     return sorted(model["vocab"], key=model["vocab"].get), [tuple(join) for join in model["merges"]]
 
 
-def classes(pattern_of, chars):
-    """How each character is cut, between two letters and between two digits: {char: (words, words)}."""
-    return {char: tuple(tuple(pattern_of(f"{a}{char}{a}")) for a in "a1") for char in chars}
-
-
 def differences():
-    """The code points that the library cuts otherwise: {char: category}."""
+    """The code points that the library cuts otherwise between two letters, or between two digits: {char: category}."""
     ours, theirs = pair([])
     chars = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
 
-    def way(text):
-        return [text[start:end] for _, (start, end) in theirs.pre_tokenizer.pre_tokenize_str(text)]
+    def differ(chars):
+        text = "".join(f"a{char}a1{char}1" for char in chars)
+        expected = [text[start:end] for _, (start, end) in theirs.pre_tokenizer.pre_tokenize_str(text)]
+        return ours.method.parts(text, False) != expected
 
-    expected, found = classes(way, chars), classes(lambda text: ours.method.parts(text, False), chars)
-    return {char: unicodedata.category(char) for char in chars if expected[char] != found[char]}
+    chunks = [chars[start:start + 64] for start in range(0, len(chars), 64)]
+    return {char: unicodedata.category(char) for chunk in filter(differ, chunks) for char in chunk if differ([char])}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +136,7 @@ ADDED = st.lists(st.builds(AddedToken, st.sampled_from(["[E]", "ab", "é", "<x>"
 
 
 @given(st.data(), MERGES, ADDED)
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_text_any_joins_any_added_tokens(differing, data, merges, added):
     anything = st.characters(exclude_categories=["Cs", "Cn"], exclude_characters="".join(differing))
     likely = st.sampled_from([*"ab é  \t\n1½'", "'s", "'ll", "\u00a0", "\x1c", "\x85", "\u3000", "\u200d", "e\u0301", "<mask>",

@@ -307,11 +307,11 @@ def test_twenty_steps(case, ending, tmp_path):
         batch = collate(examples)
         mask = np.ones_like(batch.ids) if batch.attention_mask is None else batch.attention_mask.astype(np.int64)
         labels = np.full(batch.ids.size, IGNORE)
-        labels[batch.positions] = batch.labels
+        labels[batch.positions] = batch.targets["mlm"]
         asked = {"labels": torch.tensor(labels.reshape(batch.ids.shape))}
         if "nsp" in config.objectives:
             asked["sentence_order_label" if config.model_type == "albert" else "next_sentence_label"] = torch.tensor(
-                batch.next_labels)
+                batch.targets["nsp"])
         types = batch.token_type_ids if config.type_vocab_size > 1 else batch.ids * 0
         model.zero_grad()
         loss = model(**given(config, batch.ids, types, mask)[1], **asked).loss

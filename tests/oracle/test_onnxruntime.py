@@ -7,6 +7,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
+torch = pytest.importorskip("torch")
 
 from minibert.config import BertConfig  # noqa: E402
 from minibert.finetuning import models  # noqa: E402
@@ -18,6 +19,7 @@ from minibert.pretrained import families, folder, formats, onnx_writer, tensors 
 from tests import real_model  # noqa: E402
 from tests.model.examples import distance  # noqa: E402
 from tests.oracle.test_families import CONFIGS  # noqa: E402
+from tests.oracle.test_families import theirs as of_transformers  # noqa: E402
 
 SMALL = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
          "max_position_embeddings": 20}
@@ -160,6 +162,34 @@ def test_a_model_of_several_sizes(tmp_path):
     assert {x.name: x.shape for x in session.get_outputs()} == {
         "last_hidden_state": ["batch", "sequence", 24], "pooler_output": ["batch", 24], "logits": ["batch", "sequence", 50],
         "seq_relationship_logits": ["batch", 2]}
+
+
+EXPORTED = {"roberta": "ForMaskedLM", "albert, groups that do not divide the layers": "ForPreTraining",
+            "distilbert": "ForMaskedLM", "electra": "ForMaskedLM", "ernie, task types": "ForPreTraining"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", EXPORTED)
+def test_what_pytorch_exports_of_relatives_is_read(tmp_path, case):
+    """Number for number what safetensors has, shared layers and tied decoders among it."""
+    model = of_transformers(case, EXPORTED[case]).float()
+    model.config.return_dict = False
+    ids, axes = torch.arange(5, 17).reshape(2, 6), {0: "batch", 1: "sequence"}
+    names = ["input_ids", "attention_mask"]
+    torch.onnx.export(model, (ids, torch.ones_like(ids)), str(tmp_path / "model.onnx"), input_names=names, opset_version=17,
+                      dynamic_axes=dict.fromkeys(names, axes), dynamo=False)
+    model.save_pretrained(tmp_path)
+    config = families.read_config(tmp_path / "config.json")
+    read = []
+    for file in ("model.safetensors", "model.onnx"):
+        with formats.opened(tmp_path / file) as reader:
+            read.append(folder.read_parameters(reader, config))
+    expected, found = read
+    assert found.initialised == expected.initialised
+    assert dict(found.parameters.items()).keys() == dict(expected.parameters.items()).keys()
+    for name, x in expected.parameters.items():
+        np.testing.assert_array_equal(dict(found.parameters.items())[name], x, err_msg=name)
 
 
 # Trained models as packages carry them. Both are MiniLM; the files say nothing of their heads and norms.

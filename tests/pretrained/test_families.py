@@ -20,6 +20,9 @@ from minibert.parameters import Parameters
 from minibert.pretrained import families, tensors
 from minibert.pretrained.families import albert
 from minibert.tasks.labelled import TASKS, asked_for
+from minibert.tasks.labelled.features import micro_batches
+from minibert.training.engine import predict
+from minibert.workers import Workers
 from tests import tiny_model
 from tests.model.examples import small_config
 
@@ -354,6 +357,23 @@ def test_a_head_for_every_task(family, task, tmp_path):
     assert again.task is TASKS[task]
     assert again.labels == labels
     np.testing.assert_array_equal(again.parameters.flat, begun.parameters.flat)
+
+
+@EACH
+def test_what_is_trained_for_vectors_is_what_embed_gives(family, tmp_path):
+    config, parameters, tokenizer = small(family)
+    pretrained.save(tmp_path / "model", config, parameters, tokenizer)
+    begun = finetuned.begin(tmp_path / "model", TASKS["embed"], ["pair"], Settings(task="embed"), seed=1)
+    there = dict(parameters.items())
+    for name, view in begun.parameters.items():  # there is no head: nothing is new
+        np.testing.assert_array_equal(view, there[name])
+    finetuned.save(tmp_path / "tuned", begun)
+    pair = TASKS["embed"].Example("a b", "c d", (), True, "")  # of one length: MobileBERT reads the neighbours, padding too
+    features, _ = begun.task.encode([pair], begun.tokenizer, begun.labels, begun.settings)
+    with Workers(1) as workers:
+        _, [vectors] = predict(begun.network(), begun.parameters, micro_batches(features), workers)
+    found = minibert.load(tmp_path / "tuned", "cpu").embed([pair.text, pair.pair])
+    np.testing.assert_allclose(found, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), atol=1e-5)
 
 
 @EACH

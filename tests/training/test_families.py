@@ -5,6 +5,8 @@ import json
 import pytest
 
 import minibert
+from minibert import pretrained
+from minibert.model import pretraining
 from minibert.pretrained import families
 from minibert.training import checkpoint, command, options
 from tests.training.conftest import arguments
@@ -22,7 +24,7 @@ def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, tmp_path, monkeypatch, capsys):
+def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, corpus, tmp_path, monkeypatch, capsys):
     more = ("--family", family, *SIZE.get(family, ()))
     assert train(tmp_path / "straight", *more) == 0
     assert f"{KINDS[family]}" in capsys.readouterr().out
@@ -33,6 +35,11 @@ def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, tmp_path
     found = checkpoint.load(tmp_path / "straight")
     assert found.config.model_type == family
     assert found.config.objectives == (("mlm", "nsp") if family in ("ernie", "albert", "mobilebert") else ("mlm",))
+    loaded = pretrained.load(tmp_path / "straight")
+    assert not loaded.notes
+    assert loaded.parameters.layout.describe() == pretraining.layout(loaded.config).describe()
+    assert init(tmp_path / "straight", corpus, tmp_path / "on") == 0  # and its folder is one to begin from
+    assert pretrained.load(tmp_path / "on").config.model_type == family
     bert = minibert.load(tmp_path / "straight")
     assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
     assert_same_run(tmp_path / "broken", tmp_path / "straight", FILES.get(family, "vocab.txt"))

@@ -9,11 +9,12 @@ import pytest
 from minibert.cli import main
 from minibert.data import corpora
 from minibert.text import Tokenizer, Vocabulary
-from minibert.world import MASK, Seen, World, saved
+from minibert.world import MASK, Seen, World, saved, task_files
 from minibert.world.floor import corrupt
 
 
-def test_a_folder_has_text_gold_vocabulary_and_tasks(tmp_path, capsys):
+def test_a_folder_has_text_gold_vocabulary_and_tasks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(task_files, "SPLITS", dict.fromkeys(task_files.SPLITS, 5))
     out = tmp_path / "w"
     assert main(["world", "--size", "small", "--out", str(out), "--tokens", "3000", "--seed", "7", "--relatives", "2"]) == 0
     assert "3,0" in capsys.readouterr().out
@@ -67,11 +68,18 @@ def test_the_floor_lies_below_frequencies_and_near_the_entropy():
     assert "best possible loss" in str(found)
 
 
-def test_facts_lie_between_what_is_told_and_what_one_sentence_shows():
+def test_the_exact_loss_lies_between_what_is_told_and_what_one_sentence_shows():
     world = World.of("small")
-    told, exact, alone = world.bracket(150, room=40)
-    assert told <= exact <= alone
-    assert told < alone
+    told, exact, alone = world.bracket(120, room=40)
+    assert told < exact < alone
+
+
+def test_facts_widen_the_bracket_and_the_command_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(World, "bracket", lambda world, seed, few=World.bracket: few(world, 40, room=40, seed=seed))
+    monkeypatch.setattr(World, "floor", lambda world, seed: "…")
+    assert main(["world", "--size", "small", "--facts", "10", "--floor"]) == 0
+    low, high = map(float, re.search(r"lies between (\S+) and (\S+) nats", capsys.readouterr().out).groups())
+    assert low < high
 
 
 def test_a_floor_of_the_texts_that_a_model_saw():
