@@ -132,6 +132,55 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
         figure.savefig(temporary)
 
 
+def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, ylabel: str,
+             levels: Mapping[str, float] | None = None) -> None:
+    """A number of each layer, from 1, for up to three ways of measuring it; ``levels``: numbers to compare with."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, level in (levels or {}).items():
+        _guide(axes, level, f"{name}: {level:.2f}", "--", GREY)
+    for (name, values), color in zip(series.items(), (BLUE, ORANGE, GREEN), strict=False):
+        axes.plot(range(1, len(values) + 1), values, color=color, linewidth=2.4, marker="o", markersize=6, label=name)
+    axes.set_title(title, fontsize=15, fontweight="bold")
+    axes.set_xlabel("layer", fontsize=13)
+    axes.set_ylabel(ylabel, fontsize=13)
+    axes.locator_params(axis="x", integer=True)
+    axes.tick_params(labelsize=12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def layer_maps(maps: Mapping[str, np.ndarray], path: str | os.PathLike[str], title: str, columns: int) -> None:
+    """Numbers up to 1 of every pair of layers, those of one side upwards, of the other to the right: a map for each name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = -(-len(maps) // columns)
+    figure = Figure(figsize=(3.2 * columns + 1.2, 3.3 * lines + 0.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=15, fontweight="bold")
+    every = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (name, values) in zip(every, maps.items(), strict=False):
+        image = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, origin="lower")
+        axes.set_title(name, fontsize=13)
+        axes.set_xlabel("layer", fontsize=12)
+        axes.set_ylabel("layer", fontsize=12)
+        for which in ("x", "y"):
+            axes.locator_params(axis=which, integer=True, nbins=6)
+    for axes in every[len(maps):]:
+        axes.set_visible(False)
+    figure.colorbar(image, ax=list(every), shrink=0.8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
 def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
     """Values against the rows' steps; with ``last``, a format, the last value is written ``offset`` points above its place."""
     axes.plot([row["step"] for row in rows], values, **style)

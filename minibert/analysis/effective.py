@@ -19,11 +19,13 @@ space, unless the output matrix lacks rank), an absolute tolerance, and the larg
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minibert import plots
 from minibert.analysis import inside
 from minibert.backend import get_xp, to_numpy
 from minibert.model import bert as body
@@ -103,3 +105,9 @@ def measure(bert: Trained, texts: Sequence[str]) -> Identifiability:
         unseen = np.linalg.norm(attention - kept, axis=(2, 3)) / np.linalg.norm(attention, axis=(2, 3))
         rows.append((T, rank, unseen, np.sqrt((T - rank) / T)))
     return Identifiability(*map(np.array, zip(*rows)))
+
+
+def plot(result: Identifiability, path: str | os.PathLike[str]) -> None:
+    """How much of attention is not seen in each layer, the mean over texts and heads."""
+    plots.by_layer({"attention": result.unseen.mean((0, 2)), "a random map": result.random.mean((0, 2))}, path,
+                   f"The share of attention that changes nothing ({len(result.tokens):,} texts)", "‖A − A′‖ / ‖A‖")

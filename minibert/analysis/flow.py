@@ -17,17 +17,22 @@ have room left (Edmonds and Karp 1972): L·T² of them, so this is for short tex
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minibert import plots
 from minibert.analysis import inside
+from minibert.analysis.inside import Question
+from minibert.analysis.similarity import spearman
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
 CLAIM = "Rollout and flow rank tokens as hiding them does, raw attention of upper layers does not (Abnar and Zuidema 2020)"
-CONTROLS = "raw attention"
+CONTROLS = "raw attention, and the order of the tokens' distances from the hidden one"
 
 HEADS = ("mean", "max")
 
@@ -66,15 +71,18 @@ def rollout(attentions: np.ndarray, heads: str = "mean", residual: bool = True) 
     return np.stack(out)
 
 
-def flow(attentions: np.ndarray, heads: str = "mean", residual: bool = True) -> np.ndarray:
-    """Attention as in ``mixing`` -> ``(L, T, T)``: the shares of what could flow from the inputs to each layer."""
+def flow(attentions: np.ndarray, heads: str = "mean", residual: bool = True, rows: Sequence[int] | None = None) -> np.ndarray:
+    """Attention as in ``mixing`` -> ``(L, T, T)``: the shares of what could flow from the inputs to each layer.
+
+    ``rows``: only for the tokens at these positions, ``(L, len(rows), T)``.
+    """
     layers = mixing(attentions, heads, residual).astype(np.float64)
     L, T, _ = layers.shape
     capacity = np.zeros(((L + 1) * T, (L + 1) * T))
     for i, layer in enumerate(layers):
         capacity[(i + 1) * T:(i + 2) * T, i * T:(i + 1) * T] = layer
-    out = np.array([[[maximum_flow(capacity[:(i + 1) * T, :(i + 1) * T], i * T + q, v) for v in range(T)] for q in range(T)]
-                    for i in range(1, L + 1)])
+    out = np.array([[[maximum_flow(capacity[:(i + 1) * T, :(i + 1) * T], i * T + q, v) for v in range(T)]
+                     for q in (range(T) if rows is None else rows)] for i in range(1, L + 1)])
     return out / out.sum(-1, keepdims=True)
 
 
@@ -106,8 +114,58 @@ def _shortest(room: np.ndarray, source: int, sink: int) -> np.ndarray:
     return np.array(path[::-1], np.int64)
 
 
-def measure(bert: Trained, text: str, heads: str = "mean") -> Paths:
+class Agreement(NamedTuple):
+    """Spearman's correlation with what hiding a token does, for each layer ``(L,)``, the mean over ``questions``."""
+
+    raw: np.ndarray
+    rollout: np.ndarray
+    flow: np.ndarray
+    distance: float  # of minus the distance from the hidden token, which knows nothing of the model
+    questions: int
+
+
+def paths(bert: Trained, text: str, heads: str = "mean") -> Paths:
     """The paths through a model that reads a text. What is too long for it loses its end."""
     question = inside.ask(bert, text)
     attentions = inside.attention(bert, question)
     return Paths(question.tokens, mixing(attentions, heads, residual=False), rollout(attentions, heads), flow(attentions, heads))
+
+
+def effects(bert: Trained, question: Question, others: Sequence[int]) -> np.ndarray:
+    """How much the probability of the hidden word changes where one of the tokens ``others`` is hidden as well."""
+    def probability(ids: np.ndarray) -> float:
+        return inside.guesses(bert, question._replace(ids=ids), 1)[0].probability
+
+    mask = bert.tokenizer.vocab.mask_id
+    alone = [np.where(np.arange(len(question.ids)) == t, mask, question.ids) for t in others]
+    return np.abs(np.array([probability(ids) for ids in alone]) - probability(question.ids))
+
+
+def measure(bert: Trained, questions: Sequence[Question], heads: str = "mean") -> Agreement:
+    """Does what reaches the hidden word's token rank the others as hiding them does? Each question hides one known word.
+
+    The added tokens are left out, since nothing can stand in for them. ValueError where fewer than three others are left.
+    """
+    if not questions:
+        raise ValueError("there are no questions to measure flow on: give at least one")
+    found = []
+    for i, question in enumerate(questions):
+        if len(question.masked) != 1 or question.truth[0] is None:
+            raise ValueError(f"questions[{i}]: expected one hidden word that is known, got {len(question.masked)} hidden ones")
+        [row] = question.masked
+        others = [t for t, added in enumerate(question.added) if not added and t != row]
+        if len(others) < 3:
+            raise ValueError(f"questions[{i}]: a correlation needs at least 3 other tokens, got {len(others)}")
+        a, effect = inside.attention(bert, question), effects(bert, question, others)
+        maps = (mixing(a, heads, residual=False)[:, row], rollout(a, heads)[:, row], flow(a, heads, rows=[row])[:, 0])
+        found.append((*([spearman(x[others], effect) for x in layers] for layers in maps),
+                      spearman(-np.abs(np.array(others) - row), effect)))
+    raw, rolled, flowed, distance = (np.mean(x, axis=0) for x in zip(*found))
+    return Agreement(raw, rolled, flowed, float(distance), len(questions))
+
+
+def plot(result: Agreement, path: str | os.PathLike[str]) -> None:
+    """The agreement of each layer as a picture."""
+    plots.by_layer({"raw attention": result.raw, "rollout": result.rollout, "flow": result.flow}, path,
+                   f"What reaches a hidden word, and what matters to it ({result.questions:,} texts)",
+                   "Spearman's correlation with hiding a token", {"nearness alone": result.distance})

@@ -26,12 +26,14 @@ again; here they are those of X, as in the paper, so PWCCA is not symmetric.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minibert import plots
 from minibert.analysis import collecting
 from minibert.text.forms import Text
 
@@ -92,7 +94,7 @@ def dissimilarities(x: np.ndarray, distance: str = "cosine", compare: str = "spe
         d = 1 - x @ x.T
     np.fill_diagonal(d, 0)
     d = d if compare == "rows" else d[np.triu_indices(len(d), 1)]
-    d = _ranks(d) if compare == "spearman" and d.any() else d
+    d = _ranks(d) if compare == "spearman" else d
     d = d - d.mean(-1, keepdims=True)
     d = d / _positive(np.linalg.norm(d, axis=-1, keepdims=True), "the correlation of distances that are all equal")
     return d / np.sqrt(len(d)) if compare == "rows" else d
@@ -189,6 +191,18 @@ def measure(bert: Trained, texts: Sequence[Text], other: Trained | None = None, 
                   x.shape[1])
 
 
+def plot(result: Layers, path: str | os.PathLike[str]) -> None:
+    """The similarity of all layers, one map for each measure, and below it what chance gives."""
+    plots.layer_maps({**result.alike, **{f"{name}, shuffled": x for name, x in result.shuffled.items()}}, path,
+                     f"How alike layers are ({result.examples:,} words)", len(result.alike))
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """The correlation of the ranks of two rows of numbers."""
+    x, y = (ranks - ranks.mean() for ranks in (_ranks(x), _ranks(y)))
+    return _dot(x, y) / float(_positive(np.linalg.norm(x) * np.linalg.norm(y), "the correlation of numbers that are all equal"))
+
+
 def _alike(measure: Measure, x: np.ndarray, y: np.ndarray) -> float:
     _same_number(x, y)
     return measure.compare(measure.describe(x), measure.describe(y))
@@ -233,5 +247,5 @@ def _positive(norm: Any, what: str, scale: Any = 1.0) -> Any:
 
 def _ranks(x: np.ndarray) -> np.ndarray:
     """Ranks from 1; numbers that are equal but for rounding share the mean of theirs."""
-    _, place, counts = np.unique(np.round(x / np.abs(x).max(), 12), return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(np.round(x / (np.abs(x).max() or 1), 12), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]

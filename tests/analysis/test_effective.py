@@ -88,7 +88,7 @@ def _with(bert, attentions):
     return out.last_hidden_state
 
 
-def test_short_and_long_texts(bert):
+def test_short_and_long_texts(bert, tmp_path):
     D = bert.config.attention_size // bert.config.num_attention_heads
     found = effective.measure(bert, ["the", LONG])
     assert found.tokens.tolist() == [3, 13]
@@ -96,6 +96,8 @@ def test_short_and_long_texts(bert):
     np.testing.assert_allclose(found.random, np.sqrt((found.tokens[:, None, None] - found.rank) / found.tokens[:, None, None]),
                                rtol=0, atol=1e-12)
     assert (found.unseen[1] > 0.01).all()
+    effective.plot(found, tmp_path / "unseen.png")
+    assert (tmp_path / "unseen.png").read_bytes().startswith(b"\x89PNG")
     if D >= 3:
         assert found.unseen[0].max() < 1e-10
         assert found.random[0].max() == 0

@@ -69,12 +69,61 @@ def test_a_path_takes_back_what_another_took():
 
 def test_the_paths_of_a_model():
     bert = Bert(*tiny_model.make())
-    found = flow.measure(bert, "the abc raises.")
+    found = flow.paths(bert, "the abc raises.")
     attentions = inside.attention(bert, inside.ask(bert, "the abc raises."))
     assert len(found.tokens) == found.raw.shape[-1] == 8
     np.testing.assert_allclose(found.raw, attentions.mean(1), rtol=0, atol=1e-6)
     np.testing.assert_allclose(found.rollout, flow.rollout(attentions), rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.flow, flow.flow(attentions), rtol=0, atol=1e-12)
+
+
+def test_flow_of_some_rows(attentions):
+    np.testing.assert_allclose(flow.flow(attentions, rows=[2, 0]), flow.flow(attentions)[:, [2, 0]], rtol=0, atol=1e-12)
+
+
+@pytest.fixture
+def small():
+    config, parameters, tokenizer = tiny_model.make()
+    return Bert(config, parameters.astype(np.float64), tokenizer)
+
+
+def test_the_effect_of_hiding_a_token(small):
+    question = inside.ask(small, "the abc raises.", hide=[2])
+    both = inside.guesses(small, inside.ask(small, "the abc raises.", hide=[2, 5]), top=1)
+    one = inside.guesses(small, question)[0].probability
+    assert both[0].position == 2
+    assert flow.effects(small, question, [5]) == pytest.approx([abs(one - both[0].probability)], abs=1e-12)
+    assert flow.effects(small, question, [1, 3, 5])[2] == pytest.approx(abs(one - both[0].probability), abs=1e-12)
+
+
+def test_agreement_with_hiding(small, tmp_path, monkeypatch):
+    questions = [inside.ask(small, "the abc raises.", hide=[2]), inside.ask(small, "an exception the x.", hide=[3])]
+    found = flow.measure(small, questions)
+    assert found.questions == 2
+    expected = []
+    for question, row, others in zip(questions, (2, 3), ([1, 3, 4, 5, 6], [1, 2, 4, 5])):
+        a, effect = inside.attention(small, question), flow.effects(small, question, others)
+        expected.append([[np.corrcoef(*(np.argsort(np.argsort(z)) for z in (layer[row, others], effect)))[0, 1] for layer in maps]
+                         for maps in (a.mean(1), flow.rollout(a), flow.flow(a))])
+    np.testing.assert_allclose([found.raw, found.rollout, found.flow], np.mean(expected, 0), rtol=0, atol=1e-12)
+    assert -1 <= found.distance <= 1
+    monkeypatch.setattr(flow, "effects", lambda bert, question, others: flow.flow(inside.attention(bert, question))[
+        1, question.masked[0], others])  # a truth that is the flow after the last layer
+    assert flow.measure(small, questions).flow[1] == pytest.approx(1, abs=1e-12)
+    flow.plot(found, tmp_path / "flow.png")
+    assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("text", "hide", "message"), [
+    ("the abc raises.", [1, 2], r"questions\[0\]: expected one hidden word that is known, got 2"),
+    ("the [MASK] raises.", [], "expected one hidden word that is known, got 1"),
+    ("the raises.", [1], "at least 3 other tokens, got 2"),
+])
+def test_questions_that_cannot_be_measured_are_named(small, text, hide, message):
+    with pytest.raises(ValueError, match=message):
+        flow.measure(small, [inside.ask(small, text, hide=hide)])
+    with pytest.raises(ValueError, match="no questions"):
+        flow.measure(small, [])
 
 
 @pytest.mark.parametrize(("a", "more", "message"), [

@@ -98,6 +98,12 @@ def test_equal_numbers_share_the_mean_of_their_ranks():
     assert similarity._ranks(np.array([7., 1, 7 + 1e-15, 2, 7])).tolist() == [4, 1, 4, 2, 4]
 
 
+def test_a_correlation_of_ranks():
+    assert similarity.spearman(np.array([1., 3, 2]), np.array([20., 30, 10])) == pytest.approx(0.5, abs=1e-12)
+    with pytest.raises(ValueError, match="numbers that are all equal is not defined"):
+        similarity.spearman(np.zeros(3), np.arange(3.))
+
+
 def test_debiased_cka_is_zero_over_all_orders_of_the_examples(rng):
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
     found = np.array([[cka(x, y[list(order)], debiased) for debiased in (False, True)] for order in permutations(range(6))])
@@ -143,7 +149,7 @@ def test_bad_input_is_named(call, message, rng):
         call(rng.normal(size=(8, 7)))
 
 
-def test_layers_of_a_model_and_of_another():
+def test_layers_of_a_model_and_of_another(tmp_path):
     bert, other = (Bert(*tiny_model.make(seed)) for seed in (0, 1))
     itself = similarity.measure(bert, TEXTS)
     assert itself.examples == 29
@@ -157,6 +163,8 @@ def test_layers_of_a_model_and_of_another():
     between = similarity.measure(bert, TEXTS, other, ["CKA"])
     assert list(between.alike) == ["CKA"]
     assert between.alike["CKA"].max() < 1
+    similarity.plot(itself, tmp_path / "layers.png")
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
     some = similarity.measure(bert, TEXTS, other, ["RSA"], limit=9)
     assert some.examples == 9
 
