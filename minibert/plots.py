@@ -133,8 +133,11 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
 
 
 def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, ylabel: str,
-             levels: Mapping[str, float] | None = None) -> None:
-    """A number of each layer, from 1, for up to three ways of measuring it; ``levels``: numbers to compare with."""
+             levels: Mapping[str, float] | None = None, bounds: tuple[float, float] | None = None) -> None:
+    """A number of each layer, from 1, for up to three ways of measuring it.
+
+    ``levels``: numbers to compare with. ``bounds``: the least and the most that it can be, where both are to be seen.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -148,6 +151,8 @@ def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str]
     axes.set_title(title, fontsize=15, fontweight="bold")
     axes.set_xlabel("layer", fontsize=13)
     axes.set_ylabel(ylabel, fontsize=13)
+    if bounds:
+        axes.set_ylim(*bounds)
     axes.locator_params(axis="x", integer=True)
     axes.tick_params(labelsize=12)
     axes.grid(alpha=0.25)

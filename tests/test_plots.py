@@ -90,3 +90,38 @@ def test_importing_the_trainer_does_not_import_matplotlib():
 
     code = "import sys, minibert.training.command, minibert.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are saved."""
+    from matplotlib.figure import Figure
+
+    drawn, savefig = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: (drawn.append(self), savefig(self, *args, **options)))
+    return drawn
+
+
+def test_a_number_of_each_layer(tmp_path, figures):
+    plots.by_layer({"one": np.array([0.2, 0.4, 0.1]), "two": np.array([0.3, 0.3, 0.9])}, tmp_path / "x.png", "A title", "a share",
+                   {"chance": 0.25}, (0, 1))
+    assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
+    [figure] = figures
+    [axes] = figure.axes
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("A title", "layer", "a share", (0, 1))
+    curves = {line.get_label(): line for line in axes.lines}
+    assert curves["two"].get_xydata().tolist() == [[1, 0.3], [2, 0.3], [3, 0.9]]
+    assert [text.get_text() for text in axes.texts] == ["chance: 0.25"]
+    assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == ["one", "two"]
+
+
+def test_maps_of_layers_share_one_scale(tmp_path, figures):
+    maps = {name: np.full((3, 4), level) for name, level in (("RSA", 0.5), ("CKA", 0.9), ("RSA, shuffled", 0.0))}
+    plots.layer_maps(maps, tmp_path / "x.png", "A title", 2)
+    assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
+    [figure] = figures
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == list(maps)
+    assert {axes.images[0].get_clim() for axes in shown} == {(0, 1)}
+    assert figure.get_suptitle() == "A title"
+    assert not figure.axes[3].get_visible()

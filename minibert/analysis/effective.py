@@ -110,4 +110,4 @@ def measure(bert: Trained, texts: Sequence[str]) -> Identifiability:
 def plot(result: Identifiability, path: str | os.PathLike[str]) -> None:
     """How much of attention is not seen in each layer, the mean over texts and heads."""
     plots.by_layer({"attention": result.unseen.mean((0, 2)), "a random map": result.random.mean((0, 2))}, path,
-                   f"The share of attention that changes nothing ({len(result.tokens):,} texts)", "‖A − A′‖ / ‖A‖")
+                   f"The share of attention that changes nothing ({len(result.tokens):,} texts)", "‖A − A′‖ / ‖A‖", bounds=(0, 1))
