@@ -1,4 +1,5 @@
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,3 +126,21 @@ def test_maps_of_layers_share_one_scale(tmp_path, figures):
     assert {axes.images[0].get_clim() for axes in shown} == {(0, 1)}
     assert figure.get_suptitle() == "A title"
     assert not figure.axes[3].get_visible()
+
+
+def test_the_panels_of_an_analysis_show_every_value_beside_the_others():
+    bars = plots.Bars("relations", ["det", "obj"], {"head": [0.9, 0.4], "offset": [0.5, 0.3], "chance": [0.1, 0.2]}, "share")
+    figure = plots.panels("What was found", bars, plots.Lines("layers", "layer", [1, 2, 3], {"head": [0.1, 0.5, 0.2]}, "share"))
+    left, right = figure.axes
+    boxes = sorted((bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in left.patches)
+    assert [height for *_, height in boxes] == [0.9, 0.5, 0.1, 0.4, 0.3, 0.2]
+    assert all(end <= start + 1e-9 for (_, end, _), (start, *_) in pairwise(boxes))
+    assert [text.get_text() for text in left.get_xticklabels()] == ["det", "obj"]
+    assert right.lines[0].get_xydata().tolist() == [[1, 0.1], [2, 0.5], [3, 0.2]]
+    for axes, names in ((left, ["head", "offset", "chance"]), (right, ["head"])):
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        legend, title = (part.get_window_extent(renderer) for part in (axes.get_legend(), axes.title))
+        assert axes.get_window_extent().y1 <= legend.y0 + 8
+        assert legend.y1 <= title.y0 + 8
