@@ -19,6 +19,7 @@ the definition is the one above. A model with random weights is a third control:
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis.collecting import Units, collect
+from minibert.text import Encoding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -173,10 +175,11 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
     ``row``: whose attention is that of a split word, see ``collecting``.
     """
     roots = [_root(number, *sentence) for number, sentence in enumerate(sentences)]
+    encodings = [_encoded(bert, number, sentence.words) for number, sentence in enumerate(sentences)]
     mst, best, chain = 0, 0, 0
     recall: dict[str, Any] = defaultdict(int)  # relation -> (L, A) edges found
     spans: dict[str, Counter[int]] = defaultdict(Counter)  # relation -> how often its edges are so long
-    for units in collect(bert, [list(sentence.words) for sentence in sentences], states=None, attentions=row):
+    for units in collect(bert, encodings, states=None, attentions=row):
         words, heads, relations = sentences[units.index]
         root, maps = roots[units.index], _maps(units, words)
         mst += found(np.array([[arborescence(a, root) for a in layer] for layer in maps]), heads).sum(-1)
@@ -206,6 +209,14 @@ def plot(result: Trees) -> Figure:
     return plots.panels(f"Trees in single heads: {result.sentences:,} sentences",
                         plots.Bars("One relation, best head of all", result.relations, of_relations, "share of its edges"),
                         plots.Lines("The whole tree, best head of a layer", "layer", layers, of_layers, "UUAS"))
+
+
+def _encoded(bert: Trained, number: int, words: Sequence[str]) -> Encoding:
+    encoding = bert.tokenizer.encode(list(words), max_length=sys.maxsize)
+    if len(encoding) > bert.max_length:
+        raise ValueError(f"sentences[{number}] has {len(encoding)} tokens with [CLS] and [SEP], and the model reads "
+                         f"{bert.max_length}: leave it out, since a tree cannot be cut")
+    return encoding
 
 
 def _maps(units: Units, words: Sequence[str]) -> np.ndarray:

@@ -165,11 +165,11 @@ def test_a_head_that_knows_the_tree_finds_it_and_the_controls_know_what_they_kno
     corpus = [Parsed("abcde", HEADS, ["det", "nsubj", "punct", "amod", "root"])] * 3 + [Parsed("a", [-1], ["root"])]
 
     def collect(bert, texts, **options):
-        for index, words in enumerate(texts):
-            n = len(words)
+        for index, sentence in enumerate(corpus):
+            n = len(sentence.words)
             knows, counts = np.full((n + 2, n + 2), 0.01), np.full((n + 2, n + 2), 0.01)
             knows[:, [0, -1]] = counts[:, [0, -1]] = 1  # [CLS] and [SEP], which nobody should see
-            for i, h in enumerate(corpus[index].heads):
+            for i, h in enumerate(sentence.heads):
                 knows[i + 1, (h if h >= 0 else max(i - 3, 0)) + 1] = 0.5
                 counts[i + 1, min(i + 1, n - 1) + 1] = 0.5
             yield Units(index, [None, *range(n), None], None, np.stack([knows, counts])[None])
@@ -194,7 +194,7 @@ def test_a_head_that_knows_the_tree_finds_it_and_the_controls_know_what_they_kno
     (["a", "b"], [-1, -1], ["x"] * 2, r"sentences\[1\] has 2 roots"),
     (["a", "b", "c"], [-1, 2, 1], ["x"] * 3, r"sentences\[1\]: the heads of its words 1, 2 run in a circle"),
     (["a", "\u200b"], [-1, 0], ["x"] * 2, r"sentences\[1\]: nothing is left of '\\u200b', word 1"),
-    (["the"] * 23, [-1, *range(22)], ["x"] * 23, r"texts\[1\]: "),
+    (["the"] * 23, [-1, *range(22)], ["x"] * 23, r"sentences\[1\] has 25 tokens .* the model reads 24: leave it out"),
     (["a", "b"], [-1, 0], ["x"] * 2, "2 sentences have no relation with 20 edges.*the most frequent has 2"),
 ])
 def test_what_is_no_tree_or_too_few_is_said(bert, words, heads, relations, message):
