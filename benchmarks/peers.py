@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from minibert.config import BertConfig
+from minibert.pretrained import families
 
 
 class Attention(nn.Module):
@@ -112,6 +114,10 @@ def transformers_model(config: BertConfig, kind: str = "BertForMaskedLM") -> Any
 
     transformers.logging.set_verbosity_error()
     torch.manual_seed(0)
+    if config.model_type != "bert":
+        values = json.loads(families.to_json(config))
+        theirs = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
+        return transformers.AutoModelForMaskedLM.from_config(theirs)
     fields = {name: getattr(config, name) for name in (
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
         "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size", "initializer_range",
@@ -124,6 +130,6 @@ def transformers_step(config: BertConfig, ids: np.ndarray, types: np.ndarray, po
     model = transformers_model(config)
     everywhere = np.full(ids.size, -100)
     everywhere[positions] = labels
-    x = {"input_ids": torch.from_numpy(ids), "token_type_ids": torch.from_numpy(types),
+    x = {"input_ids": torch.from_numpy(ids), **({"token_type_ids": torch.from_numpy(types)} if config.type_vocab_size else {}),
          "attention_mask": torch.ones(ids.shape, dtype=torch.long), "labels": torch.from_numpy(everywhere.reshape(ids.shape))}
     return steps(model, lambda: model(**x).loss, lr, fused=False)

@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import common
 from minibert.config import BertConfig
 from minibert.model import pretraining
+from minibert.pretrained import families
 from minibert.tasks.batches import Batch
 from minibert.tasks.examples import IGNORE
 from minibert.training.engine import Engine
@@ -35,6 +36,7 @@ class Case(NamedTuple):
     vocabulary: int
     batch: int
     tokens: int = 128
+    family: str = "bert"  # relatives are compared with transformers' model for masked words alone
 
 
 CASES = {
@@ -44,12 +46,15 @@ CASES = {
     "base": Case("base", 30_522, 8),
     "base-32": Case("base", 30_522, 32),
     "large-16": Case("large", 30_522, 16),
+    "albert-base": Case("base", 30_000, 8, family="albert"),
+    "distilbert-base": Case("base", 30_522, 8, family="distilbert"),
 }
 DEFAULT = ("tiny", "mini", "mini-8k", "base")
 
 
 def configuration(case: Case) -> BertConfig:
-    return BertConfig.preset(case.preset, vocab_size=case.vocabulary, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    return families.preset(case.family, case.preset, vocab_size=case.vocabulary, hidden_dropout_prob=0.1,
+                           attention_probs_dropout_prob=0.1)
 
 
 def data(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -105,15 +110,15 @@ def products(case: Case, size: int) -> list[Product]:
     c, T = configuration(case), case.tokens
     B = max(1, min(size // T, case.batch))
     N, M, H, I, L, A = B * T, B * round(0.15 * T), c.hidden_size, c.intermediate_size, c.num_hidden_layers, c.num_attention_heads
-    D = H // A
+    D, E = H // A, c.embedding_width
 
     def linear(rows: int, inputs: int, outputs: int, times: int) -> list[Product]:
         shapes = (rows, inputs, outputs), (rows, outputs, inputs), (outputs, rows, inputs)
         return [Product(*shape, 1, times) for shape in shapes]
 
     attention = [Product(T, D, T, B * A, 2 * L), Product(T, T, D, B * A, 4 * L)]  # q·kᵀ, dw; w·v, dv, dq, dk
-    return [*linear(N, H, H, 4 * L), *linear(N, H, I, L), *linear(N, I, H, L), *attention, *linear(M, H, H, 1),
-            *linear(M, H, case.vocabulary, 1)]
+    return [*linear(N, H, H, 4 * L), *linear(N, H, I, L), *linear(N, I, H, L), *attention, *linear(M, H, E, 1),
+            *linear(M, E, case.vocabulary, 1), *(linear(N, E, H, 1) if E < H else [])]
 
 
 def floor(case: Case, workers: Workers, size: int | None = None) -> Callable[[], Any]:
@@ -156,6 +161,8 @@ COMPETITORS = ("transformers", "transformers+keep", "tuned", "tuned+keep", "PyTo
 
 def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = COMPETITORS) -> dict[str, Any]:
     """Seconds of every turn of each competitor, peak bytes of each, and the operations of the floor."""
+    if CASES[name].family != "bert":
+        competitors = [c for c in competitors if c.startswith("transformers") or c in ("minibert", "floor")]
     rivals = {c: common.Rival("benchmarks.train_step", name, "--threads", str(threads), "--serve", c.removesuffix("+keep"),
                               environment=common.KEEP if c.endswith("+keep") else None) for c in competitors}
     seconds = common.alternate(rivals, rounds)

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=("safetensors", "npz", "onnx", "gguf"), default="safetensors", help="safetensors, which "
                         "the usual tools open, a NumPy archive with TensorFlow's names, a graph for onnxruntime, or a model for "
                         "llama.cpp (default: safetensors)")
-    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt")
+    parser.add_argument("--vocab", metavar="FILE", help="the vocabulary, where the source has none: a vocab.txt, or the "
+                        "dict.txt of fairseq")
     parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)
     parser.add_argument("--dtype", choices=("float32", "float16", "float64"), help="another type of numbers (default: as it is)")
     terminal.add_files(parser)
