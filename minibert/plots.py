@@ -224,6 +224,7 @@ def panels(title: str, *parts: Lines | Bars) -> Figure:
                 axes.bar([k + (i + 0.5) * width - 0.4 for k in range(len(part.labels))], values, width, label=name, color=color)
         if isinstance(part, Lines):
             axes.set_xlabel(part.xlabel, fontsize=13)
+            axes.locator_params(axis="x", integer=all(x == int(x) for x in part.x))
         else:
             axes.set_xticks(range(len(part.labels)), part.labels, rotation=45, ha="right")
         axes.set_title(part.title, fontsize=14, pad=32)

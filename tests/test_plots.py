@@ -137,6 +137,7 @@ def test_the_panels_of_an_analysis_show_every_value_beside_the_others():
     assert all(end <= start + 1e-9 for (_, end, _), (start, *_) in pairwise(boxes))
     assert [text.get_text() for text in left.get_xticklabels()] == ["det", "obj"]
     assert right.lines[0].get_xydata().tolist() == [[1, 0.1], [2, 0.5], [3, 0.2]]
+    assert all(tick == int(tick) for tick in right.get_xticks())
     for axes, names in ((left, ["head", "offset", "chance"]), (right, ["head"])):
         assert [text.get_text() for text in axes.get_legend().get_texts()] == names
         figure.draw_without_rendering()
