@@ -13,7 +13,7 @@ from minibert import backend, batched, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert, embeddings
+from minibert.model import bert
 from minibert.model.heads import mlm
 from minibert.parameters import Parameters
 from minibert.pretrained import bundled
@@ -288,12 +288,7 @@ class Bert:
         return gates
 
     def _forward(self, encodings: Sequence[Encoding], head_mask: Array | None = None, attentions: bool = False) -> bert.Output:
-        """One batch. Ids are checked where they are still on the host."""
-        ids, types, mask = self.tokenizer.batch(encodings)
-        xp, mask = get_xp(self.parameters.flat), None if mask.all() else mask
-        positions = embeddings.position_ids(ids, mask, self.config)
-        ids, types, mask, positions = (x if x is None else xp.asarray(x) for x in (ids, types, mask, positions))
-        return bert.answer(ids, types, mask, self.parameters["bert"], self.config, head_mask, attentions, positions)
+        return batched.answer(self, encodings, head_mask, attentions)
 
     @property
     def _pools(self) -> bool:

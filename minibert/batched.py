@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minibert.backend import Array, get_xp
+from minibert.model import bert as body
 from minibert.model import embeddings
+from minibert.text import Encoding
 from minibert.workers import Workers, available_cores, micro_batch_tokens
 
 if TYPE_CHECKING:
@@ -61,6 +63,15 @@ def cut(lengths: np.ndarray, tokens: int, most: int | None = None, alike: bool =
         batches.append(batch[lengths[batch] == lengths[batch[0]]] if alike else batch)
         start += len(batches[-1])
     return batches
+
+
+def answer(bert: Trained, encodings: Sequence[Encoding], head_mask: Array | None = None, attentions: bool = False) -> body.Output:
+    """What the body says about one batch. Ids are checked where they are still on the host."""
+    ids, types, mask = bert.tokenizer.batch(encodings)
+    xp, mask = get_xp(bert.parameters.flat), None if mask.all() else mask
+    positions = embeddings.position_ids(ids, mask, bert.config)
+    ids, types, mask, positions = (x if x is None else xp.asarray(x) for x in (ids, types, mask, positions))
+    return body.answer(ids, types, mask, bert.parameters["bert"], bert.config, head_mask, attentions, positions)
 
 
 def padded(bert: Trained, rows: Sequence[Sequence[int]]) -> tuple[Array, Array | None, Array | None]:

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minibert.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
+SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
+
+
+class Lines(NamedTuple):
+    """A panel: curves over the same x."""
+
+    title: str
+    xlabel: str
+    x: Sequence[float]
+    series: Mapping[str, Sequence[float]]
+    ylabel: str
+
+
+class Bars(NamedTuple):
+    """A panel: bars side by side for each label."""
+
+    title: str
+    labels: Sequence[str]
+    series: Mapping[str, Sequence[float]]
+    ylabel: str
 
 
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
@@ -167,6 +188,90 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, ylabel: str,
+             levels: Mapping[str, float] | None = None, bounds: tuple[float, float] | None = None) -> None:
+    """A number of each layer, from 1, for up to three ways of measuring it.
+
+    ``levels``: numbers to compare with. ``bounds``: the least and the most that it can be, where both are to be seen.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, level in (levels or {}).items():
+        _guide(axes, level, f"{name}: {level:.2f}", "--", GREY)
+    for (name, values), color in zip(series.items(), (BLUE, ORANGE, GREEN), strict=False):
+        axes.plot(range(1, len(values) + 1), values, color=color, linewidth=2.4, marker="o", markersize=6, label=name)
+    axes.set_title(title, fontsize=15, fontweight="bold")
+    axes.set_xlabel("layer", fontsize=13)
+    axes.set_ylabel(ylabel, fontsize=13)
+    if bounds:
+        axes.set_ylim(*bounds)
+    axes.locator_params(axis="x", integer=True)
+    axes.tick_params(labelsize=12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def layer_maps(maps: Mapping[str, np.ndarray], path: str | os.PathLike[str], title: str, columns: int) -> None:
+    """Numbers up to 1 of every pair of layers, those of one side upwards, of the other to the right: a map for each name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = -(-len(maps) // columns)
+    figure = Figure(figsize=(3.2 * columns + 1.2, 3.3 * lines + 0.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=15, fontweight="bold")
+    every = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (name, values) in zip(every, maps.items(), strict=False):
+        image = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, origin="lower")
+        axes.set_title(name, fontsize=13)
+        axes.set_xlabel("layer", fontsize=12)
+        axes.set_ylabel("layer", fontsize=12)
+        for which in ("x", "y"):
+            axes.locator_params(axis=which, integer=True, nbins=6)
+    for axes in every[len(maps):]:
+        axes.set_visible(False)
+    figure.colorbar(image, ax=list(every), shrink=0.8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def panels(title: str, *parts: Lines | Bars) -> Figure:
+    """What an analysis found, one panel beside the other; at most four curves or kinds of bars in each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5 * len(parts), 5.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=17, fontweight="bold")
+    for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts):
+        width = 0.8 / len(part.series)
+        for i, ((name, values), (color, marker)) in enumerate(zip(part.series.items(), SERIES)):
+            if isinstance(part, Lines):
+                axes.plot(part.x, values, label=name, color=color, marker=marker, linewidth=2.2, markersize=6)
+            else:
+                axes.bar([k + (i + 0.5) * width - 0.4 for k in range(len(part.labels))], values, width, label=name, color=color)
+        if isinstance(part, Lines):
+            axes.set_xlabel(part.xlabel, fontsize=13)
+            axes.locator_params(axis="x", integer=all(x == int(x) for x in part.x))
+        else:
+            axes.set_xticks(range(len(part.labels)), part.labels, rotation=45, ha="right")
+        axes.set_title(part.title, fontsize=14, pad=32)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SERIES), frameon=False, fontsize=12, columnspacing=1.5)
+        axes.set_ylabel(part.ylabel, fontsize=13)
+        axes.tick_params(labelsize=12)
+        axes.set_axisbelow(True)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:

@@ -1,4 +1,5 @@
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -90,3 +91,57 @@ def test_importing_the_trainer_does_not_import_matplotlib():
 
     code = "import sys, minibert.training.command, minibert.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are saved."""
+    from matplotlib.figure import Figure
+
+    drawn, savefig = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: (drawn.append(self), savefig(self, *args, **options)))
+    return drawn
+
+
+def test_a_number_of_each_layer(tmp_path, figures):
+    plots.by_layer({"one": np.array([0.2, 0.4, 0.1]), "two": np.array([0.3, 0.3, 0.9])}, tmp_path / "x.png", "A title", "a share",
+                   {"chance": 0.25}, (0, 1))
+    assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
+    [figure] = figures
+    [axes] = figure.axes
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("A title", "layer", "a share", (0, 1))
+    curves = {line.get_label(): line for line in axes.lines}
+    assert curves["two"].get_xydata().tolist() == [[1, 0.3], [2, 0.3], [3, 0.9]]
+    assert [text.get_text() for text in axes.texts] == ["chance: 0.25"]
+    assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == ["one", "two"]
+
+
+def test_maps_of_layers_share_one_scale(tmp_path, figures):
+    maps = {name: np.full((3, 4), level) for name, level in (("RSA", 0.5), ("CKA", 0.9), ("RSA, shuffled", 0.0))}
+    plots.layer_maps(maps, tmp_path / "x.png", "A title", 2)
+    assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
+    [figure] = figures
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == list(maps)
+    assert {axes.images[0].get_clim() for axes in shown} == {(0, 1)}
+    assert figure.get_suptitle() == "A title"
+    assert not figure.axes[3].get_visible()
+
+
+def test_the_panels_of_an_analysis_show_every_value_beside_the_others():
+    bars = plots.Bars("relations", ["det", "obj"], {"head": [0.9, 0.4], "offset": [0.5, 0.3], "chance": [0.1, 0.2]}, "share")
+    figure = plots.panels("What was found", bars, plots.Lines("layers", "layer", [1, 2, 3], {"head": [0.1, 0.5, 0.2]}, "share"))
+    left, right = figure.axes
+    boxes = sorted((bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in left.patches)
+    assert [height for *_, height in boxes] == [0.9, 0.5, 0.1, 0.4, 0.3, 0.2]
+    assert all(end <= start + 1e-9 for (_, end, _), (start, *_) in pairwise(boxes))
+    assert [text.get_text() for text in left.get_xticklabels()] == ["det", "obj"]
+    assert right.lines[0].get_xydata().tolist() == [[1, 0.1], [2, 0.5], [3, 0.2]]
+    assert all(tick == int(tick) for tick in right.get_xticks())
+    for axes, names in ((left, ["head", "offset", "chance"]), (right, ["head"])):
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        legend, title = (part.get_window_extent(renderer) for part in (axes.get_legend(), axes.title))
+        assert axes.get_window_extent().y1 <= legend.y0 + 8
+        assert legend.y1 <= title.y0 + 8
