@@ -304,14 +304,14 @@ assert all(isclose(slope, use, rel_tol=1e-7) for _, slope, use in rows), "the ex
 # reached; of the rest the likeliest stay. Single characters stay in any case. Watch it on the text of this lesson.
 
 # %%
-unigrams, remaining = {}, {V: [] for V in SIZES}
+unigrams, shrunk = {}, {V: [] for V in SIZES}
 for V in SIZES:
-    unigrams[V] = SentencePiece(learn_unigram.learn_unigram(texts, V, progress=lambda pieces, size: remaining[size].append(pieces)))
+    unigrams[V] = SentencePiece(learn_unigram.learn_unigram(texts, V, progress=lambda pieces, size: shrunk[size].append(pieces)))
 V = SIZES[0]
-print(f"pieces left after each round, to end at {V:,}:", " ".join(f"{pieces:,}" for pieces in remaining[V]))
+print(f"pieces left after each round, to end at {V:,}:", " ".join(f"{pieces:,}" for pieces in shrunk[V]))
 pieces = unigrams[V].spm.pieces
 print("the likeliest pieces:", " ".join(pieces[3:15]))
-assert remaining[V] == sorted(remaining[V], reverse=True), "it only shrinks"
+assert shrunk[V] == sorted(shrunk[V], reverse=True), "it only shrinks"
 assert len(pieces) == V, "three that stand for no text (unknown, begin, end), and pieces to the size asked for"
 
 # %% [markdown]
