@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from minibert import batched
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
-from minibert.model import bert as body
 from minibert.model import embeddings, encoder, pretraining
 from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
@@ -256,7 +256,7 @@ class Neighbours:
     def of(cls, bert: Trained, sentences: Sequence[str], limit: int = 50_000,
            progress: Callable[[int, int], None] | None = None) -> Neighbours:
         """Read sentences until there are ``limit`` tokens, or fewer where even int8 vectors would take more than 1 GiB."""
-        states, H, flat = bert.config.num_hidden_layers + 1, bert.config.hidden_size, bert.parameters.flat
+        states, H = bert.config.num_hidden_layers + 1, bert.config.hidden_size
         limit = min(limit, MEMORY // (states * H))
         sentences = list(dict.fromkeys(s for s in sentences if s.strip()))
         if not sentences or limit < 1:
@@ -266,11 +266,12 @@ class Neighbours:
         lengths = np.empty((states, limit), np.float32)
         for start in range(0, len(sentences), 64):
             chunk = sentences[start:start + 64]
-            order = sorted(range(len(chunk)), key=lambda i: len(chunk[i]))  # alike lengths side by side
-            for several in (order[i:i + 16] for i in range(0, len(order), 16)):
-                encodings = [bert.tokenizer.encode(chunk[i], max_length=bert.max_length, truncate=True) for i in several]
-                ids, types, mask = map(get_xp(flat).asarray, bert.tokenizer.batch(encodings))
-                out = body.answer(ids, types, mask, bert.parameters["bert"], bert.config)
+            encoded = [bert.tokenizer.encode(text, max_length=bert.max_length, truncate=True) for text in chunk]
+            tokens = np.array([len(encoding) for encoding in encoded])
+            for batch in reversed(batched.cut(tokens, tokens=0, most=16, alike=bert.config.word_window > 1)):
+                several = batch.tolist()
+                encodings = [encoded[i] for i in several]
+                out = batched.answer(bert, encodings)
                 stacked = np.stack([to_numpy(h) for h in out.hidden_states])  # (L+1, B, T, H)
                 for row, encoding in enumerate(encodings):
                     inner = slice(1, 1 + min(len(encoding) - 2, limit - len(places)))

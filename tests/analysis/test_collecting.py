@@ -64,6 +64,7 @@ def test_a_map_by_hand():
 
 def test_a_word_after_a_word_of_the_same_number_is_another():
     assert collecting.starts([None, 0, None, 0, 0, 1, None]).tolist() == [0, 1, 2, 3, 5, 6]
+    assert collecting.starts([None, 0, None, None, 0, None]).tolist() == list(range(6))  # two added tokens, as RoBERTa has them
 
 
 def test_what_is_not_wanted_is_not_kept(bert):

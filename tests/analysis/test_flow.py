@@ -58,8 +58,9 @@ def test_the_most_that_flows_is_the_least_that_must_be_cut():
 
 
 def test_a_path_takes_back_what_another_took():
-    capacity = np.zeros((4, 4))
-    for edge in ((0, 1), (0, 2), (1, 2), (1, 3), (2, 3)):
+    """The shortest path, 0 1 2 3, bars both of the longer ones, 0 4 5 2 3 and 0 1 6 7 3."""
+    capacity = np.zeros((8, 8))
+    for edge in ((0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 2), (1, 6), (6, 7), (7, 3)):
         capacity[edge] = 1
     room = capacity.copy()
     assert flow.maximum_flow(capacity, 0, 3) == 2

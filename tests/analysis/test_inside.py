@@ -264,3 +264,13 @@ def test_a_model_on_a_device_answers_on_the_host():
     np.testing.assert_allclose(inside.attribution(there, question, steps=4).integrated,
                                inside.attribution(here, question, steps=4).integrated, atol=1e-5)
     assert inside.guesses(there, question)[0].words[0][0] == inside.guesses(here, question)[0].words[0][0]
+
+
+@pytest.mark.parametrize("changes", [{}, {"word_window": 3, "embedding_size": 8}])
+def test_the_vectors_of_neighbours_are_those_that_a_text_has_alone(changes):
+    config, parameters, tokenizer = tiny_model.make(**changes)
+    bert, text = Bert(config, parameters.astype(np.float64), tokenizer), "the abc"
+    among = inside.Neighbours.of(bert, [text, "an exception raises the xyz ."])
+    alone = inside.Neighbours.of(bert, [text])
+    mine = [i for i, (sentence, *_) in enumerate(among.places) if sentence == 0]
+    np.testing.assert_allclose(among.vectors[:, mine], alone.vectors, rtol=0, atol=1e-6)
