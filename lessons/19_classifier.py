@@ -381,7 +381,7 @@ print(f"gradient check: central differences {result.worst('central'):.0e}, compl
 
 # %%
 p, whole = model.parameters, models.of(model.config, "sequence", C)
-out, cache = whole.forward(inputs(batch, np), p.tree)
+out, cache = whole.forward(inputs(batch, np, whole.config), p.tree)
 logits = out.logits["task"]
 states, maps = out.bert.hidden_states, out.bert.attentions
 D = H // A
@@ -409,13 +409,13 @@ assert abs(out.loss - np.log(C)) < 0.4, "a fresh head knows nothing: as lesson 1
 wide = model.parameters.astype(np.float64)
 few = collate(features[:3], range(3), tokenizer.vocab.pad_id)
 gradient = wide.zeros_like()
-out64, cache = whole.forward(inputs(few, np), wide.tree)
+out64, cache = whole.forward(inputs(few, np, whole.config), wide.tree)
 whole.backward(Output(loss=1.0), cache, wide.tree, gradient.tree)
 direction = Parameters(wide.layout, rng.standard_normal(wide.flat.shape))
 sides = []
 for h in (1e-5, -1e-5):
     moved = Parameters(wide.layout, wide.flat + h * direction.flat)
-    sides.append(whole.forward(inputs(few, np), moved.tree)[0].loss)
+    sides.append(whole.forward(inputs(few, np, whole.config), moved.tree)[0].loss)
 measured, claimed = (sides[0] - sides[1]) / 2e-5, float(gradient.flat @ direction.flat)
 still = [name for name, x in gradient.items() if not np.any(x)]
 print(f"{len(wide):,} parameters, along one direction: measured {measured:.8f}, backward says {claimed:.8f}")
@@ -478,7 +478,7 @@ def gradients(parts) -> np.ndarray:
     g = wide.zeros_like()
     count = sum(len(part.targets["label"]) for part in parts)
     for part in parts:
-        _, cache = whole.forward(inputs(part, np), wide.tree, counts={"label": count})
+        _, cache = whole.forward(inputs(part, np, whole.config), wide.tree, counts={"label": count})
         whole.backward(Output(loss=1.0), cache, wide.tree, g.tree)
     return g.flat
 

@@ -81,17 +81,54 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
         if short_steps:
             end = min(short_steps, rows[-1]["step"])
             axes.axvspan(0, end, color=GREY, alpha=0.12, linewidth=0, label="short runs of text first")
-        axes.set_xlabel("step", fontsize=13)
-        axes.set_xlim(left=0)
-        axes.locator_params(axis="x", nbins=4, integer=True)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.tick_params(labelsize=12)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        _by_step(axes)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=12.5,
                   columnspacing=1.5)
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+def tuning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], metric: str, best_step: int,
+                 title: str) -> None:
+    """Loss of a fine-tuning run on both files, and the score that chooses, with the look that was kept.
+
+    ``rows``: those of ``metrics.csv``, by the names of its columns.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    seen = [row for row in rows if row.get("dev_loss") is not None]
+    training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
+    dev = {"color": ORANGE, "linewidth": 2.4, "marker": "o", "markersize": 6}
+    figure = Figure(figsize=(12, 5.6), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=17, fontweight="bold")
+    loss, score = figure.subplots(1, 2)
+    _curve(loss, rows, [row["loss"] for row in rows], label="training", **training)
+    _curve(loss, seen, [row["dev_loss"] for row in seen], "{:.2f}", 9, label="dev examples", **dev)
+    loss.set_title("Loss", fontsize=14)
+    if metric == "accuracy" and rows[-1].get("accuracy") is not None:
+        _curve(score, rows, [row["accuracy"] for row in rows], **training)
+    _curve(score, seen, [row[f"dev_{metric}"] for row in seen], "{:.3f}", 9, **dev)
+    score.set_title(metric.replace("_", " "), fontsize=14)
+    for axes in (loss, score):
+        axes.axvline(best_step, color=GREY, linestyle="--", linewidth=1.6, label="the model that was kept")
+        axes.margins(y=0.12)
+        _by_step(axes)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _by_step(axes: Any) -> None:
+    """The axis of the steps, and what every curve over them has."""
+    axes.set_xlabel("step", fontsize=13)
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=4, integer=True)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params(labelsize=12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def confusion(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike[str], title: str) -> None:

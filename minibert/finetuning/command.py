@@ -258,6 +258,9 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
         if not loop.run():
             return False
     progress = loop.progress
+    from minibert import plots  # matplotlib takes a second to import
+
+    plots.tuning_curve(loop.rows, folder / "loss.png", metric, progress.best_step, f"Fine-tuning {folder.name}")
     best = saved.load(folder)
     scores, guesses = scored(*predict(engine.model, best.parameters, dev_batches, workers))
     minutes, seconds = divmod(round(progress.seconds), 60)

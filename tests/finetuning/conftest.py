@@ -49,6 +49,7 @@ def quick(monkeypatch, request):
     if "pictures" not in request.fixturenames:
         for name in ("confusion", "confusion_of_each"):
             monkeypatch.setattr(plots, name, lambda matrix, labels, path, *args: Path(path).write_bytes(b"picture"))
+        monkeypatch.setattr(plots, "tuning_curve", lambda rows, path, *args: Path(path).write_bytes(b"picture"))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from minibert import pretrained
+from minibert.demo.watch import Run
 from minibert.finetuning import command, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
@@ -311,9 +312,18 @@ def test_the_look_at_the_data(files):
     assert "always guessing 'good'" in said
 
 
-def test_confusion_picture(finetune, pictures, tmp_path):
-    assert finetune("classify", "--epochs", 1) == 0
-    assert (tmp_path / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+def test_pictures(finetune, pictures, tmp_path):
+    assert finetune("classify", "--epochs", 2) == 0
+    for name in ("confusion.png", "loss.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_watched_run_shows_its_losses(finetune, tmp_path):
+    assert finetune("classify", "--epochs", 2) == 0
+    report = Run(tmp_path / "out").report()
+    assert [step for step, _ in report["held_out"]] == report["steps"] == [6, 12]
+    assert len(report["training"]) == 12
+    assert (report["message"], report["unigram_loss"], report["shown"]) == (None, None, None)
 
 
 def test_a_folder_that_was_only_pretrained_has_no_head(model, predict, files):

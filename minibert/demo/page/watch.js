@@ -19,7 +19,7 @@ export async function watch(page, into) {
   if (answer.training.length || !last) last = answer;
   else answer = { ...last, message: answer.message };
   const { steps, step, shown } = answer, index = steps.indexOf(step);
-  const title = `How ${answer.name} learns: the loss of guessing hidden words`;
+  const title = `How ${answer.name} learns: ${answer.unigram_loss ? "the loss of guessing hidden words" : "its loss"}`;
   const floors = [["guessing by frequency", answer.unigram_loss], ["blind guessing", answer.ln_vocabulary], ["nobody can do better", answer.best_loss]].filter(([, y]) => y).map(([name, y]) => ({ name, y }));
   const svg = curves([{ name: "training", colour: "soft", points: answer.training }, { name: "held-out text", colour: "blue", dots: true, points: answer.held_out }],
     floors, step, title, { x: "steps", y: "loss in nats" });
@@ -34,7 +34,7 @@ export async function watch(page, into) {
   } }, playing ? "Stop" : "Play");
   const when = step === null ? "no evaluation yet" : `after step ${step.toLocaleString("en")}`;
   const figures = [figure(title, svg, { before: html("div", { class: "bar" }, play, slider, html("span", { id: "when" }, when)), after: [
-    html("p", {}, "Below the loss of guessing by frequency the model uses the context; at it, it knows only which words are common."),
+    answer.unigram_loss ? html("p", {}, "Below the loss of guessing by frequency the model uses the context; at it, it knows only which words are common.") : null,
     answer.message ? html("p", { class: "why", role: "status" }, answer.message) : null] })];
   if (shown) {
     const words = shown.guesses.map(([word, probability]) => ({ word, probability }));
