@@ -243,7 +243,7 @@ def main() -> int:
         sys.exit("error: this needs processes that can be copied (POSIX)")
     where = common.machine(1)
     print(common.describe(where))
-    plots.learning_curve = lambda rows, path, *_: files.write_atomically(path, b"picture")
+    plots.learning_curve = plots.tuning_curve = lambda rows, path, *_: files.write_atomically(path, b"picture")
     plots.confusion = lambda matrix, labels, path, *_: files.write_atomically(path, b"picture")
     with tempfile.TemporaryDirectory(prefix="minibert-") as folder:
         known = commands(Path(folder))
