@@ -64,8 +64,11 @@ def theirs(session, ids, types, mask):
     return dict(zip(names, session.run(names, {x.name: feeds[x.name] for x in session.get_inputs()})))
 
 
+WRITTEN = [*OWN, *(case for case in CONFIGS if not case.startswith("mobilebert"))]  # its bottlenecks are refused by name
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
-@pytest.mark.parametrize("case", [*OWN, *CONFIGS])
+@pytest.mark.parametrize("case", WRITTEN)
 def test_what_is_written_computes_the_same(tmp_path, case, dtype):
     config = config_of(case)
     parameters = model(config)
@@ -87,7 +90,7 @@ def test_what_is_written_computes_the_same(tmp_path, case, dtype):
             assert abs(x[real] - expected[name][real]).max() <= 1e-5 * max(1, abs(x[real]).max()), name
 
 
-@pytest.mark.parametrize("case", [*OWN, *CONFIGS])
+@pytest.mark.parametrize("case", WRITTEN)
 def test_and_comes_back_bit_for_bit(tmp_path, case):
     config = config_of(case)
     arrays = {name: x for name, x in model(config).items() if onnx_writer.holds(name, config)}

@@ -191,6 +191,9 @@ def test_any_tokens_in_any_text(data, lower_case, strip_accents, split_cjk):
     vocab = Vocabulary([*VOCAB, *beyond], added=len(beyond))
     ours = Tokenizer(vocab, lower_case=lower_case, strip_accents=strip_accents, split_cjk=split_cjk,
                      added=[*special_tokens(Vocabulary(VOCAB)), *tokens])
+    alike = [ours.method.whole(token.content) for token in tokens if token.normalized]
+    if len(set(alike)) < len(alike):
+        return  # of two that are written alike the library takes one by chance, another one in the next process
     found, expected = ours.encode(text), theirs.encode(text)
     assert found.ids == expected.ids
     assert found.offsets == expected.offsets
