@@ -16,8 +16,10 @@ import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
+from minibert.analysis import probing
 from minibert.config import BertConfig
 from minibert.layers import (
+    absolute_error,
     activation,
     add_norm,
     attention,
@@ -40,6 +42,7 @@ from minibert.layers import (
     norm,
     pooling,
     softmax,
+    squared_distance,
     squared_error,
     unit,
 )
@@ -304,6 +307,24 @@ def _(rng: np.random.Generator) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
 
 
+@case(absolute_error)
+def _(rng: np.random.Generator) -> dict:
+    targets, weights = rng.standard_normal((B, T)), rng.random((B, T)) * PADDING
+    layer = Pair(lambda x: absolute_error.forward(x, targets, weights), absolute_error.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T))}, **KINKED}
+
+
+@case(squared_distance)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H)), "y": rng.standard_normal((B, A, H))}}
+
+
+@case(squared_distance, "to-itself")
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x: squared_distance.forward(x, x), lambda dd, cache: sum(squared_distance.backward(dd, cache)))
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
 @case(unit)
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, T, H))}}
@@ -411,6 +432,13 @@ def _(rng: np.random.Generator) -> dict:
 @case(attention, "values-apart")
 def _(rng: np.random.Generator) -> dict:
     return _attention(rng, head_mask=rng.standard_normal(A), values=rng.standard_normal((B, T, H)))
+
+
+for _hidden, _form in ((0, "linear"), (I, "mlp")):
+
+    @case(probing, _form)
+    def _(rng: np.random.Generator, hidden: int = _hidden) -> dict:
+        return {"inputs": {"x": rng.standard_normal((B, H))}, "params": random_tree(rng, probing.shapes(H, V, hidden))}
 
 
 # --- composites ------------------------------------------------------------------------------------------------------

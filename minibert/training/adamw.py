@@ -1,20 +1,7 @@
-"""AdamW over a slab: Adam's step, with weight decay beside it instead of inside it.
+"""AdamW over a slab: ``numerics/adam.py`` has the step, which takes any stretch of numbers.
 
-::
-
-    m ← β₁·m + (1-β₁)·g             running mean of the gradient
-    v ← β₂·v + (1-β₂)·g²            running mean of its square
-    m̂ = m/(1-β₁ᵗ)   v̂ = v/(1-β₂ᵗ)   both started at zero: early means are too small by these factors
-    p ← p - lr·(m̂/(√v̂ + ε) + λ·p)
-
-Dividing by √v̂ gives every number a step of about lr, however large its gradient. The decay λ·p does not pass through that
-division; biases and norms have none. The reference leaves the correction of m and v out (``optimization.py``); so does
-``bias_correction=False``. Its β₂ = 0.999 then makes the first steps larger: (1-β₁)/√(1-β₂) is 3.2.
-
-The slab is walked by *runs*: stretches of neighbouring tensors that are treated alike. Inactive runs (frozen layers, heads that
-this step did not use) get no step, no decay, no moments, and no share of the gradient's norm.
-
-Source: Kingma and Ba 2014, "Adam", algorithm 1; Loshchilov and Hutter 2017, "Decoupled Weight Decay Regularization", algorithm 2.
+The slab is walked by *runs*: stretches of neighbouring tensors that are treated alike. Biases and norms have no decay. Inactive
+runs (frozen layers, heads that this step did not use) get no step, no decay, no moments, and no share of the gradient's norm.
 """
 
 from __future__ import annotations
@@ -24,20 +11,10 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.kernels import twin
+from minibert.numerics.adam import DEFAULT, AdamW, update
 from minibert.parameters import Layout
 
-
-class AdamW(NamedTuple):
-    """The constants. The learning rate comes with every step."""
-
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-6
-    weight_decay: float = 0.01
-    bias_correction: bool = True
-
-
-DEFAULT = AdamW()
+__all__ = ["DEFAULT", "AdamW", "Run", "learning_rate", "norm", "pieces", "runs", "step", "update"]
 
 
 class Run(NamedTuple):
@@ -66,30 +43,6 @@ def pieces(table: Iterable[Run], size: int) -> list[Run]:
     """The active runs cut into pieces of at most ``size`` numbers: what a core's cache holds, or a worker's share."""
     return [run._replace(start=start, stop=min(start + size, run.stop))
             for run in table if run.active for start in range(run.start, run.stop, size)]
-
-
-def update(p: Array, g: Array, m: Array, v: Array, lr: Array | float, step: int, decay: bool, constants: AdamW) -> None:
-    """One step of the numbers in ``p``, ``(n,)`` like the gradient ``g`` and the moments ``m`` and ``v``; ``step`` counts from 1.
-
-    p, m and v change in place; g is used as scratch space and holds nothing afterwards.
-    """
-    xp = get_xp(p)
-    beta1, beta2, epsilon, weight_decay, bias_correction = constants
-    correction1 = 1 - beta1**step if bias_correction else 1.0
-    correction2 = 1 - beta2**step if bias_correction else 1.0
-    m += (1 - beta1) * (g - m)
-    g *= g
-    g -= v
-    g *= 1 - beta2
-    v += g
-    if decay:
-        p *= 1 - lr * weight_decay
-    xp.sqrt(v, out=g)
-    g *= correction2**-0.5
-    g += epsilon
-    xp.divide(m, g, out=g)
-    g *= lr / correction1
-    p -= g
 
 
 @twin

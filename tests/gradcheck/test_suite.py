@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import minibert.analysis
 import minibert.layers
 import minibert.model
 from gradcheck import suite
@@ -24,7 +25,7 @@ def test_gradient(case):
 
 
 def modules_with_a_backward():
-    for package in (minibert.layers, minibert.model):
+    for package in (minibert.layers, minibert.model, minibert.analysis):
         for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             module = importlib.import_module(info.name)
             tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ import pytest
 
 from minibert import layers
 from minibert.layers import (
+    absolute_error,
     activation,
     add_norm,
     attention,
@@ -29,6 +30,7 @@ from minibert.layers import (
     norm,
     pooling,
     softmax,
+    squared_distance,
     squared_error,
     unit,
 )
@@ -192,6 +194,16 @@ def _(rng, dtype):
 @case("squared error")
 def _(rng, dtype):
     return squared_error, (normal(rng, dtype, 6), normal(rng, dtype, 6)), None, {"count": 9}
+
+
+@case("absolute error")
+def _(rng, dtype):
+    return absolute_error, (normal(rng, dtype, B, T), normal(rng, dtype, B, T), rng.random((B, T)).astype(dtype)), None, {}
+
+
+@case("squared distance")
+def _(rng, dtype):
+    return squared_distance, (normal(rng, dtype, B, T, D), normal(rng, dtype, B, A, D)), None, {}
 
 
 @case("unit vectors")
