@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minibert import plots
-from minibert.analysis.collecting import Units, collect
+from minibert.analysis.collecting import collect
 from minibert.text import Encoding
 
 if TYPE_CHECKING:
@@ -169,21 +169,33 @@ def uuas(found: Sequence[set[Edge]], gold: Sequence[set[Edge]]) -> float:
     return sum(len(a & b) for a, b in zip(found, gold)) / edges
 
 
+def maps(bert: Trained, sentences: Sequence[Parsed], row: str = "mean") -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Of every sentence its number, its root, where its words stand among the U units ``(W,)``, and their attention
+    ``(L, A, U, U)``, that of [CLS] and [SEP] too. ValueError for what is no tree, or no longer one as the model reads it.
+    """
+    roots = [_root(number, *sentence) for number, sentence in enumerate(sentences)]
+    encodings = [_encoded(bert, number, sentence.words) for number, sentence in enumerate(sentences)]
+    for units in collect(bert, encodings, states=None, attentions=row):
+        at, words = np.flatnonzero([word is not None for word in units.words]), sentences[units.index].words
+        if lost := sorted(set(range(len(words))) - {units.words[i] for i in at}):
+            raise ValueError(f"sentences[{units.index}]: nothing is left of {words[lost[0]]!r}, word {lost[0]}, as the model "
+                             "reads it; leave the sentence out")
+        yield units.index, roots[units.index], at, units.attentions
+
+
 def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: str = "mean") -> Trees:
     """UUAS of every head, and what MAX finds of each relation with at least so many edges. Sentences of one word have no edges.
 
     ``row``: whose attention is that of a split word, see ``collecting``.
     """
-    roots = [_root(number, *sentence) for number, sentence in enumerate(sentences)]
-    encodings = [_encoded(bert, number, sentence.words) for number, sentence in enumerate(sentences)]
     mst, best, chain = 0, 0, 0
     recall: dict[str, Any] = defaultdict(int)  # relation -> (L, A) edges found
     spans: dict[str, Counter[int]] = defaultdict(Counter)  # relation -> how often its edges are so long
-    for units in collect(bert, encodings, states=None, attentions=row):
-        words, heads, relations = sentences[units.index]
-        root, maps = roots[units.index], _maps(units, words)
-        mst += found(np.array([[arborescence(a, root) for a in layer] for layer in maps]), heads).sum(-1)
-        hits = found(looks_at(maps), heads)  # (L, A, W-1)
+    for number, root, at, attention in maps(bert, sentences, row):
+        words, heads, relations = sentences[number]
+        between = attention[..., at, :][..., at]
+        mst += found(np.array([[arborescence(a, root) for a in layer] for layer in between]), heads).sum(-1)
+        hits = found(looks_at(between), heads)  # (L, A, W-1)
         best += hits.sum(-1)
         for e, w in enumerate(w for w in range(len(words)) if w != root):
             recall[relations[w]] += hits[..., e].astype(int)
@@ -217,15 +229,6 @@ def _encoded(bert: Trained, number: int, words: Sequence[str]) -> Encoding:
         raise ValueError(f"sentences[{number}] has {len(encoding)} tokens with [CLS] and [SEP], and the model reads "
                          f"{bert.max_length}: leave it out, since a tree cannot be cut")
     return encoding
-
-
-def _maps(units: Units, words: Sequence[str]) -> np.ndarray:
-    """``(L, A, W, W)`` attention between the words of a sentence."""
-    at = [i for i, word in enumerate(units.words) if word is not None]
-    if lost := sorted(set(range(len(words))) - {units.words[i] for i in at}):
-        raise ValueError(f"sentences[{units.index}]: nothing is left of {words[lost[0]]!r}, word {lost[0]}, as the model reads "
-                         "it; leave the sentence out")
-    return units.attentions[..., at, :][..., at]
 
 
 def _root(number: int, words: Sequence[str], heads: Sequence[int], relations: Sequence[str]) -> int:
