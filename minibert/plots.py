@@ -35,6 +35,25 @@ class Bars(NamedTuple):
     ylabel: str
 
 
+class Points(NamedTuple):
+    """A panel: named points of a plane, coloured by group."""
+
+    title: str
+    points: Any  # (N, 2)
+    names: Sequence[str]
+    groups: Sequence[int]  # from 1
+
+
+class Grid(NamedTuple):
+    """A panel: numbers of rows and columns as shades, zero in the middle; they are written where ``written``."""
+
+    title: str
+    values: Any  # (rows, columns)
+    rows: Sequence[str]
+    columns: Sequence[str]
+    written: bool = False
+
+
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
                    title: str = "Pre-training", short_steps: int = 0, best: float | None = None) -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
@@ -244,7 +263,7 @@ def layer_maps(maps: Mapping[str, np.ndarray], path: str | os.PathLike[str], tit
         figure.savefig(temporary)
 
 
-def panels(title: str, *parts: Lines | Bars) -> Figure:
+def panels(title: str, *parts: Lines | Bars | Points | Grid) -> Figure:
     """What an analysis found, one panel beside the other; at most four curves or kinds of bars in each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -253,25 +272,63 @@ def panels(title: str, *parts: Lines | Bars) -> Figure:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=17, fontweight="bold")
     for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts):
-        width = 0.8 / len(part.series)
-        for i, ((name, values), (color, marker)) in enumerate(zip(part.series.items(), SERIES)):
-            if isinstance(part, Lines):
-                axes.plot(part.x, values, label=name, color=color, marker=marker, linewidth=2.2, markersize=6)
-            else:
-                axes.bar([k + (i + 0.5) * width - 0.4 for k in range(len(part.labels))], values, width, label=name, color=color)
-        if isinstance(part, Lines):
-            axes.set_xlabel(part.xlabel, fontsize=13)
-            axes.locator_params(axis="x", integer=all(x == int(x) for x in part.x))
-        else:
-            axes.set_xticks(range(len(part.labels)), part.labels, rotation=45, ha="right")
-        axes.set_title(part.title, fontsize=14, pad=32)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SERIES), frameon=False, fontsize=12, columnspacing=1.5)
-        axes.set_ylabel(part.ylabel, fontsize=13)
         axes.tick_params(labelsize=12)
-        axes.set_axisbelow(True)
-        axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+        if isinstance(part, Points):
+            _points(axes, part)
+        elif isinstance(part, Grid):
+            _grid(axes, part)
+        else:
+            _series(axes, part)
     return figure
+
+
+def _series(axes: Any, part: Lines | Bars) -> None:
+    width = 0.8 / len(part.series)
+    for i, ((name, values), (color, marker)) in enumerate(zip(part.series.items(), SERIES)):
+        if isinstance(part, Lines):
+            axes.plot(part.x, values, label=name, color=color, marker=marker, linewidth=2.2, markersize=6)
+        else:
+            axes.bar([k + (i + 0.5) * width - 0.4 for k in range(len(part.labels))], values, width, label=name, color=color)
+    if isinstance(part, Lines):
+        axes.set_xlabel(part.xlabel, fontsize=13)
+        axes.locator_params(axis="x", integer=all(x == int(x) for x in part.x))
+    else:
+        axes.set_xticks(range(len(part.labels)), part.labels, rotation=45, ha="right")
+    axes.set_title(part.title, fontsize=14, pad=32)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SERIES), frameon=False, fontsize=12, columnspacing=1.5)
+    axes.set_ylabel(part.ylabel, fontsize=13)
+    axes.set_axisbelow(True)
+    axes.grid(alpha=0.25)
+
+
+def _points(axes: Any, part: Points) -> None:
+    least, most = min(part.groups), max(part.groups)
+    for (x, y), name, group in zip(part.points, part.names, part.groups):
+        axes.plot(x, y, "o", color=_shade((group - least) / max(1, most - least)), markersize=9)
+        _write(axes, name, (x, y), "data", (0, 6), ha="center", fontsize=11)
+    axes.set_title(part.title, fontsize=14, pad=12)
+    axes.margins(0.1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _grid(axes: Any, part: Grid) -> None:
+    most = max((abs(float(x)) for row in part.values for x in row), default=0.0) or 1.0
+    axes.imshow(part.values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+    for i, row in enumerate(part.values if part.written else ()):
+        for j, x in enumerate(row):
+            axes.text(j, i, f"{x:.2f}", ha="center", va="center", fontsize=11, color="white" if abs(x) > 0.6 * most else "black")
+    axes.set_xticks(range(len(part.columns)), part.columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(part.rows)), part.rows)
+    axes.set_title(part.title, fontsize=14, pad=12)
+
+
+def _shade(share: float) -> Any:
+    """From dark to light, for what has an order."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.9 * share)
 
 
 def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:
