@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
-from minibert.analysis import probing
+from minibert.analysis import attention_probe, probing
 from minibert.config import BertConfig
 from minibert.layers import (
     absolute_error,
@@ -439,6 +439,20 @@ for _hidden, _form in ((0, "linear"), (I, "mlp")):
     @case(probing, _form)
     def _(rng: np.random.Generator, hidden: int = _hidden) -> dict:
         return {"inputs": {"x": rng.standard_normal((B, H))}, "params": random_tree(rng, probing.shapes(H, V, hidden))}
+
+
+@case(attention_probe, "attention")
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: attention_probe.forward(x, None, np.arange(1, T + 1), p),
+                 lambda ds, cache, p, g: attention_probe.backward(ds, cache, p, g)[0])
+    return {"layer": layer, "inputs": {"x": rng.random((T, T + 2, I))}, "params": random_tree(rng, attention_probe.shapes(I))}
+
+
+@case(attention_probe, "attention-and-words")
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, v, p: attention_probe.forward(x, v, np.arange(1, T + 1), p), attention_probe.backward)
+    return {"layer": layer, "inputs": {"x": rng.random((T, T + 2, I)), "v": rng.standard_normal((T + 2, H))},
+            "params": random_tree(rng, attention_probe.shapes(I, H))}
 
 
 # --- composites ------------------------------------------------------------------------------------------------------
