@@ -118,12 +118,12 @@ def attention_gradients(bert: Trained, batch: Batch) -> tuple[list[np.ndarray], 
     layers, kept = encoder.stack(bert.parameters["bert"]["encoder"], NOTHING, bert.config), {}
 
     def of(number: int, module: ModuleType) -> Any:
-        def backward(dy: Array, cache: Any, p: Any, g: Any, dweights: Any = None) -> Any:
+        def heard(dy: Array, cache: Any, p: Any, g: Any, dweights: Any = None) -> Any:
             given = cache._replace(attention=cache.attention._replace(probs_cache=None))
             kept[number] = module.backward(dy, given, p, NOTHING, dweights).override
             return module.backward(dy, cache, p, g, dweights)
 
-        return SimpleNamespace(forward=module.forward, backward=backward)
+        return SimpleNamespace(forward=module.forward, backward=heard)
 
     out, cache = forward(bert, batch, wrap=lambda layers: [(of(i, module), p, g) for i, (module, p, g) in enumerate(layers)])
     pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING)
