@@ -13,7 +13,7 @@ from minibert.commands.terminal import sentence
 
 #: In the order in which ``--help`` names them; each is a module of ``minibert.commands``.
 COMMANDS = ("train", "fill-mask", "tokenize", "finetune", "predict", "info", "embed", "search", "score", "convert",
-            "world", "demo")
+            "world", "analyse", "demo")
 DESCRIPTION = """\
 BERT written out by hand in NumPy: train one, question it, look inside.
 

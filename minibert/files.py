@@ -186,6 +186,19 @@ def csv_lines(text: str, name: str | os.PathLike[str], delimiter: str = ",") -> 
     return rows
 
 
+def cache_folder() -> Path:
+    """Where what was made once is kept: the folder that MINIBERT_CACHE names, else one where the system keeps such things."""
+    if named := os.environ.get("MINIBERT_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        above = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        above = Path.home() / "Library" / "Caches"
+    else:
+        above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(above) / "minibert"
+
+
 def brief(value: Any) -> str:
     """``repr`` for messages about what a file holds: short and quick, however large and nested it is."""
     return _brief.repr(value)

@@ -209,8 +209,8 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
         figure.savefig(temporary)
 
 
-def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, ylabel: str,
-             levels: Mapping[str, float] | None = None, bounds: tuple[float, float] | None = None) -> None:
+def by_layer(series: Mapping[str, Sequence[float]], title: str, ylabel: str, levels: Mapping[str, float] | None = None,
+             bounds: tuple[float, float] | None = None) -> Figure:
     """A number of each layer, from 1, for up to three ways of measuring it.
 
     ``levels``: numbers to compare with. ``bounds``: the least and the most that it can be, where both are to be seen.
@@ -235,11 +235,10 @@ def by_layer(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str]
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    return figure
 
 
-def layer_maps(maps: Mapping[str, np.ndarray], path: str | os.PathLike[str], title: str, columns: int) -> None:
+def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int) -> Figure:
     """Numbers up to 1 of every pair of layers, those of one side upwards, of the other to the right: a map for each name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -259,8 +258,7 @@ def layer_maps(maps: Mapping[str, np.ndarray], path: str | os.PathLike[str], tit
     for axes in every[len(maps):]:
         axes.set_visible(False)
     figure.colorbar(image, ax=list(every), shrink=0.8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    return figure
 
 
 def panels(title: str, *parts: Lines | Bars | Points | Grid) -> Figure:
@@ -329,6 +327,12 @@ def _shade(share: float) -> Any:
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * share)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a picture; its format follows from the name."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
 
 
 def _curve(axes: Any, rows: Sequence[Any], values: Sequence[float], last: str = "", offset: int = 0, **style: Any) -> None:

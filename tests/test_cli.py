@@ -32,7 +32,7 @@ def test_help_needs_nothing_heavy():
 
 
 @pytest.mark.parametrize("command", "train fill-mask tokenize info finetune predict embed search score convert world "
-                         "demo".split())
+                         "analyse demo".split())
 def test_every_help_has_an_example_and_fits_a_terminal(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as info:

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
            for path in sorted((ROOT / "minibert").rglob("*.py"))}
+LOOKS = {f"minibert.analysis.{name}" for name in ("inside", "guesses", "probes")}  # what a run looks at while it trains
 ENTRANCES = {"minibert", "minibert.__main__"}  # what users import, not what modules import
 
 
@@ -23,7 +24,7 @@ def table() -> dict[str, set[str]]:
 
 def room(module: str) -> str:
     name = module.split(".")[1]
-    return "kernels.twin" if module == "minibert.kernels" else name
+    return "kernels.twin" if module == "minibert.kernels" else "analysis.inside" if module in LOOKS else name
 
 
 def imported(module: str, source: str) -> Iterator[str]:

@@ -104,8 +104,8 @@ def figures(monkeypatch):
 
 
 def test_a_number_of_each_layer(tmp_path, figures):
-    plots.by_layer({"one": np.array([0.2, 0.4, 0.1]), "two": np.array([0.3, 0.3, 0.9])}, tmp_path / "x.png", "A title", "a share",
-                   {"chance": 0.25}, (0, 1))
+    plots.save(plots.by_layer({"one": np.array([0.2, 0.4, 0.1]), "two": np.array([0.3, 0.3, 0.9])}, "A title", "a share",
+                              {"chance": 0.25}, (0, 1)), tmp_path / "x.png")
     assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
     [figure] = figures
     [axes] = figure.axes
@@ -118,7 +118,7 @@ def test_a_number_of_each_layer(tmp_path, figures):
 
 def test_maps_of_layers_share_one_scale(tmp_path, figures):
     maps = {name: np.full((3, 4), level) for name, level in (("RSA", 0.5), ("CKA", 0.9), ("RSA, shuffled", 0.0))}
-    plots.layer_maps(maps, tmp_path / "x.png", "A title", 2)
+    plots.save(plots.layer_maps(maps, "A title", 2), tmp_path / "x.png")
     assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
     [figure] = figures
     shown = [axes for axes in figure.axes if axes.images]

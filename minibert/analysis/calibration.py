@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched, plots
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
 from minibert.analysis.inside import needs_head
 from minibert.backend import get_xp, to_numpy
 from minibert.layers import softmax
@@ -40,9 +41,11 @@ from minibert.text.forms import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
 CLAIM = "What a pre-trained model is sure of is about what it is right about, and a temperature takes most of the rest away."
+PAPER = "ECE of RoBERTa from 1.93 to .84 % by a temperature; by label smoothing from 11.93 to 2.14, but once from 3.62 to 4.50"
 CONTROLS = ("floor",)
 GRID = np.arange(1, 1001) / 100
 LEAST = 10  # examples for each bin, on average
@@ -175,6 +178,30 @@ def measure(bert: Trained, texts: Sequence[Text], count: int = 1000, bins: int =
         chosen = [places[k] for k in rng.permutation(len(places))[:count // 2]]
         halves.append((_logits(bert, [(encodings[i], t) for i, t in chosen]), np.array([encodings[i].ids[t] for i, t in chosen])))
     return calibrated(halves[0], halves[1], bins, edges, grid, seed)
+
+
+def of(subject: Subject) -> Calibration:
+    """Guesses at hidden words of all sentences: 1,000 where it is to be quick, else 10,000, one half for the temperature."""
+    return measure(subject.bert, subject.texts, 1000 if subject.quick else 10_000, seed=subject.seed)
+
+
+def lines(result: Calibration) -> list[Line]:
+    """Errors from 0 to 1; the control is that of a model that is right just as often as it is sure."""
+    return [Line("ECE", result.before.ece, result.floor, ".019"), Line("ECE at the temperature", result.after.ece, result.floor,
+                                                                       ".008"),
+            Line("largest gap of a bin (MCE)", result.before.mce), Line("temperature", result.temperature, 1.0),
+            Line("loss, nats", result.loss[0]), Line("loss at the temperature", result.loss[1], result.loss[0]),
+            Line("right", result.accuracy)]
+
+
+def verdict(result: Calibration) -> str:
+    """Agrees where the ECE is at most .05 and the temperature at least halves what of it is above the floor, or the ECE is
+    within .01 of the floor already; contradicts where not; with fewer than 500 examples, or guesses right in less than 5 %, it
+    cannot be shown."""
+    if result.examples < 500 or result.accuracy < 0.05:
+        return CANNOT
+    left, was = result.after.ece - result.floor, result.before.ece - result.floor
+    return AGREES if was <= 0.01 or (result.before.ece <= 0.05 and left <= was / 2) else CONTRADICTS
 
 
 def plot(result: Calibration) -> Figure:

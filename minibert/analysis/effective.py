@@ -19,7 +19,6 @@ space, unless the output matrix lacks rank), an absolute tolerance, and the larg
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,14 +26,19 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import inside
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.backend import get_xp, to_numpy
 from minibert.model import bert as body
 from minibert.model import embeddings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
 CLAIM = "In a text of more tokens than a head has numbers, attention is not identifiable (Brunner et al. 2020)"
+PAPER = UNVERIFIED
 CONTROLS = "the share of a random vector that lies in the null space, √((T − r)/T), beside that of attention"
 
 
@@ -107,7 +111,34 @@ def measure(bert: Trained, texts: Sequence[str]) -> Identifiability:
     return Identifiability(*map(np.array, zip(*rows)))
 
 
-def plot(result: Identifiability, path: str | os.PathLike[str]) -> None:
+def of(subject: Subject) -> Identifiability:
+    """Documents, as far as the model reads them: the longer a text, the more there is to see. 10 where it is to be quick, else
+    50."""
+    texts = [" ".join(sentence.text for sentence in document) for document in subject.documents]
+    longest = sorted(texts, key=len, reverse=True)[:10 if subject.quick else 50]
+    return measure(subject.bert, longest)
+
+
+def lines(result: Identifiability) -> list[Line]:
+    """Means over heads, of texts that are longer than the rank, and of others."""
+    free = result.tokens[:, None, None] > result.rank
+    return [Line("tokens of the longest text", int(result.tokens.max()), int(result.rank.max())),
+            Line("maps that are not identifiable, share", float(free.mean())),
+            *(Line(f"of {which} of these, what changes nothing", float(result.unseen[chosen].mean()),
+                   float(result.random[chosen].mean())) for which, chosen in (("all", free),) if free.any())]
+
+
+def verdict(result: Identifiability) -> str:
+    """Agrees where some texts have more tokens than the rank and their maps lose more than a thousandth, contradicts where they
+    lose less. Where no text is so long it cannot be shown."""
+    free = result.tokens[:, None, None] > result.rank
+    if not free.any():
+        return CANNOT
+    return AGREES if result.unseen[free].mean() > 1e-3 else CONTRADICTS
+
+
+def plot(result: Identifiability) -> Figure:
     """How much of attention is not seen in each layer, the mean over texts and heads."""
-    plots.by_layer({"attention": result.unseen.mean((0, 2)), "a random map": result.random.mean((0, 2))}, path,
-                   f"The share of attention that changes nothing ({len(result.tokens):,} texts)", "‖A − A′‖ / ‖A‖", bounds=(0, 1))
+    return plots.by_layer({"attention": result.unseen.mean((0, 2)), "a random map": result.random.mean((0, 2))},
+                          f"The share of attention that changes nothing ({len(result.tokens):,} texts)", "‖A − A′‖ / ‖A‖",
+                          bounds=(0, 1))

@@ -26,7 +26,6 @@ again; here they are those of X, as in the paper, so PWCCA is not symmetric.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,12 +34,17 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import collecting
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.text.forms import Text
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
 CLAIM = "Of two trainings of one architecture, each layer is most alike to its counterpart (Kornblith et al. 2019)"
+PAPER = UNVERIFIED
 CONTROLS = "the examples of the other side shuffled"
 
 DISTANCES = ("cosine", "euclidean", "correlation")
@@ -157,6 +161,7 @@ class Layers(NamedTuple):
     alike: dict[str, np.ndarray]  # (L+1, L'+1) of each measure
     shuffled: dict[str, np.ndarray]  # the same where the examples of the other side are shuffled: what chance gives
     examples: int  # words
+    two: bool = False  # of two models, and not of one with itself
 
     def matched(self) -> dict[str, float]:
         """Of each measure: the share of layers that are most alike to the layer of the same number on the other side."""
@@ -188,13 +193,36 @@ def measure(bert: Trained, texts: Sequence[Text], other: Trained | None = None, 
             raise ValueError(f"{name}: {error}") from None
 
     return Layers({name: between(name, y) for name in measures}, {name: between(name, y[:, order]) for name in measures},
-                  x.shape[1])
+                  x.shape[1], other is not None)
 
 
-def plot(result: Layers, path: str | os.PathLike[str]) -> None:
+def of(subject: Subject) -> Layers:
+    """The model and its ``other``, else the model and itself. Measures for which there are too few words are left out."""
+    limit = 600 if subject.quick else 2000
+    many = min(limit, sum(map(len, subject.texts))) > 2 * subject.bert.config.hidden_size
+    return measure(subject.bert, subject.texts, subject.other, [name for name in MEASURES if many or name != "PWCCA"], limit,
+                   subject.seed)
+
+
+def lines(result: Layers) -> list[Line]:
+    """Of each measure: the share of layers that are most alike to their counterpart, and how alike the first and last are."""
+    chance = 1 / len(next(iter(result.alike.values())))
+    return [line for name, share in result.matched().items() for line in (
+        Line(f"{name}: layers matched with their counterpart", share, chance),
+        Line(f"{name} of the last layers", float(result.alike[name][-1, -1]), float(result.shuffled[name][-1, -1])))]
+
+
+def verdict(result: Layers) -> str:
+    """Of two models, by CKA: agrees where all layers are most alike to their counterpart, contradicts where fewer than half are.
+    Between these, and of one model with itself, it cannot be shown."""
+    share = result.matched()["CKA"]
+    return CANNOT if not result.two or 0.5 <= share < 1 else AGREES if share == 1 else CONTRADICTS
+
+
+def plot(result: Layers) -> Figure:
     """The similarity of all layers, one map for each measure, and below it what chance gives."""
-    plots.layer_maps({**result.alike, **{f"{name}, shuffled": x for name, x in result.shuffled.items()}}, path,
-                     f"How alike layers are ({result.examples:,} words)", len(result.alike))
+    return plots.layer_maps({**result.alike, **{f"{name}, shuffled": x for name, x in result.shuffled.items()}},
+                            f"How alike layers are ({result.examples:,} words)", len(result.alike))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -27,16 +27,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert import plots
+from minibert.analysis import controls
+from minibert.analysis.analyses import AGREES, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.collecting import collect
 from minibert.text import Encoding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
 CLAIM = "Some heads find some relations better than a fixed offset does; no head finds the whole tree much better than a chain."
-CONTROLS = ("chain", "offsets")
+PAPER = UNVERIFIED
+CONTROLS = ("chain", "offsets", "random")
 
 Edge = tuple[int, int]
 
@@ -62,6 +66,7 @@ class Trees(NamedTuple):
     offsets: np.ndarray  # (R,) the control of recall
     distances: list[int]  # R: with which distance
     sentences: int
+    random: Trees | None = None  # the same of random weights, where that was measured
 
 
 def spanning_tree(weights: np.ndarray) -> list[Edge]:
@@ -211,6 +216,32 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
     return Trees(mst / edges, best / edges, np.stack([recall[r] for r in often], -1) / n_of, often, n_of.tolist(),
                  {r: n for r, n in counts.items() if n < least}, chain / edges, np.array(by_length) / n_of, list(lengths),
                  len(sentences))
+
+
+def of(subject: Subject) -> Trees:
+    """The sentences of at least two words, and of these the same with random weights."""
+    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    untrained = controls.random_weights(subject.bert, subject.seed)
+    return measure(subject.bert, sentences)._replace(random=measure(untrained, sentences))
+
+
+def lines(result: Trees) -> list[Line]:
+    """UUAS of the best head, and of the most frequent relations what the best head finds."""
+    found = [Line("UUAS of the best head, MST", float(result.mst.max()), result.chain),
+             Line("UUAS of the best head, MAX", float(result.max.max()), result.chain)]
+    if result.random:
+        found.append(Line("UUAS of the best head, MST, random weights", float(result.random.mst.max()), result.chain))
+    return found + [Line(f"{relation}: best head (MAX)", float(best), float(offset)) for relation, best, offset in
+                    zip(result.relations[:12], result.recall.max((0, 1)), result.offsets)]
+
+
+def verdict(result: Trees) -> str:
+    """Two parts: for some relation the best head finds more than the best offset by a tenth and by three standard errors, and
+    no head's UUAS (MST) is above the chain's by more than a tenth. Agrees where both hold, else contradicts."""
+    best, n = result.recall.max((0, 1)), np.array(result.counts)
+    margin = np.maximum(0.1, 3 * np.sqrt((best * (1 - best) + result.offsets * (1 - result.offsets)) / n))
+    some, none = bool((best - result.offsets > margin).any()), bool(result.mst.max() <= result.chain + 0.1)
+    return AGREES if some and none else CONTRADICTS
 
 
 def plot(result: Trees) -> Figure:

@@ -149,7 +149,7 @@ def test_bad_input_is_named(call, message, rng):
         call(rng.normal(size=(8, 7)))
 
 
-def test_layers_of_a_model_and_of_another(tmp_path):
+def test_layers_of_a_model_and_of_another():
     bert, other = (Bert(*tiny_model.make(seed)) for seed in (0, 1))
     itself = similarity.measure(bert, TEXTS)
     assert itself.examples == 29
@@ -163,8 +163,8 @@ def test_layers_of_a_model_and_of_another(tmp_path):
     between = similarity.measure(bert, TEXTS, other, ["CKA"])
     assert list(between.alike) == ["CKA"]
     assert between.alike["CKA"].max() < 1
-    similarity.plot(itself, tmp_path / "layers.png")
-    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+    shown = {axes.get_title() for axes in similarity.plot(itself).axes if axes.get_visible()}
+    assert shown >= {"CKA", "CKA, shuffled"}
     some = similarity.measure(bert, TEXTS, other, ["RSA"], limit=9)
     assert some.examples == 9
 

@@ -1,0 +1,153 @@
+"""All analyses: their table, how one is run, and what it has to show.
+
+An analysis is a module of this folder, named in ``ROWS``, with
+
+::
+
+    CLAIM, PAPER, CONTROLS              what the paper says, its figure in words or "not verified", and what ours is read against
+    measure(bert, …) -> NamedTuple      the numbers
+    of(subject) -> that NamedTuple      measure with what a ``Subject`` holds; one sentence (ValueError) for what it lacks
+    lines(result) -> list[Line]         the printed table
+    verdict(result) -> str              AGREES, CONTRADICTS or CANNOT, by the criterion that its docstring states
+    plot(result) -> Figure
+
+and its docstring begins with a line that says what it asks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minibert.analysis.subject import Subject
+
+AGREES, CONTRADICTS, CANNOT = "agrees", "contradicts", "cannot show at this size"
+UNVERIFIED = "not verified"
+
+
+class Row(NamedTuple):
+    """Papers that ask the same, and the analyses that answer."""
+
+    number: int
+    asks: str
+    names: tuple[str, ...] = ()  # of the modules, with - for _
+
+
+ROWS = (
+    Row(1, "structure by layer (Jawahar et al. 2019)"),
+    Row(2, "specialised heads (Voita et al. 2019)"),
+    Row(3, "hierarchical or positional (Lin et al. 2019)"),
+    Row(4, "attention against dependencies, distance, entropy (Vig and Belinkov 2019)"),
+    Row(5, "what heads look at (Clark et al. 2019)"),
+    Row(6, "trees in single heads (Htut et al. 2019)", ("trees",)),
+    Row(7, "similarity of models, rollout and flow (Abnar et al. 2019, Abnar and Zuidema 2020)", ("similarity", "flow")),
+    Row(8, "trees by deletion (Rosa and Mareček 2019)"),
+    Row(9, "multiscale views (Vig 2019)"),
+    Row(10, "geometry (Hewitt and Manning 2019, Reif et al. 2019)"),
+    Row(11, "how contextual (Ethayarajh 2019)", ("contextual",)),
+    Row(12, "sixteen heads or one (Michel et al. 2019)"),
+    Row(13, "attention as explanation (Brunner et al. 2020)", ("effective",)),
+    Row(14, "loss surfaces (Hao et al. 2019)"),
+    Row(15, "attention replaced (Vashishth et al. 2019)"),
+    Row(16, "five kinds of maps (Kovaleva et al. 2019)"),
+    Row(17, "polarity items by five methods (Warstadt et al. 2019)"),
+    Row(18, "bottom-up, by mutual information (Voita et al. 2019)"),
+    Row(19, "numbers (Wallace et al. 2019)"),
+    Row(20, "how questions are answered, by layer (van Aken et al. 2019)"),
+    Row(21, "DeepLIFT (arXiv:1910.06431)"),
+    Row(22, "multiple choice without passage or question (Si et al. 2019)"),
+    Row(23, "calibration (Desai and Durrett 2020)", ("calibration",)),
+    Row(24, "search by head or embedding (exBERT, Hoover et al. 2020)"),
+    Row(25, "gendered correlations (Webster et al. 2020)"),
+    Row(26, "the model against the exact posterior"),
+)
+NAMES = tuple(name for row in ROWS for name in row.names)
+
+
+class Line(NamedTuple):
+    """A line of the table: a number, what it is read against, and the paper's. None: there is none."""
+
+    name: str
+    value: float | str
+    control: float | str | None = None
+    paper: float | str | None = None
+
+
+class Found(NamedTuple):
+    """What came of an analysis."""
+
+    name: str
+    result: Any
+    lines: list[Line]
+    verdict: str
+    seconds: float
+    about: dict[str, Any]  # model, data, seed
+
+    def figure(self) -> Figure:
+        """The picture."""
+        return module(self.name).plot(self.result)
+
+    def __str__(self) -> str:
+        return table(self)
+
+    def json(self) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        source = module(self.name)
+        return plain({"analysis": self.name, **self.about, "claim": source.CLAIM, "paper": source.PAPER,
+                      "controls": source.CONTROLS, "verdict": self.verdict, "lines": self.lines,
+                      "seconds": round(self.seconds, 1), "result": self.result})
+
+
+def module(name: str) -> ModuleType:
+    """The module of an analysis. ValueError for a name that is none."""
+    if name not in NAMES:
+        raise ValueError(f"there is no analysis {name!r}; there are {', '.join(NAMES)}")
+    return import_module(f"minibert.analysis.{name.replace('-', '_')}")
+
+
+def run(name: str, subject: Subject) -> Found:
+    """An analysis of a subject. ValueError where it lacks what the analysis needs."""
+    source, began = module(name), time.perf_counter()
+    result = source.of(subject)
+    about = {"model": str(subject.bert.folder), "data": subject.data, "sentences": len(subject.sentences), "seed": subject.seed,
+             "quick": subject.quick}
+    return Found(name, result, source.lines(result), source.verdict(result), time.perf_counter() - began, about)
+
+
+def table(found: Found) -> str:
+    """What is printed: the claim, the lines with their controls, the verdict."""
+    source = module(found.name)
+    rows = [("", "here", "control", "paper"), *((line.name, *map(_cell, line[1:])) for line in found.lines)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    text = [f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:])) for name, *cells in rows]
+    controls = source.CONTROLS if isinstance(source.CONTROLS, str) else ", ".join(source.CONTROLS)
+    return "\n".join([f"{found.name}: {source.CLAIM}", f"in the paper: {source.PAPER}", f"control: {controls}", "",
+                      *(line.rstrip() for line in text), "", f"verdict: {found.verdict}"])
+
+
+def plain(value: Any) -> Any:
+    """As JSON has it: named tuples as objects, arrays as lists, numbers that are not finite as null."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {str(key): plain(x) for key, x in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if isinstance(value, float) else str(value)

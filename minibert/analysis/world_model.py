@@ -1,0 +1,49 @@
+"""A model of the generated language: trained once, by ``minibert train``, and kept in the cache folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from minibert import pretrained
+from minibert.data.corpora import WORLDS
+from minibert.files import cache_folder
+from minibert.pretrained.folder import Loaded
+from minibert.training import command, options
+
+STEPS = {"small": 2000, "full": 4000}
+CORPORA = {size: corpus for corpus, size in WORLDS.items()}
+
+
+def load(size: str = "small", seed: int = 0) -> Loaded:
+    """A tiny model (2 layers, 128 numbers, 2 heads) of the ``small`` or ``full`` world. ``seed``: another one.
+
+    The first time it is trained, in some minutes, with progress on standard error; what was interrupted goes on the next time.
+    MINIBERT_CACHE names another cache folder. KeyboardInterrupt where Ctrl-C ends it.
+    """
+    if size not in STEPS:
+        raise ValueError(f"the size of a world is {' or '.join(STEPS)}, got {size!r}")
+    folder = folder_of(size, seed)
+    if not (folder / command.GUESSES).is_file():  # the last file that a run writes
+        _train(folder, size, seed)
+    return pretrained.load(folder)
+
+
+def folder_of(size: str, seed: int) -> Path:
+    """Where it is kept."""
+    return cache_folder() / f"{CORPORA[size]}-{STEPS[size]}-{seed}"
+
+
+def _train(folder: Path, size: str, seed: int) -> None:
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser)
+    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(STEPS[size]), "--lanes", "1", "--seed", str(seed),
+           "--out", str(folder)]
+    begun = (folder / command.checkpoint.FILE).is_file()
+    print(f"A model of the generated language is trained once, and kept in {folder}", file=sys.stderr, flush=True)
+    with redirect_stdout(sys.stderr):
+        code = command.run(parser.parse_args(["--resume", str(folder)] if begun else new))
+    if code:
+        raise KeyboardInterrupt

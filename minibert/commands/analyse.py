@@ -1,0 +1,132 @@
+"""``minibert analyse``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from minibert.commands import terminal
+
+if TYPE_CHECKING:
+    from minibert.analysis.analyses import Found
+    from minibert.analysis.subject import Subject
+
+SUMMARY = "what papers found in BERT, measured on a model, with controls"
+TEXT = """\
+Measure on a model what a paper says of BERT: a table with controls and the paper's figure, a
+verdict, a picture and a JSON file. --list names the analyses.
+
+Without a model: a small one of a generated language, where everything is known. It is trained
+the first time, in some minutes, and kept. With a model of yours, --data is what it reads:
+CoNLL-U, where words have parts of speech and heads, or plain text.
+"""
+EXAMPLES = """\
+examples:
+  minibert analyse --list
+  minibert analyse trees
+  minibert analyse contextual bert-base --data en_ewt-ud-dev.conllu
+  minibert analyse --all --quick --out report
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the analysis")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="folder of a run or of a BERT checkpoint (default: a small "
+                        "model of the generated language)")
+    parser.add_argument("--list", action="store_true", help="name all analyses")
+    parser.add_argument("--all", action="store_true", help="one after the other, without a NAME")
+    parser.add_argument("--data", metavar="FILE", help="CoNLL-U or plain text, in UTF-8 (default: the generated language)")
+    parser.add_argument("--other", metavar="DIR", help="another training of the same architecture, for what compares two")
+    parser.add_argument("--world", choices=("small", "full"), default="small", help="without a model: which of the generated "
+                        "languages (default: small)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)")
+    parser.add_argument("--quick", action="store_true", help="less data, for a first look")
+    parser.add_argument("--out", metavar="DIR", default="analyses", help="folder for pictures and JSON (default: analyses)")
+    terminal.add_files(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments ask for. The exit code."""
+    from minibert.analysis import analyses
+
+    if args.all and args.model:
+        raise ValueError(f"--all takes no NAME; got {args.name!r}")
+    if args.all:
+        args.name, args.model = None, args.name
+    if bool(args.name) + args.list + args.all != 1:
+        raise ValueError("give the NAME of an analysis, --all or --list: one of them")
+    if args.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {args.seed}")
+    if args.list:
+        for row in analyses.ROWS:
+            print(f"{row.number:2}  {row.asks}{': not there yet' * (not row.names)}")
+            for name in row.names:
+                print(f"    {name:<14}  {analyses.module(name).CLAIM}")
+        return 0
+    names = analyses.NAMES if args.all else (args.name,)
+    analyses.module(names[0])  # a wrong name is said before anything is trained
+    subject = _subject(args)
+    terminal.note(subject.notes)
+    if not args.all:
+        _show(analyses.run(names[0], subject), args.out)
+        return 0
+    return _all(names, subject, args.out)
+
+
+def _subject(args: argparse.Namespace) -> Subject:
+    import minibert
+    from minibert.analysis import subject, world_model
+    from minibert.workers import keep_freed_memory
+
+    keep_freed_memory()
+    if args.model is None and args.data:
+        raise ValueError("--data is for a model of its language: name one (MODEL); without one, the generated language is read")
+    bert = (minibert.load(args.model, weights=args.weights, heads=args.heads) if args.model
+            else world_model.load(args.world, args.seed))
+    terminal.note(bert.notes)
+    other = minibert.load(args.other) if args.other else None
+    return subject.of(bert, args.data, args.seed, args.quick, other)
+
+
+def _all(names: tuple[str, ...], subject: Subject, out: str) -> int:
+    """All analyses; one that cannot be done here says why, and the others go on."""
+    from tqdm import tqdm
+
+    from minibert.analysis import analyses
+
+    verdicts: dict[str, Any] = {}
+    with tqdm(names, unit="analysis", disable=None, dynamic_ncols=True, leave=False) as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            try:
+                found = analyses.run(name, subject)
+            except ValueError as error:
+                verdicts[name] = f"not measured: {error}"
+                continue
+            with bar.external_write_mode():
+                _show(found, out)
+                print()
+            verdicts[name] = f"{found.verdict} ({found.seconds:.0f} s)"
+    for name, said in verdicts.items():
+        print(f"{name:<14} {said}")
+    return 0
+
+
+def _show(found: Found, out: str) -> None:
+    """Print the table, write the picture and the JSON file."""
+    from json import dumps
+    from pathlib import Path
+
+    from minibert import plots
+    from minibert.files import write_atomically
+
+    print(found)
+    sys.stdout.flush()
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    plots.save(found.figure(), folder / f"{found.name}.png")
+    text = dumps(found.json(), ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(folder / f"{found.name}.json", f"{text}\n")
+    print(f"{folder / found.name}.png, .json")

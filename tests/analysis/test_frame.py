@@ -1,0 +1,184 @@
+"""What all analyses are held to, and what they are given to look at."""
+
+import inspect
+import json
+import re
+
+import numpy as np
+import pytest
+
+from minibert.analysis import analyses, controls, subject
+from minibert.analysis.analyses import Line
+from minibert.api import Bert
+from minibert.data.sentences import split_sentences
+from minibert.model import pretraining
+from minibert.text import Tokenizer, Vocabulary
+from minibert.training.command import SPECIAL
+from minibert.world import World
+from tests import tiny_model
+
+WORLD = World.of("small")
+
+
+@pytest.fixture(scope="module")
+def bert():
+    """An untrained model that has the words of the small world."""
+    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
+    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
+    return Bert(config, pretraining.initial_parameters(config, 0), tokenizer)
+
+
+@pytest.mark.parametrize("name", analyses.NAMES)
+def test_an_analysis_has_all_that_the_frame_asks_for(name):
+    source = analyses.module(name)
+    assert re.match(r"[A-Z].*[.:?]$", source.__doc__.partition("\n")[0])
+    assert "Source" in source.__doc__
+    assert all((source.CLAIM, source.PAPER, source.CONTROLS))
+    assert list(inspect.signature(source.of).parameters) == ["subject"]
+    for function in ("lines", "verdict", "plot"):
+        assert list(inspect.signature(getattr(source, function)).parameters) == ["result"]
+    assert next(iter(inspect.signature(source.measure).parameters)) == "bert"
+    assert any(word in source.verdict.__doc__.lower() for word in ("agrees", "contradicts"))
+
+
+def test_every_analysis_stands_in_the_table_once():
+    assert len(set(analyses.NAMES)) == len(analyses.NAMES)
+    assert [row.number for row in analyses.ROWS] == list(range(1, 27))
+    with pytest.raises(ValueError, match="there is no analysis 'tress'; there are trees, "):
+        analyses.module("tress")
+
+
+@pytest.mark.parametrize("name", ["contextual", "trees"])
+def test_an_analysis_of_the_world(bert, name):
+    found = analyses.run(name, subject.of(bert, quick=True))
+    assert found.verdict in (analyses.AGREES, analyses.CONTRADICTS, analyses.CANNOT)
+    written = json.loads(json.dumps(found.json(), allow_nan=False))
+    assert (written["analysis"], written["sentences"], written["seed"]) == (name, subject.QUICK, 0)
+    assert f"verdict: {found.verdict}" in str(found)
+    assert all(isinstance(line, Line) and line.name in str(found) for line in found.lines)
+
+
+def test_the_world_is_known_by_its_words_and_has_gold_for_all(bert):
+    found = subject.of(bert, quick=True)
+    assert found.world.words == WORLD.words
+    assert (len(found.sentences), found.notes) == (subject.QUICK, [])
+    first = found.sentences[0]
+    assert all(column is not None and len(column) == len(first.words) for name, column in first._asdict().items()
+               if name not in ("document", "order"))
+    assert first.heads.count(-1) == 1
+    assert first.upos[first.heads.index(-1)] in ("VERB", "AUX", "ADJ", "NOUN")
+    assert found.texts != subject.of(bert, quick=True, seed=1).texts
+    assert found.texts == subject.of(bert, WORLD, quick=True).texts
+    assert [s.order for s in found.documents[1]] == list(range(len(found.documents[1])))
+
+
+def test_the_world_written_as_a_file_is_the_same(bert, tmp_path):
+    from minibert.world import gold
+
+    documents = list(WORLD.documents(2000, 3))
+    (tmp_path / "gold.conllu").write_text("".join(gold.conllu(WORLD.language, i, d) for i, d in enumerate(documents)),
+                                          encoding="utf-8")
+    read = subject.of(bert, tmp_path / "gold.conllu").sentences
+    assert [s._replace(depths=None, facts=None) for s in _sampled(documents)] == list(read)
+
+
+def _sampled(documents):
+    class Sampled:
+        documents, gold = staticmethod(lambda tokens, seed: documents), WORLD.gold
+
+    return subject._of_world(Sampled(), 0)
+
+
+LINES = """\
+# newdoc
+# text = Dogs sleep .
+1-2\tdogs\t_\t_\t_\t_\t_\t_\t_\t_
+1\tDogs\tdog\tNOUN\tNNS\tNumber=Plur\t2\tnsubj\t_\t_
+2\tsleep\tsleep\tVERB\tVBP\t_\t0\troot\t_\t_
+2.1\tnothing\t_\t_\t_\t_\t_\t_\t_\t_
+3\t.\t.\tPUNCT\t.\t_\t2\tpunct\t_\t_
+
+1\tthey\tthey\tPRON\tPRP\t_\t_\t_\t_\t_
+2\tsleep\tsleep\tVERB\tVBP\t_\t_\t_\t_\t_
+
+# newdoc
+1\tzebras\tzebra\tNOUN\tNNS\t_\t0\troot\t_\t_
+"""
+
+
+@pytest.fixture
+def reader():
+    words = ["Dogs", "sleep", ".", "they", "##y", "a"]
+    config, _, _ = tiny_model.make(vocab_size=len(words) + 5, max_position_embeddings=8)
+    return Bert(config, pretraining.initial_parameters(config, 0),
+                Tokenizer(Vocabulary([*SPECIAL, *words]), lower_case=False, max_length=8))
+
+
+def test_conllu_with_ranges_empty_nodes_and_missing_heads(reader, tmp_path):
+    (tmp_path / "some.conllu").write_text(LINES, encoding="utf-8")
+    found = subject.of(reader, tmp_path / "some.conllu")
+    first, second = found.sentences
+    assert (first.words, first.heads, first.relations, first.numbers) == (["Dogs", "sleep", "."], [1, -1, 1],
+                                                                          ["nsubj", "root", "punct"], ["Plur", "", ""])
+    assert (second.heads, second.relations, second.chunks, second.document, second.order) == (None, None, None, 0, 1)
+    assert found.notes == ["1 sentences are left out: words that the model's vocabulary does not know",
+                           "1 sentences have words without a head, and count as sentences without heads"]
+    with pytest.raises(ValueError, match=r"some\.conllu has 1 sentences with gold heads, and a number says something from 20 on"):
+        found.gold("heads")
+    with pytest.raises(ValueError, match=r"some\.conllu has no gold senses, chunks: give a CoNLL-U file"):
+        found.gold("senses", "heads", "chunks")
+    with pytest.raises(ValueError, match="known of the generated language only"):
+        found.need_world()
+
+
+@pytest.mark.parametrize(("head", "message"), [
+    ("3", "line 4: from this word upwards the heads run in a circle"),
+    ("7", "line 5: the head is '7', and the sentence has no such word"),
+    ("x", "line 5: the head is 'x'"),
+    ("1", "line 4: the sentence that begins here has 0 roots"),
+])
+def test_heads_that_are_no_tree_are_named(reader, tmp_path, head, message):
+    text = LINES.replace("\t0\troot\t_\t_\n2.1", f"\t{head}\troot\t_\t_\n2.1")
+    if head == "3":
+        text = text.replace("2\tpunct", "1\tpunct").replace("2\tnsubj", "3\tnsubj").replace("\t3\troot", "\t0\troot")
+    (tmp_path / "x.conllu").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        subject.of(reader, tmp_path / "x.conllu")
+
+
+def test_plain_text_is_cut_into_the_words_of_the_model(reader, tmp_path):
+    text = "they sleep. Dogs sleep.\n\nthey sleep " + "they " * 9 + ".\nDogs sleep"
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    found = subject.of(reader, tmp_path / "a.txt")
+    assert [s.words for s in found.sentences][-1] == ["Dogs", "sleep"]
+    assert found.sentences[0].words == ["they", "sleep", "."] or len(split_sentences("they sleep. Dogs sleep.")) == 1
+    assert found.notes == ["1 sentences are left out: more tokens than the 8 that the model reads"]
+    (tmp_path / "b.txt").write_text("Zebras fly.", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"can read no sentence of b\.txt whole: of 1 words that the model.s vocabulary"):
+        subject.of(reader, tmp_path / "b.txt")
+    with pytest.raises(ValueError, match="what is it to read"):
+        subject.of(reader)
+
+
+def test_random_weights_are_those_that_training_begins_with(bert):
+    fresh = controls.random_weights(bert, 0)
+    assert (fresh.parameters.flat == bert.parameters.flat).all()
+    assert (controls.random_weights(bert, 1).parameters.flat != bert.parameters.flat).any()
+
+
+def test_the_best_offset_of_each_label():
+    pairs = [("det", 1), ("det", 1), ("det", 2), ("obj", -1), ("obj", 1)]
+    assert controls.best_offset(pairs) == {"det": (1, 2 / 3, 3), "obj": (-1, 0.5, 2)}
+
+
+def test_shuffled_labels_and_a_bag_of_words():
+    labels = list(range(50))
+    assert sorted(controls.shuffled(labels)) == labels != controls.shuffled(labels)
+    counts, words = controls.bag_of_words([["a", "b", "a"], ["c"]])
+    assert (words, counts.tolist()) == (["a", "b", "c"], [[2, 1, 0], [0, 0, 1]])
+    assert controls.bag_of_words([["a", "z"]], ["z"])[0].tolist() == [[1]]
+
+
+def test_a_result_as_json():
+    found = analyses.plain({"a": Line("x", np.float32(0.5)), "b": np.array([1, np.nan]), 3: (np.int64(2), None, True)})
+    assert found == {"a": {"name": "x", "value": 0.5, "control": None, "paper": None}, "b": [1, None], "3": [2, None, True]}
