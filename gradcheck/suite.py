@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
-from minibert.analysis import attention_probe, probing
+from minibert.analysis import attention_probe, probing, structural
 from minibert.config import BertConfig
 from minibert.layers import (
     absolute_error,
@@ -453,6 +453,14 @@ def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, v, p: attention_probe.forward(x, v, np.arange(1, T + 1), p), attention_probe.backward)
     return {"layer": layer, "inputs": {"x": rng.random((T, T + 2, I)), "v": rng.standard_normal((T + 2, H))},
             "params": random_tree(rng, attention_probe.shapes(I, H))}
+
+
+for _form in structural.FORMS:
+
+    @case(structural, _form)
+    def _(rng: np.random.Generator, form: str = _form) -> dict:
+        params = {"weight": rng.standard_normal((A, H))}
+        return {"inputs": {"h": rng.standard_normal((B, T, H))}, "params": params, "options": {"form": form}}
 
 
 # --- composites ------------------------------------------------------------------------------------------------------

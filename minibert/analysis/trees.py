@@ -178,7 +178,7 @@ def maps(bert: Trained, sentences: Sequence[Parsed], row: str = "mean") -> Itera
     """Of every sentence its number, its root, where its words stand among the U units ``(W,)``, and their attention
     ``(L, A, U, U)``, that of [CLS] and [SEP] too. ValueError for what is no tree, or no longer one as the model reads it.
     """
-    roots = [_root(number, *sentence) for number, sentence in enumerate(sentences)]
+    roots = [root_of(number, *sentence) for number, sentence in enumerate(sentences)]
     encodings = [_encoded(bert, number, sentence.words) for number, sentence in enumerate(sentences)]
     for units in collect(bert, encodings, states=None, attentions=row):
         at, words = np.flatnonzero([word is not None for word in units.words]), sentences[units.index].words
@@ -262,7 +262,7 @@ def _encoded(bert: Trained, number: int, words: Sequence[str]) -> Encoding:
     return encoding
 
 
-def _root(number: int, words: Sequence[str], heads: Sequence[int], relations: Sequence[str]) -> int:
+def root_of(number: int, words: Sequence[str], heads: Sequence[int], relations: Sequence[str]) -> int:
     """Where the root of a sentence stands. ValueError for what is no tree."""
     if not len(words) == len(heads) == len(relations):
         raise ValueError(f"sentences[{number}] has {len(words)} words, {len(heads)} heads and {len(relations)} relations: each "
