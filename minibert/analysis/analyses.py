@@ -43,16 +43,16 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(1, "structure by layer (Jawahar et al. 2019)"),
+    Row(1, "structure by layer (Jawahar et al. 2019)", ("spans",)),
     Row(2, "specialised heads (Voita et al. 2019)"),
-    Row(3, "hierarchical or positional (Lin et al. 2019)"),
+    Row(3, "hierarchical or positional (Lin et al. 2019)", ("hierarchy", "confusion")),
     Row(4, "attention against dependencies, distance, entropy (Vig and Belinkov 2019)"),
     Row(5, "what heads look at (Clark et al. 2019)"),
     Row(6, "trees in single heads (Htut et al. 2019)", ("trees",)),
     Row(7, "similarity of models, rollout and flow (Abnar et al. 2019, Abnar and Zuidema 2020)", ("similarity", "flow")),
     Row(8, "trees by deletion (Rosa and Mareček 2019)"),
     Row(9, "multiscale views (Vig 2019)"),
-    Row(10, "geometry (Hewitt and Manning 2019, Reif et al. 2019)"),
+    Row(10, "geometry (Hewitt and Manning 2019, Reif et al. 2019)", ("structural", "senses")),
     Row(11, "how contextual (Ethayarajh 2019)", ("contextual",)),
     Row(12, "sixteen heads or one (Michel et al. 2019)"),
     Row(13, "attention as explanation (Brunner et al. 2020)", ("effective",)),
@@ -60,7 +60,7 @@ ROWS = (
     Row(15, "attention replaced (Vashishth et al. 2019)"),
     Row(16, "five kinds of maps (Kovaleva et al. 2019)"),
     Row(17, "polarity items by five methods (Warstadt et al. 2019)"),
-    Row(18, "bottom-up, by mutual information (Voita et al. 2019)"),
+    Row(18, "bottom-up, by mutual information (Voita et al. 2019)", ("information",)),
     Row(19, "numbers (Wallace et al. 2019)"),
     Row(20, "how questions are answered, by layer (van Aken et al. 2019)"),
     Row(21, "DeepLIFT (arXiv:1910.06431)"),

@@ -214,3 +214,13 @@ def states(bert: Trained, sentences: Sequence[Sequence[str]], pieces: str = "mea
                 raise ValueError(f"sentences[{number}]: nothing is left of {words[w]!r}, word {w}, as the model reads it; leave "
                                  "the sentence out")
     raise AssertionError("words are counted in two ways")
+
+
+def seeds(first: int, quick: bool) -> tuple[int, ...]:
+    """Three, or one where it is to be quick."""
+    return tuple(range(first, first + (1 if quick else 3)))
+
+
+def layer_name(number: int) -> str:
+    """What a hidden state is called in a table."""
+    return f"layer {number}" if number else "embeddings"

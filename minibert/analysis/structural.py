@@ -31,14 +31,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minibert.analysis import probing, trees
+from minibert import plots
+from minibert.analysis import controls, probing, trees
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.probing import Settings
 from minibert.analysis.trees import Parsed
 from minibert.layers import absolute_error, linear, squared_distance
 from minibert.parameters import Layout, Parameters, Tree
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
+
+CLAIM = "After a linear map, squared distances between words are those of the tree, and lengths its depths; best in the middle."
+PAPER = UNVERIFIED
+CONTROLS = ("chain", "place", "random")
 
 FORMS = ("distance", "depth")
 LENGTHS = (5, 50)  # of sentences that count in the correlations
@@ -62,6 +71,7 @@ class Structural(NamedTuple):
     place: float  # the control of root
     sentences: int
     tested: int
+    random: Structural | None = None  # the same of random weights, where that was measured
 
 
 class Trees(NamedTuple):
@@ -200,6 +210,49 @@ def measure(bert: Trained, sentences: Sequence[Parsed], rank: int | None = None,
         found.append(rows)
     chain, place = float(np.mean(chains)), float(np.mean(places))
     return Structural(*np.array(found).transpose(2, 0, 1), chain, place, len(sentences), len(test))
+
+
+def of(subject: Subject) -> Structural:
+    """The sentences of two words or more, by maps of rank 64 at most; the same with random weights, of one seed."""
+    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    rank, seeds = min(64, subject.bert.config.hidden_size), probing.seeds(subject.seed, subject.quick)
+    untrained = controls.random_weights(subject.bert, subject.seed)
+    result = measure(subject.bert, sentences, rank, seeds)
+    return result._replace(random=measure(untrained, sentences, rank, seeds[:1]))
+
+
+def lines(result: Structural) -> list[Line]:
+    """Of every layer the trees found, beside those of random weights; of the best layer the rest; the controls."""
+    best, other = int(result.uuas.mean(0).argmax()), result.random
+    found = [Line(f"UUAS, {probing.layer_name(i)}", float(value), None if other is None else float(other.uuas.mean(0)[i]))
+             for i, value in enumerate(result.uuas.mean(0))]
+    for name, field in (("DSpr", "dspr"), ("root found", "root"), ("NSpr", "nspr")):
+        value, than = (None if r is None else float(getattr(r, field).mean(0)[best]) for r in (result, other))
+        found.append(Line(f"{name}, {probing.layer_name(best)}", value, than))
+    return [*found, Line("UUAS, neighbours joined", result.chain), Line("root found, at the most frequent place", result.place)]
+
+
+def verdict(result: Structural) -> str:
+    """Of UUAS: agrees where the best layer is above the embeddings, the chain and the best of random weights by .05 or more, and
+    is not the last; contradicts where it is no better than one of these; else nothing can be shown."""
+    layers = result.uuas.mean(0)
+    rivals = [layers[0], result.chain, *([] if result.random is None else [result.random.uuas.mean(0).max()])]
+    gain = layers.max() - max(rivals)
+    if gain <= 0:
+        return CONTRADICTS
+    return AGREES if gain >= 0.05 and layers[-1] < layers.max() else CANNOT
+
+
+def plot(result: Structural) -> Figure:
+    """UUAS and roots by layer, each beside its controls."""
+    panels, layers = [], range(result.uuas.shape[1])
+    for title, name, level, fixed in (("Distance: edges found", "uuas", "neighbours joined", result.chain),
+                                      ("Depth: roots found", "root", "most frequent place", result.place)):
+        series = {"trained": getattr(result, name).mean(0)}
+        if result.random is not None:
+            series["random weights"] = getattr(result.random, name).mean(0)
+        panels.append(plots.Lines(title, "layer", layers, series | {level: [fixed] * len(layers)}, name.replace("uuas", "UUAS")))
+    return plots.panels(f"Structural probes: {result.sentences:,} sentences, {result.tested:,} of them for the test", *panels)
 
 
 def _chain(n: int) -> np.ndarray:

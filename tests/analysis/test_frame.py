@@ -44,7 +44,7 @@ def test_an_analysis_has_all_that_the_frame_asks_for(name):
 def test_every_analysis_stands_in_the_table_once():
     assert len(set(analyses.NAMES)) == len(analyses.NAMES)
     assert [row.number for row in analyses.ROWS] == list(range(1, 27))
-    with pytest.raises(ValueError, match="there is no analysis 'tress'; there are trees, "):
+    with pytest.raises(ValueError, match=r"there is no analysis 'tress'; there are .*trees, "):
         analyses.module("tress")
 
 

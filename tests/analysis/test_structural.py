@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minibert.analysis import probing, structural, trees
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS
 from minibert.analysis.probing import Settings
 from minibert.analysis.structural import corpus_of, correlation, depths, embedding, fit, forward, predictions, root_accuracy, uuas
 from minibert.analysis.trees import Parsed
@@ -140,6 +141,17 @@ def _line(n):
     return np.abs(np.arange(n)[:, None] - np.arange(n))
 
 
+def test_verdicts_follow_the_criterion():
+    def of(layers, chain, random):
+        one = structural.Structural(*[np.array([layers])] * 4, chain, 0.1, 500, 100)
+        return structural.verdict(one._replace(random=one._replace(uuas=np.array([random]))))
+
+    assert of([0.5, 0.8, 0.7], 0.4, [0.6, 0.6, 0.6]) == AGREES
+    assert of([0.5, 0.7, 0.8], 0.4, [0.6, 0.6, 0.6]) == CANNOT  # the last is the best
+    assert of([0.5, 0.8, 0.7], 0.4, [0.6, 0.78, 0.6]) == CANNOT
+    assert of([0.5, 0.8, 0.7], 0.8, [0.6, 0.6, 0.6]) == CONTRADICTS
+
+
 def test_a_model_is_measured_with_its_controls():
     config, parameters, tokenizer = tiny_model.make()
     bert = Bert(config, parameters, tokenizer)
@@ -156,6 +168,8 @@ def test_a_model_is_measured_with_its_controls():
     assert (result.sentences, result.tested) == (120, 24)
     again = structural.measure(bert, corpus, rank=4, seeds=(1,), settings=Settings(batch=20, passes=2))
     np.testing.assert_array_equal(again.uuas[0], result.uuas[1])
+    assert len(structural.lines(result._replace(random=again))) == 8
+    assert [len(axes.lines) for axes in structural.plot(result._replace(random=again)).axes] == [3, 3]
     with pytest.raises(ValueError, match=r"sentences\[1\] has 2 roots"):
         structural.measure(bert, [corpus[0], Parsed(["a", "b"], [-1, -1], ["root", "root"])])
     with pytest.raises(ValueError, match="6 test sentences are too few"):
