@@ -22,7 +22,7 @@ from minibert.backend import Array, get_xp, refuse_nan, to_numpy, widen
 from minibert.model import encoder, pretraining
 from minibert.model.encoder import Layer
 from minibert.model.pretraining import Inputs, Output
-from minibert.parameters import NOTHING
+from minibert.parameters import NOTHING, Tree
 from minibert.text import forms
 from minibert.text.forms import Text
 from minibert.workers import Workers
@@ -89,8 +89,11 @@ def forward(bert: Trained, batch: Batch, gates: Any = None, change: Change | Non
     ``wrap``: what is made of the layers besides, by default the frugal ones that no backward pass can follow.
     """
     p, config = bert.parameters, bert.config
-    layers = encoder.stack(p["bert"]["encoder"], NOTHING, config)
-    layers = wrap(changed(layers, change, batch.real) if change else layers)
+
+    def layers(p: Tree, g: Tree) -> Sequence[Layer]:
+        own = encoder.stack(p, g, config)
+        return wrap(changed(own, change, batch.real) if change else own)
+
     gates = None if gates is None else get_xp(p.flat).asarray(gates, dtype=p.flat.dtype)
     return pretraining.forward(batch.inputs, p, config, counts=(1, 1), head_mask=gates, layers=layers)
 
@@ -115,7 +118,7 @@ def attention_gradients(bert: Trained, batch: Batch) -> tuple[list[np.ndarray], 
     The gradient counts all that happens above, where other layers attend to what this weight lets through. A block's backward
     gives it to whoever had put the weights in from outside; so it is asked a second time, as if that had been so.
     """
-    layers, kept = encoder.stack(bert.parameters["bert"]["encoder"], NOTHING, bert.config), {}
+    kept = {}
 
     def of(number: int, module: ModuleType) -> Any:
         def heard(dy: Array, cache: Any, p: Any, g: Any, dweights: Any = None) -> Any:
@@ -127,7 +130,7 @@ def attention_gradients(bert: Trained, batch: Batch) -> tuple[list[np.ndarray], 
 
     out, cache = forward(bert, batch, wrap=lambda layers: [(of(i, module), p, g) for i, (module, p, g) in enumerate(layers)])
     pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING)
-    return [to_numpy(a) for a in out.bert.attentions], [to_numpy(kept[i]) for i in range(len(layers))]
+    return [to_numpy(a) for a in out.bert.attentions], [to_numpy(kept[i]) for i in range(len(kept))]
 
 
 def _batch(bert: Trained, texts: np.ndarray, encodings: Sequence[Any], places: Sequence[np.ndarray]) -> Batch:

@@ -85,8 +85,7 @@ def test_the_gradient_is_that_of_a_model_with_given_attention(bert):
     """What learns with replaced attention: the wrapped block's backward, against a step of a value weight."""
     [batch] = masked.batches(bert, TEXTS)
     g = bert.parameters.zeros_like()
-    _, cache = masked.forward(bert, batch, change=replaced.uniform, wrap=lambda layers: [
-        (module, p, g["bert"]["encoder"]["layer"][str(i)]) for i, (module, p, _) in enumerate(layers)])
+    _, cache = masked.forward(bert, batch, change=replaced.uniform, wrap=lambda layers: layers)
     pretraining.backward(Output(loss=1.0), cache, bert.parameters, g)
     own = bert.parameters["bert"]["encoder"]["layer"]["0"]["attention"]["self"]
     h, slopes = 1e-5, []
