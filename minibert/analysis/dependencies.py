@@ -13,9 +13,6 @@ Variability is over the first ``FIRST`` places of sentences that have so many, a
 The controls know no sentence: attention that is spread evenly, for n words aligned by 2(n−1)/n², and the share of neighbours
 that are joined, which is the alignment of a head that looks at the next word.
 
-*Agrees* where the layer whose heads are most aligned on average is neither the first nor the last, and is above both controls of
-even attention and of random weights; fewer than three layers cannot show it.
-
 Source: Vig and Belinkov 2019, "Analyzing the Structure of Attention in a Transformer Language Model", arXiv:1906.04284, on
 GPT-2; no code is public, so the definition is the one above. ``counted`` is from their later work on proteins (Vig et al. 2020,
 "BERTology Meets Biology", salesforce/provis), and is often quoted for this one: pairs whose attention is at least t count as one
@@ -30,13 +27,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import plots
-from minibert.analysis import trees
+from minibert.analysis import controls, trees
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.trees import Parsed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
+
+CLAIM = "Attention follows dependencies most in the middle layers"
+PAPER = UNVERIFIED
+CONTROLS = "even attention, the next word, and random weights"
 
 FIRST = 10  # places
 
@@ -52,6 +55,7 @@ class Dependencies(NamedTuple):
     even: float  # the alignment of even attention
     chain: float  # of a head that looks at the next word
     sentences: int
+    random: Dependencies | None = None  # the same of random weights, where that was measured
 
 
 def joined(heads: Sequence[int]) -> np.ndarray:
@@ -96,6 +100,33 @@ def measure(bert: Trained, sentences: Sequence[Parsed], threshold: float = 0.3, 
     varies = variability(np.stack(first)) if first else np.full(np.shape(given), np.nan)
     often = np.where(pairs >= least, hits / np.maximum(pairs, 1), np.nan)
     return Dependencies(aligned / given, far / given, nats / rows, varies, often, even / words, near / neighbours, len(sentences))
+
+
+def of(subject: Subject) -> Dependencies:
+    """All sentences with heads, and of these the same with random weights."""
+    sentences = [Parsed(s.words, s.heads, s.relations or [""] * len(s.words)) for s in subject.gold("heads")]
+    fresh = measure(controls.random_weights(subject.bert, subject.seed), sentences)
+    return measure(subject.bert, sentences)._replace(random=fresh)
+
+
+def lines(result: Dependencies) -> list[Line]:
+    """Alignment, distance and entropy by layer, the mean over heads, beside random weights."""
+    found = [Line("alignment of the best head; control: next word", float(result.alignment.max()), float(result.chain)),
+             Line("alignment of even attention", float(result.even))]
+    for name, values, control in zip(("alignment", "distance in words", "entropy in nats"), result, result.random or (None,) * 3):
+        found += [Line(f"{name}, layer {i}; control: random weights", float(x.mean()), None if control is None else
+                       float(control[i - 1].mean())) for i, x in enumerate(values, start=1)]
+    return found
+
+
+def verdict(result: Dependencies) -> str:
+    """Agrees where the layer whose heads are most aligned, on average, is neither the first nor the last and is above even
+    attention; else contradicts. Fewer than three layers cannot show it."""
+    by_layer = result.alignment.mean(1)
+    if len(by_layer) < 3:
+        return CANNOT
+    best = int(by_layer.argmax())
+    return AGREES if 0 < best < len(by_layer) - 1 and by_layer[best] > result.even else CONTRADICTS
 
 
 def plot(result: Dependencies) -> Figure:

@@ -14,9 +14,6 @@ Of each head the mean over the tokens of a text, [CLS] and [SEP] among them, the
 two largest eigenvectors of −J·D²·J/2, where J = I − 11ᵀ/N. Theirs is metric scaling by scikit-learn; where a plane can hold the
 distances, both find it.
 
-*Agrees* where heads of one layer are nearer to each other than to heads of others, by less than one in twenty shuffles of the
-layers; one layer, or one head a layer, cannot show it.
-
 Source: Clark et al. 2019, "What Does BERT Look At?", arXiv:1906.04341, sections 3 and 6; code clarkkev/attention-analysis. Their
 code divides next and previous by all tokens (``own_ends``), and in the cell of figure 2 the legend has the two the wrong way
 round. For the slopes at [SEP] no code is public: the gradient is plain, not times a.
@@ -30,7 +27,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched, plots
-from minibert.analysis import masked
+from minibert.analysis import controls, masked
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
 from minibert.analysis.dependencies import entropy
 from minibert.backend import to_numpy
 from minibert.text import forms
@@ -39,7 +37,12 @@ from minibert.text.forms import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
+
+CLAIM = "Heads of one layer look alike; many of them look at [SEP], where it hardly matters what they see"
+PAPER = "entropy above 3.8 nats is broad attention; that of [CLS] in the last of 12 layers is 3.89"
+CONTROLS = "random weights; layers shuffled among the heads"
 
 NAMES = ("next", "previous", "itself", "[CLS]", "[SEP]", "punctuation")
 SHUFFLES = 199
@@ -57,6 +60,7 @@ class Looking(NamedTuple):
     slopes: np.ndarray | None  # (L, A) at [SEP], and
     other_slopes: np.ndarray | None  # (L, A) at other tokens; None where the model has no masked-word head
     texts: int
+    random: Looking | None = None  # the same of random weights, where that was measured
 
 
 def shares(a: np.ndarray, first: np.ndarray, last: np.ndarray, marks: np.ndarray, own_ends: bool = False) -> np.ndarray:
@@ -119,6 +123,39 @@ def measure(bert: Trained, texts: Sequence[Text], own_ends: bool = False, seed: 
     slopes = _slopes(bert, texts, seed) if "cls.predictions.bias" in bert.parameters.layout.slots.keys() - bert.initialised else (
         None, None)
     return Looking(np.mean(found, 0), np.mean(even, 0), np.mean(of_first, 0), distances, near, chance, *slopes, len(texts))
+
+
+def of(subject: Subject) -> Looking:
+    """All sentences as texts, at most 500, and of these the same with random weights."""
+    texts = subject.texts[:500]
+    fresh = measure(controls.random_weights(subject.bert, subject.seed), texts, seed=subject.seed)
+    return measure(subject.bert, texts, seed=subject.seed)._replace(random=fresh)
+
+
+def lines(result: Looking) -> list[Line]:
+    """What the heads of all layers look at on average, beside random weights; whether those of a layer are alike."""
+    fresh = [None] * len(NAMES) if result.random is None else result.random.shares.mean((0, 1)).tolist()
+    found = [Line(f"attention: {name}", float(x), y) for name, x, y in zip(NAMES, result.shares.mean((0, 1)), fresh)]
+    layer, head, most = max(((i, j, float(x)) for (i, j), x in np.ndenumerate(result.shares[..., NAMES.index("[SEP]")])),
+                            key=lambda item: item[2])
+    found += [Line(f"[SEP]: head {layer + 1}.{head + 1}, the most", most),
+              Line("entropy of the broadest head, nats", float(result.entropy.max()),
+                   None if result.random is None else float(result.random.entropy.max())),
+              Line("entropy of [CLS], last layer, nats", float(result.entropy_of_first[-1].mean()), None, 3.89)]
+    if result.slopes is not None:
+        found.append(Line("slope of the loss at [SEP]; control: at other tokens", float(result.slopes.mean()),
+                          float(result.other_slopes.mean())))
+    return [*found, Line("distance of heads, within / between layers; control: chance of that", result.near, result.chance)]
+
+
+def verdict(result: Looking) -> str:
+    """Agrees where heads of one layer are nearer to each other than fewer than one in twenty shuffles of the layers make them,
+    and the slope at [SEP], where it was measured, is below that at other tokens; else contradicts. One layer, one head a layer,
+    or fewer than ten heads cannot show it."""
+    if np.isnan(result.near) or len(result.distances) < 10:
+        return CANNOT
+    blind = result.slopes is None or result.slopes.mean() < result.other_slopes.mean()
+    return AGREES if result.near < 1 and result.chance < 0.05 and blind else CONTRADICTS
 
 
 def plot(result: Looking) -> Figure:

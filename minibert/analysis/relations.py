@@ -10,8 +10,6 @@
 among many heads the luckiest is always better where it was chosen. The control is the best fixed offset, chosen and measured in
 the same way: the word d places on, or the first or last word where there is none so far.
 
-*Agrees* where some relation's best head is at least ten points above its best offset, on the half that it was not chosen on.
-
 Source: Clark et al. 2019, "What Does BERT Look At?", arXiv:1906.04341, section 4.2 and table 1, where heads are chosen and
 measured on the same sentences. Of all words together (``all``) their code counts the root, whose head is never found; here it is
 not asked for. Their table's 82.5 for auxpass is a slip: that is the offset's, the head's own is 94.1, in their notebook.
@@ -27,12 +25,18 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import trees
+from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
 from minibert.analysis.trees import Parsed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
+
+CLAIM = "Some heads find a relation far better than any fixed offset"
+PAPER = "dobj 86.8 (offset 40.0), det 94.3 (51.7), all words 34.5 (26.3) %, of BERT-base on the Wall Street Journal"
+CONTROLS = "the best fixed offset; both are chosen on one half of the sentences and measured on the other"
 
 WAYS = ("down", "up")
 OFFSETS = (-3, -2, -1, 1, 2, 3)
@@ -93,6 +97,29 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
     return Relations(often, [total[r] for r in often], both[:heads].reshape(*shape, -1), names, second[best, each],
                      second[heads + offset, each], [OFFSETS[i] for i in offset], every[:heads].reshape(shape),
                      float(every[heads:].max()), len(sentences))
+
+
+def of(subject: Subject) -> Relations:
+    """All sentences with heads and relations, of at least two words."""
+    return measure(subject.bert, [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations")
+                                  if len(s.words) > 1])
+
+
+def lines(result: Relations) -> list[Line]:
+    """The most frequent relations: the chosen head beside the chosen offset; the paper's for the three that it names here."""
+    named = {"obj": 0.868, "dobj": 0.868, "det": 0.943}
+    found = [Line(f"{r}: head {layer + 1}.{head + 1} {way}", float(x), float(y), named.get(r)) for r, (way, layer, head), x, y in
+             zip(result.relations[:12], result.best, result.accuracy, result.offsets)]
+    return [*found, Line("all words, the best head", float(result.all.max()), result.all_offset, 0.345)]
+
+
+def verdict(result: Relations) -> str:
+    """Agrees where some relation's head is ten points above its offset and three standard errors of the half it was not chosen
+    on; else contradicts."""
+    n = np.array(result.counts) / 2
+    p, q = result.accuracy, result.offsets
+    margin = np.maximum(0.1, 3 * np.sqrt((p * (1 - p) + q * (1 - q)) / n))
+    return AGREES if (p - q > margin).any() else CONTRADICTS
 
 
 def plot(result: Relations) -> Figure:

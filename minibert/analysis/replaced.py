@@ -9,8 +9,8 @@
 Each stands in for all heads of all layers, or of one layer. The model is not trained again, so this is the harsher form: what
 learns with the replacement from the start can make up for it. Padding has no weight, and rows still add up to 1.
 
-*Agrees* where a masked word, which is found by what stands around it, loses with each of the three more than three standard
-errors. The paper's claim for single texts and for pairs is about models that learned with the replacement.
+The paper compares tasks of single texts, which hardly notice, with those of pairs and translation, which do. A masked word is
+found by what stands around it, so it belongs to the second kind.
 
 Source: Vashishth et al. 2019, "Attention Interpretability Across NLP Tasks", arXiv:1909.11218, section 5, which has no public
 code: the definition is the one above.
@@ -27,6 +27,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import masked
+from minibert.analysis.analyses import AGREES, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.masked import Change
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.text.forms import Text
@@ -34,7 +35,12 @@ from minibert.text.forms import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
+
+CLAIM = "Where a word depends on others, attention cannot be replaced by what knows nothing of them"
+PAPER = UNVERIFIED
+CONTROLS = "no attention at all: every head switched off"
 
 
 class Replaced(NamedTuple):
@@ -89,6 +95,27 @@ def measure(bert: Trained, texts: Sequence[Text], seed: int = 0) -> Replaced:
         single[name] = [float(masked.losses(bert, corpus, change=only(layer, change)).mean()) for layer in layers]
     nothing = masked.losses(bert, corpus, np.zeros((len(layers), bert.config.num_attention_heads)))
     return Replaced(float(own.mean()), float(nothing.mean()), whole, error, single, len(own))
+
+
+def of(subject: Subject) -> Replaced:
+    """All sentences, as texts."""
+    return measure(subject.bert, subject.texts, seed=subject.seed)
+
+
+def lines(result: Replaced) -> list[Line]:
+    """The loss under each kind, and of the layer where uniform attention costs most."""
+    worst = int(np.argmax(result.single["uniform"]))
+    return [Line("loss with its own attention, nats", result.own, result.nothing),
+            *(Line(f"{name} in all layers (± {result.error[name]:.3f})", x, result.nothing) for name, x in result.all.items()),
+            Line(f"uniform in layer {worst + 1} alone, the worst", result.single["uniform"][worst], result.nothing)]
+
+
+def verdict(result: Replaced) -> str:
+    """Agrees where each of the three costs more than three standard errors and more than a tenth of what no attention costs;
+    else contradicts."""
+    least = (result.nothing - result.own) / 10
+    costs = [result.all[name] - result.own > max(3 * result.error[name], least) for name in result.all]
+    return AGREES if all(costs) else CONTRADICTS
 
 
 def plot(result: Replaced) -> Figure:

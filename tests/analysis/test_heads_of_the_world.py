@@ -1,0 +1,106 @@
+"""The analyses of heads and attention in the frame: on the generated language, and what they conclude from planted results."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minibert.analysis import (
+    analyses,
+    attention_probe,
+    dependencies,
+    looking,
+    patterns,
+    pruning,
+    relations,
+    replaced,
+    subject,
+)
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
+from minibert.api import Bert
+from minibert.model import pretraining
+from minibert.text import Tokenizer, Vocabulary
+from minibert.training.command import SPECIAL
+from minibert.world import World
+from tests import tiny_model
+
+WORLD = World.of("small")
+NAMES = ("dependencies", "looking", "relations", "attention-probe", "pruning", "replaced", "patterns")
+
+
+@pytest.fixture(scope="module")
+def found():
+    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
+    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
+    whole = subject.of(Bert(config, pretraining.initial_parameters(config, 0), tokenizer), quick=True)
+    return replace(whole, sentences=whole.sentences[:80])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_analysis_of_the_world(found, name):
+    run = analyses.run(name, found)
+    assert run.verdict in (AGREES, CONTRADICTS, CANNOT)
+    assert json.loads(json.dumps(run.json(), allow_nan=False))["sentences"] == 80
+    assert all(isinstance(line, Line) and f"{line.name}  " in f"{run}  " for line in run.lines)
+    assert run.figure().axes
+
+
+def test_pruning_agrees_where_the_order_is_best():
+    heads, curve = np.arange(12.0).reshape(3, 4), np.array([2.0, 2.05, 2.5, 4.0])
+    result = pruning.Pruning(heads, np.array([0, 2, 6, 12]), curve, np.array([[2, 2.4, 3, 4], [2, 2.2, 2.7, 4]]),
+                             np.array([2, 3, 3.5, 4]), 0.1, 100)
+    assert pruning.verdict(result) == AGREES
+    assert pruning.verdict(result._replace(error=0.6)) == CONTRADICTS
+    assert pruning.verdict(result._replace(random=np.array([[2, 2, 2.4, 4]]))) == CONTRADICTS
+    assert pruning.verdict(result._replace(ordered=curve + np.array([0, 0.5, 0, 0]))) == CONTRADICTS
+    assert pruning.verdict(result._replace(importance=heads[:2])) == CANNOT
+
+
+def test_replaced_agrees_where_all_three_cost():
+    whole = {"uniform": 3.0, "random": 3.1, "permuted": 2.9}
+    result = replaced.Replaced(2.0, 4.0, whole, dict.fromkeys(whole, 0.1), {k: [x] for k, x in whole.items()}, 100)
+    assert replaced.verdict(result) == AGREES
+    assert replaced.verdict(result._replace(all={**whole, "random": 2.25})) == CONTRADICTS
+    assert replaced.verdict(result._replace(nothing=12.0)) == CONTRADICTS
+
+
+def test_patterns_agree_where_the_chosen_head_helps_elsewhere():
+    result = patterns.Patterns(np.ones((1, 2, 5)) / 5, np.zeros((1, 2)), np.zeros(1), (0, 1), 0.3, 0.1, 2.0, 10)
+    assert patterns.verdict(result) == AGREES
+    assert patterns.verdict(result._replace(error=0.2)) == CONTRADICTS
+
+
+def test_dependencies_agree_where_the_middle_is_most_aligned():
+    rows = np.array([[0.1, 0.2], [0.4, 0.3], [0.2, 0.2]])
+    result = dependencies.Dependencies(rows, rows, rows, rows, rows, 0.3, 0.5, 10)
+    assert dependencies.verdict(result) == AGREES
+    assert dependencies.verdict(result._replace(even=0.4)) == CONTRADICTS
+    assert dependencies.verdict(result._replace(alignment=rows[::2])) == CANNOT
+    assert dependencies.verdict(result._replace(alignment=rows[[1, 0, 2]])) == CONTRADICTS
+
+
+def test_relations_agree_where_a_head_is_far_above_its_offset():
+    zeros = np.zeros((2, 1, 1, 2))
+    result = relations.Relations(["det", "obj"], [200, 200], zeros, [("up", 0, 0)] * 2, np.array([0.5, 0.9]),
+                                 np.array([0.5, 0.6]), [1, 1], zeros[..., 0], 0.3, 10)
+    assert relations.verdict(result) == AGREES
+    assert relations.verdict(result._replace(counts=[20, 20])) == CONTRADICTS
+    assert relations.verdict(result._replace(accuracy=np.array([0.55, 0.65]))) == CONTRADICTS
+
+
+def test_looking_needs_layers_that_differ():
+    square = np.zeros((3, 4))
+    result = looking.Looking(np.zeros((3, 4, 6)), square, square, np.zeros((12, 12)), 0.8, 0.01, square, square + 1, 10)
+    assert looking.verdict(result) == AGREES
+    assert looking.verdict(result._replace(slopes=None, other_slopes=None)) == AGREES
+    assert looking.verdict(result._replace(chance=0.2)) == CONTRADICTS
+    assert looking.verdict(result._replace(slopes=square + 2)) == CONTRADICTS
+    assert looking.verdict(result._replace(near=np.nan)) == CANNOT
+
+
+def test_the_probe_must_be_above_both_controls():
+    result = attention_probe.Probed(0.6, 0.8, 0.6, 0.3, np.zeros((2, 1, 2)), 1000)
+    assert attention_probe.verdict(result) == AGREES
+    assert attention_probe.verdict(result._replace(offset=0.55)) == CONTRADICTS
+    assert attention_probe.verdict(result._replace(distances=0.79)) == CONTRADICTS
