@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,10 +51,11 @@ def test_every_analysis_stands_in_the_table_once():
 
 @pytest.mark.parametrize("name", ["contextual", "trees"])
 def test_an_analysis_of_the_world(bert, name):
-    found = analyses.run(name, subject.of(bert, quick=True))
+    some = subject.of(bert, quick=True)
+    found = analyses.run(name, replace(some, sentences=some.sentences[:120]))
     assert found.verdict in (analyses.AGREES, analyses.CONTRADICTS, analyses.CANNOT)
     written = json.loads(json.dumps(found.json(), allow_nan=False))
-    assert (written["analysis"], written["sentences"], written["seed"]) == (name, subject.QUICK, 0)
+    assert (written["analysis"], written["sentences"], written["seed"]) == (name, 120, 0)
     assert f"verdict: {found.verdict}" in str(found)
     assert all(isinstance(line, Line) and line.name in str(found) for line in found.lines)
 
