@@ -38,6 +38,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import inside
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.similarity import _ranks
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import activation, attention_probs, bias_gelu, bias_tanh, dropout, gelu, layernorm, softmax
@@ -50,10 +51,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from minibert.analysis.inside import Question
+    from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
 CLAIM = "What DeepLIFT gives to tokens shows on which of them an answer rests (Arkhangelskaia and Dutta 2019)"
-PAPER = "not verified: the paper tells of single examples"
+PAPER = UNVERIFIED
 CONTROLS = ("gradient",)
 
 LEAST = 10  # texts
@@ -101,6 +103,30 @@ def measure(bert: Trained, texts: Sequence[str], seed: int = 0) -> Faithful:
         raise ValueError(f"{len(rows)} of {len(texts)} texts have four tokens or more: a mean over so few says nothing; give at "
                          f"least {LEAST}")
     return Faithful(*map(np.array, zip(*rows)))
+
+
+def of(subject: Subject) -> Faithful:
+    """Of the subject's sentences."""
+    return measure(subject.bert, [sentence.text for sentence in subject.sentences[:60 if subject.quick else 300]], subject.seed)
+
+
+def lines(result: Faithful) -> list[Line]:
+    """Both explanations side by side."""
+    return [Line("correlation with what happens when a token is hidden", float(np.nanmean(result.deeplift)),
+                 float(np.nanmean(result.gradient))),
+            Line("does not add up, nats", float(np.abs(result.missing).mean()), float(np.abs(result.missing_gradient).mean())),
+            Line("change that is explained, nats", float(np.abs(result.change).mean()))]
+
+
+def verdict(result: Faithful) -> str:
+    """Agrees where DeepLIFT tells what matters better than the gradient does, by more than two standard errors of their paired
+    difference; contradicts where it is worse by as much."""
+    difference = result.deeplift - result.gradient
+    difference = difference[np.isfinite(difference)]
+    if len(difference) < LEAST:
+        return CANNOT
+    z = difference.mean() / max(difference.std(ddof=1) / np.sqrt(len(difference)), 1e-12)
+    return AGREES if z > 2 else CONTRADICTS if z < -2 else CANNOT
 
 
 def plot(result: Faithful) -> Figure:

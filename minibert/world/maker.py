@@ -82,10 +82,14 @@ class Maker:
 
     def verb(self, but: Sequence[str] = ()) -> Verb:
         kind = self.among(("vi", "vt"))
+        forms = self.verb_of(kind, but)
+        return Verb(forms["base"], forms, f" the {self.lexeme('noun.neut').form}" if kind == "vt" else "")
+
+    def verb_of(self, kind: str, but: Sequence[str] = ()) -> dict[str, str]:
+        """The forms sg, pl and base of a verb with an object, ``vt``, or without, ``vi``."""
         lemma = self.lexeme(f"{kind}.base", but).lemma
-        forms = {form: next(self.lexicon.lexemes[i].form for i in self.lexicon.members[f"{kind}.{form}"]
-                            if self.lexicon.lexemes[i].lemma == lemma) for form in ("sg", "pl", "base")}
-        return Verb(lemma, forms, f" the {self.lexeme('noun.neut').form}" if kind == "vt" else "")
+        return {form: next(self.lexicon.lexemes[i].form for i in self.lexicon.members[f"{kind}.{form}"]
+                           if self.lexicon.lexemes[i].lemma == lemma) for form in ("sg", "pl", "base")}
 
     def names(self, n: int) -> list[str]:
         everybody = [name for name, _ in self.lexicon.names]
