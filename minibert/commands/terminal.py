@@ -9,17 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from minibert.training.course import add_files
+
 LITERAL_HELP = "special tokens that are written in a text, such as [SEP], are words and not those tokens"
 CUT_HELP = ("for what is no prose: 'characters', or a regular expression that matches a token (default: what the folder says, "
             "else words)")
 MODEL_HELP = "folder of a run or of a BERT checkpoint (default: the model that comes with minibert)"
-
-
-def add_files(parser: argparse.ArgumentParser) -> None:
-    """The options of a command that opens a folder, for what the folder leaves open."""
-    parser.add_argument("--weights", metavar="FILE", help="which file of weights, where the folder holds several")
-    parser.add_argument("--heads", type=int, metavar="N", help="attention heads of the model, where the folder has no "
-                        "config.json (default: a head for every 64 numbers of the hidden size)")
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from minibert.commands import terminal
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="DIR", help=terminal.MODEL_HELP)
     source.add_argument("--vocab", metavar="FILE", help="a vocab.txt, instead of a model's")
+    terminal.add_files(parser, heads=False)
     parser.add_argument("--cased", action="store_true", help="with --vocab: keep capital letters and accents")
     parser.add_argument("--cut", metavar="REGEX", help=terminal.CUT_HELP)
     parser.add_argument("--pair", metavar="TEXT", help="a second text, as for next-sentence prediction")
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
     from minibert.commands import tables
     from minibert.pretrained import bundled
+    from minibert.pretrained.folder import tokenizer_of
     from minibert.text import Tokenizer, Vocabulary
 
     if args.cased and not args.vocab:
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         vocab = Vocabulary.load(args.vocab)
         tokenizer = Tokenizer(vocab, lower_case=not (args.cased or args.cut), cut=args.cut, notes=vocab.notes)
     else:
-        tokenizer = Tokenizer.load(args.model or bundled(), cut=args.cut)
+        tokenizer = tokenizer_of(Path(args.model or bundled()), args.weights, args.cut)
     terminal.note(tokenizer.notes)
     return terminal.each(args.texts, "a text",
                          lambda text: tables.tokens(tokenizer, text, args.pair, args.ids, args.offsets, args.literal))

@@ -371,7 +371,7 @@ def run_predict(args: argparse.Namespace) -> int:
     """Do what the arguments of ``predict`` ask for."""
     keep_freed_memory()
     xp, _ = backend.choose(args.device)
-    model = saved.load(args.model, xp, task=args.task)
+    model = saved.load(args.model, xp, task=args.task, weights=args.weights, heads=args.heads)
     if args.literal is not None:
         model = model._replace(settings=replace(model.settings, literal=args.literal))
     task = model.task

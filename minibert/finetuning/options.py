@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from minibert.training.course import MOST, Course, Options, add_run
+from minibert.training.course import MOST, Course, Options, add_files, add_run
 
 TASKS = ("classify", "regress", "tag", "qa", "choice", "embed")  # see minibert/tasks/labelled
 POOLINGS = ("mean", "cls", "max")  # see minibert/layers/pooling.py
@@ -24,6 +24,8 @@ class Settings(Course):
     task: str = "classify"
     multi_label: bool = False
     model: str | None = None
+    weights: str | None = None
+    heads: int | None = None
     train: str = ""
     dev: str | None = None
     from_scratch: bool = False
@@ -56,7 +58,7 @@ class Settings(Course):
         super().__post_init__()
         if self.task not in TASKS:
             raise ValueError(f"the task must be one of {', '.join(TASKS)}, got {self.task!r}")
-        self.counts("stride", "max_query", "max_answer", "seeds")
+        self.counts("stride", "max_query", "max_answer", "seeds", "heads")
         self.need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
         self.need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
         if self.multi_label and self.task != "classify":
@@ -104,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     add(data, "model", "folder of a run or of a BERT checkpoint", metavar="DIR",
         default_text="the model that comes with minibert")
+    add_files(data)
     add(data, "train", "examples to learn from: TSV, CSV, JSON Lines; tag: also CoNLL, CoNLL-U; qa: SQuAD's JSON",
         metavar="FILE", default_text="none")
     add(data, "dev", "examples to measure on", metavar="FILE", default_text="a tenth of the training examples")
@@ -162,6 +165,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="DIR", help="folder that finetune wrote, or a BERT checkpoint with a head for a task")
     parser.add_argument("file", metavar="FILE", help="examples, with labels or without")
     parser.add_argument("--task", choices=TASKS, default=None, help="what the head is for (default: the folder says it)")
+    add_files(parser)
     for role in ("text", "pair", "label"):
         parser.add_argument(f"--{role}", metavar="COLUMN", default=None, help=f"column of the {role} (default: as in training)")
     parser.add_argument("--header", action=argparse.BooleanOptionalAction, default=None,

@@ -22,7 +22,6 @@ from minibert.finetuning import models
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS, families, formats
-from minibert.pretrained.families import config_path
 from minibert.pretrained.folder import open_folder
 from minibert.pretrained.prefixes import named
 from minibert.sentence_vectors import Pooling, modules_of
@@ -58,7 +57,7 @@ class Model(NamedTuple):
 def begin(folder: str | os.PathLike[str], task: ModuleType, labels: list[str], settings: Settings, seed: int,
           dtype: Any = np.float32) -> Model:
     """The model of a run or a checkpoint, with a fresh head for a task; all of it fresh with ``settings.from_scratch``."""
-    loaded = pretrained.load(folder, dtype=dtype)
+    loaded = pretrained.load(folder, dtype=dtype, weights=settings.weights, heads=settings.heads)
     loaded.tokenizer.vocab.require("fine-tuning", "[CLS]", "[SEP]")
     config = loaded.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     model = models.of(config, task.KIND, len(labels))
@@ -126,30 +125,31 @@ def files(folder: Path) -> list[str]:
     return [name for name in names if (folder / name).is_file()]
 
 
-def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None) -> Model:
+def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, task: str | None = None,
+         weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> Model:
     """Open a folder that ``save`` or transformers wrote. ``task``: what its head is for, where the folder does not say it.
+    ``weights``, ``heads``: as for ``pretrained.load``.
 
     Raises FileNotFoundError where a file is missing, ValueError for a model without a head or with tensors that do not fit.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: there is no such folder; expected one that minibert finetune wrote")
-    swap.settle(folder)
-    config = pretrained.read_config(config_path(folder))
-    reading = _reading(folder / READING)
-    heads = _heads(folder)
+    file, config, tokenizer, _ = open_folder(folder, weights=weights, heads=heads)
+    reading, there = _reading(folder / READING), _heads(file, config)
     named = reading.pop("task", None)
-    module = TASKS[task or named] if task or named else of_model(config, heads)
+    module = TASKS[task or named] if task or named else of_model(config, there)
     if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
         module = TASKS["embed_scored" if reading.get("scored") else "embed"]
     if module is None:
         raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
                          f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
                          "qa_outputs.weight; train one with: minibert finetune TASK --model …")
-    labels = reading.pop("labels", None) or _labels(module, config, heads, folder)
+    labels = reading.pop("labels", None) or _labels(module, config, there, folder)
     if module in PROBLEM_TYPES.values() and task != "regress":
         module = _of_outputs(config, len(labels), folder, task)
-    loaded = pretrained.load(folder, xp, dtype, models.of(config, module.KIND, len(labels)).layout())
+    layout = models.of(config, module.KIND, len(labels)).layout()
+    loaded = pretrained.load(folder, xp, dtype, layout, tokenizer, file, heads)
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"{command('minibert', 'finetune', asked_for(module)['task'], '--model', folder)} …")
@@ -167,9 +167,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, _with_pooling(settings, module, folder), notes)
 
 
-def _heads(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names, as we call them, and shapes of all tensors of a folder."""
-    weights, config, *_ = open_folder(folder)
+def _heads(weights: Path, config: BertConfig) -> dict[str, tuple[int, ...]]:
+    """Names, as we call them, and shapes of all tensors of a file."""
     with formats.opened(weights) as reader:
         return {name: reader.shapes[stored] for name, stored in named(reader, families.names(config)).found.items()}
 

@@ -189,14 +189,22 @@ def open_folder(folder: Path, tokenizer: Tokenizer | str | os.PathLike[str] | No
     swap.settle(folder)
     file = _find(folder, tokenizer is None, weights)
     config, notes = config_of(folder, file, heads)
-    if tokenizer is None and not tokenizers.has_vocabulary(folder):
-        with formats.opened(file) as reader:
-            tokenizer = reader.tokenizer()  # of a format that holds it: see _find
+    if tokenizer is None:
+        tokenizer = tokenizer_of(folder, file)
     elif not isinstance(tokenizer, Tokenizer):
-        tokenizer = Tokenizer.load(folder if tokenizer is None else tokenizer)
+        tokenizer = Tokenizer.load(tokenizer)
     rows, where = config.vocab_size, config_path(folder) if config_path(folder).is_file() else file
     check_vocabulary(f"vocab_size in {where.name} is {rows}", rows, str(tokenizer.vocab.source), tokenizer)
     return Opened(file, config, tokenizer, notes)
+
+
+def tokenizer_of(folder: Path, weights: str | os.PathLike[str] | None = None, cut: str | None = None) -> Tokenizer:
+    """The tokenizer in a folder, or where there is none that of its weights. ``cut``: instead of the folder's own rule."""
+    file = formats.of(folder, weights) if folder.is_dir() and not tokenizers.has_vocabulary(folder) else None
+    if file is None or not file.name.endswith(formats.WHOLE):
+        return Tokenizer.load(folder, cut=cut)
+    with formats.opened(file) as reader:
+        return reader.tokenizer()
 
 
 def config_of(folder: Path, weights: Path, heads: int | None = None) -> tuple[BertConfig, list[str]]:

@@ -347,8 +347,8 @@ def _refuse(config: BertConfig, tokenizer: Tokenizer) -> None:
     elif not tokenizer.method.split_cjk:
         odd.append("tokenize_chinese_chars false")
     if odd:
-        raise ValueError(f"llama.cpp's BERT has no {', no '.join(odd)}: this model cannot be written as GGUF; safetensors can "
-                         "hold it")
+        raise ValueError(f"llama.cpp's BERT has no {', no '.join(odd)}: this model cannot be written as GGUF; as ONNX or "
+                         "safetensors it can (convert --to onnx, --to safetensors)")
 
 
 def _values(config: BertConfig, tokenizer: Tokenizer, pooling: str | None, half: bool) -> dict[str, Any]:

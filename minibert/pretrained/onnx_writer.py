@@ -26,7 +26,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from minibert.config import NEUTRAL, BertConfig
+from minibert.config import BertConfig
 from minibert.files import writing
 from minibert.layers.softmax import MASKED
 from minibert.protobuf import field, opening
@@ -36,8 +36,6 @@ LARGEST = (1 << 31) - 1  # bytes of a message
 _OPSET, _IR_VERSION, _FLOAT32, _INT64 = 17, 8, 1, 7
 _PLAIN = {"tanh": "Tanh", "relu": "Relu"}
 _TYPES = {"float32": 1, "int64": 7, "float16": 10, "float64": 11}
-_KNOWN = {"embedding_size", "layer_map", "position_offset", "pooler", "task_type_vocab_size", "objectives", "head_act",
-          "text_head", "text_head_drops"}  # of NEUTRAL: what is written here, or is of other heads
 WORDS, MLM, NSP = "bert.embeddings.word_embeddings", "cls.predictions", "cls.seq_relationship"
 TASK, SPAN = "classifier", "qa_outputs"
 _JUDGED = {"ForSequenceClassification": "text", "ForMultipleChoice": "text", "ForTokenClassification": "token"}
@@ -58,11 +56,8 @@ def _judged(config: BertConfig) -> str | None:
 def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], config: BertConfig) -> None:
     """Write a model, under our names, to ``path``: all of it, or nothing. Equal models give equal bytes.
 
-    ValueError for a model with parts that are not written here, and for one that is too large for one file.
+    ValueError for one that is too large for one file.
     """
-    odd = [f"{key} {getattr(config, key)!r}" for key in NEUTRAL if key not in _KNOWN and getattr(config, key) != NEUTRAL[key]]
-    if odd:
-        raise ValueError(f"a model with {', '.join(odd)} is not written as ONNX here; safetensors can hold it")
     graph = _Graph(tensors)
     outputs = _model(graph, config)
     about = b"".join([*(field(1, node) for node in graph.nodes), field(2, "bert"),
@@ -133,7 +128,7 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
     mask = g("Mul", g("Sub", 1.0, g("Cast", "attention_mask", to=_FLOAT32)), MASKED)
     mask = g("Unsqueeze", mask, [1, 2])  # (B, T) -> (B, 1, 1, T)
     for i in config.uses:
-        x = (_pre_ln if config.norm_first else _post_ln)(g, x, f"bert.encoder.layer.{i}", mask, config)
+        x = _BLOCKS[config.block](g, x, f"bert.encoder.layer.{i}", mask, config)
     if config.norm_first:
         x = _layer_norm(g, x, "bert.LayerNorm", eps)
     g("Identity", x, out="last_hidden_state")
@@ -143,17 +138,26 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
         g("Identity", pooled, out="pooler_output")
         outputs["pooler_output"] = ("batch", H)
     outputs |= _task(g, x, pooled, config)
-    if _has(g, MLM, "bias", "transform.dense", "transform.LayerNorm"):
+    if _has(g, MLM, "bias", "transform.dense", "transform.LayerNorm", *(["extra"] if config.long_decoder else [])):
         name = "mlm_logits" if "logits" in outputs else "logits"
-        t = _activation(g, _linear(g, x, f"{MLM}.transform.dense"), config.head_act or config.hidden_act)
-        t = _layer_norm(g, t, f"{MLM}.transform.LayerNorm", eps)
-        decoder = f"{MLM}.decoder.weight" if f"{MLM}.decoder.weight" in g.tensors else f"{WORDS}.weight"
-        g("Add", g("MatMul", t, g.transposed(decoder)), g.tensor(f"{MLM}.bias"), out=name)
+        g("Add", _words(g, x, config), g.tensor(f"{MLM}.bias"), out=name)
         outputs[name] = ("batch", "sequence", config.vocab_size)
     if pooled and f"{NSP}.weight" in g.tensors:
         g("Identity", _linear(g, pooled, NSP), out="seq_relationship_logits")
         outputs["seq_relationship_logits"] = ("batch", 2)
     return outputs
+
+
+def _words(g: _Graph, x: str, config: BertConfig) -> str:
+    """Logits of the words, without their bias."""
+    t = _activation(g, _linear(g, x, f"{MLM}.transform.dense"), config.head_act or config.hidden_act)
+    t = _layer_norm(g, t, f"{MLM}.transform.LayerNorm", config.layer_norm_eps)
+    decoder = g.transposed(f"{MLM}.decoder.weight" if f"{MLM}.decoder.weight" in g.tensors else f"{WORDS}.weight")
+    if not config.long_decoder:
+        return g("MatMul", t, decoder)
+    E, H = config.embedding_width, config.hidden_size
+    logits = g("MatMul", g("Slice", t, [0], [E], [2]), decoder)
+    return g("Add", logits, g("MatMul", g("Slice", t, [E], [H], [2]), g.transposed(f"{MLM}.extra.weight")))
 
 
 def _task(g: _Graph, x: str, pooled: str | None, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
@@ -180,14 +184,25 @@ def _has(g: _Graph, path: str, *parts: str) -> bool:
 
 
 def _embeddings(g: _Graph, config: BertConfig) -> str:
-    x = g("Add", g("Gather", g.tensor(f"{WORDS}.weight"), "input_ids"), _positions(g, config))
+    words = g("Gather", g.tensor(f"{WORDS}.weight"), "input_ids")
+    if config.word_window:
+        words = _linear(g, _neighbours(g, words, config.word_window), "bert.embeddings.projection")
+    x = g("Add", words, _positions(g, config))
     none = g("Mul", "input_ids", g.whole(0))
     for kind, rows, ids in (("token", config.type_vocab_size, "token_type_ids"), ("task", config.task_type_vocab_size, none)):
         if rows:
             table = g.tensor(f"bert.embeddings.{kind}_type_embeddings.weight")
             x = g("Add", x, g("Gather", table, ids if rows > 1 else none))
-    x = _layer_norm(g, x, "bert.embeddings.LayerNorm", config.layer_norm_eps)
-    return _linear(g, x, "bert.embeddings.projection") if config.embedding_size else x
+    x = _norm(g, x, "bert.embeddings.LayerNorm", config)
+    return _linear(g, x, "bert.embeddings.projection") if config.embedding_size and not config.word_window else x
+
+
+def _neighbours(g: _Graph, x: str, window: int) -> str:
+    """(B, T, E) -> (B, T, window·E): the token after first, zeros beyond the ends."""
+    reach = window // 2
+    padded = g("Pad", x, [0, reach, 0, 0, reach, 0])
+    ends = [*range(1 - window, 0), LARGEST]  # places of the T from s on, and as many more as stand behind them
+    return g("Concat", *(g("Slice", padded, [s], [ends[s]], [1]) for s in reversed(range(window))), axis=2)
 
 
 def _positions(g: _Graph, config: BertConfig) -> str:
@@ -201,12 +216,10 @@ def _positions(g: _Graph, config: BertConfig) -> str:
 
 
 def _post_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
-    eps = config.layer_norm_eps
     context = _attention(g, x, f"{path}.attention.self", mask, config)
-    h = g("Add", x, _linear(g, context, f"{path}.attention.output.dense"))
-    h = _layer_norm(g, h, f"{path}.attention.output.LayerNorm", eps)
+    h = _dense_norm(g, context, x, f"{path}.attention.output", config)
     a = _activation(g, _linear(g, h, f"{path}.intermediate.dense"), config.hidden_act)
-    return _layer_norm(g, g("Add", h, _linear(g, a, f"{path}.output.dense")), f"{path}.output.LayerNorm", eps)
+    return _dense_norm(g, a, h, f"{path}.output", config)
 
 
 def _pre_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
@@ -217,13 +230,30 @@ def _pre_ln(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
     return g("Add", h, _linear(g, _activation(g, a, config.hidden_act), f"{path}.output.dense"))
 
 
-def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
-    A, D = config.num_attention_heads, config.head_size
-    q, k, v = (g("Reshape", _linear(g, x, f"{path}.{part}"), [0, 0, A, D]) for part in ("query", "key", "value"))  # (B, T, A, D)
+def _mobile(g: _Graph, x: str, path: str, mask: str, config: BertConfig) -> str:
+    narrow, reads = config.bottleneck_size is not None, config.attention_reads
+    n = _dense_norm(g, x, None, f"{path}.bottleneck.input", config) if narrow else x
+    a = n if reads == "bottleneck" else x
+    if reads == "shared":
+        a = _dense_norm(g, x, None, f"{path}.bottleneck.attention", config)
+    context = _attention(g, a, f"{path}.attention.self", mask, config, n if reads == "bottleneck" else x)
+    h = _dense_norm(g, context, n, f"{path}.attention.output", config)
+    for network in (*(f"{path}.ffn.{i}" for i in range(config.ffn_count - 1)), path):
+        u = _activation(g, _linear(g, h, f"{network}.intermediate.dense"), config.hidden_act)
+        h = _dense_norm(g, u, h, f"{network}.output", config)
+    return _dense_norm(g, h, x, f"{path}.output.bottleneck", config) if narrow else h
+
+
+_BLOCKS = {"post_ln": _post_ln, "pre_ln": _pre_ln, "mobile": _mobile}
+
+
+def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig, values: str | None = None) -> str:
+    A, D, read = config.num_attention_heads, config.head_size, {"query": x, "key": x, "value": values or x}
+    q, k, v = (g("Reshape", _linear(g, read[part], f"{path}.{part}"), [0, 0, A, D]) for part in read)  # (B, T, A, D)
     scores = g("MatMul", g("Mul", g("Transpose", q, perm=[0, 2, 1, 3]), D ** -0.5), g("Transpose", k, perm=[0, 2, 3, 1]))
     probs = g("Softmax", g("Add", scores, mask), axis=-1)  # (B, A, T, T)
     context = g("MatMul", probs, g("Transpose", v, perm=[0, 2, 1, 3]))
-    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, config.hidden_size])
+    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, config.attention_size])
 
 
 def _pooled(g: _Graph, x: str, config: BertConfig) -> str | None:
@@ -240,6 +270,17 @@ def _first(g: _Graph, x: str) -> str:
 
 def _linear(g: _Graph, x: str, path: str) -> str:
     return g("Add", g("MatMul", x, g.transposed(f"{path}.weight")), g.tensor(f"{path}.bias"))
+
+
+def _dense_norm(g: _Graph, x: str, residual: str | None, path: str, config: BertConfig) -> str:
+    u = _linear(g, x, f"{path}.dense")
+    return _norm(g, g("Add", residual, u) if residual else u, f"{path}.LayerNorm", config)
+
+
+def _norm(g: _Graph, x: str, path: str, config: BertConfig) -> str:
+    if config.norm == "layer_norm":
+        return _layer_norm(g, x, path, config.layer_norm_eps)
+    return g("Add", g("Mul", x, g.tensor(f"{path}.weight")), g.tensor(f"{path}.bias"))
 
 
 def _layer_norm(g: _Graph, x: str, path: str, eps: float) -> str:

@@ -327,7 +327,7 @@ def start_of(settings: Settings) -> Start:
         config = config_of(settings)
         check_freeze(settings.freeze, config)
         return Start(config)
-    found = folder.load(settings.init, layout=pretraining.layout)
+    found = folder.load(settings.init, layout=pretraining.layout, weights=settings.weights)
     if "mlm" not in found.config.objectives:
         raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
                          "what a run teaches: take one that has")

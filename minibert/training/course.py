@@ -121,6 +121,14 @@ class Options:
         self.add(group, "seed", "everything random follows from it", type=int, metavar="N")
 
 
+def add_files(parser: Any, heads: bool = True) -> None:
+    """The options of a command that opens a folder, for what the folder leaves open. ``heads``: also how many it has."""
+    parser.add_argument("--weights", metavar="FILE", help="which file of weights, where the folder holds several")
+    if heads:
+        parser.add_argument("--heads", type=int, metavar="N", help="attention heads of the model, where the folder has no "
+                            "config.json (default: a head for every 64 numbers of the hidden size)")
+
+
 def add_run(parser: argparse.ArgumentParser) -> Any:
     """Where a run is and what it runs on: no settings of it. The group of these options."""
     run = parser.add_argument_group("run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from minibert.training.course import Course, Options, add_run
+from minibert.training.course import Course, Options, add_files, add_run
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Settings(Course):
     cut: str | None = None
 
     init: str | None = None
+    weights: str | None = None
     family: str = "bert"
     preset: str = "tiny"
     layers: int | None = None
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
+    add_files(model, heads=False)
     add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra the "
         "generator", choices=FAMILIES, metavar="NAME")
     add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
@@ -133,6 +135,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise ValueError(f"--init takes vocabulary and sizes of the model in its folder, so {', '.join(twice)} cannot be "
                              "given as well")
         given = {**FOR_INIT, **given}
+    elif "weights" in given:
+        raise ValueError("--weights: which file of the folder that --init names; give --init DIR with it")
     if "dupe_factor" in given and "static_masks" not in given:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
     if "vocab_size" in given and "vocab" in given:

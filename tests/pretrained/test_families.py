@@ -10,7 +10,6 @@ from gradcheck.combinations import BODIES
 from minibert import info, memory, pretrained
 from minibert.cli import main
 from minibert.config import BertConfig
-from minibert.convert import convert
 from minibert.finetuning import models
 from minibert.finetuning import saved as finetuned
 from minibert.finetuning.options import Settings
@@ -234,17 +233,6 @@ def test_a_folder_and_back(family, tmp_path):
         assert (tmp_path / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-@EACH
-@pytest.mark.parametrize("format", ["safetensors", "npz"])
-def test_converted(family, format, tmp_path):
-    config, parameters, tokenizer = small(family)
-    pretrained.save(tmp_path / "a", config, parameters, tokenizer)
-    convert(tmp_path / "a", tmp_path / "b", format)
-    loaded = pretrained.load(tmp_path / "b")
-    assert loaded.config.replace(unknown={}) == config
-    np.testing.assert_array_equal(loaded.parameters.flat, parameters.flat)
-
-
 def test_a_pooler_is_read_where_there_is_one(tmp_path):
     config, parameters, tokenizer = small("roberta")
     layout = pretraining.layout(config)
@@ -310,32 +298,6 @@ def test_info_and_vectors(family, tmp_path, capsys):
     (tmp_path / "texts.txt").write_text("the exception\nan exception raises\n", encoding="utf-8")
     assert main(["embed", str(tmp_path), str(tmp_path / "texts.txt"), "--out", str(tmp_path / "v.npy")]) == 0
     assert np.load(tmp_path / "v.npy").shape == (2, 12)
-
-
-ROWS = {
-    "classify": "text\tlabel\n" + "the exception\tgood\nan a\tbad\n" * 12,
-    "tag": "the D\nexception N\n\nan D\na N\n\n" * 12,
-}
-
-
-@EACH
-@pytest.mark.parametrize("task", ROWS)
-def test_fine_tuned_and_asked(family, task, tmp_path, capsys):
-    pretrained.save(tmp_path / "model", *small(family))
-    file = tmp_path / ("rows.tsv" if task == "classify" else "rows.txt")
-    file.write_text(ROWS[task], encoding="utf-8")
-    run = tmp_path / "run"
-    arguments = ["--model", str(tmp_path / "model"), "--train", str(file), "--dev", str(file), "--out", str(run), "--epochs", "2"]
-    assert main(["finetune", task, *arguments]) == 0
-    values = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    ending = {"classify": "ForSequenceClassification", "tag": "ForTokenClassification"}[task]
-    assert values["architectures"] == [families.FAMILIES[family].classes + ending]
-    again = finetuned.load(run)
-    assert finetuned.load(run).config.model_type == family
-    (run / "finetuning.json").unlink()
-    assert finetuned.load(run).task is again.task  # the class that config.json names says it
-    np.testing.assert_array_equal(finetuned.load(run).parameters.flat, again.parameters.flat)
-    assert main(["predict", str(run), str(file)]) == 0
 
 
 @pytest.mark.parametrize("family", [*RELATIVES, "electra-generator"])

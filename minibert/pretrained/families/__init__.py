@@ -102,7 +102,8 @@ def preset(family: str, size: str, max_length: int | None = None, **changes: Any
     if size not in table.sizes:
         if size not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join({**PRESETS, **table.sizes})}, got {brief(size)}")
-        changes = {**table.scaled(*PRESETS[size]), **changes}
+        usual = zip(("num_hidden_layers", "hidden_size", "num_attention_heads"), PRESETS[size])
+        changes = {**table.scaled(*(changes.get(key, value) for key, value in usual)), **changes}
     config = table.preset(size, **changes)
     return config if max_length is None else config.replace(max_position_embeddings=max_length + config.position_offset)
 
