@@ -35,6 +35,7 @@ from minibert.layers import (
     dropout,
     embedding,
     gelu,
+    hard_concrete,
     layernorm,
     linear,
     neighbours,
@@ -439,6 +440,22 @@ for _hidden, _form in ((0, "linear"), (I, "mlp")):
     @case(probing, _form)
     def _(rng: np.random.Generator, hidden: int = _hidden) -> dict:
         return {"inputs": {"x": rng.standard_normal((B, H))}, "params": random_tree(rng, probing.shapes(H, V, hidden))}
+
+
+@case(hard_concrete)
+def _(rng: np.random.Generator) -> dict:
+    u = rng.random(I)
+    layer = Pair(lambda a: hard_concrete.forward(a, u.astype(a.real.dtype)), _gates_backward)
+    return {"layer": layer, "inputs": {"a": rng.standard_normal(I)}, **KINKED}
+
+
+@case(hard_concrete, "without-a-draw")
+def _(rng: np.random.Generator) -> dict:
+    return {"layer": Pair(hard_concrete.forward, _gates_backward), "inputs": {"a": 2 * rng.standard_normal(I)}, **KINKED}
+
+
+def _gates_backward(dy: tuple[np.ndarray, np.ndarray], cache: hard_concrete.Cache) -> np.ndarray:
+    return hard_concrete.backward(dy[0], cache, dy[1])
 
 
 @case(attention_probe, "attention")

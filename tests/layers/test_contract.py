@@ -23,6 +23,7 @@ from minibert.layers import (
     dropout,
     embedding,
     gelu,
+    hard_concrete,
     layernorm,
     linear,
     neighbours,
@@ -204,6 +205,11 @@ def _(rng, dtype):
 @case("squared distance")
 def _(rng, dtype):
     return squared_distance, (normal(rng, dtype, B, T, D), normal(rng, dtype, B, A, D)), None, {}
+
+
+@case("hard concrete gates")
+def _(rng, dtype):
+    return hard_concrete, (normal(rng, dtype, B, A), rng.random((B, A)).astype(dtype)), None, {}
 
 
 @case("unit vectors")
