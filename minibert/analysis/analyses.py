@@ -44,14 +44,14 @@ class Row(NamedTuple):
 
 ROWS = (
     Row(1, "structure by layer (Jawahar et al. 2019)", ("spans",)),
-    Row(2, "specialised heads (Voita et al. 2019)"),
+    Row(2, "specialised heads (Voita et al. 2019)", ("specialised", "gates")),
     Row(3, "hierarchical or positional (Lin et al. 2019)", ("hierarchy", "confusion")),
     Row(4, "attention against dependencies, distance, entropy (Vig and Belinkov 2019)", ("dependencies",)),
     Row(5, "what heads look at (Clark et al. 2019)", ("looking", "relations", "attention-probe")),
     Row(6, "trees in single heads (Htut et al. 2019)", ("trees",)),
     Row(7, "similarity of models, rollout and flow (Abnar et al. 2019, Abnar and Zuidema 2020)", ("similarity", "flow")),
     Row(8, "trees by deletion (Rosa and Mareček 2019)"),
-    Row(9, "multiscale views (Vig 2019)"),
+    Row(9, "multiscale views (Vig 2019)", ("neurons",)),
     Row(10, "geometry (Hewitt and Manning 2019, Reif et al. 2019)", ("structural", "senses")),
     Row(11, "how contextual (Ethayarajh 2019)", ("contextual",)),
     Row(12, "sixteen heads or one (Michel et al. 2019)", ("pruning",)),

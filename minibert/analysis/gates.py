@@ -94,7 +94,7 @@ def measure(bert: Trained, texts: Sequence[Text], prices: Sequence[float] = PRIC
 
 def of(subject: Subject) -> Gates:
     """All sentences, as texts; fewer steps where it is to be quick."""
-    return measure(subject.bert, subject.texts, steps=40 if subject.quick else STEPS, seed=subject.seed)
+    return measure(subject.bert, subject.texts, steps=25 if subject.quick else STEPS, seed=subject.seed)
 
 
 def lines(result: Gates) -> list[Line]:

@@ -320,9 +320,14 @@ def _products(vectors: np.ndarray, x: np.ndarray, rows: int = 2048) -> np.ndarra
     return out
 
 
+def has_head(bert: Trained) -> bool:
+    """Has the model a masked-word head that was trained?"""
+    return "cls.predictions.bias" in bert.parameters.layout.slots.keys() - bert.initialised
+
+
 def needs_head(bert: Trained) -> None:
     """ValueError where the model has no masked-word head that was trained."""
-    if "cls.predictions.bias" not in bert.parameters.layout.slots.keys() - bert.initialised:
+    if not has_head(bert):
         raise ValueError("this model has no masked-word head, so it cannot guess words: it is an encoder. Attention and "
                          "neighbours work; for guesses take a checkpoint with that head, or train one")
 

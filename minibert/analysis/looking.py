@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import batched, plots
-from minibert.analysis import controls, masked
+from minibert.analysis import controls, inside, masked
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
 from minibert.analysis.dependencies import entropy
 from minibert.backend import to_numpy
@@ -120,8 +120,7 @@ def measure(bert: Trained, texts: Sequence[Text], own_ends: bool = False, seed: 
         tokens += a.shape[-1]
     distances = np.maximum(distances + distances.T, 0) / 2 / tokens
     near, chance = _nearness(distances, np.repeat(range(L), A), seed)
-    slopes = _slopes(bert, texts, seed) if "cls.predictions.bias" in bert.parameters.layout.slots.keys() - bert.initialised else (
-        None, None)
+    slopes = _slopes(bert, texts, seed) if inside.has_head(bert) else (None, None)
     return Looking(np.mean(found, 0), np.mean(even, 0), np.mean(of_first, 0), distances, near, chance, *slopes, len(texts))
 
 

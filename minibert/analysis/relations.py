@@ -48,6 +48,7 @@ class Relations(NamedTuple):
     relations: list[str]
     counts: list[int]  # dependents, in both halves
     recall: np.ndarray  # (2, L, A, R) by way, over all sentences
+    best_offset: np.ndarray  # (R,) over all sentences
     best: list[tuple[str, int, int]]  # the way, layer and head that was chosen for each
     accuracy: np.ndarray  # (R,) of it on the other half
     offsets: np.ndarray  # (R,) the control, likewise
@@ -94,8 +95,8 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
     both = np.stack([(found[0][r] + found[1][r]) / total[r] for r in often], -1)
     every = sum(hits for half in found for hits in half.values()) / total.total()
     names = [(WAYS[way], int(layer), int(head)) for way, layer, head in zip(*np.unravel_index(best, shape))]
-    return Relations(often, [total[r] for r in often], both[:heads].reshape(*shape, -1), names, second[best, each],
-                     second[heads + offset, each], [OFFSETS[i] for i in offset], every[:heads].reshape(shape),
+    return Relations(often, [total[r] for r in often], both[:heads].reshape(*shape, -1), both[heads:].max(0), names,
+                     second[best, each], second[heads + offset, each], [OFFSETS[i] for i in offset], every[:heads].reshape(shape),
                      float(every[heads:].max()), len(sentences))
 
 

@@ -10,11 +10,14 @@ from minibert.analysis import (
     analyses,
     attention_probe,
     dependencies,
+    gates,
     looking,
+    neurons,
     patterns,
     pruning,
     relations,
     replaced,
+    specialised,
     subject,
 )
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
@@ -26,7 +29,8 @@ from minibert.world import World
 from tests import tiny_model
 
 WORLD = World.of("small")
-NAMES = ("dependencies", "looking", "relations", "attention-probe", "pruning", "replaced", "patterns")
+NAMES = ("dependencies", "looking", "relations", "attention-probe", "pruning", "replaced", "patterns", "specialised", "gates",
+         "neurons")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ def test_dependencies_agree_where_the_middle_is_most_aligned():
 
 def test_relations_agree_where_a_head_is_far_above_its_offset():
     zeros = np.zeros((2, 1, 1, 2))
-    result = relations.Relations(["det", "obj"], [200, 200], zeros, [("up", 0, 0)] * 2, np.array([0.5, 0.9]),
+    result = relations.Relations(["det", "obj"], [200, 200], zeros, np.zeros(2), [("up", 0, 0)] * 2, np.array([0.5, 0.9]),
                                  np.array([0.5, 0.6]), [1, 1], zeros[..., 0], 0.3, 10)
     assert relations.verdict(result) == AGREES
     assert relations.verdict(result._replace(counts=[20, 20])) == CONTRADICTS
@@ -104,3 +108,29 @@ def test_the_probe_must_be_above_both_controls():
     assert attention_probe.verdict(result) == AGREES
     assert attention_probe.verdict(result._replace(offset=0.55)) == CONTRADICTS
     assert attention_probe.verdict(result._replace(distances=0.79)) == CONTRADICTS
+
+
+def test_specialised_heads_must_be_few_and_heard():
+    positional = np.array([[0.95, 0.2, 0.2, 0.2, 0.2], [0.2, 0.2, 0.92, 0.2, 0.2]])
+    heard = positional / positional.sum(1, keepdims=True)
+    zeros = np.zeros((2, 5))
+    result = specialised.Specialised(zeros, positional, zeros, zeros, [["det"] * 5] * 2, zeros, 0.2, heard)
+    assert specialised.verdict(result) == AGREES
+    assert specialised.verdict(result._replace(relevance=1 - heard)) == CONTRADICTS
+    assert specialised.verdict(result._replace(rare=zeros + 1)) == CANNOT
+    assert specialised.verdict(result._replace(relevance=None)) == CANNOT
+
+
+def test_gates_must_lose_less_than_chance():
+    opened = np.array([np.ones((2, 5)), np.eye(2, 5)])
+    result = gates.Gates([0.01, 0.1], opened, np.array([2.0, 2.1]), np.array([2, 2.2]), np.array([2, 2.5]), 2.0, 4.0, 100)
+    assert gates.verdict(result) == AGREES
+    assert gates.verdict(result._replace(loss=np.array([2.0, 2.3]))) == CONTRADICTS
+    assert gates.verdict(result._replace(random=np.array([2, 2.05]))) == CONTRADICTS
+    assert gates.verdict(result._replace(open=opened[:, :, :2])) == CANNOT
+
+
+def test_neurons_must_add_up():
+    result = neurons.Multiscale(1e-7, 1e-7, 0.3, 0.4, 0.1, 10, None)
+    assert neurons.verdict(result) == AGREES
+    assert neurons.verdict(result._replace(softmax=1e-3)) == CONTRADICTS
