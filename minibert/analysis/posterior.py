@@ -142,15 +142,16 @@ def of(subject: Subject) -> Posterior:
 
 
 def lines(result: Posterior) -> list[Line]:
-    """The distance, what it is made of, and where it is."""
-    found = [Line("KL(truth‖model), nats", str(result.distance), str(result.frequency)),
-             Line("the same with random weights", str(result.random), str(result.frequency)),
-             Line("gap on the same words", str(result.gap)), Line("loss of the model", str(result.loss)),
-             Line("best possible loss", str(result.best)),
-             Line("calibration of the truth, z", result.z, "within ±3")]
+    """The distance beside that of frequencies, the loss beside the best possible one, each group's beside that of all."""
+    found = [Line("KL(truth‖model), nats", result.distance.value, result.frequency.value),
+             Line("standard error of it", result.distance.error),
+             Line("KL(truth‖random weights)", result.random.value, result.frequency.value),
+             Line("gap on the same words", result.gap.value), Line("standard error of the gap", result.gap.error),
+             Line("loss of the model", result.loss.value, result.best.value), Line("targets", result.distance.targets),
+             Line("calibration of the truth, z", result.z)]
     for name, group in result.groups.items():
-        found += [Line(f"KL, {name}: {label}", f"{one}  {one.share:4.0%} of it", f"{one.targets:,} words")
-                  for label, one in group.items()]
+        found += [line for label, one in group.items() for line in (
+            Line(f"KL, {name}: {label}", one.value, result.distance.value), Line(f"share of it, {name}: {label}", one.share))]
     return found
 
 

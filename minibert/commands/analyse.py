@@ -37,13 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "model of the generated language)")
     parser.add_argument("--list", action="store_true", help="name all analyses")
     parser.add_argument("--all", action="store_true", help="one after the other, without a NAME")
+    parser.add_argument("--scoreboard", action="store_true", help="all of them, with several seeds, as one page; a run that "
+                        "was cut off goes on where it stopped")
+    parser.add_argument("--real", metavar="DIR", help="with --scoreboard: a real encoder, which reads --data")
     parser.add_argument("--data", metavar="FILE", help="CoNLL-U or plain text, in UTF-8 (default: the generated language)")
     parser.add_argument("--other", metavar="DIR", help="another training of the same architecture, for what compares two")
     parser.add_argument("--world", choices=("small", "full"), default="small", help="without a model: which of the generated "
                         "languages (default: small)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)")
     parser.add_argument("--quick", action="store_true", help="less data, for a first look")
-    parser.add_argument("--out", metavar="DIR", default="analyses", help="folder for pictures and JSON (default: analyses)")
+    parser.add_argument("--out", metavar="PATH", help="folder for pictures and JSON (default: analyses); with --scoreboard "
+                        "the page (default: SCOREBOARD.md)")
     terminal.add_files(parser)
 
 
@@ -55,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--all takes no NAME; got {args.name!r}")
     if args.all:
         args.name, args.model = None, args.name
-    if bool(args.name) + args.list + args.all != 1:
-        raise ValueError("give the NAME of an analysis, --all or --list: one of them")
+    if bool(args.name) + args.list + args.all + args.scoreboard != 1:
+        raise ValueError("give the NAME of an analysis, --all, --scoreboard or --list: one of them")
+    if args.real and not args.scoreboard:
+        raise ValueError("--real goes with --scoreboard; another analysis takes the folder of its MODEL behind its NAME")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     if args.list:
@@ -65,14 +71,17 @@ def run(args: argparse.Namespace) -> int:
             for name in row.names:
                 print(f"    {name:<14}  {analyses.module(name).CLAIM}")
         return 0
+    if args.scoreboard:
+        return _scoreboard(args)
+    out = args.out or "analyses"
     names = analyses.NAMES if args.all else (args.name,)
     analyses.module(names[0])  # a wrong name is said before anything is trained
     subject = _subject(args)
     terminal.note(subject.notes)
     if not args.all:
-        _show(analyses.run(names[0], subject), args.out)
+        _show(analyses.run(names[0], subject), out)
         return 0
-    return _all(names, subject, args.out)
+    return _all(names, subject, out)
 
 
 def _subject(args: argparse.Namespace) -> Subject:
@@ -111,6 +120,29 @@ def _all(names: tuple[str, ...], subject: Subject, out: str) -> int:
             verdicts[name] = f"{found.verdict} ({found.seconds:.0f} s)"
     for name, said in verdicts.items():
         print(f"{name:<14} {said}")
+    return 0
+
+
+def _scoreboard(args: argparse.Namespace) -> int:
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from minibert.analysis import scoreboard
+    from minibert.workers import keep_freed_memory
+
+    keep_freed_memory()
+    page = args.out or "SCOREBOARD.md"
+    plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick)
+
+    def told(unit: Any, record: Any) -> None:
+        said = record.get("verdict") or f"not measured: {record['refused']}"
+        with tqdm.external_write_mode():
+            print(f"{unit.name}, {unit.side}, seed {unit.seed}: {said}" + f" ({record['seconds']:.0f} s)" * ("seconds" in record),
+                  flush=True)
+
+    scoreboard.measure(plan, page, told, partial(tqdm, unit="run", disable=None, dynamic_ncols=True, leave=False))
+    print(f"{page}, and what was measured in {page.removesuffix('.md')}.jsonl")
     return 0
 
 

@@ -80,7 +80,9 @@ def test_an_untrained_model_is_far_and_the_truth_is_calibrated(found, world):
     assert posterior.verdict(found._replace(distance=Mean(0.2, 0.01, 500))) == posterior.AGREES
     assert posterior.verdict(found._replace(distance=Mean(0.2, 0.01, 500), z=5.0)) == posterior.CANNOT
     assert len(posterior.plot(found).axes) == 2
-    assert posterior.lines(found)[0].value == str(found.distance)
+    lines = posterior.lines(found)
+    assert lines[0][1:3] == (found.distance.value, found.frequency.value)
+    assert len({line.name for line in lines}) == len(lines)
 
 
 def test_the_guesses_are_those_of_fill_mask(bert, world):

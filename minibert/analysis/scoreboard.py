@@ -1,0 +1,232 @@
+"""The scoreboard: every claim of the reading list in one table, the paper's figure beside ours, on the world and on real models.
+
+On the generated language each analysis is run on several models, trained from other seeds, and on other text. On real text it is
+run with other seeds on an encoder, and where that lacks what the analysis needs, a masked-word head above all, on the model that
+comes with minibert, which is marked. What was measured is kept as a line of JSON beside the page: a run that was cut off goes on
+where it stopped, and an analysis whose source has changed is measured again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import inspect
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from minibert import pretrained
+from minibert.analysis import analyses, subject, world_model
+from minibert.files import decode_utf8, loads_json, write_atomically
+from minibert.pretrained import Trained
+from minibert.workers import describe_blas
+
+SEEDS = 3
+WORLD, REAL = "world", "real"
+Record = dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """What the scoreboard is made of. ``real``: the folder of an encoder, ``data``: its CoNLL-U file; None: no real model."""
+
+    size: str = "small"
+    real: str | None = None
+    data: str | None = None
+    seeds: int = SEEDS
+    quick: bool = False
+    names: Sequence[str] = analyses.NAMES
+
+
+class Unit(NamedTuple):
+    """One run of one analysis."""
+
+    name: str
+    side: str
+    seed: int
+
+
+def units(plan: Plan) -> list[Unit]:
+    """All runs, analysis by analysis."""
+    sides = [WORLD] if plan.real is None else [WORLD, REAL]
+    return [Unit(name, side, seed) for name in plan.names for side in sides for seed in range(plan.seeds)]
+
+
+def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Record], None] = lambda unit, record: None,
+            progress: Callable[[Sequence[Unit]], Iterator[Unit]] = iter) -> None:
+    """Measure what is missing, and write the page after each run, and its records, ``.jsonl``, beside it.
+
+    ``told(unit, record)`` hears of each run; ``progress`` goes over the units. ValueError for a real model without data.
+    """
+    if (plan.real is None) != (plan.data is None):
+        raise ValueError("a real model and the data that it reads go together: give both (--real DIR --data FILE), or neither")
+    kept = Path(page).with_suffix(".jsonl")
+    known = {_key(record): record for record in read(kept)}
+    keys = {unit: _key(_head(unit, plan)) for unit in units(plan)}
+
+    def write() -> None:
+        write_atomically(page, markdown([known[key] for key in keys.values() if key in known], plan))
+
+    for unit in progress([unit for unit, key in keys.items() if key not in known]):
+        known[keys[unit]] = record = {**_head(unit, plan), **_run(unit, plan)}
+        write_atomically(kept, "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in known.values()))
+        write()
+        told(unit, record)
+    write()
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a file; none where there is no file. ValueError, with the line, for what is none."""
+    if not path.is_file():
+        return []
+    records = []
+    for number, line in enumerate(decode_utf8(path.read_bytes(), path).splitlines(), start=1):
+        try:
+            record = loads_json(line)
+            _key(record)
+            records.append(record)
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path}, line {number}: this is no record of a scoreboard; delete the line, and its run is done "
+                             "again") from None
+    return records
+
+
+def markdown(records: Sequence[Record], plan: Plan) -> str:
+    """The page."""
+    of: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        of.setdefault((record["name"], record["side"]), []).append(record)
+    names = ("", "claim", "paper", "on the world", "on a real model", "verdict: world", "verdict: real")
+    table = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    details = []
+    for row in analyses.ROWS:
+        for name in row.names:
+            source, sides = analyses.module(name), [of.get((name, side), []) for side in (WORLD, REAL)]
+            heads = [_first(side) for side in sides]
+            table.append(f"| {row.number} | **{name}**: {_cell(source.CLAIM)} | {_cell(source.PAPER)} | {' | '.join(heads)} | "
+                         f"{' | '.join(map(_verdict, sides))} |")
+            details += _details(name, sides)
+        if not row.names:
+            table.append(f"| {row.number} | {row.asks} | | not there yet | not there yet | | |")
+    return "\n".join([*_opening(records, plan), *table, "", *details]) + "\n"
+
+
+def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
+    command = "python -m minibert analyse --scoreboard" + " --quick" * plan.quick + " --real DIR --data FILE" * bool(plan.real)
+    models = sorted({record["model"] for record in records if "model" in record and record["side"] == REAL})
+    read_of = sorted({f"{record['data']}, {record['sentences']:,} sentences" for record in records
+                      if "data" in record and record["side"] == REAL})
+    return ["# Scoreboard", "",
+            "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
+            f"real ones. This page is written by `{command}`.", "",
+            f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each of {plan.seeds} seeds, trained for "
+            f"{world_model.STEPS[plan.size]:,} steps, each on text of its own",
+            *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
+            f"- numbers are means over {plan.seeds} seeds ± their standard deviation; in brackets the control; a verdict's "
+            "criterion stands in the docstring of its analysis",
+            f"- Python {platform.python_version()}, {describe_blas()}, {platform.system()} {platform.machine()}, "
+            f"{datetime.date.today()}" + ("; quick: less data" if plan.quick else ""), ""]
+
+
+def _details(name: str, sides: Sequence[Sequence[Record]]) -> list[str]:
+    """All lines of an analysis, those of the two sides under one another."""
+    found = [f"## {name}", "", f"control: {_cell(_controls(name))}", "", "| | here | control | paper |", "|---|---|---|---|"]
+    for side, records in zip((WORLD, REAL), sides):
+        measured = [record for record in records if "lines" in record]
+        found += [f"| {side}: {_cell(record['refused'])} | | | |" for record in records[:1] if "refused" in record]
+        for line in _lines(measured):
+            found.append(f"| {side}: {_cell(line[0])} | " + " | ".join(map(_cell, line[1:])) + " |")
+    return [*found, ""]
+
+
+def _first(records: Sequence[Record]) -> str:
+    """The first line in a cell: what it is, the number, the control."""
+    if refused := next((record["refused"] for record in records if "refused" in record), None):
+        return f"not measured: {_cell(refused)}"
+    for name, value, control, _ in _lines(records):
+        mark = " (the model that comes with minibert)" * records[0]["bundled"]
+        return _cell(f"{name}: {value}" + (f" ({control})" if control else "") + mark)
+    return "not measured yet"
+
+
+def _lines(records: Sequence[Record]) -> list[tuple[str, str, str, str]]:
+    """Name, value, control, paper: means of the seeds that have a line of that name."""
+    lines: dict[str, list[list[Any]]] = {}
+    for record in records:
+        for name, *rest in record["lines"]:
+            lines.setdefault(name, []).append(rest)
+    return [(name, *(_mean([row[i] for row in rows]) for i in range(3))) for name, rows in lines.items()]
+
+
+def _mean(values: Sequence[Any]) -> str:
+    numbers = [x for x in values if isinstance(x, (int, float)) and math.isfinite(x)]
+    if not numbers:
+        return str(values[0]) if values and values[0] is not None else ""
+    spread = stdev(numbers) if len(numbers) > 1 else 0.0
+    whole = all(isinstance(x, int) for x in numbers)
+    text = f"{round(mean(numbers)):,}" if whole else f"{mean(numbers):.3f}"
+    return text + (f" ± {spread:.3f}" if spread and not whole else "")
+
+
+def _verdict(records: Sequence[Record]) -> str:
+    said = [record["verdict"] for record in records if "verdict" in record]
+    if len(kinds := dict.fromkeys(said)) == 1:
+        return said[0]
+    return "; ".join(f"{verdict} ({said.count(verdict)} of {len(said)})" for verdict in kinds)
+
+
+def _controls(name: str) -> str:
+    controls = analyses.module(name).CONTROLS
+    return controls if isinstance(controls, str) else ", ".join(controls)
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _run(unit: Unit, plan: Plan) -> Record:
+    """Run an analysis; where the subjects lack what it needs, the sentence that the first says."""
+    refused = ""
+    for asked, bundled in _subjects(unit, plan):
+        try:
+            found = analyses.run(unit.name, asked)
+        except ValueError as error:
+            refused = refused or str(error)
+            continue
+        return {"bundled": bundled, "model": _called(asked.bert), "data": asked.data, "sentences": len(asked.sentences),
+                "verdict": found.verdict, "seconds": round(found.seconds, 1),
+                "lines": analyses.plain([list(line) for line in found.lines])}
+    return {"refused": refused}
+
+
+def _subjects(unit: Unit, plan: Plan) -> Iterator[tuple[subject.Subject, bool]]:
+    """Who may be asked, one after the other, and whether it is the model that comes with minibert."""
+    if unit.side == WORLD:
+        bert, other = (world_model.load(plan.size, seed) for seed in (unit.seed, unit.seed + 1))
+        yield subject.of(bert, None, unit.seed, plan.quick, other), False
+        return
+    for folder, bundled in ((plan.real, False), (pretrained.bundled(), True)):
+        yield subject.of(pretrained.load(folder), plan.data, unit.seed, plan.quick), bundled
+
+
+def _called(bert: Trained) -> str:
+    """A model without the folders of this machine."""
+    c, where = bert.config, Path(bert.folder or "")
+    return (f"{where.parent.name}/{where.name} ({c.num_hidden_layers} layers, {c.hidden_size} numbers, {c.num_attention_heads} "
+            "heads)")
+
+
+def _head(unit: Unit, plan: Plan) -> Record:
+    """What a run depends on."""
+    source = inspect.getsource(analyses.module(unit.name))
+    real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {"size": plan.size}
+    return {**unit._asdict(), "quick": plan.quick, **real, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
+
+
+def _key(record: Record) -> tuple:
+    return tuple(record.get(name) for name in ("real", "text", "size")) + tuple(
+        record[name] for name in ("name", "side", "seed", "quick", "source"))

@@ -1,0 +1,151 @@
+"""The scoreboard: a page that goes on where it stopped, and the model of the world that it stands on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minibert import cli, pretrained
+from minibert.analysis import analyses, scoreboard, subject, world_model
+from minibert.analysis.scoreboard import Plan
+from minibert.api import Bert
+from minibert.model import pretraining
+from minibert.text import Tokenizer, Vocabulary
+from minibert.training import command
+from minibert.training.command import SPECIAL
+from minibert.world import World, gold
+from tests import tiny_model
+
+WORLD = World.of("small")
+NAMES = ("contextual", "calibration")
+
+
+def untrained(seed=0):
+    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
+    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
+    return Bert(config, pretraining.initial_parameters(config, seed), tokenizer, folder=f"runs/tiny{seed}")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Which analyses were run, of which models, on a world whose models are not trained."""
+    runs, run = [], analyses.run
+    monkeypatch.setattr(world_model, "load", lambda size, seed: untrained(seed))
+    monkeypatch.setattr(subject, "QUICK", 150)
+    monkeypatch.setattr(analyses, "run", lambda name, of: runs.append((name, str(of.bert.folder), of.seed)) or run(name, of))
+    return runs
+
+
+def test_a_page_goes_on_where_it_stopped(asked, tmp_path, monkeypatch):
+    page = tmp_path / "S.md"
+    plan = Plan(seeds=2, quick=True, names=NAMES)
+    with pytest.raises(KeyboardInterrupt):
+        scoreboard.measure(plan, page, told=lambda unit, record: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert asked == [("contextual", "runs/tiny0", 0)]
+    assert "not measured yet" in page.read_text(encoding="utf-8")
+    told = []
+    scoreboard.measure(plan, page, told=lambda unit, record: told.append(unit))
+    assert asked[1:] == [("contextual", "runs/tiny1", 1), ("calibration", "runs/tiny0", 0), ("calibration", "runs/tiny1", 1)]
+    assert len(told) == 3
+    scoreboard.measure(plan, page)
+    assert len(asked) == 4
+    text = page.read_text(encoding="utf-8")
+    [line] = [line for line in text.splitlines() if "**contextual**" in line]
+    assert line.count("not measured yet") == 1  # on a real model
+    records = scoreboard.read(page.with_suffix(".jsonl"))
+    assert [(record["name"], record["seed"]) for record in records] == [(name, seed) for name in NAMES for seed in (0, 1)]
+    first = [record["lines"][0][1] for record in records[:2]]
+    assert f"{np.mean(first):.3f} ± {np.std(first, ddof=1):.3f}" in text
+    assert f"| {records[0]['verdict']} |" in text or "1 of 2" in text
+
+    monkeypatch.setattr(scoreboard.inspect, "getsource", lambda module: module.__name__)
+    scoreboard.measure(plan, page)
+    assert len(asked) == 8  # the source of both is another one
+
+
+def test_a_real_model_without_a_head_gives_way_to_the_one_that_comes_along(asked, tmp_path, monkeypatch):
+    bert = untrained(5)
+    encoder = tmp_path / "encoders" / "model"
+    pretrained.save(encoder, bert.config, bert.parameters, bert.tokenizer,
+                    without=[name for name, _ in bert.parameters.items() if name.startswith("cls.")])
+    pretrained.save(tmp_path / "bundled", bert.config, bert.parameters, bert.tokenizer)
+    monkeypatch.setattr(pretrained, "bundled", lambda: tmp_path / "bundled")
+    (tmp_path / "gold.conllu").write_text("".join(gold.conllu(WORLD.language, i, document) for i, document in
+                                                  enumerate(WORLD.documents(3000))), encoding="utf-8")
+    plan = Plan(real=str(encoder), data=str(tmp_path / "gold.conllu"), seeds=1, quick=True, names=NAMES)
+    scoreboard.measure(plan, tmp_path / "S.md")
+    records = {(r["name"], r["side"]): r for r in scoreboard.read(tmp_path / "S.jsonl")}
+    assert [records[name, "real"]["bundled"] for name in NAMES] == [False, True]
+    assert records["contextual", "real"]["model"] == "encoders/model (2 layers, 12 numbers, 3 heads)"
+    text = (tmp_path / "S.md").read_text(encoding="utf-8")
+    assert "the model that comes with minibert" in text
+    assert str(tmp_path) not in text
+
+    with pytest.raises(ValueError, match="go together"):
+        scoreboard.measure(plan._replace(data=None), tmp_path / "S.md")
+
+
+def test_what_cannot_be_measured_says_why(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(subject, "QUICK", 5)
+    scoreboard.measure(Plan(seeds=1, quick=True, names=["contextual"]), tmp_path / "S.md")
+    assert "not measured: 5 sentences have" in (tmp_path / "S.md").read_text(encoding="utf-8")
+    with open(tmp_path / "S.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"name": "trees"')
+    with pytest.raises(ValueError, match=r"S\.jsonl, line 2: this is no record of a scoreboard; delete the line"):
+        scoreboard.read(tmp_path / "S.jsonl")
+
+
+def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, capsys):
+    runs = []
+
+    def run(args):
+        runs.append(args)
+        print("training")
+        if len(runs) == 1:
+            return 130  # Ctrl-C
+        folder = world_model.folder_of("small", 3)
+        pretrained.save(folder, *(getattr(untrained(3), part) for part in ("config", "parameters", "tokenizer")))
+        (folder / command.GUESSES).write_text("", encoding="utf-8")
+        return 0
+
+    monkeypatch.setenv("MINIBERT_CACHE", str(tmp_path))
+    monkeypatch.setattr(command, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        world_model.load("small", 3)
+    assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 2000, 3, False)
+    folder = world_model.folder_of("small", 3)
+    folder.mkdir()
+    (folder / command.checkpoint.FILE).write_text("", encoding="utf-8")
+    assert subject.world_of(world_model.load("small", 3)).words == WORLD.words
+    assert runs[1].resume == str(folder) == str(tmp_path / folder.name)
+    world_model.load("small", 3)
+    assert len(runs) == 2
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="small or full, got 'large'"):
+        world_model.load("large")
+
+
+def test_the_command(asked, tmp_path, monkeypatch, capsys):
+    out = str(tmp_path / "out")
+    assert cli.main(["analyse", "contextual", "--quick", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "verdict: " in shown
+    assert (tmp_path / "out" / "contextual.png").read_bytes().startswith(b"\x89PNG")
+    written = json.loads((tmp_path / "out" / "contextual.json").read_text(encoding="utf-8"))
+    assert written["result"]["sentences"] <= 150
+    assert cli.main(["analyse", "--list"]) == 0
+    assert " 6  trees in single heads" in capsys.readouterr().out
+    monkeypatch.setattr(analyses, "NAMES", NAMES)
+    assert cli.main(["analyse", "--all", "--quick", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{name} " in shown for name in NAMES)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "one of them"), (["trees", "--list"], "one of them"), (["--all", "a", "b"], "--all takes no NAME"),
+    (["trees", "--real", "x"], "--real goes with --scoreboard"), (["trees", "--seed", "-1"], "--seed must be at least 0"),
+    (["trees", "--data", "x.conllu"], "name one"), (["tress"], "there is no analysis 'tress'"),
+])
+def test_arguments_that_do_not_go_together(arguments, message, capsys):
+    assert cli.main(["analyse", *arguments]) == 2
+    assert message in capsys.readouterr().err
