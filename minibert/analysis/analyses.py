@@ -50,7 +50,7 @@ ROWS = (
     Row(5, "what heads look at (Clark et al. 2019)", ("looking", "relations", "attention-probe")),
     Row(6, "trees in single heads (Htut et al. 2019)", ("trees",)),
     Row(7, "similarity of models, rollout and flow (Abnar et al. 2019, Abnar and Zuidema 2020)", ("similarity", "flow")),
-    Row(8, "trees by deletion (Rosa and Mareček 2019)"),
+    Row(8, "trees by deletion (Rosa and Mareček 2019)", ("deletion",)),
     Row(9, "multiscale views (Vig 2019)", ("neurons",)),
     Row(10, "geometry (Hewitt and Manning 2019, Reif et al. 2019)", ("structural", "senses")),
     Row(11, "how contextual (Ethayarajh 2019)", ("contextual",)),
