@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from minibert.training.course import Course, Options, add_files, add_run
+from minibert.training.course import Course, Options, add_run
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
-    add_files(model, heads=False)
+    add(model, "weights", "which file of weights, where the folder of --init holds several", metavar="FILE",
+        default_text="the one that is there")
     add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra the "
         "generator", choices=FAMILIES, metavar="NAME")
     add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
