@@ -51,9 +51,9 @@ class Unit(NamedTuple):
 
 
 def units(plan: Plan) -> list[Unit]:
-    """All runs, analysis by analysis."""
+    """All runs, seed by seed, so that a run that was cut off has something of every analysis."""
     sides = [WORLD] if plan.real is None else [WORLD, REAL]
-    return [Unit(name, side, seed) for name in plan.names for side in sides for seed in range(plan.seeds)]
+    return [Unit(name, side, seed) for seed in range(plan.seeds) for name in plan.names for side in sides]
 
 
 def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Record], None] = lambda unit, record: None,
@@ -106,7 +106,7 @@ def markdown(records: Sequence[Record], plan: Plan) -> str:
     for row in analyses.ROWS:
         for name in row.names:
             source, sides = analyses.module(name), [of.get((name, side), []) for side in (WORLD, REAL)]
-            heads = [_first(side) for side in sides]
+            heads = [_first(side, plan.seeds) for side in sides]
             table.append(f"| {row.number} | **{name}**: {_cell(source.CLAIM)} | {_cell(source.PAPER)} | {' | '.join(heads)} | "
                          f"{' | '.join(map(_verdict, sides))} |")
             details += _details(name, sides)
@@ -124,7 +124,7 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
             f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each of {plan.seeds} seeds, trained for "
-            f"{world_model.STEPS[plan.size]:,} steps, each on text of its own",
+            f"{world_model.STEPS[plan.size]:,} steps and asked on fresh text of its own",
             *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
             f"- numbers are means over {plan.seeds} seeds ± their standard deviation; in brackets the control; a verdict's "
             "criterion stands in the docstring of its analysis",
@@ -143,13 +143,14 @@ def _details(name: str, sides: Sequence[Sequence[Record]]) -> list[str]:
     return [*found, ""]
 
 
-def _first(records: Sequence[Record]) -> str:
-    """The first line in a cell: what it is, the number, the control."""
+def _first(records: Sequence[Record], seeds: int) -> str:
+    """The first line in a cell: what it is, the number, the control, and how many seeds there are where some are missing."""
     if refused := next((record["refused"] for record in records if "refused" in record), None):
         return f"not measured: {_cell(refused)}"
     for name, value, control, _ in _lines(records):
         mark = " (the model that comes with minibert)" * records[0]["bundled"]
-        return _cell(f"{name}: {value}" + (f" ({control})" if control else "") + mark)
+        some = f" ({len(records)} of {seeds} seeds)" * (len(records) < seeds)
+        return _cell(f"{name}: {value}" + (f" [{control}]" if control else "") + mark + some)
     return "not measured yet"
 
 
@@ -206,7 +207,7 @@ def _run(unit: Unit, plan: Plan) -> Record:
 def _subjects(unit: Unit, plan: Plan) -> Iterator[tuple[subject.Subject, bool]]:
     """Who may be asked, one after the other, and whether it is the model that comes with minibert."""
     if unit.side == WORLD:
-        bert, other = (world_model.load(plan.size, seed) for seed in (unit.seed, unit.seed + 1))
+        bert, other = (world_model.load(plan.size, seed) for seed in (unit.seed, (unit.seed + 1) % max(plan.seeds, 2)))
         yield subject.of(bert, None, unit.seed, plan.quick, other), False
         return
     for folder, bundled in ((plan.real, False), (pretrained.bundled(), True)):
@@ -223,10 +224,11 @@ def _called(bert: Trained) -> str:
 def _head(unit: Unit, plan: Plan) -> Record:
     """What a run depends on."""
     source = inspect.getsource(analyses.module(unit.name))
-    real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {"size": plan.size}
+    real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {
+        "size": plan.size, "steps": world_model.STEPS[plan.size]}
     return {**unit._asdict(), "quick": plan.quick, **real, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
 
 
 def _key(record: Record) -> tuple:
-    return tuple(record.get(name) for name in ("real", "text", "size")) + tuple(
+    return tuple(record.get(name) for name in ("real", "text", "size", "steps")) + tuple(
         record[name] for name in ("name", "side", "seed", "quick", "source"))

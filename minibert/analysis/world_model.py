@@ -13,7 +13,7 @@ from minibert.files import cache_folder
 from minibert.pretrained.folder import Loaded
 from minibert.training import command, options
 
-STEPS = {"small": 2000, "full": 4000}
+STEPS = {"small": 5500, "full": 7500}
 CORPORA = {size: corpus for corpus, size in WORLDS.items()}
 
 

@@ -43,9 +43,10 @@ def test_a_page_goes_on_where_it_stopped(asked, tmp_path, monkeypatch):
         scoreboard.measure(plan, page, told=lambda unit, record: (_ for _ in ()).throw(KeyboardInterrupt))
     assert asked == [("contextual", "runs/tiny0", 0)]
     assert "not measured yet" in page.read_text(encoding="utf-8")
+    assert "(1 of 2 seeds)" in page.read_text(encoding="utf-8")
     told = []
     scoreboard.measure(plan, page, told=lambda unit, record: told.append(unit))
-    assert asked[1:] == [("contextual", "runs/tiny1", 1), ("calibration", "runs/tiny0", 0), ("calibration", "runs/tiny1", 1)]
+    assert asked[1:] == [("calibration", "runs/tiny0", 0), ("contextual", "runs/tiny1", 1), ("calibration", "runs/tiny1", 1)]
     assert len(told) == 3
     scoreboard.measure(plan, page)
     assert len(asked) == 4
@@ -53,8 +54,8 @@ def test_a_page_goes_on_where_it_stopped(asked, tmp_path, monkeypatch):
     [line] = [line for line in text.splitlines() if "**contextual**" in line]
     assert line.count("not measured yet") == 1  # on a real model
     records = scoreboard.read(page.with_suffix(".jsonl"))
-    assert [(record["name"], record["seed"]) for record in records] == [(name, seed) for name in NAMES for seed in (0, 1)]
-    first = [record["lines"][0][1] for record in records[:2]]
+    assert [(record["name"], record["seed"]) for record in records] == [(name, seed) for seed in (0, 1) for name in NAMES]
+    first = [record["lines"][0][1] for record in records[::2]]
     assert f"{np.mean(first):.3f} ± {np.std(first, ddof=1):.3f}" in text
     assert f"| {records[0]['verdict']} |" in text or "1 of 2" in text
 
@@ -112,7 +113,7 @@ def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, 
     monkeypatch.setattr(command, "run", run)
     with pytest.raises(KeyboardInterrupt):
         world_model.load("small", 3)
-    assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 2000, 3, False)
+    assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 5500, 3, False)
     folder = world_model.folder_of("small", 3)
     folder.mkdir()
     (folder / command.checkpoint.FILE).write_text("", encoding="utf-8")
