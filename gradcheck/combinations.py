@@ -15,7 +15,7 @@ from minibert.config import NEUTRAL, BertConfig
 from minibert.finetuning import models
 from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import pretraining
+from minibert.model import joint, pretraining
 from minibert.model.heads import classifier, mlm, nsp, replaced
 from minibert.model.model import Head, Inputs, Model, Term
 from minibert.parameters import Tree
@@ -74,6 +74,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "token": lambda config: models.of(config, "token", 3),
     "span": lambda config: models.of(config, "span", 2),
     "replaced": lambda config: Model(config, {"replaced": Head(replaced)}, [Term("replaced", "replaced", binary_cross_entropy)]),
+    "joint": lambda config: joint.of(config, joint.smaller(config, 1.0 if config.block == "mobile" else 0.5)),
     "vectors": lambda config: models.of(config, "vectors", 0, head={"pooling": "cls"}, loss={"symmetric": True}),
     "similarity": lambda config: models.of(config, "similarity", 0),
     "many-terms": many_terms,
@@ -86,7 +87,9 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
     targets = {}
     for term in whole.terms:
         y = whole.read(out, term.reads)
-        if term.loss is squared_error:
+        if isinstance(whole, joint.Joint) and term.name == "replaced":
+            targets[term.name] = rng.random(y.size if x.positions is None else x.positions.size)
+        elif term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
         elif term.loss is contrastive:
             targets[term.name] = rng.permutation(y[:, :, 0].size).reshape(y.shape[:2])

@@ -47,7 +47,7 @@ from minibert.layers import (
     squared_error,
     unit,
 )
-from minibert.model import bert, embeddings, encoder, model, pooler, pretraining, recompute
+from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute
 from minibert.model.blocks import mobile, post_ln, pre_ln
 from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, similarity, span, vectors
 from minibert.model.model import Inputs, Model
@@ -899,7 +899,7 @@ def _model(rng: np.random.Generator, whole: Model) -> dict:
         "inputs": {},
         "params": params,
         "directions": DIRECTIONS,
-        "zero": key_biases("bert.encoder."),
+        "zero": key_biases("bert.encoder.") | (key_biases("generator.bert.encoder.") if isinstance(whole, joint.Joint) else {}),
     }
 
 

@@ -58,6 +58,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
                    title: str = "Pre-training", short_steps: int = 0, best: float | None = None) -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
 
+    Of a run that also tells which words are not the text's there is a third panel, with the surprise at that.
     ``rows``: those of ``metrics.csv``, by the names of its columns.
     ``short_steps``: how many of the first steps read short runs of text; they are shaded. ``best``: the loss that nobody can
     beat, where it is known.
@@ -69,10 +70,11 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     paired = [row for row in seen if row.get("held_out_nsp_accuracy") is not None]
     training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
     held_out = {"linewidth": 2.4, "marker": "o", "markersize": 6}
-    figure = Figure(figsize=(12, 5.6), dpi=130, layout="constrained")
+    told = [row for row in seen if row.get("held_out_replaced_loss") is not None]
+    figure = Figure(figsize=(17 if told else 12, 5.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=17, fontweight="bold")
-    loss, right = figure.subplots(1, 2)
+    loss, right, *third = figure.subplots(1, 3 if told else 2)
 
     _guide(loss, ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}", ":", GREY)
     _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
@@ -92,11 +94,20 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     if paired:
         _curve(right, paired, [100 * row["held_out_nsp_accuracy"] for row in paired], "{:.0f} %", 9, color=GREEN,
                label="next sentence, held-out text", **held_out | {"marker": "s"})
+    if told:
+        _curve(right, told, [100 * (row["held_out_replaced_found"] or 0) for row in told], "{:.0f} %", 9, color=GREEN,
+               label="replaced words that are found, held-out text", **held_out | {"marker": "^"})
+    for axes in third:
+        _curve(axes, rows, [row["replaced_loss"] for row in rows], **training)
+        _curve(axes, told, [row["held_out_replaced_loss"] for row in told], "{:.3f}", -18, color=GREEN,
+               **held_out | {"marker": "^"})
+        axes.set_title("Surprise at which words were replaced", fontsize=14)
+        axes.set_ylabel("loss (nats per token)", fontsize=13)
     right.set_title("How often the first guess is right", fontsize=14)
     right.set_ylabel("right (%)", fontsize=13)
     right.set_ylim(0, 100)
 
-    for axes in (loss, right):
+    for axes in (loss, right, *third):
         if short_steps:
             end = min(short_steps, rows[-1]["step"])
             axes.axvspan(0, end, color=GREY, alpha=0.12, linewidth=0, label="short runs of text first")

@@ -20,14 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key
 from minibert.model import bert
 from minibert.model.encoder import add
-from minibert.parameters import Layout, Tree, named, subtree
+from minibert.parameters import Layout, Parameters, Tree, named, subtree
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -78,6 +78,7 @@ class Output(NamedTuple):
     losses: Mapping[str, Array | float] = NONE  # () by term
     logits: Mapping[str, Array] = NONE  # by head
     bert: bert.Output = bert.Output()
+    targets: Mapping[str, Array] = NONE  # by term, where they are made on the way
 
 
 class Cache(NamedTuple):
@@ -93,6 +94,9 @@ class Model:
     config: BertConfig
     heads: Mapping[str, Head]
     terms: Sequence[Term]
+
+    #: Figures beside those of the terms: by name, two numbers of ``correct``, the first as a share of the second.
+    SHARES: ClassVar[Mapping[str, tuple[str, str]]] = NONE
 
     def __post_init__(self) -> None:
         for name, reads in [*((f"head {name}", head.reads) for name, head in self.heads.items()),
@@ -197,6 +201,10 @@ class Model:
         """By term, as far as its logits and its loss know right from wrong: how many of the best guesses are the target."""
         return {term.name: term.loss.correct(out.logits[term.reads], x.targets[term.name]) for term in self.terms
                 if hasattr(term.loss, "correct") and term.reads in out.logits and term.name in x.targets}
+
+    def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
+        """The models that this one is made of, by name; the first of them guesses words. As a rule it is one, without a name."""
+        return {"": (self.config, parameters)}
 
     def _reads(self, terms: Sequence[Term], heads: Mapping[str, Head]) -> set[str]:
         """The outputs of the body that are read."""

@@ -375,6 +375,8 @@ def _find(folder: Path, with_vocabulary: bool = True, named: str | os.PathLike[s
     present = {CONFIG: there, words: has_vocabulary, WEIGHTS: weights is not None}
     absent = [name for name, is_there in present.items() if not is_there]
     hint = unread.named(folder) if absent == [WEIGHTS] else ""
+    if inside := sorted(path.name for path in folder.iterdir() if (path / CONFIG).is_file()):
+        hint = f"it holds the models {', '.join(inside)}: name one of them"
     if absent == [words]:
         hint = "if it stands elsewhere, name it: load(…, tokenizer=FILE), or minibert convert … --vocab FILE"
     raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {hint or 'expected the folder of a run or of a BERT model'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,14 +69,16 @@ def collate(examples: Sequence[Masked], *, pad_id: int = 0) -> Batch:
     """One batch of masked examples in their order.
 
     Its targets: ``mlm`` ``(M,)``, the ids at the masked positions, and ``nsp`` ``(B,)``, 0 where b follows, 1 where it is from
-    elsewhere, IGNORE where there is no pair.
+    elsewhere, IGNORE where there is no pair. Where guesses are drawn, also ``replaced`` ``(M,)``: the numbers that decide them.
 
     Raises ValueError where there are none.
     """
     ids, types, real = rectangle([example.ids for example in examples], [example.split for example in examples], pad_id)
+    drawn = {} if examples[0].numbers is None else {"replaced": np.concatenate([example.numbers for example in examples])}
     return Batch(ids, types, None if real.all() else real, {
         "mlm": np.concatenate([example.labels for example in examples]),
         "nsp": np.array([example.next_label for example in examples], dtype=np.int64),
+        **drawn,
     }, np.concatenate([b * ids.shape[1] + example.positions for b, example in enumerate(examples)]))
 
 
@@ -107,7 +110,8 @@ class Stream:
     documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or packed
     sentences without pairs; a corpus of a single document has no pairs. static_masks: the epochs repeat
     ``dupe_factor`` versions of the examples and their masks, as the reference does, instead of drawing new ones.
-    The other options of masking (``rate``, ``mask_share``, ``random_share``) are passed on to ``masking.rule``.
+    corruption: the module of ``tasks.corruption`` that hides; its other options (``whole_word``, ``rate``, ``mask_share``,
+    ``random_share``) are passed on to its ``rule``.
     """
 
     def __init__(
@@ -119,9 +123,9 @@ class Stream:
         batch_size: int,
         seed: int,
         next_sentence: bool = True,
-        whole_word: bool = False,
         static_masks: bool = False,
         dupe_factor: int = 1,
+        corruption: ModuleType = masking,
         **masking_options: float,
     ) -> None:
         if batch_size < 1:
@@ -135,7 +139,7 @@ class Stream:
         self.seed = seed
         self.next_sentence = next_sentence and len(self.documents) > 1
         self.versions = dupe_factor if static_masks else None
-        self.rule = masking.rule(tokenizer, whole_word=whole_word, **masking_options)
+        self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
         self._current: tuple[int, list[Example]] = (-1, [])
 
     def examples(self, epoch: int) -> list[Example]:
@@ -156,7 +160,7 @@ class Stream:
             order = generator(self.seed, ORDER, epoch).permutation(len(examples))
             taken = order[index : index + self.batch_size - len(batch)].tolist()
             version = self._version(epoch)
-            batch += [masking.mask_example(examples[i], self.rule, (self.seed, version, i)) for i in taken]
+            batch += [self.corruption.mask_example(examples[i], self.rule, (self.seed, version, i)) for i in taken]
             index += len(taken)
             if index >= len(examples):
                 epoch, index = epoch + 1, 0
@@ -173,15 +177,14 @@ def held_out(
     max_length: int,
     seed: int = 0,
     next_sentence: bool = True,
-    whole_word: bool = False,
     max_tokens: int = 512,
     max_examples: int | None = None,
-    **masking_options: float,
+    **options: Any,
 ) -> list[Batch]:
     """Batches for evaluation. Their pairs and masks never change, so that numbers along a run and between runs compare.
 
     max_examples: a random sample of so many examples, fixed by the seed; None: all. A single held-out document has no
-    next-sentence pairs.
+    next-sentence pairs. The other options are those of ``Stream``.
     """
     stream = Stream(
         documents,
@@ -190,9 +193,8 @@ def held_out(
         batch_size=1,
         seed=seed,
         next_sentence=next_sentence,
-        whole_word=whole_word,
         static_masks=True,
-        **masking_options,
+        **options,
     )
     stream.batch_size = min(len(stream.examples(0)), max_examples or len(stream.examples(0)))
     return micro_batches(stream.batch()[0], max_tokens, pad_id=tokenizer.vocab.pad_id)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.model import pretraining
+from minibert.model import joint, pretraining
+from minibert.model.model import Model
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
 from minibert.text.tokenizer import Tokenizer
@@ -34,6 +35,13 @@ class Checkpoint:
     parameters: Parameters
     m: Parameters
     v: Parameters
+
+
+def model_of(config: BertConfig, settings: Settings) -> Model:
+    """What a run trains: the model, or beside one that tells which words are not the text's the generator that puts them in."""
+    if "replaced" not in config.objectives:
+        return pretraining.of(config)
+    return joint.of(config, joint.smaller(config, settings.generator_size or joint.SIZE))
 
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -71,7 +79,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             tokenizer = _tokenizer(state, config)
             progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
-            slabs = states.read_slabs(file, pretraining.layout(config), state.get("layout"))
+            slabs = states.read_slabs(file, model_of(config, settings).layout(), state.get("layout"))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
     return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)

@@ -25,12 +25,14 @@ from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
-from minibert.model import pretraining
-from minibert.parameters import Parameters
+from minibert.model import joint, pretraining
+from minibert.model.model import Model
+from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
+from minibert.tasks.corruption import masking, replaced
 from minibert.tasks.examples import IGNORE
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
@@ -38,7 +40,7 @@ from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import checkpoint
-from minibert.training.checkpoint import Checkpoint
+from minibert.training.checkpoint import Checkpoint, model_of
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
@@ -109,7 +111,8 @@ def _resume(args: argparse.Namespace) -> int:
     alone(OPTIONS, args, ("out", "overfit_batch", "profile"))
     out = Path(args.resume)
     state = checkpoint.load(out)
-    remove_leftovers(out)
+    for place in (out, *filter(Path.is_dir, out.iterdir())):
+        remove_leftovers(place)
     if state.progress.finished(state.settings.patience) and (out / GUESSES).is_file():
         print(f"{out} is complete: all {state.progress.step:,} steps are done.")  # not to the log: the disk may be read-only
         return 0
@@ -130,12 +133,13 @@ def _resume(args: argparse.Namespace) -> int:
 def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say) -> int:
     """Train from a state on, and write the folder."""
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
-    engine = engine_of(pretraining.of(config), state.parameters.to(xp), workers, settings)
+    model = model_of(config, settings)
+    engine = engine_of(model, state.parameters.to(xp), workers, settings)
     engine.m, engine.v = state.m.to(xp), state.v.to(xp)
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
-                                  next_sentence=settings.next_sentence, whole_word=settings.whole_word,
-                                  max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES)
+                                  next_sentence=settings.next_sentence, max_tokens=settings.micro_batch_tokens,
+                                  max_examples=HELD_OUT_EXAMPLES, **_corruption(settings, model))
 
     best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
@@ -146,23 +150,28 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
 
     def keep() -> None:
         if settings.keep_best:
-            folder.save(out, config, engine.parameters, tokenizer)
+            save_models()
+
+    def save_models() -> None:
+        for name, (config, parameters) in model.apart(engine.parameters).items():
+            folder.save(out / name, config, parameters, tokenizer)
 
     def save(progress: Progress) -> None:
         if loop.looked:  # before the state: no look that it knows of is missing after a kill
             record()
         checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
         if not settings.keep_best or not progress.step:
-            folder.save(out, config, engine.parameters, tokenizer)
+            save_models()
         if loop.rows:
             _plot(out, loop, text.report, best)
         else:
             record()
 
     def record() -> None:
-        kept.record(Loaded(config, engine.parameters, tokenizer), loop.progress.step)
+        [guesser, *_] = model.apart(engine.parameters).values()
+        kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
-    loop = Loop(engine, _stages(settings, text.train, tokenizer), settings, state.progress, out / METRICS,
+    loop = Loop(engine, _stages(settings, model, text.train, tokenizer), settings, state.progress, out / METRICS,
                 every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
                 worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
     if state.progress.step in (0, state.progress.total):
@@ -184,6 +193,9 @@ def _best_loss(text: Text, evaluation: Sequence[batches.Batch], say: Say) -> flo
         return None
     tokens, examples = text.tokenizer.vocab.tokens, []
     for batch in evaluation:
+        if "replaced" in batch.targets:
+            say("The best possible loss of this corpus is known for BERT's masks, not for these.\n")
+            return None
         if (batch.targets["nsp"] != IGNORE).any():
             say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
             return None
@@ -211,8 +223,11 @@ def _line(loop: Loop) -> str:
     width = len(f"{loop.progress.total:,}")
     right = row.get("held_out_nsp_accuracy")
     pairs = "" if right is None else f"  next {right:5.1%}"
+    if row.get("held_out_replaced_loss") is not None:
+        pairs = f"  replaced {row['held_out_replaced_loss']:.3f} nats, {row['held_out_replaced_found'] or 0:5.1%} found"
+    loss = sum(term.weight * (row.get(f"{term.name}_loss") or 0) for term in loop.engine.model.terms)
     best = "  (best so far)" if loop.worth is not None and loop.progress.best_step == row["step"] else ""
-    return (f"step {row['step']:{width},}  loss {row['mlm_loss'] + (row.get('nsp_loss') or 0):.3f}  |  held-out: "
+    return (f"step {row['step']:{width},}  loss {loss:.3f}  |  held-out: "
             f"masked {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
 
 
@@ -223,20 +238,25 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
         raise ValueError(f"{loop.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
     kept = [row for row in looks if row["step"] == loop.progress.best_step] if loop.course.keep_best else looks
     loss, accuracy = kept[-1]["held_out_mlm_loss"], kept[-1]["held_out_mlm_accuracy"]
-    table = guesses.table(folder.load(out), text.held_out, seed=loop.course.seed)
+    [place, *_] = loop.engine.model.apart(loop.engine.parameters)
+    table = guesses.table(folder.load(out / place), text.held_out, seed=loop.course.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
     progress = loop.progress
     minutes, seconds = divmod(round(progress.seconds), 60)
+    example = _example(table, text.tokenizer.vocab.special[4])
     early = f" of {progress.total:,}, for {progress.waited} looks were not better," * (progress.step < progress.total)
     best = f", after step {progress.best_step:,}" if loop.course.keep_best else ""
     say(f"\n{progress.step:,} steps{early or ','} {progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
         f"On held-out text{best}: {loss:.3f} nats a masked word,\n"
         f"{_against(loss, text.report.unigram_loss)} guessing by frequency and {_against(loss, text.report.ln_vocabulary)} "
         f"blind guessing; {accuracy:.1%} of them right.")
+    if (found := kept[-1].get("held_out_replaced_found")) is not None:
+        say(f"Of the words that its generator has put in, the discriminator finds {found:.1%}, and of all tokens it tells "
+            f"{kept[-1]['held_out_replaced_accuracy']:.1%} rightly.")
     say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
-        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out, _example(table, text.tokenizer.vocab.special[4]))}")
+        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out / place, example)}")
 
 
 def _example(table: str, mask: str) -> str:
@@ -260,8 +280,8 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
-        engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
-        task = _task(settings, text.train, text.tokenizer)
+        engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
+        task = _task(settings, engine.model, text.train, text.tokenizer)
         examples, _ = task.batch(batches.Position())
         repeated = task.cut(examples)
         masked = engine.model.counts(repeated)["mlm"]
@@ -271,6 +291,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
                 pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
+                pairs += f"replaced {metrics.replaced_loss:.4f} nats  " if metrics.counts.get("replaced") else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
             if done:
@@ -289,18 +310,21 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         head(print, settings, workers, device)
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
-        engine = engine_of(pretraining.of(config), parameters.to(xp), workers, settings)
-        print(profiled(engine, _task(settings, text.train, text.tokenizer), settings.learning_rate, settings.steps))
+        engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
+        print(profiled(engine, _task(settings, engine.model, text.train, text.tokenizer), settings.learning_rate, settings.steps))
     return 0
 
 
 def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow."""
     threads = available_cores() if args.threads is None else args.threads
+    model = model_of(config, settings)
+    bodies = [config, model.smaller] if isinstance(model, joint.Joint) else [config]
 
     def need(count: int) -> int:
         tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
-        return memory.total(memory.training_on_cores(config, settings.batch_size, settings.max_length, count, tokens))
+        return sum(memory.total(memory.training_on_cores(body, settings.batch_size, settings.max_length, count, tokens))
+                   for body in bodies)
 
     return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
 
@@ -318,7 +342,7 @@ class Start(NamedTuple):
         if self.parameters is not None:
             return self.config, self.parameters
         config = config_of(settings, tokenizer)
-        return config, pretraining.initial_parameters(config, settings.seed)
+        return config, initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
 
 
 def start_of(settings: Settings) -> Start:
@@ -353,14 +377,22 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
                              vocab_size=len(tokenizer.vocab) if tokenizer else settings.vocab_size,
                              hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
                              **{name: value for name, value in changes.items() if value is not None})
-    if "mlm" not in config.objectives:  # which words are not the text's can be learned only beside a generator that replaces them
-        config = config.replace(objectives=("mlm",))
+    if "replaced" in config.objectives:
+        if settings.whole_word and not settings.generator_alone:
+            raise ValueError(f"--whole-word: {settings.family} replaces single pieces; leave it out, or train a generator with "
+                             "--generator-alone")
+        if settings.generator_alone:
+            config = config.replace(objectives=("mlm",))
+    elif settings.generator_alone or settings.generator_size:
+        option = "--generator-alone" if settings.generator_alone else "--generator-size"
+        raise ValueError(f"{option} is for a family that learns beside a generator (electra), and {settings.family} does not: "
+                         "leave it out")
     families.to_json(config)
     return config.replace(  # as large a sum at any width
         initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
 
 
-def _stages(settings: Settings, documents: list, tokenizer: Tokenizer) -> list[Stage]:
+def _stages(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read: short sequences first, with as many tokens a step, and then long ones.
 
     Attention is spread evenly at first: each of the T tokens that it looks at counts 1/T. Among few, the neighbours of a masked
@@ -369,16 +401,24 @@ def _stages(settings: Settings, documents: list, tokenizer: Tokenizer) -> list[S
     length = min(SHORT_LENGTH, settings.max_length)
     short = replace(settings, max_length=length, batch_size=settings.batch_size * settings.max_length // length,
                     next_sentence=False)
-    return [Stage([_task(short, documents, tokenizer)], settings.short_first), Stage([_task(settings, documents, tokenizer)])]
+    return [Stage([_task(short, model, documents, tokenizer)], settings.short_first),
+            Stage([_task(settings, model, documents, tokenizer)])]
 
 
-def _task(settings: Settings, documents: list, tokenizer: Tokenizer) -> Task:
+def _task(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> Task:
     stream = batches.Stream(documents, tokenizer, max_length=settings.max_length,
                             batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
-                            next_sentence=settings.next_sentence, whole_word=settings.whole_word,
-                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor)
+                            next_sentence=settings.next_sentence, static_masks=settings.static_masks,
+                            dupe_factor=settings.dupe_factor, **_corruption(settings, model))
     return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
                                       pad_id=tokenizer.vocab.pad_id))
+
+
+def _corruption(settings: Settings, model: Model) -> dict[str, Any]:
+    """What hides words, as options of a stream."""
+    if isinstance(model, joint.Joint):
+        return {"corruption": replaced}
+    return {"corruption": masking, "whole_word": settings.whole_word}
 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:

@@ -21,6 +21,7 @@ from minibert.kernels import products
 from minibert.layers.dropout import Key
 from minibert.model import embeddings
 from minibert.model.encoder import add
+from minibert.model.joint import GENERATOR
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Parameters
 from minibert.training import adamw, lanes, together
@@ -40,7 +41,7 @@ class Metrics:
 
     loss: Array | float
     losses: Mapping[str, Array | float]  # by term: nats per masked token, per pair
-    correct: Mapping[str, Array | int]  # by term
+    correct: Mapping[str, Array | int]  # by term, and what else the model has counted
     counts: Mapping[str, int]  # by term: its targets
     tokens: int
 
@@ -165,8 +166,8 @@ class Engine:
     def _metrics(self, batches: Sequence[Any], figures: Mapping[int, tuple]) -> Metrics:
         """The figures of all micro-batches added up, in their order."""
         loss, losses, correct = zip(*(figures[i] for i in range(len(batches))))
-        terms = [term.name for term in self.model.terms]
-        return Metrics(sum(loss), *({name: sum(part.get(name, 0) for part in column) for name in terms}
+        terms = dict.fromkeys(term.name for term in self.model.terms)
+        return Metrics(sum(loss), *({name: sum(part.get(name, 0) for part in column) for name in {**terms, **column[0]}}
                                     for column in (losses, correct)),
                        self.model.counts(batches, options=False), sum(b.tokens for b in batches))
 
@@ -269,6 +270,7 @@ def tokens_at_a_time(xp: Any) -> int:
 
 def depth(name: str, config: BertConfig) -> int:
     """How far from the text a tensor is: 0 in the embeddings, L + 1 on top of the layers, i + 1 where layer i is its last use."""
+    name = name.removeprefix(f"{GENERATOR}.")
     if name.startswith("bert.embeddings."):
         return 0
     if name.startswith("bert.encoder.layer."):

@@ -39,7 +39,7 @@ LABEL = "label"  # the term of a labelled task, which has no other
 COUNTED = ("step", "tokens")  # whole numbers in metrics.csv
 
 NEEDED = ("step", "seconds", "learning_rate", "gradient_norm")  # in every line
-FIGURE = re.compile(rf"{'|'.join(NEEDED)}|tokens|epoch|(.+_)?(loss|accuracy)|(dev|held_out)_.+")  # columns of ours
+FIGURE = re.compile(rf"{'|'.join(NEEDED)}|tokens|epoch|(.+_)?(loss|accuracy|found)|(dev|held_out)_.+")  # columns of ours
 
 Row = dict[str, float]  # a line of metrics.csv by its columns; None: not measured
 Look = Mapping[str, float]  # what a look at other examples has measured, by columns
@@ -284,6 +284,9 @@ def figures(model: Model, steps: Sequence[Metrics]) -> dict[str, float | None]:
         if hasattr(term.loss, "correct") and term.reads in model.heads:
             count = sum(m.counts[term.name] for m in some)
             found[f"{prefix}accuracy"] = sum(float(m.correct[term.name]) for m in some) / count if some else None
+    for name, (part, whole) in model.SHARES.items():
+        counts = [(float(m.correct.get(part, 0)), float(m.correct.get(whole, 0))) for m in steps]
+        found[name] = sum(some for some, _ in counts) / total if (total := sum(every for _, every in counts)) else None
     return found
 
 

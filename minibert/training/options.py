@@ -31,6 +31,8 @@ class Settings(Course):
     activation: str | None = None
     pre_ln: bool = False
     initial_range: float | None = None
+    generator_size: float | None = None
+    generator_alone: bool = False
 
     max_length: int = 64
     short_first: float = 0.2
@@ -49,6 +51,8 @@ class Settings(Course):
         self.need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
         self.need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
         self.need("initial_range", self.initial_range is None or self.initial_range > 0, "above 0")
+        self.need("generator_size", self.generator_size is None or 0 < self.generator_size <= 1,
+                  "a share of the discriminator's width, above 0 and at most 1")
         self.need("held_out", 0 < self.held_out < 1, "between 0 and 1")
         if self.cut is not None:
             from minibert.text.cut import Cut
@@ -67,7 +71,7 @@ FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
-                "activation", "pre_ln", "initial_range")  # what --init takes from its folder
+                "activation", "pre_ln", "initial_range", "generator_size", "generator_alone")  # what --init takes from its folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
 
@@ -93,8 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "learning rate is then 2e-05 and --short-first 0, unless given", metavar="DIR", default_text="start from random weights")
     add(model, "weights", "which file of weights, where the folder of --init holds several", metavar="FILE",
         default_text="the one that is there")
-    add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra the "
-        "generator", choices=FAMILIES, metavar="NAME")
+    add(model, "family", f"whose model, in the same sizes and with its kind of tokenizer: {', '.join(FAMILIES)}; of electra "
+        "the discriminator, beside a small generator", choices=FAMILIES, metavar="NAME")
     add(model, "preset", "layers/width/heads: tiny 2/128/2, mini 4/256/4, small 4/512/8, medium 8/512/8, base 12/768/12, "
         "large 24/1024/16", choices=("tiny", "mini", "small", "medium", "base", "large"))
     for name in ("layers", "hidden", "heads", "intermediate"):
@@ -105,6 +109,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(model, "pre_ln", "normalise before each sublayer instead of after it", action="store_true")
     add(model, "initial_range", "size of the first random weights", type=float, metavar="STD",
         default_text="0.02 at width 768, as in the reference, and more at a smaller width")
+    add(model, "generator_size", "width of electra's generator, as a share of the discriminator's", type=float, metavar="SHARE",
+        default_text="0.25")
+    add(model, "generator_alone", "of electra only a generator, in the sizes asked for: it guesses masked words",
+        action="store_true")
 
     task = parser.add_argument_group("task")
     add(task, "max_length", "longest sequence, in tokens", type=int, metavar="T")
@@ -142,4 +150,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
     if "vocab_size" in given and "vocab" in given:
         raise ValueError("--vocab-size is for a vocabulary that is learned here, and --vocab names one: give one of them")
+    if "generator_size" in given and "generator_alone" in given:
+        raise ValueError("--generator-size is for a generator beside a discriminator, and --generator-alone asks for no "
+                         "discriminator: give one of them")
     return Settings(**given)

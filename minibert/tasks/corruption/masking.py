@@ -35,6 +35,7 @@ class Masked(NamedTuple):
     next_label: int  # 0: b follows a; 1: b is from another document; IGNORE: no pair
     positions: np.ndarray  # (M,) int64, ascending: which tokens were chosen
     labels: np.ndarray  # (M,) int64: the original ids at those positions
+    numbers: np.ndarray | None = None  # (M,) from [0, 1), where a guess is drawn for each of them: see ``replaced``
 
 
 def rule(
