@@ -61,7 +61,7 @@ ROWS = (
     Row(16, "five kinds of maps (Kovaleva et al. 2019)", ("patterns",)),
     Row(17, "polarity items by five methods (Warstadt et al. 2019)", ("polarity", "minimal-pairs")),
     Row(18, "bottom-up, by mutual information (Voita et al. 2019)", ("information",)),
-    Row(19, "numbers (Wallace et al. 2019)"),
+    Row(19, "numbers (Wallace et al. 2019)", ("numeracy",)),
     Row(20, "how questions are answered, by layer (van Aken et al. 2019)"),
     Row(21, "DeepLIFT (Arkhangelskaia and Dutta 2019)", ("deeplift",)),
     Row(22, "multiple choice without passage or question (Si et al. 2019)"),
