@@ -67,7 +67,7 @@ ROWS = (
     Row(22, "multiple choice without passage or question (Si et al. 2019)"),
     Row(23, "calibration (Desai and Durrett 2020)", ("calibration",)),
     Row(24, "search by head or embedding (exBERT, Hoover et al. 2020)"),
-    Row(25, "gendered correlations (Webster et al. 2020)"),
+    Row(25, "gendered correlations (Webster et al. 2020)", ("disco",)),
     Row(26, "the model against the exact posterior", ("posterior",)),
 )
 NAMES = tuple(name for row in ROWS for name in row.names)
