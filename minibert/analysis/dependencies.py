@@ -121,12 +121,13 @@ def lines(result: Dependencies) -> list[Line]:
 
 def verdict(result: Dependencies) -> str:
     """Agrees where the layer whose heads are most aligned, on average, is neither the first nor the last and is above even
-    attention; else contradicts. Fewer than three layers cannot show it."""
+    attention and every layer of random weights; else contradicts. Fewer than three layers cannot show it."""
     by_layer = result.alignment.mean(1)
     if len(by_layer) < 3:
         return CANNOT
     best = int(by_layer.argmax())
-    return AGREES if 0 < best < len(by_layer) - 1 and by_layer[best] > result.even else CONTRADICTS
+    control = max(result.even, 0 if result.random is None else result.random.alignment.mean(1).max())
+    return AGREES if 0 < best < len(by_layer) - 1 and by_layer[best] > control else CONTRADICTS
 
 
 def plot(result: Dependencies) -> Figure:

@@ -12,7 +12,7 @@ Three ways to add it up over N texts x and their tokens t, each at most as large
 
 A text's loss is the sum over its hidden tokens. Importance is estimated once, on other texts than those that are then lost; all
 heads of all layers stand in one order, and no layer is left its last one. A head that is off gives nothing, its value bias
-neither.
+neither. The title's question is asked of one layer at a time: only its most important head is left, beside none.
 
 Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", arXiv:1905.10650, section 4. ``per_layer``: each layer's
 numbers are divided by their length, as their text has it and their code only when asked. Their code (pmichel31415/are-16-heads)
@@ -58,6 +58,8 @@ class Pruning(NamedTuple):
     ordered: np.ndarray  # (S,) the least important first
     random: np.ndarray  # (R, S) R random orders
     reverse: np.ndarray  # (S,) the most important first
+    one: np.ndarray  # (L,) with the most important head of this layer and no other of it
+    none: np.ndarray  # (L,) the control: without any of it
     error: float  # standard error of ordered − reverse at half of the heads, from pairs of the same tokens
     tokens: int
 
@@ -95,10 +97,13 @@ def measure(bert: Trained, texts: Sequence[Text], form: str = "example", per_lay
     order, rng = np.argsort(weights, axis=None, kind="stable"), np.random.default_rng(seed)
     ordered, reverse = (curve(bert, corpus, o, closed) for o in (order, order[::-1]))
     random = np.stack([curve(bert, corpus, rng.permutation(heads), closed).mean(1) for _ in range(orders)])
+    A = weights.shape[1]
+    one, none = np.array([curve(bert, corpus, layer * A + np.argsort(row), [A - 1, A]).mean(1)
+                          for layer, row in enumerate(weights)]).T
     half = int(np.searchsorted(closed, heads // 2))
     difference = ordered[half] - reverse[half]
-    return Pruning(weights, closed, ordered.mean(1), random, reverse.mean(1), float(difference.std() / np.sqrt(len(difference))),
-                   len(difference))
+    error = float(difference.std() / np.sqrt(len(difference)))
+    return Pruning(weights, closed, ordered.mean(1), random, reverse.mean(1), one, none, error, len(difference))
 
 
 def of(subject: Subject) -> Pruning:
@@ -107,14 +112,17 @@ def of(subject: Subject) -> Pruning:
 
 
 def lines(result: Pruning) -> list[Line]:
-    """The loss with all heads, and with a fifth, half and all of them closed in order, beside random orders and the reverse."""
+    """The loss with all heads, with a fifth, half and all of them closed in order, beside random orders and the reverse, and with
+    one head in a layer."""
     found, heads = [Line("loss with all heads, nats", float(result.ordered[0]))], result.importance.size
     for name, share in (("a fifth", 0.2), ("half", 0.5), ("all", 1.0)):
         i = int(np.searchsorted(result.closed, round(share * heads)))
         closed = f"{name} of {heads} heads closed ({result.closed[i]})"
         found += [Line(f"{closed}, in order; control: random", float(result.ordered[i]), float(result.random[:, i].mean()))]
         found += [Line(f"{closed}, in order; control: reversed", float(result.ordered[i]), float(result.reverse[i]))]
-    return found[:-2] + found[-1:]
+    alone = [Line(f"one head left in layer {i}; control: none", float(x), float(y))
+             for i, (x, y) in enumerate(zip(result.one, result.none), start=1)]
+    return found[:-2] + found[-1:] + alone
 
 
 def verdict(result: Pruning) -> str:

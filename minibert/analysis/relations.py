@@ -7,8 +7,10 @@
     accuracy of a relation  =  the share of its dependents whose head is found
 
 [CLS] and [SEP] are left out. A relation's best head and way are chosen on one half of the sentences and measured on the other:
-among many heads the luckiest is always better where it was chosen. The control is the best fixed offset, chosen and measured in
-the same way: the word d places on, or the first or last word where there is none so far.
+among many heads the luckiest is always better where it was chosen. The first control is the best fixed offset, chosen and
+measured in the same way: the word d places on, or the first or last word where there is none so far. The second is the best head
+of random weights, chosen and measured likewise: which word it is says something of its head without any learning, most of all of
+a full stop.
 
 Source: Clark et al. 2019, "What Does BERT Look At?", arXiv:1906.04341, section 4.2 and table 1, where heads are chosen and
 measured on the same sentences. Of all words together (``all``) their code counts the root, whose head is never found; here it is
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import plots
-from minibert.analysis import trees
+from minibert.analysis import controls, trees
 from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
 from minibert.analysis.trees import Parsed
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 CLAIM = "Some heads find a relation far better than any fixed offset"
 PAPER = "dobj 86.8 (offset 40.0), det 94.3 (51.7), all words 34.5 (26.3) %, of BERT-base on the Wall Street Journal"
-CONTROLS = "the best fixed offset; both are chosen on one half of the sentences and measured on the other"
+CONTROLS = "the best fixed offset, the best head of random weights; all chosen on one half of the sentences, measured on another"
 
 WAYS = ("down", "up")
 OFFSETS = (-3, -2, -1, 1, 2, 3)
@@ -56,6 +58,7 @@ class Relations(NamedTuple):
     all: np.ndarray  # (2, L, A) over every word that has a head
     all_offset: float  # of the best offset
     sentences: int
+    random: np.ndarray | None = None  # (R,) the accuracy of random weights, where that was measured
 
 
 def hits(between: np.ndarray, heads: Sequence[int]) -> np.ndarray:
@@ -101,9 +104,10 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
 
 
 def of(subject: Subject) -> Relations:
-    """All sentences with heads and relations, of at least two words."""
-    return measure(subject.bert, [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations")
-                                  if len(s.words) > 1])
+    """All sentences with heads and relations, of at least two words, and the same with random weights."""
+    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    fresh = measure(controls.random_weights(subject.bert, subject.seed), sentences)
+    return measure(subject.bert, sentences)._replace(random=fresh.accuracy)
 
 
 def lines(result: Relations) -> list[Line]:
@@ -111,14 +115,18 @@ def lines(result: Relations) -> list[Line]:
     named = {"obj": 0.868, "dobj": 0.868, "det": 0.943}
     found = [Line(f"{r}: head {layer + 1}.{head + 1} {way}", float(x), float(y), named.get(r)) for r, (way, layer, head), x, y in
              zip(result.relations[:12], result.best, result.accuracy, result.offsets)]
+    if result.random is not None:
+        best = int((result.accuracy - _control(result)).argmax())
+        found.append(Line(f"{result.relations[best]}, the most above both controls; control: random weights",
+                          float(result.accuracy[best]), float(result.random[best])))
     return [*found, Line("all words, the best head", float(result.all.max()), result.all_offset, 0.345)]
 
 
 def verdict(result: Relations) -> str:
-    """Agrees where some relation's head is ten points above its offset and three standard errors of the half it was not chosen
-    on; else contradicts."""
+    """Agrees where some relation's head is ten points above its offset, above that of random weights, and three standard errors
+    of the half it was not chosen on; else contradicts."""
     n = np.array(result.counts) / 2
-    p, q = result.accuracy, result.offsets
+    p, q = result.accuracy, _control(result)
     margin = np.maximum(0.1, 3 * np.sqrt((p * (1 - p) + q * (1 - q)) / n))
     return AGREES if (p - q > margin).any() else CONTRADICTS
 
@@ -127,7 +135,13 @@ def plot(result: Relations) -> Figure:
     """The chosen head of each relation beside the chosen offset."""
     some = slice(0, 12)
     labels = [f"{r} ({layer + 1}.{head + 1})" for r, (_, layer, head) in zip(result.relations[some], result.best)]
+    fresh = {} if result.random is None else {"random weights": result.random[some]}
     return plots.panels(f"One head, one relation ({result.sentences:,} sentences)",
                         plots.Bars("The head (layer.head) that was chosen on the other half", labels,
-                                   {"head": result.accuracy[some], "best offset": result.offsets[some]},
+                                   {"head": result.accuracy[some], "best offset": result.offsets[some], **fresh},
                                    "share of the words whose head is found"))
+
+
+def _control(result: Relations) -> np.ndarray:
+    """``(R,)`` the better of the controls."""
+    return result.offsets if result.random is None else np.maximum(result.offsets, result.random)

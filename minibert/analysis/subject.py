@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
 SENTENCES, QUICK = 2000, 400  # at most, and where it is to be quick
-LEAST = 20  # sentences with a gold column, for a number to say something
+LEAST = 20  # sentences, for a number to say something
 HELD_OUT = 10**6  # the seed of the world's text, plus that of the analysis: no training reads it
 _ENDLESS = 10**9  # words
 
@@ -82,7 +82,10 @@ class Subject:
 
     @property
     def texts(self) -> list[list[str]]:
-        """The words of every sentence."""
+        """The words of every sentence. ValueError where there are fewer than ``LEAST``."""
+        if len(self.sentences) < LEAST:
+            raise ValueError(f"{self.data} has {len(self.sentences)} sentences that the model can read whole, and a number says "
+                             f"something from {LEAST} on: give more text")
         return [list(sentence.words) for sentence in self.sentences]
 
     @property

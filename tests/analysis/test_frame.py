@@ -72,6 +72,8 @@ def test_the_world_is_known_by_its_words_and_has_gold_for_all(bert):
     assert found.texts != subject.of(bert, quick=True, seed=1).texts
     assert found.texts == subject.of(bert, WORLD, quick=True).texts
     assert [s.order for s in found.documents[1]] == list(range(len(found.documents[1])))
+    with pytest.raises(ValueError, match="has 19 sentences that the model can read whole"):
+        replace(found, sentences=found.sentences[:19]).texts  # noqa: B018
 
 
 def test_the_world_written_as_a_file_is_the_same(bert, tmp_path):

@@ -53,7 +53,7 @@ def test_an_analysis_of_the_world(found, name):
 def test_pruning_agrees_where_the_order_is_best():
     heads, curve = np.arange(12.0).reshape(3, 4), np.array([2.0, 2.05, 2.5, 4.0])
     result = pruning.Pruning(heads, np.array([0, 2, 6, 12]), curve, np.array([[2, 2.4, 3, 4], [2, 2.2, 2.7, 4]]),
-                             np.array([2, 3, 3.5, 4]), 0.1, 100)
+                             np.array([2, 3, 3.5, 4]), curve[:3], curve[:3], 0.1, 100)
     assert pruning.verdict(result) == AGREES
     assert pruning.verdict(result._replace(error=0.6)) == CONTRADICTS
     assert pruning.verdict(result._replace(random=np.array([[2, 2, 2.4, 4]]))) == CONTRADICTS
@@ -80,6 +80,7 @@ def test_dependencies_agree_where_the_middle_is_most_aligned():
     result = dependencies.Dependencies(rows, rows, rows, rows, rows, 0.3, 0.5, 10)
     assert dependencies.verdict(result) == AGREES
     assert dependencies.verdict(result._replace(even=0.4)) == CONTRADICTS
+    assert dependencies.verdict(result._replace(random=result)) == CONTRADICTS
     assert dependencies.verdict(result._replace(alignment=rows[::2])) == CANNOT
     assert dependencies.verdict(result._replace(alignment=rows[[1, 0, 2]])) == CONTRADICTS
 
@@ -91,6 +92,8 @@ def test_relations_agree_where_a_head_is_far_above_its_offset():
     assert relations.verdict(result) == AGREES
     assert relations.verdict(result._replace(counts=[20, 20])) == CONTRADICTS
     assert relations.verdict(result._replace(accuracy=np.array([0.55, 0.65]))) == CONTRADICTS
+    assert relations.verdict(result._replace(random=np.array([0.9, 0.5]))) == AGREES
+    assert relations.verdict(result._replace(random=np.array([0.9, 0.85]))) == CONTRADICTS
 
 
 def test_looking_needs_layers_that_differ():

@@ -82,6 +82,11 @@ def test_a_head_that_gives_nothing_is_closed_first(bert):
         assert curve[-1] == pytest.approx(found.ordered[-1], abs=1e-12)
     corpus = masked.batches(bert, TEXTS[1::2])
     assert found.ordered[-1] == pytest.approx(masked.losses(bert, corpus, np.zeros((2, 3))).mean(), abs=1e-12)
+    for layer in range(2):
+        others = [(layer, head) for head in range(3) if head != found.importance[layer].argmax()]
+        for expected, closed in ((found.one, others), (found.none, [(layer, head) for head in range(3)])):
+            loss = masked.losses(bert, corpus, inside.open_gates(bert, closed)).mean()
+            assert expected[layer] == pytest.approx(loss, abs=1e-12)
     assert pruning.plot(found).axes
 
 

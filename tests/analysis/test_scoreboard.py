@@ -89,7 +89,7 @@ def test_a_real_model_without_a_head_gives_way_to_the_one_that_comes_along(asked
 def test_what_cannot_be_measured_says_why(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "QUICK", 5)
     scoreboard.measure(Plan(seeds=1, quick=True, names=["contextual"]), tmp_path / "S.md")
-    assert "not measured: 5 sentences have" in (tmp_path / "S.md").read_text(encoding="utf-8")
+    assert "not measured: the world of 201 words has 5 sentences" in (tmp_path / "S.md").read_text(encoding="utf-8")
     with open(tmp_path / "S.jsonl", "a", encoding="utf-8") as file:
         file.write('{"name": "trees"')
     with pytest.raises(ValueError, match=r"S\.jsonl, line 2: this is no record of a scoreboard; delete the line"):
