@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, MODELS, with_targets
-from minibert.analysis import attention_probe, probing, structural
+from minibert.analysis import attention_probe, probing, structural, tensor_products
 from minibert.config import BertConfig
 from minibert.layers import (
     absolute_error,
@@ -478,6 +478,14 @@ for _form in structural.FORMS:
     def _(rng: np.random.Generator, form: str = _form) -> dict:
         params = {"weight": rng.standard_normal((A, H))}
         return {"inputs": {"h": rng.standard_normal((B, T, H))}, "params": params, "options": {"form": form}}
+
+
+@case(tensor_products)
+def _(rng: np.random.Generator) -> dict:
+    roles, real = rng.integers(0, A, (B, T)), rng.random((B, T)) < 0.8
+    layer = Pair(lambda x, p: tensor_products.forward(x, roles, real, p), tensor_products.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))},
+            "params": random_tree(rng, tensor_products.shapes(H, A, V, I))}
 
 
 # --- composites ------------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ NUMBERS = ("Sing", "Plur")
 NOUNS = ("NOUN", "PROPN")
 SHARES = (0.1, 0.5)  # of dev and test
 LEAST = 200  # verbs
+SETTINGS = Settings(decays=(0.01, 1.0, 10.0))  # few examples, many numbers
 
 
 class Verb(NamedTuple):
@@ -102,7 +103,7 @@ def states(bert: Trained, sentences: Sequence[Any], verbs: Sequence[Verb], place
 
 
 def measure(bert: Trained, sentences: Sequence[Any], seeds: Sequence[int] = (0,), place: str = "mask", hidden: int = 0,
-            settings: Settings = probing.DEFAULT) -> Agreement:
+            settings: Settings = SETTINGS) -> Agreement:
     """Of all verbs of sentences with words, heads, relations, upos and numbers; each seed deals them out, half for the test. A
     group needs 20 of these."""
     verbs = [verb for number, sentence in enumerate(sentences) for verb in verbs_of(number, sentence)]
@@ -170,7 +171,7 @@ def verdict(result: Agreement) -> str:
 def plot(result: Agreement) -> Figure:
     """Every group by layer, and the best layer of each beside its controls."""
     names, shares = [f"{n}" for n in result.attractors], result.accuracy.mean(0)
-    bars = {"best layer": shares.max(1), "nearest noun": result.nearest, "more frequent number": result.majority}
+    bars = {"best layer": shares.max(1), "nearest noun": result.nearest}
     if result.left is not None:
         bars["left of the mask"] = result.left.mean(0).max(1)
     if result.random is not None:

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(1, "structure by layer (Jawahar et al. 2019)", ("spans", "probing-tasks", "agreement")),
+    Row(1, "structure by layer (Jawahar et al. 2019)", ("spans", "probing-tasks", "agreement", "tensor-products")),
     Row(2, "specialised heads (Voita et al. 2019)", ("specialised", "gates")),
     Row(3, "hierarchical or positional (Lin et al. 2019)", ("hierarchy", "confusion")),
     Row(4, "attention against dependencies, distance, entropy (Vig and Belinkov 2019)", ("dependencies",)),
