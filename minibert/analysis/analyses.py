@@ -10,6 +10,7 @@ An analysis is a module of this folder, named in ``ROWS``, with
     lines(result) -> list[Line]         the printed table
     verdict(result) -> str              AGREES, CONTRADICTS or CANNOT, by the criterion that its docstring states
     plot(result) -> Figure
+    COMPARES = True                     only where it needs a second training of the same architecture: the ``other`` of a subject
 
 and its docstring begins with a line that says what it asks.
 """

@@ -28,7 +28,7 @@ import numpy as np
 from minibert import batched, plots
 from minibert.analysis import controls
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
-from minibert.analysis.inside import needs_head
+from minibert.analysis.inside import Question, needs_head
 from minibert.backend import get_xp, refuse_nan, to_numpy, widen
 from minibert.model import bert as body
 from minibert.model.heads import mlm
@@ -72,6 +72,15 @@ class Target(NamedTuple):
     beside: str  # a hidden word, visible words
     head: str  # how far it is: 1, 2, 3, 4 or more; root
     depth: int
+
+
+class Asked(NamedTuple):
+    """One hidden word of a text: the truth beside the model, both over the V words of the language."""
+
+    place: int  # of the token
+    truth: np.ndarray  # (V,) probabilities
+    model: np.ndarray  # (V,)
+    distance: float  # KL(truth‖model), nats
 
 
 class Posterior(NamedTuple):
@@ -121,7 +130,7 @@ def measure(bert: Trained, world: World, targets: int = 5000, seed: int = 0) -> 
     truth, texts = np.array([index[target.word] for target in known]), np.array([target.text for target in known])
     p, at = np.concatenate(world.posteriors(seen)), np.arange(len(known))
     share = np.array([frequency[word] + 1.0 for word in world.words])
-    log_q, log_random = (_guesses(one, seen, world.words) for one in (bert, controls.random_weights(bert, seed)))
+    log_q, log_random = (guesses(one, seen, world.words) for one in (bert, controls.random_weights(bert, seed)))
     found, log_p = distances(p, log_q), np.log(p[at, truth])
     loss, best, entropy = -log_q[at, truth], -log_p, -distances(p, np.zeros_like(p))
     surprise = mean(best - entropy, texts)
@@ -134,6 +143,21 @@ def measure(bert: Trained, world: World, targets: int = 5000, seed: int = 0) -> 
     return Posterior(mean(found, texts), mean(loss - best, texts), mean(loss, texts), mean(best, texts), mean(entropy, texts),
                      surprise.value / surprise.error, mean(by_frequency, texts), mean(distances(p, log_random), texts), groups,
                      dict(words[:WORDS]), world.settings.depth <= 1)
+
+
+def asked(bert: Trained, world: World, question: Question) -> list[Asked]:
+    """The hidden words of a question. What is visible is taken to be what stood there.
+
+    ValueError for a model without a masked-word head, and for a text that nobody says in this language.
+    """
+    needs_head(bert)
+    if not question.masked:
+        return []
+    last = max(t for t, added in enumerate(question.added) if added)  # a [SEP] before it parts two texts
+    words = [MASK if t in question.masked else question.tokens[t] for t in range(1, last)]
+    seen = Seen(words, [t - 1 for t in question.masked])
+    p, log_q = world.posteriors([seen])[0], guesses(bert, [seen], world.words)
+    return [Asked(*one) for one in zip(question.masked, p, np.exp(log_q), map(float, distances(p, log_q)))]
 
 
 def of(subject: Subject) -> Posterior:
@@ -205,7 +229,7 @@ def _far(head: int, word: int) -> str:
     return "root" if not head else "4 or more" if abs(head - word) > 3 else str(abs(head - word))
 
 
-def _guesses(bert: Trained, seen: Sequence[Seen], words: Sequence[str]) -> np.ndarray:
+def guesses(bert: Trained, seen: Sequence[Seen], words: Sequence[str]) -> np.ndarray:
     """``(N, V)`` ln q of the words at the targets of all texts, in order."""
     vocab, xp = bert.tokenizer.vocab, get_xp(bert.parameters.flat)
     rows = [[vocab.cls_id, *(vocab.index[word] for word in text.words), vocab.sep_id] for text in seen]

@@ -22,7 +22,8 @@ takes the form "batch", of mean losses, and never clears the gradient: batch t t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ import numpy as np
 from minibert import plots
 from minibert.analysis import inside, masked
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
+from minibert.analysis.inside import Question
 from minibert.analysis.masked import Batch
 from minibert.backend import to_numpy
 from minibert.model import pretraining
@@ -64,6 +66,15 @@ class Pruning(NamedTuple):
     tokens: int
 
 
+class Closing(NamedTuple):
+    """The loss of one text in nats a hidden word: S numbers of heads, from none to all."""
+
+    order: np.ndarray  # (L·A, 2) layer and head, the least important first
+    closed: np.ndarray  # (S,)
+    ordered: np.ndarray  # (S,)
+    reverse: np.ndarray  # (S,)
+
+
 def importance(bert: Trained, corpus: Sequence[Batch], form: str = "example", per_layer: bool = False) -> np.ndarray:
     """``(L, A)``, by one of ``FORMS``."""
     if form not in FORMS:
@@ -81,6 +92,27 @@ def curve(bert: Trained, corpus: Sequence[Batch], order: np.ndarray, closed: Seq
         gates.reshape(-1)[order[:count]] = 0
         rows.append(masked.losses(bert, corpus, gates))
     return np.stack(rows)
+
+
+def closing(bert: Trained, question: Question, points: int = 25, progress: Callable[[int, int], None] | None = None) -> Closing:
+    """The loss of one text's hidden words as heads are closed, ``points`` numbers of them, by their importance to this text.
+
+    ``progress`` is told (passes done, of how many). ValueError where no hidden word is known, and for fewer than 2 points.
+    """
+    if points < 2:
+        raise ValueError(f"a curve has at least 2 points, got {points}")
+    if all(truth is None for truth in question.truth):
+        raise ValueError("a loss needs a hidden word that is known: hide one of the text's own")
+    order = np.argsort(np.abs(inside.importance(bert, question).gradient), axis=None, kind="stable")
+    closed = np.unique(np.linspace(0, len(order), points).round().astype(int))
+    losses = np.empty((2, len(closed)))
+    for i, (numbers, count) in enumerate(product((order, order[::-1]), closed)):
+        gates = inside.open_gates(bert)
+        gates.reshape(-1)[numbers[:count]] = 0
+        losses.reshape(-1)[i] = inside.loss(bert, question, gates)
+        if progress:
+            progress(i + 1, losses.size)
+    return Closing(np.stack(np.unravel_index(order, gates.shape), 1), closed, *losses)
 
 
 def measure(bert: Trained, texts: Sequence[Text], form: str = "example", per_layer: bool = False, points: int = 11,

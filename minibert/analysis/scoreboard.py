@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     seeds: int = SEEDS
     quick: bool = False
     names: Sequence[str] = analyses.NAMES
+    steps: int | None = None  # of the world's models; None: those of ``world_model.STEPS``
 
 
 class Unit(NamedTuple):
@@ -116,7 +117,8 @@ def markdown(records: Sequence[Record], plan: Plan) -> str:
 
 
 def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
-    command = "python -m minibert analyse --scoreboard" + " --quick" * plan.quick + " --real DIR --data FILE" * bool(plan.real)
+    command = "python -m minibert analyse --scoreboard" + " --quick" * plan.quick + (
+        f" --steps {plan.steps}" if plan.steps else "") + " --real DIR --data FILE" * bool(plan.real)
     models = sorted({record["model"] for record in records if "model" in record and record["side"] == REAL})
     read_of = sorted({f"{record['data']}, {record['sentences']:,} sentences" for record in records
                       if "data" in record and record["side"] == REAL})
@@ -124,7 +126,7 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
             f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each of {plan.seeds} seeds, trained for "
-            f"{world_model.STEPS[plan.size]:,} steps and asked on fresh text of its own",
+            f"{plan.steps or world_model.STEPS[plan.size]:,} steps and asked on fresh text of its own",
             *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
             f"- numbers are means over {plan.seeds} seeds ± their standard deviation; in brackets the control; a verdict's "
             "criterion stands in the docstring of its analysis",
@@ -207,7 +209,9 @@ def _run(unit: Unit, plan: Plan) -> Record:
 def _subjects(unit: Unit, plan: Plan) -> Iterator[tuple[subject.Subject, bool]]:
     """Who may be asked, one after the other, and whether it is the model that comes with minibert."""
     if unit.side == WORLD:
-        bert, other = (world_model.load(plan.size, seed) for seed in (unit.seed, (unit.seed + 1) % max(plan.seeds, 2)))
+        bert, other = world_model.load(plan.size, unit.seed, plan.steps), None
+        if getattr(analyses.module(unit.name), "COMPARES", False):
+            other = world_model.load(plan.size, (unit.seed + 1) % max(plan.seeds, 2), plan.steps)
         yield subject.of(bert, None, unit.seed, plan.quick, other), False
         return
     for folder, bundled in ((plan.real, False), (pretrained.bundled(), True)):
@@ -225,7 +229,7 @@ def _head(unit: Unit, plan: Plan) -> Record:
     """What a run depends on."""
     source = inspect.getsource(analyses.module(unit.name))
     real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {
-        "size": plan.size, "steps": world_model.STEPS[plan.size]}
+        "size": plan.size, "steps": plan.steps or world_model.STEPS[plan.size]}
     return {**unit._asdict(), "quick": plan.quick, **real, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
 
 

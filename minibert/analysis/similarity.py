@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 CLAIM = "Of two trainings of one architecture, each layer is most alike to its counterpart (Kornblith et al. 2019)"
 PAPER = UNVERIFIED
 CONTROLS = "the examples of the other side shuffled"
+COMPARES = True
 
 DISTANCES = ("cosine", "euclidean", "correlation")
 COMPARED = ("spearman", "pearson", "rows")

@@ -82,6 +82,14 @@ class Trees(NamedTuple):
     starts: np.ndarray  # (sentences + 1,)
 
 
+class Learned(NamedTuple):
+    """What ``learn`` finds."""
+
+    maps: list[Parameters]  # L+1, of every hidden state
+    uuas: list[float]  # L+1, of the test sentences
+    test: list[Parsed]
+
+
 def forward(h: np.ndarray, p: Tree, form: str = "distance") -> tuple[np.ndarray, Cache]:
     """Vectors h ``(B, T, H)`` -> distances ``(B, T, T)``, or depths ``(B, T)``. ``p``: weight ``(rank, H)``."""
     z, mapped = linear.forward(h, p, bias=False)
@@ -212,9 +220,33 @@ def measure(bert: Trained, sentences: Sequence[Parsed], rank: int | None = None,
     return Structural(*np.array(found).transpose(2, 0, 1), chain, place, len(sentences), len(test))
 
 
+def learn(bert: Trained, sentences: Sequence[Parsed], rank: int | None = None, seed: int = 0, settings: Settings = OFFICIAL
+          ) -> Learned:
+    """The map for distances of every layer, learned once, to look at the trees of other sentences."""
+    corpus, x = corpus_of(sentences), probing.states(bert, [sentence.words for sentence in sentences])
+    train, dev, test = probing.split(np.arange(len(sentences)), seed)
+    maps = [fit(layer, corpus, train, dev, "distance", rank, settings, seed) for layer in x]
+    heads, kept = [corpus.heads[i] for i in test], [corpus.kept[i] for i in test]
+    shares = [uuas(predictions(layer, p, corpus, test), heads, kept) for layer, p in zip(x, maps)]
+    return Learned(maps, shares, [sentences[i] for i in test])
+
+
+def tree(bert: Trained, learned: Learned, words: Sequence[str], layer: int) -> list[trees.Edge]:
+    """The edges (i, j), i < j, that a layer's map finds among words, without punctuation."""
+    x = probing.states(bert, [list(words)])[layer]
+    d = forward(x[None], learned.maps[layer].tree)[0][0]
+    at = [i for i, word in enumerate(words) if any(map(str.isalnum, word))]
+    return [(at[i], at[j]) for i, j in trees.spanning_tree(-(d + d.T)[np.ix_(at, at)])] if at else []
+
+
+def parsed(subject: Subject) -> list[Parsed]:
+    """The sentences of two words or more."""
+    return [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+
+
 def of(subject: Subject) -> Structural:
-    """The sentences of two words or more, by maps of rank 64 at most; the same with random weights, of one seed."""
-    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    """By maps of rank 64 at most; the same with random weights, of one seed."""
+    sentences = parsed(subject)
     rank, seeds = min(64, subject.bert.config.hidden_size), probing.seeds(subject.seed, subject.quick)
     untrained = controls.random_weights(subject.bert, subject.seed)
     result = measure(subject.bert, sentences, rank, seeds)

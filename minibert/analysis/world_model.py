@@ -17,29 +17,32 @@ STEPS = {"small": 5500, "full": 7500}
 CORPORA = {size: corpus for corpus, size in WORLDS.items()}
 
 
-def load(size: str = "small", seed: int = 0) -> Loaded:
-    """A tiny model (2 layers, 128 numbers, 2 heads) of the ``small`` or ``full`` world. ``seed``: another one.
+def load(size: str = "small", seed: int = 0, steps: int | None = None) -> Loaded:
+    """A tiny model (2 layers, 128 numbers, 2 heads) of the ``small`` or ``full`` world. ``seed``: another one. ``steps``: of its
+    training, by default those of ``STEPS``.
 
     The first time it is trained, in some minutes, with progress on standard error; what was interrupted goes on the next time.
     MINIBERT_CACHE names another cache folder. KeyboardInterrupt where Ctrl-C ends it.
     """
     if size not in STEPS:
         raise ValueError(f"the size of a world is {' or '.join(STEPS)}, got {size!r}")
-    folder = folder_of(size, seed)
+    if steps is not None and steps < 1:
+        raise ValueError(f"a model is trained for at least 1 step, got {steps}")
+    folder = folder_of(size, seed, steps)
     if not (folder / command.GUESSES).is_file():  # the last file that a run writes
-        _train(folder, size, seed)
+        _train(folder, size, seed, steps or STEPS[size])
     return pretrained.load(folder)
 
 
-def folder_of(size: str, seed: int) -> Path:
+def folder_of(size: str, seed: int, steps: int | None = None) -> Path:
     """Where it is kept."""
-    return cache_folder() / f"{CORPORA[size]}-{STEPS[size]}-{seed}"
+    return cache_folder() / f"{CORPORA[size]}-{steps or STEPS[size]}-{seed}"
 
 
-def _train(folder: Path, size: str, seed: int) -> None:
+def _train(folder: Path, size: str, seed: int, steps: int) -> None:
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
-    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(STEPS[size]), "--lanes", "1", "--seed", str(seed),
+    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(steps), "--lanes", "1", "--seed", str(seed),
            "--out", str(folder)]
     begun = (folder / command.checkpoint.FILE).is_file()
     print(f"A model of the generated language is trained once, and kept in {folder}", file=sys.stderr, flush=True)

@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--other", metavar="DIR", help="another training of the same architecture, for what compares two")
     parser.add_argument("--world", choices=("small", "full"), default="small", help="without a model: which of the generated "
                         "languages (default: small)")
+    parser.add_argument("--steps", type=int, metavar="N", help="without a model: how long that of the generated language is "
+                        "trained (default: 5500, full 7500)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)")
     parser.add_argument("--quick", action="store_true", help="less data, for a first look")
     parser.add_argument("--out", metavar="PATH", help="folder for pictures and JSON (default: analyses); with --scoreboard "
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("give the NAME of an analysis, --all, --scoreboard or --list: one of them")
     if args.real and not args.scoreboard:
         raise ValueError("--real goes with --scoreboard; another analysis takes the folder of its MODEL behind its NAME")
+    if args.steps is not None and args.steps < 1:
+        raise ValueError(f"--steps must be at least 1, got {args.steps}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     if args.list:
@@ -93,7 +97,7 @@ def _subject(args: argparse.Namespace) -> Subject:
     if args.model is None and args.data:
         raise ValueError("--data is for a model of its language: name one (MODEL); without one, the generated language is read")
     bert = (minibert.load(args.model, weights=args.weights, heads=args.heads) if args.model
-            else world_model.load(args.world, args.seed))
+            else world_model.load(args.world, args.seed, args.steps))
     terminal.note(bert.notes)
     other = minibert.load(args.other) if args.other else None
     return subject.of(bert, args.data, args.seed, args.quick, other)
@@ -133,7 +137,7 @@ def _scoreboard(args: argparse.Namespace) -> int:
 
     keep_freed_memory()
     page = args.out or "SCOREBOARD.md"
-    plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick)
+    plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick, steps=args.steps)
 
     def told(unit: Any, record: Any) -> None:
         said = record.get("verdict") or f"not measured: {record['refused']}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from minibert.analysis import inside
+from minibert.analysis.subject import HELD_OUT
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
+    from minibert.world import World
 
 
 class Example(NamedTuple):
@@ -47,12 +51,22 @@ ENGLISH = (
 )
 
 
-def examples(bert: Trained) -> list[dict]:
+OF_THE_WORLD = {  # what to look at, by the part of speech of what is hidden
+    "VERB": "Singular or plural? The verb agrees with its subject, and not with the noun that stands next to it.",
+    "PRON": "Who is meant? Compare with the truth.",
+    "NOUN": "Many nouns fit. Is the model as unsure as the truth?",
+    "ADP": "A small word: is it known, or is there a choice?",
+}
+
+
+def examples(bert: Trained, world: World | None = None) -> list[dict]:
     """Each as ``{text, hide, note, right}``, pairs with a second ``{text, hide}``; ``right``: the truth is the best guess.
 
     ``right`` is None for a model that has no masked-word head. Sentences whose hidden word is no single token are left out.
     """
     some = ENGLISH + PYTHON[:6] if "paris" in bert.tokenizer.vocab else PYTHON
+    if world is not None:
+        some = tuple(islice(_of_world(world), 10))
     found = []
     for example in some:
         sides = [(example.text, example.truth)] + ([(example.other, example.other_truth)] if example.other else [])
@@ -67,6 +81,18 @@ def examples(bert: Trained) -> list[dict]:
         one, *two = [{"text": text, "hide": [at]} for (text, _), at in zip(sides, hidden)]
         found.append({**one, "note": example.note, "right": right, "second": two[0] if two else None})
     return found
+
+
+def _of_world(world: World) -> Iterator[Example]:
+    """Sentences of a generated language, in turn with a verb, a pronoun, a noun and a small word to hide."""
+    kinds, turn = list(OF_THE_WORLD), 0
+    for document in world.documents(10**5, HELD_OUT):
+        for gold in world.gold(document):
+            part = kinds[turn % len(kinds)]
+            word = next((word for word, upos in zip(gold.form, gold.upos) if upos == part), None)
+            if word and 7 <= len(gold.form) <= 16:
+                yield Example(" ".join(gold.form), word, OF_THE_WORLD[part])
+                turn += 1
 
 
 def _place(bert: Trained, text: str, word: str) -> int | None:

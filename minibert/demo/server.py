@@ -126,7 +126,7 @@ def application(views: Views, *, watch: Callable[[int | None, int], dict] | None
         return FileResponse(PAGE / "index.html", media_type="text/html; charset=utf-8")
 
     routes = [
-        Route("/", index), get("/api", documentation),
+        Route("/", index), get("/api", partial(documentation, views.world is not None)),
         get("/api/model", lambda http: {**views.model(), "watching": watch is not None}),
         *(post(endpoint.name, endpoint.long) for endpoint in ENDPOINTS),
         *([get("/api/watch", lambda http: watch(_number(http, "step", None), _number(http, "probe", 0)))] if watch else []),
@@ -137,16 +137,21 @@ def application(views: Views, *, watch: Callable[[int | None, int], dict] | None
     return app
 
 
-def documentation(http: Http) -> dict:
-    """What the endpoints are, for ``GET /api`` and for the page; ``command``: a line to try, for the shell of this platform."""
+def documentation(world: bool, http: Http) -> dict:
+    """What the endpoints are, for ``GET /api`` and for the page; ``command``: a line to try, for the shell of this platform.
+
+    ``world``: those of a generated language too.
+    """
     fields = {"text": "the sentence; [MASK] may stand in it", "pair": "a second text",
               "hide": "token positions to hide; [CLS] is 0",
               "off": "heads to switch off: [[layer, head], …]", "top": "how many words or neighbours",
-              "layer": "of attention and scores", "head": "of attention and scores",
-              "position": "a token: the query of attention and scores, the mask of layers and attribution, whose neighbours",
+              "layer": "of attention, scores, rollout and tree", "head": "of attention and scores",
+              "position": "a token: the query of attention, scores and rollout, the mask of layers and attribution, whose "
+                          "neighbours",
               "word": "whose attribution; by default the best guess", "steps": "of the integral"}
     rows = [{"method": "POST", "path": f"/api/{e.name}", "answers": e.does, "example": e.example,
-             "command": command("curl", f"{http.base_url}api/{e.name}", "-d", json.dumps(e.example))} for e in ENDPOINTS]
+             "command": command("curl", f"{http.base_url}api/{e.name}", "-d", json.dumps(e.example))}
+            for e in ENDPOINTS if world or not e.world]
     rows += [{"method": "GET", "path": path, "answers": does, "example": None, "command": None} for path, does in (
         ("/api/model", "the model, and sentences to begin with"),
         ("/api/watch?step=…&probe=…", "with --watch: a run's curves, and what it made of a sentence at a step or at last"))]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert.analysis import inside
+from minibert.analysis import flow, inside, posterior, pruning, structural, subject
 from minibert.demo import examples
 from minibert.files import brief
 from minibert.pretrained import bundled
@@ -23,11 +23,16 @@ from minibert.text import Reading
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
+    from minibert.world import World
 
 TEXTS_LIMIT = 64  # numbers of top guesses or neighbours that one answer holds at most
 STEPS_LIMIT = 256  # of an integral
 WORK_LIMIT = 16_384  # tokens that the steps of an integral may read in all
 MAP_LIMIT = 64  # blocks of tokens along each side of a head's map, about
+PRUNED = 25  # numbers of heads that are switched off, at most
+EXACT_LIMIT = 128  # tokens of a text whose exact posterior is asked for
+SENTENCES = 12  # whose trees are known, to choose from
+RANK = 32  # of the map after which distances are those of a tree
 
 
 class Request(NamedTuple):
@@ -82,7 +87,9 @@ class Views:
         self._index_name = ""
         self._reading: dict[str, Any] | None = None
         self._lock = threading.Lock()
-        self._examples = examples.examples(bert)
+        self.world = subject.world_of(bert)
+        self._learned: structural.Learned | None = None
+        self._examples = examples.examples(bert, self.world)
 
     def model(self) -> dict:
         """What there is to know before the first question."""
@@ -96,6 +103,7 @@ class Views:
                 "head_size": c.head_size, "vocabulary": len(self.bert.tokenizer.vocab),
                 "parameters": len(self.bert.parameters), "max_length": self.bert.max_length, "work": WORK_LIMIT,
                 "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
+                "world": self.world is not None,
                 "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}
 
     def tokens(self, r: Request) -> dict:
@@ -147,6 +155,16 @@ class Views:
         weights = inside.attention(self.bert, q)
         return {**_overview(q, weights), "weights": _packed(weights, 16)}
 
+    def rollout(self, r: Request) -> dict:
+        """``layer``: after which; ``position``: a token that is followed through all layers, or None."""
+        q = self._ask(r)
+        inside.needs_heads(self.bert, [(r.layer, 0)])
+        weights = inside.attention(self.bert, q, self._gates(r))
+        raw, rolled = flow.mixing(weights, residual=False)[r.layer], flow.rollout(weights)
+        through = None if r.position is None else _rounded(rolled[:, _token(q, r.position)], 4)
+        return {"tokens": _shown(q), "raw": _rounded(raw, 4), "rollout": _rounded(rolled[r.layer], 4), "through": through,
+                "python": self._python(r, f"flow.rollout(inside.attention(bert, question{_gates(r)}))", "flow")}
+
     def scores(self, r: Request) -> dict:
         """``position`` is the query."""
         q = self._ask(r)
@@ -160,6 +178,55 @@ class Views:
         found = inside.importance(self.bert, self._ask(r), self._gates(r))
         return {"gradient": _rounded(found.gradient, 6), "loss": found.loss, "targets": found.targets,
                 "python": self._python(r, f"inside.importance(bert, question{_gates(r)})")}
+
+    def pruning(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
+        q = self._ask(r)
+        points = max(2, min(PRUNED, WORK_LIMIT // (2 * len(q.ids))))
+        found = pruning.closing(self.bert, q, points, progress)
+        return {"order": found.order.tolist(), "closed": found.closed.tolist(), "ordered": _rounded(found.ordered, 5),
+                "reverse": _rounded(found.reverse, 5),
+                "python": self._python(r, f"pruning.closing(bert, question, points={points})", "pruning")}
+
+    def truth(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
+        """Of every mask the words that are likeliest by the truth or by the model."""
+        q, world = self._ask(r), self._world()
+        if len(q.ids) > EXACT_LIMIT:
+            raise ValueError(f"the truth is shown of texts of at most {EXACT_LIMIT} tokens, and this one has {len(q.ids)}")
+        found, hidden = posterior.asked(self.bert, world, q), dict(zip(q.masked, q.truth))
+        masks = []
+        for one in found:
+            some = np.argsort(-np.maximum(one.truth, one.model), kind="stable")[:r.top]
+            stood = hidden[one.place]
+            masks.append({
+                "position": one.place, "distance": one.distance, "hidden": None if stood is None else q.tokens[one.place],
+                "best": float(-(one.truth * np.log(np.where(one.truth > 0, one.truth, 1))).sum()),
+                "words": [{"word": world.words[i], "truth": float(one.truth[i]), "model": float(one.model[i])}
+                          for i in sorted(some, key=lambda i: -one.truth[i])]})
+        return {"masks": masks, "python": self._python(r, "posterior.asked(bert, subject.world_of(bert), question)", "posterior",
+                                                       "subject")}
+
+    def tree(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
+        """The text as it is read, with nothing hidden. ``layer``: of the L+1 hidden states, the embeddings first."""
+        self._world()
+        with self._lock:
+            if self._learned is None:
+                sentences = structural.parsed(subject.of(self.bert, self.world, quick=True))
+                self._learned = structural.learn(self.bert, sentences, RANK)
+        q, learned = inside.ask(self.bert, r.text), self._learned
+        if not 0 <= r.layer < len(learned.maps):
+            raise IndexError(f"there is no hidden state {r.layer}: the model has those from 0, the embeddings, to "
+                             f"{len(learned.maps) - 1}")
+        words = [token for token, added in zip(q.tokens, q.added) if not added]
+        if len(words) < 2:
+            raise ValueError("a tree has at least two words: type more")
+        gold = next((s.heads for s in learned.test if list(s.words) == words), None)
+        call = f"structural.tree(bert, structural.learn(bert, sentences, {RANK}), {words!r}, layer={r.layer})"
+        return {"words": words, "edges": structural.tree(self.bert, learned, words, r.layer), "uuas": learned.uuas,
+                "gold": None if gold is None else [[i, head] for i, head in enumerate(gold) if head >= 0],
+                "sentences": [" ".join(s.words) for s in learned.test if len(s.words) > 5][:SENTENCES],
+                "python": ["import minibert; from minibert.analysis import structural, subject",
+                           f"bert = minibert.load({self._model})",
+                           "sentences = structural.parsed(subject.of(bert, quick=True))", call]}
 
     def attribution(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
         q = self._ask(r)
@@ -201,11 +268,18 @@ class Views:
         except (OSError, ValueError, MemoryError) as error:
             self._reading["error"] = f"the text to look for neighbours in cannot be read: {error}"
 
-    def _python(self, r: Request, call: str) -> list[str]:
+    def _world(self) -> World:
+        if self.world is None:
+            raise ValueError("the truth is known of a generated language only: open a model that was trained on one (minibert "
+                             "train --corpus world-small --no-next-sentence)")
+        return self.world
+
+    def _python(self, r: Request, call: str, *modules: str) -> list[str]:
         """The lines that compute the answer, and before them the import."""
         pair = "" if r.pair is None else f", pair={r.pair!r}"
         hide = f", hide={list(r.hide)}" if r.hide else ""
-        return ["import minibert; from minibert.analysis import inside", f"bert = minibert.load({self._model})",
+        return [f"import minibert; from minibert.analysis import {', '.join(['inside', *modules])}",
+                f"bert = minibert.load({self._model})",
                 f"question = inside.ask(bert, {r.text!r}{pair}{hide})", call]
 
     def _ask(self, r: Request) -> inside.Question:
@@ -220,6 +294,7 @@ class Endpoint(NamedTuple):
     does: str
     example: dict
     long: bool = False  # it takes many passes, and is told how far it is: ``view(request, progress)``
+    world: bool = False  # only of a model of a generated language
 
 
 _SENTENCE = {"text": "they are not supported.", "hide": [2]}
@@ -231,6 +306,11 @@ ENDPOINTS = (
     Endpoint("scores", "one row of one head before the softmax, split per dimension", {**_SENTENCE, "layer": 1, "position": 2}),
     Endpoint("importance", "the gradient of the loss with respect to the gate of each head", {**_SENTENCE, "off": [[0, 0]]}),
     Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}, long=True),
+    Endpoint("rollout", "attention of a layer, and the shares of the input tokens after it", {**_SENTENCE, "layer": 1}),
+    Endpoint("pruning", "the loss as heads are switched off, the least important first", _SENTENCE, long=True),
+    Endpoint("truth", "of a generated language: the exact posterior beside the guess", {"text": "she [MASK] ."}, True, True),
+    Endpoint("tree", "of a generated language: the tree that a structural probe finds", {"text": "she learns .", "layer": 1},
+             True, True),
     Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
 )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import posterior
+from minibert.analysis import inside, posterior
 from minibert.analysis.posterior import Mean, distances, mean
 from minibert.api import Bert
 from minibert.model import pretraining
@@ -53,13 +53,13 @@ def test_what_guesses_by_frequency_is_as_far_as_frequency(bert, world, found, mo
     """A model that says the posterior is at distance 0, with no gap, and one that knows frequencies is as far as the control."""
     seen, _, counts = posterior._corrupted(world, 30, 500, 0)
     p = np.concatenate(world.posteriors(seen))
-    monkeypatch.setattr(posterior, "_guesses", lambda bert, seen, words: np.log(np.maximum(p, 1e-300)))
+    monkeypatch.setattr(posterior, "guesses", lambda bert, seen, words: np.log(np.maximum(p, 1e-300)))
     truth = posterior.measure(bert, world, 500)
     assert abs(truth.distance.value) < 1e-12
     assert abs(truth.gap.value) < 1e-12
     assert (truth.best, truth.z, truth.frequency) == (found.best, found.z, found.frequency)
     share = np.array([counts[word] + 1.0 for word in world.words])
-    monkeypatch.setattr(posterior, "_guesses", lambda bert, seen, words: np.tile(np.log(share / share.sum()), (len(p), 1)))
+    monkeypatch.setattr(posterior, "guesses", lambda bert, seen, words: np.tile(np.log(share / share.sum()), (len(p), 1)))
     assert posterior.measure(bert, world, 500).distance.value == pytest.approx(found.frequency.value, abs=1e-12)
 
 
@@ -88,9 +88,28 @@ def test_an_untrained_model_is_far_and_the_truth_is_calibrated(found, world):
 def test_the_guesses_are_those_of_fill_mask(bert, world):
     from minibert.world import Seen
 
-    [log_q] = posterior._guesses(bert, [Seen(["the", "[MASK]", "sleeps", "."], [1], 1)], world.words)
+    [log_q] = posterior.guesses(bert, [Seen(["the", "[MASK]", "sleeps", "."], [1], 1)], world.words)
     expected = dict(bert.fill_mask("the [MASK] sleeps .", top=len(bert.tokenizer.vocab)))
     np.testing.assert_allclose(np.exp(log_q), [expected[word] for word in world.words], rtol=1e-5)
+
+
+def test_one_text_beside_the_truth(bert, world):
+    text = next(sentence for document in world.documents(10**4, 3) for sentence in world.sentences(document)
+                if len(sentence.split()) > 4)
+    question = inside.ask(bert, text, hide=[2])
+    [found] = posterior.asked(bert, world, question)
+    words = text.split()
+    [p] = world.posterior([*words[:1], "[MASK]", *words[2:]], [1])
+    np.testing.assert_array_equal(found.truth, p)
+    expected = dict(inside.guesses(bert, question, len(bert.tokenizer.vocab))[0].words)
+    np.testing.assert_allclose(found.model, [expected[word] for word in world.words], rtol=1e-5)
+    assert found.distance == pytest.approx(distances(p[None], np.log(found.model)[None])[0])
+    assert found.place == 2
+    assert posterior.asked(bert, world, inside.ask(bert, text)) == []
+    two = posterior.asked(bert, world, inside.ask(bert, text, text, hide=[2, len(words) + 3]))
+    np.testing.assert_allclose(two[1].truth, two[0].truth, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="no text of this language could be seen"):
+        posterior.asked(bert, world, inside.ask(bert, "the the the", hide=[1]))
 
 
 def test_bad_input_is_named(bert, world):

@@ -90,6 +90,24 @@ def test_a_head_that_gives_nothing_is_closed_first(bert):
     assert pruning.plot(found).axes
 
 
+def test_one_text_whose_heads_are_closed(bert):
+    question = inside.ask(bert, "the abc raises.", hide=[2, 4])
+    told = []
+    found = pruning.closing(bert, question, 4, lambda *passes: told.append(passes))
+    slopes = np.abs(inside.importance(bert, question).gradient)
+    np.testing.assert_array_equal(slopes[tuple(found.order.T)], np.sort(slopes, axis=None))
+    assert found.closed.tolist() == [0, 2, 4, 6]
+    assert found.ordered[[0, -1]] == pytest.approx(found.reverse[[0, -1]], abs=1e-12)
+    for closed, ordered, reverse in zip(*found[1:]):
+        assert ordered == inside.loss(bert, question, inside.open_gates(bert, found.order[:closed].tolist()))
+        assert reverse == inside.loss(bert, question, inside.open_gates(bert, found.order[6 - closed:].tolist()))
+    assert told == [(i, 8) for i in range(1, 9)]
+    with pytest.raises(ValueError, match="at least 2 points, got 1"):
+        pruning.closing(bert, question, 1)
+    with pytest.raises(ValueError, match="hide one of the text's own"):
+        pruning.closing(bert, inside.ask(bert, "the [MASK]."))
+
+
 def test_bad_input_is_named(bert):
     with pytest.raises(ValueError, match="form must be one of batch, example, token, got 'sum'"):
         pruning.importance(bert, [], "sum")

@@ -30,7 +30,7 @@ def untrained(seed=0):
 def asked(monkeypatch):
     """Which analyses were run, of which models, on a world whose models are not trained."""
     runs, run = [], analyses.run
-    monkeypatch.setattr(world_model, "load", lambda size, seed: untrained(seed))
+    monkeypatch.setattr(world_model, "load", lambda size, seed, steps=None: untrained(seed))
     monkeypatch.setattr(subject, "QUICK", 150)
     monkeypatch.setattr(analyses, "run", lambda name, of: runs.append((name, str(of.bert.folder), of.seed)) or run(name, of))
     return runs
@@ -121,6 +121,7 @@ def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, 
     assert runs[1].resume == str(folder) == str(tmp_path / folder.name)
     world_model.load("small", 3)
     assert len(runs) == 2
+    assert world_model.folder_of("small", 3, 10).name == "world-small-10-3"
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="small or full, got 'large'"):
         world_model.load("large")
@@ -145,6 +146,7 @@ def test_the_command(asked, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "one of them"), (["trees", "--list"], "one of them"), (["--all", "a", "b"], "--all takes no NAME"),
     (["trees", "--real", "x"], "--real goes with --scoreboard"), (["trees", "--seed", "-1"], "--seed must be at least 0"),
+    (["trees", "--steps", "0"], "--steps must be at least 1"),
     (["trees", "--data", "x.conllu"], "name one"), (["tress"], "there is no analysis 'tress'"),
 ])
 def test_arguments_that_do_not_go_together(arguments, message, capsys):

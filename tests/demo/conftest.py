@@ -82,6 +82,19 @@ def demo(bert):
     one.stop()
 
 
+@pytest.fixture(scope="module")
+def world_demo():
+    """The same of an untrained model of the generated language, with few sentences for its trees."""
+    from minibert.analysis import subject
+    from tests import world_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "QUICK", 150)
+        one = Running(server.application(Views(world_model.make(), "a world", lambda: ("", []))))
+        yield one
+        one.stop()
+
+
 def chromium() -> str | None:
     """The browser: ``MINIBERT_CHROMIUM``, or the system's own."""
     import shutil

@@ -233,6 +233,49 @@ def test_attribution_is_complete_and_more_steps_make_it_more_so(open_page):
     assert float(error.inner_text()) < before < 0.01
 
 
+def test_rollout_of_a_layer_and_of_a_token(open_page):
+    page = ready(open_page())
+    ask(page, "they are not supported.")
+    page.get_by_role("tab", name="Rollout").click()
+    expect(page.locator("#view")).to_contain_text("what each token is made of after layer 1")
+    page.get_by_role("slider", name="After layer").press("Home")
+    expect(page.locator("#view")).to_contain_text("what each token is made of after layer 0")
+    page.get_by_label("Follow").select_option(label="3: not")
+    expect(page.locator("#view")).to_contain_text("What “not” is made of, layer by layer")
+    expect(page.locator("#view figure")).to_have_count(3)
+
+
+def test_heads_are_pruned_by_a_slider(open_page):
+    page = ready(open_page())
+    page.locator("#examples").select_option(label="return true if x is less than y.")
+    page.get_by_role("tab", name="Pruning").click()
+    expect(page.locator("#view")).to_contain_text("With 0 of 4 heads off")
+    before = ready(page).locator("#pruned").inner_text()
+    slider = page.get_by_role("slider", name="Heads that are off")
+    slider.press("End")
+    expect(page.locator("#view")).to_contain_text("With 4 of 4 heads off")
+    assert float(ready(page).locator("#pruned").inner_text().split()[0]) > float(before.split()[0]) + 1
+    page.get_by_role("button", name="Unmask all").click()
+    expect(page.locator("#view")).to_contain_text("Nothing is hidden yet")
+
+
+def test_a_generated_language_shows_its_truth_and_its_trees(open_page, world_demo, tmp_path):
+    page = ready(open_page(url=world_demo.url))
+    page.get_by_role("tab", name="Truth").click()
+    expect(page.locator("#view")).to_contain_text("Model against truth")
+    assert float(ready(page).locator("#distance").inner_text().split()[1]) > 1
+    expect(page.locator("#view .hidden-table tr")).to_have_count(10)
+    page.screenshot(path=tmp_path / "truth.png")
+    ask(page, "she learns .")
+    page.get_by_role("tab", name="Trees").click()
+    expect(page.locator("#view")).to_contain_text("Choose a sentence of the list")
+    page.get_by_role("combobox", name="Sentence", exact=True).select_option(index=1)
+    expect(page.locator("#right")).to_have_text(re.compile(r"^\d+ of \d+$"))
+    page.get_by_label("Vectors of").select_option(index=0)
+    expect(page.locator("#right")).to_be_visible()
+    page.screenshot(path=tmp_path / "trees.png")
+
+
 def test_neighbours(open_page):
     page = ready(open_page())
     ask(page, "they are not supported.")

@@ -18,6 +18,7 @@ from minibert.analysis import inside
 from minibert.api import Bert
 from minibert.demo import server
 from minibert.demo.views import ENDPOINTS, MAP_LIMIT, WORK_LIMIT, Views
+from minibert.world import World
 from tests import tiny_model
 from tests.demo.conftest import unpacked
 
@@ -28,7 +29,8 @@ def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     lines = {}
     for name, extra in (("guesses", {"off": [[0, 1]], "top": 4}), ("layers", {"top": 3}),
                         ("attention", {"layer": 1, "position": 3}), ("importance", {}),
-                        ("attribution", {"steps": 8}), ("scores", {"layer": 1, "head": 1, "position": 2}), ("tokens", {})):
+                        ("attribution", {"steps": 8}), ("scores", {"layer": 1, "head": 1, "position": 2}), ("tokens", {}),
+                        ("rollout", {"layer": 1, "position": 2, "off": [[0, 1]]}), ("pruning", {})):
         status, answer = demo.post(name, **SENTENCE, **extra)
         assert status == 200
         scope = {}
@@ -51,8 +53,51 @@ def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     assert answer["error"] == pytest.approx(found.error, abs=1e-6)
     answer, found = lines["scores"]
     np.testing.assert_allclose(np.sum(answer["products"], -1), found.score[2], atol=1e-3)
+    answer, found = lines["rollout"]
+    np.testing.assert_allclose(answer["rollout"], found[1], atol=1e-4)
+    np.testing.assert_allclose(answer["through"], found[:, 2], atol=1e-4)
+    np.testing.assert_allclose(np.sum(answer["raw"], 1), 1, atol=1e-3)
+    answer, found = lines["pruning"]
+    assert (answer["order"], answer["closed"]) == (found.order.tolist(), found.closed.tolist())
+    np.testing.assert_allclose([answer["ordered"], answer["reverse"]], [found.ordered, found.reverse], atol=1e-4)
     answer, found = lines["tokens"]
     assert [t["token"] for t in answer["tokens"]] == [token for token, _, _ in found]
+
+
+def test_of_a_generated_language_the_truth_is_shown_and_of_others_it_is_not(demo, world_demo):
+    assert demo.ask("GET", "/api/model")[1]["world"] is False
+    for name in ("truth", "tree"):
+        status, answer = demo.post(name, **SENTENCE)
+        assert status == 400
+        assert "the truth is known of a generated language only" in answer["error"]
+    model = world_demo.ask("GET", "/api/model")[1]
+    assert model["world"] is True
+    assert len(model["examples"]) == 10
+    text = model["examples"][0]["text"]
+    status, answer = world_demo.post("truth", text=text, hide=[2], top=64)
+    [mask] = answer["masks"]
+    assert status == 200
+    assert mask["hidden"] == text.split()[1]
+    world = World.of("small")
+    [p] = world.posterior([text.split()[0], "[MASK]", *text.split()[2:]], [1])
+    assert [word["truth"] for word in mask["words"]] == [p[world.words.index(word["word"])] for word in mask["words"]]
+    assert [word["truth"] for word in mask["words"]] == sorted((word["truth"] for word in mask["words"]), reverse=True)
+    status, answer = world_demo.post("truth", text="the the", hide=[1])
+    assert "no text of this language could be seen as" in answer["error"]
+    for endpoint in world_demo.ask("GET", "/api")[1]["endpoints"]:
+        if endpoint["path"] in ("/api/truth", "/api/tree"):
+            assert world_demo.ask("POST", endpoint["path"], endpoint["example"])[0] == 200
+    status, answer = world_demo.post("tree", text=text, layer=1)
+    assert status == 200
+    words, sentences = answer["words"], answer["sentences"]
+    at = [i for i, word in enumerate(words) if word.isalnum()]
+    assert len(answer["edges"]) == len(at) - 1
+    assert {i for edge in answer["edges"] for i in edge} == set(at)
+    status, answer = world_demo.post("tree", text=sentences[0], layer=0)
+    assert len(answer["gold"]) == len(sentences[0].split()) - 1
+    assert len(answer["uuas"]) == 3
+    status, answer = world_demo.post("tree", text=text, layer=3)
+    assert "there is no hidden state 3" in answer["error"]
 
 
 def test_the_lines_name_the_model_that_answers(bert, tmp_path):
@@ -80,7 +125,7 @@ def test_the_page_and_its_documentation(demo):
         if endpoint["example"] and not endpoint["path"].endswith("neighbours"):
             status, answer = demo.ask("POST", endpoint["path"], endpoint["example"])
             assert status == 200, answer
-    assert {e["path"] for e in api["endpoints"]} >= {f"/api/{e.name}" for e in ENDPOINTS}
+    assert {e["path"] for e in api["endpoints"]} >= {f"/api/{e.name}" for e in ENDPOINTS if not e.world}
     assert demo.ask("GET", "/api/watch")[0] == 404
     assert demo.ask("GET", "/page/../server.py")[0] == 404
     assert demo.ask("GET", "/page/%2e%2e/server.py")[0] == 404

@@ -1,5 +1,6 @@
 // The page: sentences above, one view below. What is asked and shown follows from this one object.
 
+import * as analyses from "./analyses.js";
 import { ask, Stale } from "./ask.js";
 import { html } from "./draw.js";
 import { Sentence } from "./sentence.js";
@@ -8,7 +9,9 @@ import { watch } from "./watch.js";
 
 const by = (id) => document.getElementById(id);
 const TABS = [["guesses", "Guesses", true], ["layers", "Layers", true], ["attention", "Attention", false], ["heads", "Heads", true], ["attribution", "Attribution", true],
-  ["neighbours", "Neighbours", false]];
+  ["neighbours", "Neighbours", false], ["rollout", "Rollout", false], ["pruning", "Pruning", true]];
+const OF_THE_WORLD = [["truth", "Truth", true], ["tree", "Trees", false]];  // of a language whose truth is known
+const SHOWN = { ...views, ...analyses, watch };
 
 const page = {
   sentences: [], active: null, model: null, details: false, off: [], mask: 0, word: null, steps: 32, near: null, reveal: true, tab: "guesses", turn: 0,
@@ -42,13 +45,13 @@ const page = {
   },
 
   async refresh() {
-    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = TABS.find(([name]) => name === page.tab)?.[2];
+    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = [...TABS, ...OF_THE_WORLD].find(([name]) => name === page.tab)?.[2];
     view.classList.add("waiting");
     page.say("");
     try {
       if (needs && page.model.why_no_guesses) throw new Error(page.model.why_no_guesses);
       if (needs && page.sentences.some((sentence) => sentence.asking)) return;  // its answer will draw
-      await (page.tab === "watch" ? watch : views[page.tab])(page, drawn);
+      await SHOWN[page.tab](page, drawn);
       if (turn !== page.turn) return;
       const focus = keyOf(document.activeElement), open = [...view.querySelectorAll("details")].map((d) => d.open);
       view.replaceChildren(drawn);
@@ -78,7 +81,7 @@ function show(tab) {
 }
 
 function tabs() {
-  const all = page.model.watching ? [...TABS, ["watch", "Watch it learn", false]] : TABS;
+  const all = [...TABS, ...(page.model.world ? OF_THE_WORLD : []), ...(page.model.watching ? [["watch", "Watch it learn", false]] : [])];
   by("tabs").replaceChildren(...all.map(([name, title]) => html("button", { type: "button", role: "tab", id: `tab-${name}`, "data-tab": name, "aria-controls": "view",
     onclick: () => show(name) }, title)));
   by("tabs").addEventListener("keydown", (event) => {

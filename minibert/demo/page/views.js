@@ -11,23 +11,23 @@ export function figure(title, svg, { python = null, wide = false, beside = false
     python ? html("details", { class: "python" }, html("summary", {}, "The same in three lines of Python"), html("pre", {}, python.join("\n"))) : null);
 }
 
-const pick = (label, options, value, change) => html("label", { class: "pick" }, label,
+export const pick = (label, options, value, change) => html("label", { class: "pick" }, label,
   html("select", { onchange: (event) => change(event.target.value) }, options.map(([key, name]) => html("option", { value: key, selected: String(key) === String(value) }, name))));
 
 export const limits = (read, cut, { tokens, unknown }) => [
   cut && `The model reads ${read} tokens at a time; ${cut} more at the end are left out.`,
   unknown && `Unknown to the model: ${unknown} of ${tokens} tokens (${Math.round((100 * unknown) / tokens)} %); it reads [UNK] there, and not what is written.`,
 ].filter(Boolean).join(" ");
-const nats = (x) => `${x.toFixed(2)} nats`;
+export const nats = (x) => `${x.toFixed(2)} nats`;
 export const joined = (words) => words.join(" ").replaceAll(" ##", "").replace(/ (?=[.,;:!?)]( |$))/g, "");
 const quoted = (tokens) => joined(tokens.filter((t) => !t.added).map((t) => t.token));
-const nothing = "Nothing is hidden yet: click a word above to hide it behind [MASK], or type [MASK].";
+export const nothing = "Nothing is hidden yet: click a word above to hide it behind [MASK], or type [MASK].";
 
-function hiddenOf(page, sentence = page.active) {
+export function hiddenOf(page, sentence = page.active) {
   return sentence.guesses?.guesses ?? [];
 }
 
-function whichMask(page, again) {
+export function whichMask(page, again) {
   const found = hiddenOf(page);
   page.mask = Math.min(page.mask, Math.max(0, found.length - 1));
   return found.length > 1 ? pick("Mask", found.map((g, i) => [i, `token ${g.position}${g.truth === null ? "" : `: ${g.truth}`}`]), page.mask,
@@ -54,7 +54,7 @@ export async function guesses(page, into) {
 }
 
 // The words around a hidden one.
-function shownText(sentence, at, around = 9) {
+export function shownText(sentence, at, around = 9) {
   const words = sentence.tokens.filter((t) => !t.added), middle = words.findIndex((t) => t.position === at), from = Math.max(0, middle - around), to = middle + around + 1;
   const some = words.slice(from, to).map((t) => (t.position === at ? "▁▁▁" : sentence.hide.includes(t.position) ? "[MASK]" : t.token));
   return `${from > 0 ? "… " : ""}${joined(some)}${to < words.length ? " …" : ""}`;
