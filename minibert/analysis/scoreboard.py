@@ -66,8 +66,9 @@ def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Reco
     if (plan.real is None) != (plan.data is None):
         raise ValueError("a real model and the data that it reads go together: give both (--real DIR --data FILE), or neither")
     kept = Path(page).with_suffix(".jsonl")
-    known = {_key(record): record for record in read(kept)}
     keys = {unit: _key(_head(unit, plan)) for unit in units(plan)}
+    current, planned = set(keys.values()), {key[:-1] for key in keys.values()}
+    known = {key: record for record in read(kept) if (key := _key(record)) in current or key[:-1] not in planned}
 
     def write() -> None:
         write_atomically(page, markdown([known[key] for key in keys.values() if key in known], plan))
@@ -234,5 +235,6 @@ def _head(unit: Unit, plan: Plan) -> Record:
 
 
 def _key(record: Record) -> tuple:
+    """The source last: a record that differs in nothing else is out of date."""
     return tuple(record.get(name) for name in ("real", "text", "size", "steps")) + tuple(
         record[name] for name in ("name", "side", "seed", "quick", "source"))

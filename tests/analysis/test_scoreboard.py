@@ -62,6 +62,7 @@ def test_a_page_goes_on_where_it_stopped(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(scoreboard.inspect, "getsource", lambda module: module.__name__)
     scoreboard.measure(plan, page)
     assert len(asked) == 8  # the source of both is another one
+    assert len(scoreboard.read(page.with_suffix(".jsonl"))) == 4
 
 
 def test_a_real_model_without_a_head_gives_way_to_the_one_that_comes_along(asked, tmp_path, monkeypatch):

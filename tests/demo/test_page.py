@@ -259,12 +259,14 @@ def test_heads_are_pruned_by_a_slider(open_page):
     expect(page.locator("#view")).to_contain_text("Nothing is hidden yet")
 
 
-def test_a_generated_language_shows_its_truth_and_its_trees(open_page, world_demo, tmp_path):
-    page = ready(open_page(url=world_demo.url))
+@pytest.mark.parametrize("size", SIZES)
+def test_a_generated_language_shows_its_truth_and_its_trees(open_page, world_demo, size, tmp_path):
+    page = ready(open_page(size, url=world_demo.url))
     page.get_by_role("tab", name="Truth").click()
     expect(page.locator("#view")).to_contain_text("Model against truth")
     assert float(ready(page).locator("#distance").inner_text().split()[1]) > 1
     expect(page.locator("#view .hidden-table tr")).to_have_count(10)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.screenshot(path=tmp_path / "truth.png")
     ask(page, "she learns .")
     page.get_by_role("tab", name="Trees").click()
@@ -273,6 +275,7 @@ def test_a_generated_language_shows_its_truth_and_its_trees(open_page, world_dem
     expect(page.locator("#right")).to_have_text(re.compile(r"^\d+ of \d+$"))
     page.get_by_label("Vectors of").select_option(index=0)
     expect(page.locator("#right")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.screenshot(path=tmp_path / "trees.png")
 
 
