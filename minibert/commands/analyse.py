@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or "analyses"
     names = analyses.NAMES if args.all else (args.name,)
     analyses.module(names[0])  # a wrong name is said before anything is trained
-    subject = _subject(args)
+    subject = _subject(args, names)
     terminal.note(subject.notes)
     if not args.all:
         _show(analyses.run(names[0], subject), out)
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     return _all(names, subject, out)
 
 
-def _subject(args: argparse.Namespace) -> Subject:
+def _subject(args: argparse.Namespace, names: tuple[str, ...]) -> Subject:
     import minibert
-    from minibert.analysis import subject, world_model
+    from minibert.analysis import analyses, subject, world_model
     from minibert.workers import keep_freed_memory
 
     keep_freed_memory()
@@ -100,6 +100,8 @@ def _subject(args: argparse.Namespace) -> Subject:
             else world_model.load(args.world, args.seed, args.steps))
     terminal.note(bert.notes)
     other = minibert.load(args.other) if args.other else None
+    if not args.model and not args.other and any(getattr(analyses.module(name), "COMPARES", False) for name in names):
+        other = world_model.load(args.world, args.seed + 1, args.steps)
     return subject.of(bert, args.data, args.seed, args.quick, other)
 
 

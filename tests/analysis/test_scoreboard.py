@@ -144,6 +144,13 @@ def test_the_command(asked, tmp_path, monkeypatch, capsys):
     assert all(f"\n{name} " in shown for name in NAMES)
 
 
+def test_what_compares_two_trainings_takes_a_second_one(asked, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(world_model, "load", lambda size, seed, steps: loaded.append((seed, steps)) or untrained(seed))
+    assert cli.main(["analyse", "similarity", "--quick", "--steps", "9", "--seed", "4", "--out", str(tmp_path)]) == 0
+    assert loaded == [(4, 9), (5, 9)]
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "one of them"), (["trees", "--list"], "one of them"), (["--all", "a", "b"], "--all takes no NAME"),
     (["trees", "--real", "x"], "--real goes with --scoreboard"), (["trees", "--seed", "-1"], "--seed must be at least 0"),
