@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 21. A relative is a table
 #
-# **You will do** count the numbers of seven kinds of model, tensor by tensor; share one block among layers; make the word table
-# narrow, and a block narrow inside; and read what a file calls all of it.
+# **You will do** count the numbers of seven kinds of model, tensor by tensor; see how narrow a word table must be to pay; look
+# into a block that is narrow inside; and read what a file calls all of it.
 #
 # **You will learn** what ALBERT, DistilBERT, ELECTRA, ERNIE, MobileBERT and RoBERTa changed in BERT, what each change saves, and
 # what it does not save.
 #
-# **You need** lesson 4 (why gradients are added), lesson 5 (embeddings), lesson 9 (the encoder), lesson 10 (the decoder), lesson
-# 17 (names of tensors). Time: about 35 minutes to read; runs in about 5 s.
+# **You need** lesson 5 (embeddings), lesson 9 (the encoder), lesson 10 (the decoder), lesson 17 (names of tensors). Time: about
+# 35 minutes to read; runs in about 5 s.
 
 # %%
 import tempfile
@@ -21,10 +21,9 @@ import workbench as wb
 import minibert
 from gradcheck import check
 from minibert import pretrained
-from minibert.config import NEUTRAL, BertConfig
+from minibert.config import NEUTRAL
 from minibert.layers import neighbours
-from minibert.model import blocks, encoder, pretraining
-from minibert.parameters import NOTHING, Layout
+from minibert.model import blocks, pretraining
 from minibert.pretrained import families, tensors
 
 rng = np.random.default_rng(21)
@@ -70,6 +69,7 @@ assert (wide, factorised) == (40, 32), "a fifth less, and V is only 10 here"
 # \underbrace{4 H}_{\text{two norms}}$$
 #
 # Two changes. The word table is factorised; and there is *one* block, which all L layers use: **parameter sharing** (参数共享).
+# Lesson 26 takes both apart.
 
 # %%
 config = MODELS["BERT"]
@@ -181,55 +181,6 @@ print(refused.partition(";")[0])
 assert "norm is 'no_norm'" in refused
 
 # %% [markdown]
-# ## Sharing: one gradient, added up
-#
-# If three layers use one block, which gradient does it get? Each layer gives one, as if it were alone; they are added, because
-# `g` is added to (lesson 4). Try it: three layers with *equal* tensors, and one block used three times, give the same numbers.
-# The shared gradient is the sum of the three.
-
-# %%
-tiny = BertConfig(vocab_size=30, hidden_size=6, num_hidden_layers=3, num_attention_heads=2, intermediate_size=10,
-                  hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-shared = tiny.replace(layer_map=(0, 0, 0))
-trees = {}
-for name, c in (("shared", shared), ("apart", tiny)):
-    layout = Layout(encoder.shapes(c))
-    slabs = [rng.standard_normal(layout.size), np.zeros(layout.size)]
-    trees[name] = (*(layout.tree(slab) for slab in slabs), layout, *slabs)
-for i in range(3):  # copies of the one block
-    for slot in trees["shared"][2].slots.values():
-        copy = trees["apart"][2].slots[slot.name.replace("layer.0.", f"layer.{i}.")]
-        trees["apart"][3][copy.start:copy.stop] = trees["shared"][3][slot.start:slot.stop]
-
-x, dy, results = rng.standard_normal((2, 5, 6)), rng.standard_normal((2, 5, 6)), {}
-for name, c in (("shared", shared), ("apart", tiny)):
-    p, g, *_ = trees[name]
-    (states, _), cache = encoder.forward(x, encoder.stack(p, NOTHING, c), c)
-    encoder.backward([None] * 3 + [dy], cache._replace(layers=encoder.stack(p, g, c)))
-    results[name] = states[-1], g
-query = [results["apart"][1]["layer"][str(i)]["attention"]["self"]["query"]["weight"] for i in range(3)]
-together = results["shared"][1]["layer"]["0"]["attention"]["self"]["query"]["weight"]
-wb.table(["gradient of query.weight", "norm"], [[f"of layer {i} alone", float(np.linalg.norm(d))] for i, d in enumerate(query)]
-         + [["of the shared one", float(np.linalg.norm(together))]])
-assert np.array_equal(results["shared"][0], results["apart"][0]), "equal tensors: it is the same function"
-assert np.allclose(together, sum(query), rtol=1e-9), "and the gradient is the sum of the three"
-
-# %% [markdown]
-# ## What a narrow table cannot say
-#
-# V rows of H numbers that came through e numbers lie in a space of e dimensions, however large H is. Its rank says so.
-
-# %%
-V, H, narrow = 50, 12, 3
-full = rng.standard_normal((V, H))
-through = rng.standard_normal((V, narrow)) @ rng.standard_normal((narrow, H))
-print(f"rank of a full table {np.linalg.matrix_rank(full)}, of one through {narrow} numbers {np.linalg.matrix_rank(through)}")
-assert (np.linalg.matrix_rank(full), np.linalg.matrix_rank(through)) == (H, narrow), "no more directions than numbers"
-
-# %% [markdown]
-# That is the price. ALBERT's authors argue that a word alone, without its context, does not need so many: the layers add the
-# context (*Lan et al. 2019, §3.1*).
-#
 # ## MobileBERT: narrow inside
 #
 # MobileBERT has 24 layers, and each is a **bottleneck** (瓶颈层): from 512 numbers down to 128, attention and *four* feed-forward
@@ -344,18 +295,16 @@ assert families.to_json(mixed), "that of BERT can, with keys of our own"
 # %% [markdown]
 # ## Exercises
 #
-# Four functions: the width from which on a factorised table no longer pays, the gradient of shared blocks, the words with their
-# neighbours by hand, and the work of a block with a bottleneck. The command prints a line for each, such as
-# `1. widest_that_pays: right`, and at the end `4 of 4 right`.
+# Three functions: the width from which on a factorised table no longer pays, the words with their neighbours by hand, and the
+# work of a block with a bottleneck. The command prints a line for each, such as `1. widest_that_pays: right`, and at the end `3
+# of 3 right`.
 #
 # ## When you are stuck
 #
 # - **My count is 512·768 too large or too small.** A tensor was counted twice (the decoder is the word table), or the pooler is
 #   missing: not every model has one.
-# - **The shared gradient is a third of what it should be.** It is the sum over the layers, not the mean.
 # - **The file opens and the model talks nonsense.** A family's activation, its epsilon or the first position may differ (RoBERTa
 #   begins at position 2): look at the table of keys.
-# - **A shared block learns, though I froze the first layers.** Frozen are tensors, not layers: the same ones are used above.
 
 # %%
 wb.exercises(21)

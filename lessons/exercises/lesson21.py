@@ -26,26 +26,6 @@ def widest_that_pays(answer: Callable[..., Any]) -> None:
         expect(got == right, f"{words} words, {hidden} numbers: expected {right}, got {got}")
 
 
-@exercise("(gradients, layer_map)", look="Sharing: one gradient, added up", level="easy")
-def gradients_of_blocks(answer: Callable[..., Any]) -> None:
-    """``gradients[i]`` is what layer i would give its tensor if it were its own; ``layer_map[i]`` says whose tensor it uses.
-    Return a list: the gradient of each tensor, in the order of their numbers from 0. The given arrays must stay as they were."""
-    rng = np.random.default_rng(211)
-    for layer_map in ((0, 0, 0), (0, 1, 2), (0, 1, 0, 1, 2), (1, 0, 0)):
-        gradients = [rng.standard_normal((2, 3)) for _ in layer_map]
-        before = [d.copy() for d in gradients]
-        got = answer(gradients, layer_map)
-        kept = all(np.array_equal(a, b) for a, b in zip(gradients, before))
-        expect(kept, "a given array was changed: use a new one for the sum")
-        count = len(set(layer_map))
-        expect(len(got) == count, f"{layer_map}: expected {count} gradients, got {len(got)}")
-        for number, d in enumerate(got):
-            own = [before[i] for i, whose in enumerate(layer_map) if whose == number]
-            if len(own) > 1 and np.allclose(d, sum(own) / len(own)):
-                raise Wrong(f"{layer_map}: that is the mean of the layers' gradients; a sum goes back")
-            close(d, sum(own), f"{layer_map}, tensor {number}", 1e-12)
-
-
 @exercise("(x)", look="Gradient check", level="medium")
 def with_neighbours(answer: Callable[..., Any]) -> None:
     """Each token's vector beside its neighbours': x (B, T, H) -> (B, T, 3·H), first the token after, then itself, then the token

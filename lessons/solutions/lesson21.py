@@ -7,13 +7,6 @@ def widest_that_pays(words, hidden):
     return (words * hidden - hidden - 1) // (words + hidden)
 
 
-def gradients_of_blocks(gradients, layer_map):
-    sums = [np.zeros_like(gradients[0]) for _ in set(layer_map)]
-    for d, whose in zip(gradients, layer_map):
-        sums[whose] += d
-    return sums
-
-
 def with_neighbours(x):
     nothing = np.zeros_like(x[:, :1])
     after = np.concatenate([x[:, 1:], nothing], axis=1)
