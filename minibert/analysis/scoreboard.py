@@ -126,11 +126,11 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
     return ["# Scoreboard", "",
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
-            f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each of {plan.seeds} seeds, trained for "
+            f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each seed, trained for "
             f"{plan.steps or world_model.STEPS[plan.size]:,} steps and asked on fresh text of its own",
             *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
-            f"- numbers are means over {plan.seeds} seeds ± their standard deviation; in brackets the control; a verdict's "
-            "criterion stands in the docstring of its analysis",
+            f"- numbers are means over {plan.seeds} seeds ± their standard deviation, or over as many as a cell says; in "
+            "brackets the control; a verdict's criterion stands in the docstring of its analysis",
             f"- Python {platform.python_version()}, {describe_blas()}, {platform.system()} {platform.machine()}, "
             f"{datetime.date.today()}" + ("; quick: less data" if plan.quick else ""), ""]
 

@@ -1,6 +1,7 @@
 """The scoreboard: a page that goes on where it stopped, and the model of the world that it stands on."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +161,20 @@ def test_what_compares_two_trainings_takes_a_second_one(asked, tmp_path, monkeyp
 def test_arguments_that_do_not_go_together(arguments, message, capsys):
     assert cli.main(["analyse", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_page_that_is_kept_was_written_from_what_was_measured():
+    """Of every record the page has the analysis and its numbers, and it names no folder of the machine."""
+    folder = Path(__file__).parents[2] / "docs"
+    page = (folder / "SCOREBOARD.md").read_text(encoding="utf-8")
+    records = scoreboard.read(folder / "SCOREBOARD.jsonl")
+    assert {record["side"] for record in records} == {"world", "real"}
+    groups = {}
+    for record in records:
+        groups.setdefault((record["name"], record["side"]), []).append(record)
+    for (name, side), some in groups.items():
+        assert f"## {name}\n" in page
+        for line in scoreboard._lines([record for record in some if "lines" in record]):
+            assert f"| {side}: {scoreboard._cell(line[0])} | {' | '.join(map(scoreboard._cell, line[1:]))} |" in page
+    assert "/tmp" not in page
+    assert "/home" not in page
