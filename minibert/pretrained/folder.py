@@ -253,8 +253,8 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
     wanted, odd = views.keys() - unusable, []
     for name, stored in found.items():
         if name in wanted:
-            views[name][...] = floating(reader, stored, names)
-            if not np.isfinite(views[name]).all():
+            _read(views[name], reader, stored, names)
+            if not _is_finite(views[name]):
                 odd.append(stored)
     if odd:
         notes.append(f"{reader.path.name}: there are numbers that are infinite or none (NaN) in {', '.join(odd)}: the file is "
@@ -328,6 +328,18 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
             notes.append(f"{reader.path.name}: {found[target]} and {found[name]} differ; the latter is used, as in transformers")
             found[target] = found.pop(name)
     return notes
+
+
+def _read(view: np.ndarray, reader: Reader, name: str, names: Names) -> None:
+    """A tensor of the file into its place in the slab."""
+    if names.lies_turned(name) or not formats.read_into(reader, name, view):
+        view[...] = floating(reader, name, names)
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """Is every number finite? Then so is their sum, as a rule, which takes less memory and time than to ask each."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()) or np.isfinite(x).all())
 
 
 def floating(reader: Reader, name: str, names: Names) -> np.ndarray:

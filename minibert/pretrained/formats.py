@@ -5,8 +5,9 @@ A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), 
 TensorFlow's checkpoints and zip archives have checksums, which are verified; the others have none for the numbers themselves, so
 that there one wrong bit within the numbers is one wrong number, and in Keras' HDF5 one within an address is another array.
 
-A reader may also have ``.notes`` (what there is to say about the file), ``.config`` (what the file itself says of the model, with
-the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
+A reader may also have ``.read_into(name, array)`` (into an array that is there, without a second copy; False, and nothing done,
+where the numbers lie otherwise in the file), ``.notes`` (what there is to say about the file), ``.config`` (what the file itself
+says of the model, with the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
 """
 
 from __future__ import annotations
@@ -106,6 +107,11 @@ def _torch(path: Path) -> Iterator[Reader]:
         yield fairseq.Reader(reader) if fairseq.wrote(reader.shapes) else reader
 
 
+def read_into(reader: Reader, name: str, out: np.ndarray) -> bool:
+    """Read a tensor into an array of its shape, without a second copy; False where that is not to be had."""
+    return hasattr(reader, "read_into") and reader.read_into(name, out)
+
+
 class _Shards:
     """Several files as one."""
 
@@ -119,6 +125,9 @@ class _Shards:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._readers[self._places[name]][name]
+
+    def read_into(self, name: str, out: np.ndarray) -> bool:
+        return read_into(self._readers[self._places[name]], name, out)
 
 
 @contextmanager

@@ -18,15 +18,15 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minibert.pretrained import pickled, zipped
-from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
+from minibert.pretrained.widths import BFLOAT16, as_array, fill, is_shape, itemsize
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the old format
 LARGEST_PICKLE = 1 << 20  # bytes; that of BERT-large is about 60 kB, with its optimiser's 200 kB
@@ -98,11 +98,12 @@ ADMITTED: dict[tuple[str, str], str | Callable] = {
 
 
 class Content(NamedTuple):
-    """What the views' pickle describes, the names that it asked for and did not get, and how a storage is read."""
+    """What the views' pickle describes, the names that it asked for and did not get, and where the bytes of a storage begin."""
 
     made: Any
     inert: set[str]
-    storage: Callable[[Storage], np.ndarray]
+    stream: Callable[[Storage], AbstractContextManager[IO[bytes]]]
+    big_endian: bool = False
 
 
 class Reader:
@@ -110,7 +111,7 @@ class Reader:
 
     def __init__(self, path: Path, kind: str, content: Content) -> None:
         self.path, self.format, self.size = path, kind, path.stat().st_size
-        self._storage = content.storage
+        self._content = content
         self._views = _state_dict(content)
         self.extras: dict[str, Any] = content.made
         self.shapes = {name: view.shape for name, view in self._views.items()}
@@ -119,14 +120,30 @@ class Reader:
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name; ValueError, naming file and tensor, where it is damaged. bfloat16 comes as float32."""
         view = self._views[name]
-        try:
-            numbers = self._storage(view.storage)
-        except ValueError as error:
-            raise ValueError(f"{error} (tensor {name})") from None
+        with self._stream(name) as file:
+            numbers = as_array(file.read(view.storage.count * itemsize(view.storage.dtype)), view.storage.dtype,
+                               self._content.big_endian)
         if not math.prod(view.shape):
             return np.zeros(view.shape, numbers.dtype)
         steps = [stride * numbers.itemsize for stride in view.strides]
         return as_strided(numbers[view.offset:], view.shape, steps, writeable=False)  # within the storage: see _view
+
+    def read_into(self, name: str, out: np.ndarray) -> bool:
+        """The array of that name into ``out``, of its shape, without a second copy; False where it lies otherwise in the file."""
+        view = self._views[name]
+        if view.storage.count != out.size or any(n > 1 and stride * out.itemsize != step for n, stride, step
+                                                 in zip(view.shape, view.strides, out.strides)):
+            return False
+        with self._stream(name) as file:
+            return fill(out, file, view.storage.dtype, self._content.big_endian)
+
+    @contextmanager
+    def _stream(self, name: str) -> Iterator[IO[bytes]]:
+        try:
+            with self._content.stream(self._views[name].storage) as file:
+                yield file
+        except ValueError as error:
+            raise ValueError(f"{error} (tensor {name})") from None
 
 
 @contextmanager
@@ -171,16 +188,16 @@ def _zip(archive: zipped.Archive) -> Content:
     order = f"{prefix}byteorder"
     big_endian = order in archive.names and archive.read(order) == b"big"
 
-    def read(storage: Storage) -> np.ndarray:
+    def stream(storage: Storage) -> AbstractContextManager[IO[bytes]]:
         member = f"{prefix}data/{storage.key}"
         if member not in archive.names:
             raise ValueError(f"{archive.path}: storage {storage.key[:40]!r} is missing")
         if archive.length(member) != storage.count * itemsize(storage.dtype):
             raise ValueError(f"{archive.path}: storage {storage.key[:40]!r} has {archive.length(member):,} bytes, expected "
                              f"{storage.count:,} numbers of {storage.dtype}")
-        return as_array(archive.read(member), storage.dtype, big_endian)
+        return archive.stream(member)
 
-    return Content(made, inert, read)
+    return Content(made, inert, stream, big_endian)
 
 
 def _legacy(path: Path) -> Content:
@@ -215,13 +232,13 @@ def _legacy(path: Path) -> Content:
         what = "was cut short" if at > size else "is damaged"
         raise ValueError(f"the file {what}: expected {at:,} bytes, found {size:,}; copy or download it again")
 
-    def read(storage: Storage) -> np.ndarray:
-        width = itemsize(storage.dtype)
+    @contextmanager
+    def stream(storage: Storage) -> Iterator[IO[bytes]]:
         with open(path, "rb") as file:
-            file.seek(places[storage.key] + storage.start * width)
-            return as_array(file.read(storage.count * width), storage.dtype)
+            file.seek(places[storage.key] + storage.start * itemsize(storage.dtype))
+            yield file
 
-    return Content(made, inert, read)
+    return Content(made, inert, stream)
 
 
 def _persistent(reference: Any) -> Storage:

@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from minibert.files import brief, decode_utf8, parse_json, writing
-from minibert.pretrained.widths import BFLOAT16, as_array, is_shape
+from minibert.pretrained.widths import BFLOAT16, as_array, fill, is_shape
 
 _CODES = {np.dtype(kind): code for code, kind in {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -66,6 +66,12 @@ class Reader:
         for name, shape in self.shapes.items():
             if not is_shape(shape):
                 raise ValueError(f"{path}: tensor {brief(name)} has {len(shape):,} dimensions, which no tensor of a BERT has")
+
+    def read_into(self, name: str, out: np.ndarray) -> bool:
+        """The array of that name into ``out``, of its shape, without a second copy; False where it must be converted."""
+        with open(self.path, "rb") as file:
+            file.seek(self._numbers + self._places[name]["data_offsets"][0])
+            return fill(out, file, self.dtypes[name])
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half.

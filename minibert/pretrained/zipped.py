@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, KeyError, OverflowError,
             IndexError, UnicodeDecodeError)
@@ -39,10 +40,16 @@ class Archive:
                              "it is damaged; copy or download it again")
         return info.file_size
 
-    def read(self, name: str, count: int | None = None) -> bytes:
-        """A member, or its first ``count`` bytes. All of it is verified against its checksum; ValueError where that is wrong."""
+    @contextmanager
+    def stream(self, name: str) -> Iterator[IO[bytes]]:
+        """A member to read from. Whoever reads all of it has it verified against its checksum; ValueError where that is wrong."""
         self.length(name)
         with _explained(self.path), self._file.open(name) as member:
+            yield member
+
+    def read(self, name: str, count: int | None = None) -> bytes:
+        """A member, or its first ``count`` bytes. All of it is verified against its checksum; ValueError where that is wrong."""
+        with self.stream(name) as member:
             return member.read() if count is None else member.read(count)
 
 

@@ -64,7 +64,7 @@ class Names:
 
     def lies_turned(self, name: str) -> bool:
         """Is this their name of a matrix that lies the other way round?"""
-        return canonical(name) in self.turned
+        return bool(self.turned) and canonical(name) in self.turned
 
     def written(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Arrays by our names as a file of theirs has them."""
