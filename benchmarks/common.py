@@ -63,11 +63,12 @@ class Rival:
         self.name = " ".join([module, *options])
         self.process = subprocess.Popen([sys.executable, "-m", module, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, encoding="utf-8", env={**os.environ, **(environment or {})})
-        self._answer()
+        self.peak_before = int(self._answer())  # bytes, with all that it imports and before its first turn
 
-    def turn(self) -> float:
-        """Seconds of one turn."""
-        return float(self._ask("turn"))
+    def turn(self, kind: int = 0) -> float:
+        """Seconds of one turn of a kind. ``.cpu``: of the processor in that turn, ``.cpu_in_all``: since the process began."""
+        seconds, self.cpu, self.cpu_in_all = map(float, self._ask(str(kind)).split())
+        return seconds
 
     def close(self) -> int:
         """Ends the process; the most memory it has held, in bytes (0 where that cannot be told)."""
@@ -89,16 +90,16 @@ class Rival:
         return line
 
 
-def serve(turn: Callable[[], Any]) -> None:
-    """The other side of ``Rival``: one turn for every line that arrives."""
-    print("ready", flush=True)
+def serve(*turns: Callable[[], Any]) -> None:
+    """The other side of ``Rival``: one turn, of the kind that it names, for every line that arrives."""
+    print(own_peak(), flush=True)
     for line in sys.stdin:
         if line.strip() == "end":
             print(own_peak(), flush=True)
             return
-        began = time.perf_counter()
-        turn()
-        print(time.perf_counter() - began, flush=True)
+        began, before = time.perf_counter(), time.process_time()
+        turns[int(line)]()
+        print(time.perf_counter() - began, time.process_time() - before, time.process_time(), flush=True)
 
 
 def alternate(rivals: Mapping[str, Rival], rounds: int, warmup: int = 2) -> dict[str, list[float]]:

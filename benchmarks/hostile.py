@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert import pretrained, search
-from minibert.analysis import probes
+from minibert import pretrained, scoring, search
+from minibert.analysis import probes, subject
 from minibert.data import corpora
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
-from minibert.pretrained import families, formats, gguf, leveldb, tensors
+from minibert.pretrained import families, formats, gguf, leveldb, onnx_writer, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS, asked_for
@@ -26,6 +26,7 @@ from minibert.text import Reading, Tokenizer
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.learn import learn_bpe
+from minibert.text.sentencepiece import SentencePiece
 from minibert.training import checkpoint, loop, options
 from tests import tiny_model
 from tests.pretrained import examples, fairseq_models, writers
@@ -201,18 +202,30 @@ def _read_weights(folder: Path) -> tuple[dict, list[str]]:
     return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
-_EXPORTED = Path(__file__).parents[1] / "tests" / "pretrained" / "onnx-1.23"
+_TESTS = Path(__file__).parents[1] / "tests"
 
 
-def _quantised(folder: Path) -> Sequence[Path]:
-    (folder / "model.onnx").write_bytes((_EXPORTED / "int8_channel.onnx").read_bytes())
+def _of_peer(library: str, *names: str, verified: bool = False) -> Format:
+    """What the library itself wrote: the file that is named first, and what lies beside it."""
+    [source] = _TESTS.glob(f"pretrained/{library}-*")
+
+    def write(folder: Path) -> Sequence[Path]:
+        for path in (*source.glob("*.json"), *source.glob("vocab.txt"), *map(source.joinpath, names)):
+            (folder / path.name).write_bytes(path.read_bytes())
+        return [folder / name for name in names]
+
+    def read(folder: Path) -> tuple[dict, list[str]]:
+        loaded = pretrained.load(folder, weights=names[0])
+        return {name: x.tobytes() for name, x in loaded.parameters.items()}, list(loaded.notes)
+
+    return Format(write, read, (damaged,), verified)
+
+
+def _onnx(folder: Path) -> Sequence[Path]:
+    """As ``convert`` writes it."""
+    config, parameters, _ = examples.tiny()
+    onnx_writer.write(folder / "model.onnx", dict(parameters.items()), config)
     return [folder / "model.onnx"]
-
-
-def _read_quantised(folder: Path) -> tuple[dict, list[str]]:
-    with formats.opened(folder / "model.onnx") as reader:
-        parameters, notes, _ = read_parameters(reader, pretrained.read_config(_EXPORTED / "config.json"))
-    return {name: x.tobytes() for name, x in parameters.items()}, notes
 
 
 def _gguf(folder: Path) -> Sequence[Path]:
@@ -305,8 +318,7 @@ def _byte_pairs_json(folder: Path) -> Sequence[Path]:
 
 def _unigram(folder: Path) -> Sequence[Path]:
     """A ``.model`` that sentencepiece wrote, as ALBERT's."""
-    path = Path(__file__).parents[1] / "tests" / "text" / "sentencepiece" / "albert.model"
-    (folder / "spiece.model").write_bytes(path.read_bytes())
+    (folder / "spiece.model").write_bytes((_TESTS / "text" / "sentencepiece" / "albert.model").read_bytes())
     return [folder / "spiece.model"]
 
 
@@ -317,9 +329,21 @@ def _unigram_json(folder: Path) -> Sequence[Path]:
     return [folder / "tokenizer.json", folder / "tokenizer_config.json"]
 
 
+_ODD_LINE = "Mr. Bennet (1,813) café ﬁne 😀"
+
+
 def _read_unigram(folder: Path) -> Any:
     tokenizer = Tokenizer.load(folder)
-    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids("Mr. Bennet (1,813) café ﬁne 😀")
+    return tokenizer.vocab.tokens, tokenizer.method.scores, tokenizer.ids(_ODD_LINE)
+
+
+def _sentencepiece(name: str) -> Format:
+    """A ``.model`` of another kind, as it is read by itself."""
+    def write(folder: Path) -> Sequence[Path]:
+        (folder / "a.model").write_bytes((_TESTS / "text" / "sentencepiece" / f"{name}.model").read_bytes())
+        return [folder / "a.model"]
+
+    return Format(write, lambda folder: SentencePiece.load(folder / "a.model").pieces(_ODD_LINE), (damaged,))
 
 
 def _fairseq(folder: Path) -> Sequence[Path]:
@@ -397,6 +421,16 @@ def _read_vectors(folder: Path) -> Any:
     return kept[0].tobytes(), kept[1]
 
 
+def _trees(sentence: str) -> str:
+    """A document of one sentence in CoNLL-U; each word hangs on the one before it."""
+    row = "{0}\t{1}\t{1}\tNOUN\t_\tNumber=Sing\t{2}\tdep\t_\tSense=a.1|Scope=2-3|Antecedent=1:2\n"
+    return "# newdoc\n" + "".join(row.format(i + 1, word, i) for i, word in enumerate(sentence.split()))
+
+
+def _read_trees(folder: Path) -> Any:
+    return list(subject._of_file(folder / "a.conllu", SimpleNamespace(tokenizer=examples.tiny()[2])))
+
+
 def _task(task: str, name: str, content: str) -> Format:
     module, settings = TASKS[task], Settings(**asked_for(TASKS[task]))
     return Format(_file(name, content), lambda folder: module.read(folder / name, settings).examples,
@@ -423,7 +457,19 @@ FORMATS: dict[str, Format] = {
     "torch_zip, resealed": Format(_weights("torch_zip"), _read_weights, (resealed_zip,)),
     "npz, resealed": Format(_weights("npz"), _read_weights, (resealed_zip,)),
     "tensorflow, resealed": Format(_weights("tensorflow"), _read_weights, (resealed_index,)),
-    "onnx, in 8 bits": Format(_quantised, _read_quantised, (damaged,)),
+    "lightning": _of_peer("lightning", "last.ckpt", verified=True),
+    "tensorflow, by TensorFlow": _of_peer("tensorflow", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001",
+                                          verified=True),
+    "keras, by Keras": _of_peer("keras", "tf_model.h5"),
+    "flax, by Flax": _of_peer("flax", "flax_model.msgpack"),
+    "paddle, protocol 2": _of_peer("paddle", "protocol2.pdparams"),
+    "onnx, written here": Format(_onnx, _read_weights, (damaged,)),
+    "onnx, TorchScript": _of_peer("onnx", "torchscript.onnx"),
+    "onnx, numbers beside": _of_peer("onnx", "external.onnx", "external.onnx_data"),
+    "onnx, in 8 bits": _of_peer("onnx", "int8_channel.onnx"),
+    "onnx, in 8 bits, one scale": _of_peer("onnx", "int8_tensor.onnx"),
+    "gguf, in 16 bits": _of_peer("gguf", "f16.gguf"),
+    "gguf, in 8 bits": _of_peer("gguf", "q8_0.gguf"),
     "gguf, alone": Format(_gguf, _read_gguf, (damaged,)),
     "config.json": Format(_model, lambda folder: pretrained.read_config(folder / "config.json"), (damaged, odd_json)),
     "config.json of relatives": Format(_relatives, _read_relatives, (damaged, odd_json)),
@@ -433,6 +479,8 @@ FORMATS: dict[str, Format] = {
     "byte pairs, tokenizer.json": Format(_byte_pairs_json, _read_byte_pairs, (damaged, odd_json)),
     "unigram, .model": Format(_unigram, _read_unigram, (damaged,)),
     "unigram, tokenizer.json": Format(_unigram_json, _read_unigram, (damaged, odd_json)),
+    "byte pairs, .model": _sentencepiece("bpe"),
+    "unigram with bytes, .model": _sentencepiece("bytes"),
     "byte pairs, fairseq": Format(_fairseq, _read_byte_pairs, (damaged, odd_json, odd_text)),
     "modules.json": Format(_files(modules=[{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "1_Pooling"},
                                            {"type": "Normalize", "path": "2_Normalize"}],
@@ -447,6 +495,9 @@ FORMATS: dict[str, Format] = {
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),
     "corpus": Format(_file("text.txt", "\n\n".join("\n".join(f"{s}." for s in _SENTENCES) for _ in range(3)) + "\n"),
                      lambda folder: corpora.read(str(folder / "text.txt")).documents, (damaged, odd_text)),
+    "trees, CoNLL-U": Format(_file("a.conllu", "\n".join(map(_trees, _SENTENCES))), _read_trees, (damaged, odd_text)),
+    "minimal pairs": Format(_file("a.tsv", "good\tbad\n" + "".join(f"{s}\t{s[::-1]}\n" for s in _SENTENCES)),
+                            lambda folder: scoring.read_pairs(folder / "a.tsv"), (damaged, odd_text)),
     "lines": Format(_file("lines.txt", "\n".join(_SENTENCES)), lambda folder: search.read_lines(folder / "lines.txt"),
                     (damaged, odd_text)),
     "classify, TSV": _task("classify", "a.tsv", "".join(f"{s}\t{label}\n" for s, label in _LABELLED)),

@@ -1,15 +1,21 @@
-"""How long a checkpoint of each format takes to load, and what that takes at its peak; transformers too, where it reads it.
+"""How long a checkpoint takes to load, and what that takes at its peak, beside transformers, where it reads it.
 
-Each is a process that loads and drops the model, turn by turn, without its tokenizer; its peak counts from where it had imported
-everything. The bound is 1.2 times the weights in float32 plus the largest tensor: whoever keeps a second copy is beyond it. Files
-come from the page cache.
+A model is a size of BERT, in every format; FAMILY:SIZE, in the formats that transformers reads; or a folder, as it is. Random
+weights but for a folder's. Each rival is a process that loads the model and drops it, without its tokenizer, turn by turn. The
+clock is the processor's time, which other work on the machine does not lengthen as it does the wall's; both are written.
+transformers maps safetensors and new PyTorch files and reads them when they are first used, without a look at their checksums; so
+there is a second kind of turn, in which every weight is then summed once. ``first``: from the start of the process, imports too.
 
-    python -m benchmarks.loading                # base: 440 MB in each format, some 3 GB of disk while it runs
-    python -m benchmarks.loading mini --rounds 3
+The peak counts from where everything is imported. The bound is 1.2 times the weights in float32 plus the largest tensor: whoever
+keeps a second copy is beyond it. Files come from the page cache.
+
+    python -m benchmarks.loading                # base in every format: 440 MB each, one at a time
+    python -m benchmarks.loading mini roberta:base DIR --rounds 3
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,9 +27,9 @@ import numpy as np
 
 from benchmarks import common
 from minibert import pretrained
-from minibert.config import PRESETS, BertConfig
+from minibert.config import PRESETS
 from minibert.model import pretraining
-from minibert.pretrained import npz, tensors
+from minibert.pretrained import families, npz, tensors
 from minibert.text import Tokenizer, Vocabulary
 from minibert.text.vocabulary import SPECIAL
 from tests.pretrained import examples, writers
@@ -35,6 +41,13 @@ def _torch(path: Path, arrays: Arrays, new: bool) -> None:
     import torch
 
     torch.save({name: torch.from_numpy(x) for name, x in arrays.items()}, path, _use_new_zipfile_serialization=new)
+
+
+def _shards(path: Path, arrays: Arrays) -> None:
+    places = {name: f"model-{i % 4 + 1:05}-of-00004.safetensors" for i, name in enumerate(arrays)}
+    for file in sorted(set(places.values())):
+        tensors.write(path.parent / file, {name: x for name, x in arrays.items() if places[name] == file}, {"format": "pt"})
+    path.write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
 
 
 def _flax(path: Path, arrays: Arrays) -> None:
@@ -51,6 +64,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Arrays], None], bool]] = {
     "safetensors": ("model.safetensors", lambda path, arrays: tensors.write(path, arrays, {"format": "pt"}), True),
     "PyTorch, zip": ("pytorch_model.bin", lambda path, arrays: _torch(path, arrays, True), True),
     "PyTorch, before 1.6": ("pytorch_model.bin", lambda path, arrays: _torch(path, arrays, False), True),
+    "safetensors, 4 shards": ("model.safetensors.index.json", _shards, True),
     "npz": ("bert_model.npz", npz.write, False),
     "Keras": ("tf_model.h5", lambda path, arrays: writers.keras(path, examples.keras(arrays)), False),
     "Flax": ("flax_model.msgpack", _flax, False),
@@ -58,76 +72,124 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Arrays], None], bool]] = {
 }
 
 
-def make(folder: Path, preset: str) -> int:
-    """A folder for each format, with the same random model. The bound in bytes."""
-    config = BertConfig.preset(preset)
-    parameters = pretraining.initial_parameters(config)
-    arrays = dict(parameters.items())
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *map(str, range(config.vocab_size - len(SPECIAL)))]))
-    for name, (file, write, _) in FORMATS.items():
-        where = folder / name
-        where.mkdir()
-        (where / "config.json").write_text(config.to_json(), encoding="utf-8")
-        tokenizer.save(where)
-        write(where / file, arrays)
-    return int(1.2 * parameters.flat.nbytes) + max(x.nbytes for x in arrays.values())
+KINDS = {0: "load", 1: "load and sum"}
 
 
-def serve(folder: str, competitor: str) -> None:
-    if competitor == "transformers":
+def make(folder: Path, model: str, format: str) -> None:
+    """A folder with a random model."""
+    family, _, size = model.rpartition(":")
+    config = families.preset(family or "bert", size)
+    file, write, _ = FORMATS[format]
+    (folder / "config.json").write_text(families.to_json(config), encoding="utf-8")
+    write(folder / file, families.names(config).written(dict(pretraining.initial_parameters(config).items())))
+
+
+def _any_tokenizer(folder: Path) -> Tokenizer:
+    """With as many words as the model has."""
+    words = pretrained.read_config(folder / "config.json").vocab_size
+    return Tokenizer(Vocabulary([*SPECIAL, *map(str, range(words - len(SPECIAL)))]))
+
+
+def serve(folder: str, rival: str) -> None:
+    """Two kinds of turns: to load; to load, and to sum every weight."""
+    if rival == "transformers":
+        import torch
         import transformers
 
         transformers.utils.logging.disable_progress_bar()
-        model = transformers.BertForPreTraining  # what is imported late is imported now
-        common.serve(lambda: model.from_pretrained(folder))
+        named = (json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("architectures") or ["BertModel"])[0]
+        model = getattr(transformers, named)  # what is imported late is imported now
+
+        def load() -> object:
+            return model.from_pretrained(folder, dtype=torch.float32)
+
+        common.serve(load, lambda: [float(x.detach().sum()) for x in load().parameters()])
     else:
-        tokenizer = Tokenizer.load(folder)
-        common.serve(lambda: pretrained.load(folder, tokenizer=tokenizer))
+        tokenizer = _any_tokenizer(Path(folder))
+
+        def load() -> object:
+            return pretrained.load(folder, tokenizer=tokenizer)
+
+        common.serve(load, lambda: [float(x.sum()) for _, x in load().parameters.items()])
 
 
-def measure(folder: Path, threads: int, rounds: int, bound: int) -> list[dict[str, object]]:
-    rows = []
-    for name, (_, _, theirs) in FORMATS.items():
-        results = {}
-        for competitor in ("minibert", "transformers") if theirs else ("minibert",):
-            options = (str(folder / name), "--threads", str(threads), "--serve", competitor)
-            floor = common.Rival("benchmarks.loading", *options).close()  # imports, and no turn
-            rival = common.Rival("benchmarks.loading", *options)
-            results[competitor] = [rival.turn() for _ in range(rounds)], rival.close() - floor
-        seconds, peak = results["minibert"]
-        their_seconds, their_peak = results.get("transformers", (None, None))
-        rows.append({"format": name, "seconds": seconds, "peak": peak, "bound": bound, "their_seconds": their_seconds,
-                     "their_peak": their_peak})
-        common.progress(name)
-    common.progress("")
-    return rows
+def bound(folder: Path) -> int:
+    """Bytes that loading may take at its peak."""
+    parameters = pretrained.load(folder, tokenizer=_any_tokenizer(folder)).parameters
+    return int(1.2 * parameters.flat.nbytes) + max(x.nbytes for _, x in parameters.items())
+
+
+def measure(folder: Path, threads: int, rounds: int, theirs: bool) -> dict[str, object]:
+    """Of each rival: seconds of its turns, the processor's, those of its first turn with all before it, and its peak."""
+    command = "benchmarks.loading", str(folder), "--threads", str(threads), "--serve"
+    rivals = {name: common.Rival(*command, name) for name in ("minibert", "transformers")[:1 + theirs]}
+    turns = [(name, kind) for name in rivals for kind in KINDS]
+    first, peak, seconds, cpu = {}, {}, {turn: [] for turn in turns}, {turn: [] for turn in turns}
+    for name, rival in rivals.items():
+        rival.turn()
+        first[name] = rival.cpu_in_all
+    for number in range(rounds):
+        for name, kind in turns[number % len(turns):] + turns[:number % len(turns)]:
+            seconds[name, kind].append(rivals[name].turn(kind))
+            cpu[name, kind].append(rivals[name].cpu)
+    for name, rival in rivals.items():
+        peak[name] = rival.close() - rival.peak_before
+    return {"first": first, "peak": peak, **{f"{key}, {KINDS[kind]}": {name: times[name, kind] for name in rivals}
+                                             for key, times in (("seconds", seconds), ("cpu", cpu)) for kind in KINDS}}
 
 
 def main() -> None:
     parser = common.arguments(__doc__.split("\n")[0])
-    parser.add_argument("preset", nargs="?", default="base", help=f"of {', '.join(PRESETS)}")
+    parser.add_argument("models", nargs="*", default=["base"], help=f"of {', '.join(PRESETS)}; FAMILY:SIZE; a folder")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), metavar="FORMAT", help="some alone")
     parser.add_argument("--serve", help=common.argparse.SUPPRESS)
-    parser.add_argument("--make", type=Path, help=common.argparse.SUPPRESS)
+    parser.add_argument("--make", nargs=2, help=common.argparse.SUPPRESS)
+    parser.add_argument("--bound", action="store_true", help=common.argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    [model, *_] = options.models
     if options.serve:
-        return serve(options.preset, options.serve)
+        return serve(model, options.serve)
     if options.make:
-        return print(make(options.make, options.preset))
+        return make(Path(model), *options.make)
+    if options.bound:
+        return print(bound(Path(model)))
     common.need("torch", "transformers", "h5py")
     where = common.machine(options.threads)
     print(common.describe(where), flush=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, "-m", "benchmarks.loading", options.preset, "--make", temporary]
-        bound = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # a process hands on its peak
-        rows = measure(Path(temporary), options.threads, options.rounds, bound)
+    rows = []
+    for model in options.models:
+        for format in ["as it is"] if Path(model).is_dir() else [name for name in options.formats
+                                                                if FORMATS[name][2] or ":" not in model]:
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(model) if format == "as it is" else Path(temporary)
+                if format != "as it is":
+                    _run(folder, "--make", model, format)
+                row = measure(folder, options.threads, options.rounds, format not in FORMATS or FORMATS[format][2])
+                rows.append({"model": model if format != "as it is" else folder.name, "format": format,
+                             "bound": int(_run(folder, "--bound")), **row})
+            common.progress(f"{model}, {format}")
+    common.progress("")
     print()
-    common.table(["format", "seconds", "transformers ÷ minibert", "GB at peak", "of the bound", "transformers' GB"], [
-        [row["format"], common.median(row["seconds"]),
-         common.median(row["their_seconds"]) / common.median(row["seconds"]) if row["their_seconds"] else None,
-         row["peak"] / 1e9, row["peak"] / bound, row["their_peak"] / 1e9 if row["their_peak"] else None] for row in rows])
+    common.table(["model", "format", "CPU seconds: minibert", "transformers", "ratio", "and summed: minibert", "transformers",
+                  "ratio", "first: minibert", "transformers", "GB at peak", "of the bound", "transformers' GB"], [
+        [row["model"], row["format"], *_pair(row["cpu, load"]), *_pair(row["cpu, load and sum"]), row["first"]["minibert"],
+         row["first"].get("transformers"), row["peak"]["minibert"] / 1e9, row["peak"]["minibert"] / row["bound"],
+         row["peak"]["transformers"] / 1e9 if "transformers" in row["peak"] else None] for row in rows])
     path = common.write("loading", where, rows, options.json)
     print(f"\nfigures: {path}")
+
+
+def _run(folder: Path, *options: str) -> str:
+    """A process for what would raise the peak of those that come after it: a child begins with its parent's."""
+    command = [sys.executable, "-m", "benchmarks.loading", str(folder), *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+
+
+def _pair(cpu: dict[str, list[float]]) -> tuple[float, float | None, float | None]:
+    """Ours, theirs, and theirs by ours."""
+    ours, theirs = cpu["minibert"], cpu.get("transformers")
+    return common.median(ours), common.median(theirs) if theirs else None, common.ratio(theirs, ours) if theirs else None
 
 
 if __name__ == "__main__":

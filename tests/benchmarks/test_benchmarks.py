@@ -1,5 +1,6 @@
 """The benchmarks measure what they say. How fast anything is, is not tested."""
 
+import io
 import json
 import math
 import subprocess
@@ -13,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 
-from benchmarks import common, scaling, scoring, train_step  # noqa: E402
-from minibert import backend  # noqa: E402
+from benchmarks import common, loading, scaling, scoring, train_step  # noqa: E402
+from minibert import backend, pretrained  # noqa: E402
 from minibert.api import Bert  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.pretraining import inputs  # noqa: E402
@@ -36,6 +37,26 @@ def test_turns_alternate_and_each_round_begins_with_another():
     assert "".join(order[3:]) == "abcbcacab"
     assert all(len(turns) == 3 for turns in seconds.values())
     assert seconds["a"][0] == 4  # the warm-up does not count
+
+
+def test_a_turn_is_of_the_kind_that_was_asked_for(monkeypatch, capsys):
+    done = []
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n0\n1\nend\n"))
+    common.serve(lambda: done.append("first"), lambda: done.append("second"))
+    assert done == ["second", "first", "second"]
+    before, *turns, peak = capsys.readouterr().out.splitlines()
+    assert int(before) <= int(peak)
+    seconds, cpu, cpu_in_all = map(float, turns[-1].split())
+    assert seconds >= 0
+    assert 0 <= cpu <= cpu_in_all
+
+
+@pytest.mark.parametrize(("model", "format"), [("tiny", "npz"), ("roberta:tiny", "safetensors, 4 shards")])
+def test_what_is_loaded_is_a_whole_model(tmp_path, model, format):
+    loading.make(tmp_path, model, format)
+    loaded = pretrained.load(tmp_path, tokenizer=loading._any_tokenizer(tmp_path))
+    assert loaded.notes == []
+    assert loading.bound(tmp_path) > 1.2 * loaded.parameters.flat.nbytes
 
 
 def test_the_floor_makes_exactly_the_products_of_a_step():
