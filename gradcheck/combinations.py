@@ -74,7 +74,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "token": lambda config: models.of(config, "token", 3),
     "span": lambda config: models.of(config, "span", 2),
     "replaced": lambda config: Model(config, {"replaced": Head(replaced)}, [Term("replaced", "replaced", binary_cross_entropy)]),
-    "joint": lambda config: joint.of(config, joint.smaller(config, 1.0 if config.block == "mobile" else 0.5)),
+    "joint": lambda config: joint.of(config, joint.smaller(config, 1.0 if config.block == "mobile" else 2 / 3), weight=1.0),
     "vectors": lambda config: models.of(config, "vectors", 0, head={"pooling": "cls"}, loss={"symmetric": True}),
     "similarity": lambda config: models.of(config, "similarity", 0),
     "many-terms": many_terms,

@@ -913,6 +913,6 @@ def _model(rng: np.random.Generator, whole: Model) -> dict:
 
 for _name, _make in MODELS.items():
 
-    @case(model, _name)
+    @case(joint if _name == "joint" else model, _name)
     def _(rng: np.random.Generator, make: Callable = _make) -> dict:
         return _model(rng, make(CONFIG))

@@ -293,6 +293,8 @@ def panels(title: str, *parts: Lines | Bars | Points | Grid) -> Figure:
 
 
 def _series(axes: Any, part: Lines | Bars) -> None:
+    if len(part.series) > len(SERIES):
+        raise ValueError(f"a panel has room for {len(SERIES)} series, got {len(part.series)}: {', '.join(part.series)}")
     width = 0.8 / len(part.series)
     for i, ((name, values), (color, marker)) in enumerate(zip(part.series.items(), SERIES)):
         if isinstance(part, Lines):

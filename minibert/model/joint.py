@@ -133,9 +133,9 @@ class Joint(Model):
         return found
 
 
-def of(config: BertConfig, smaller: BertConfig) -> Joint:
+def of(config: BertConfig, smaller: BertConfig, weight: float = WEIGHT) -> Joint:
     """The model: what an engine trains. ``config``: of the discriminator; ``smaller``: of the generator."""
-    replaced = Term("replaced", "replaced", binary_cross_entropy, WEIGHT, counted=lambda batch: batch.tokens)
+    replaced = Term("replaced", "replaced", binary_cross_entropy, weight, counted=lambda batch: batch.tokens)
     mlm = next(term for term in pretraining.TERMS if term.name == "mlm")
     return Joint(config, {name: pretraining.HEADS[name] for name in ("mlm", "replaced")}, [mlm, replaced], smaller)
 
