@@ -55,13 +55,14 @@ class Grid(NamedTuple):
 
 
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
-                   title: str = "Pre-training", short_steps: int = 0, best: float | None = None) -> None:
+                   title: str = "Pre-training", short_steps: int = 0, best: float | None = None,
+                   pairs: str = "next sentence") -> None:
     """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
 
     Of a run that also tells which words are not the text's there is a third panel, with the surprise at that.
     ``rows``: those of ``metrics.csv``, by the names of its columns.
     ``short_steps``: how many of the first steps read short runs of text; they are shaded. ``best``: the loss that nobody can
-    beat, where it is known.
+    beat, where it is known. ``pairs``: what is asked of a pair.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -87,13 +88,13 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     loss.set_ylabel("loss (nats per masked word)", fontsize=13)
 
     if paired:
-        _guide(right, 50, "next sentence: tossing a coin", ":", GREEN)
+        _guide(right, 50, f"{pairs}: tossing a coin", ":", GREEN)
     _curve(right, rows, [100 * row["mlm_accuracy"] for row in rows], label="masked words, training", **training)
     _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE,
            label="masked words, held-out text", **held_out)
     if paired:
         _curve(right, paired, [100 * row["held_out_nsp_accuracy"] for row in paired], "{:.0f} %", 9, color=GREEN,
-               label="next sentence, held-out text", **held_out | {"marker": "s"})
+               label=f"{pairs}, held-out text", **held_out | {"marker": "s"})
     if told:
         _curve(right, told, [100 * (row["held_out_replaced_found"] or 0) for row in told], "{:.0f} %", 9, color=GREEN,
                label="replaced words that are found, held-out text", **held_out | {"marker": "^"})

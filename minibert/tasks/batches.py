@@ -15,6 +15,7 @@ from minibert.tasks.corruption.masking import Masked
 from minibert.tasks.examples import Example, arrays
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
+from minibert.tasks.segments.sentence_order import ordered_pairs
 
 
 class Batch(NamedTuple):
@@ -97,6 +98,9 @@ class Position(NamedTuple):
     index: int = 0  # examples of this epoch already used
 
 
+PAIRS = {"next": sentence_pairs, "order": ordered_pairs}
+
+
 class Stream:
     """Endless masked examples of a corpus, reproducible from a position.
 
@@ -110,8 +114,9 @@ class Stream:
     documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or packed
     sentences without pairs; a corpus of a single document has no pairs. static_masks: the epochs repeat
     ``dupe_factor`` versions of the examples and their masks, as the reference does, instead of drawing new ones.
-    corruption: the module of ``tasks.corruption`` that hides; its other options (``whole_word``, ``rate``, ``mask_share``,
-    ``random_share``) are passed on to its ``rule``.
+    pairs: of PAIRS, what is asked of a pair: whether its second follows, or (``order``) whether the two were swapped, for
+    which one document will do. corruption: the module of ``tasks.corruption`` that hides; its other options
+    (``whole_word``, ``rate``, ``mask_share``, ``random_share``) are passed on to its ``rule``.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class Stream:
         next_sentence: bool = True,
         static_masks: bool = False,
         dupe_factor: int = 1,
+        pairs: str = "next",
         corruption: ModuleType = masking,
         **masking_options: float,
     ) -> None:
@@ -137,7 +143,8 @@ class Stream:
         self.max_length = max_length
         self.batch_size = batch_size
         self.seed = seed
-        self.next_sentence = next_sentence and len(self.documents) > 1
+        self.pairs = PAIRS[pairs]
+        self.next_sentence = next_sentence and len(self.documents) > (pairs == "next")
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
         self._current: tuple[int, list[Example]] = (-1, [])
@@ -146,7 +153,7 @@ class Stream:
         """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
         version = self._version(epoch)
         if self._current[0] != version:
-            make = sentence_pairs if self.next_sentence else packed
+            make = self.pairs if self.next_sentence else packed
             examples = make(self.documents, self.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
             self._current = (version, examples)
         return self._current[1]

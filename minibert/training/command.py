@@ -74,8 +74,12 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings)  # what no model can be or begin from is refused before the text is read
-    if "nsp" not in start.config.objectives:
-        settings = replace(settings, next_sentence=False)  # nothing in it judges pairs
+    if "nsp" in start.config.objectives:
+        settings = replace(settings, pairs=settings.pairs or families.of(start.config).asks)
+    elif settings.pairs:
+        raise ValueError(f"--pairs: a model of {families.of(start.config).title} has no head that judges pairs; leave it out")
+    else:
+        settings = replace(settings, next_sentence=False)
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -138,8 +142,9 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     engine.m, engine.v = state.m.to(xp), state.v.to(xp)
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
-                                  next_sentence=settings.next_sentence, max_tokens=settings.micro_batch_tokens,
-                                  max_examples=HELD_OUT_EXAMPLES, **_corruption(settings, model))
+                                  next_sentence=settings.next_sentence, pairs=settings.pairs or "next",
+                                  max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES,
+                                  **_corruption(settings, model))
 
     best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
@@ -222,7 +227,7 @@ def _line(loop: Loop) -> str:
     row = loop.rows[-1]
     width = len(f"{loop.progress.total:,}")
     right = row.get("held_out_nsp_accuracy")
-    pairs = "" if right is None else f"  next {right:5.1%}"
+    pairs = "" if right is None else f"  {loop.course.pairs or 'next'} {right:5.1%}"
     if row.get("held_out_replaced_loss") is not None:
         pairs = f"  replaced {row['held_out_replaced_loss']:.3f} nats, {row['held_out_replaced_found'] or 0:5.1%} found"
     loss = sum(term.weight * (row.get(f"{term.name}_loss") or 0) for term in loop.engine.model.terms)
@@ -290,7 +295,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                pairs = f"next {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
+                pairs = f"{settings.pairs} {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
                 pairs += f"replaced {metrics.replaced_loss:.4f} nats  " if metrics.counts.get("replaced") else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
@@ -408,8 +413,8 @@ def _stages(settings: Settings, model: Model, documents: list, tokenizer: Tokeni
 def _task(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> Task:
     stream = batches.Stream(documents, tokenizer, max_length=settings.max_length,
                             batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
-                            next_sentence=settings.next_sentence, static_masks=settings.static_masks,
-                            dupe_factor=settings.dupe_factor, **_corruption(settings, model))
+                            next_sentence=settings.next_sentence, pairs=settings.pairs or "next",
+                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor, **_corruption(settings, model))
     return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
                                       pad_id=tokenizer.vocab.pad_id))
 
@@ -492,4 +497,4 @@ def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> No
     from minibert import plots  # matplotlib takes a second to import
 
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         loop.begins(1), best)
+                         loop.begins(1), best, "sentence order" if loop.course.pairs == "order" else "next sentence")

@@ -37,6 +37,7 @@ class Settings(Course):
     max_length: int = 64
     short_first: float = 0.2
     next_sentence: bool = True
+    pairs: str | None = None
     whole_word: bool = False
     static_masks: bool = False
     dupe_factor: int = 10
@@ -120,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(task, "short_first", f"share of the steps, the first ones, on short runs of text ({SHORT_LENGTH} tokens, no pairs): the "
         "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
     OPTIONS.add_negative(task, "next_sentence", "masked words only, on packed sentences instead of pairs")
+    add(task, "pairs", "what is asked of a pair: next, whether b follows a or is from elsewhere; order, whether neighbours were "
+        "swapped", choices=("next", "order"), default_text="the family's: order of albert, else next")
     add(task, "whole_word", "mask whole words instead of single pieces", action="store_true")
     add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")
     add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
@@ -148,6 +151,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError("--weights: which file of the folder that --init names; give --init DIR with it")
     if "dupe_factor" in given and "static_masks" not in given:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
+    if "pairs" in given and not given.get("next_sentence", True):
+        raise ValueError("--pairs says what is asked of a pair, and --no-next-sentence asks for none: give one of them")
     if "vocab_size" in given and "vocab" in given:
         raise ValueError("--vocab-size is for a vocabulary that is learned here, and --vocab names one: give one of them")
     if "generator_size" in given and "generator_alone" in given:

@@ -8,6 +8,7 @@ import pytest
 from minibert.tasks.examples import IGNORE
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
+from minibert.tasks.segments.sentence_order import ordered_pairs
 
 
 def segments(example, vocab):
@@ -155,3 +156,48 @@ def test_bad_input_is_said(tokenizer):
         packed([[[]]], tokenizer, max_length=16, seed=0)
     with pytest.raises(ValueError, match="seed must be an integer from 0"):
         packed([[[5]]], tokenizer, max_length=16, seed=-1)
+
+
+def test_the_order_is_as_the_label_says(tokenizer, numbered_documents):
+    """0: b follows a, 1: a follows b, as ALBERT's label has it; and both are of one document, so that only the order tells."""
+    examples = ordered_pairs(numbered_documents, tokenizer, max_length=64, seed=3)
+    for example in examples:
+        a, b = segments(example, tokenizer.vocab)
+        if example.next_label == IGNORE:
+            assert not b
+            continue
+        assert a[0] // 1000 == b[0] // 1000
+        first, second = (a, b) if example.next_label == 0 else (b, a)
+        assert first[-1] < second[0]
+        assert first == list(range(first[0], first[-1] + 1))
+        assert len(example.ids) <= 64
+    labels = [example.next_label for example in examples if example.next_label != IGNORE]
+    assert 0.35 < np.mean(labels) < 0.65
+    again = ordered_pairs(numbered_documents, tokenizer, max_length=64, seed=3)
+    assert all(np.array_equal(x.ids, y.ids) for x, y in zip(examples, again, strict=True))
+
+
+def test_swapped_and_in_order_are_the_same_text(tokenizer, numbered_documents):
+    """Whoever counts words, or looks for the topic, finds nothing: no token comes in or goes."""
+    for swapped in (0.0, 1.0):
+        found = ordered_pairs(numbered_documents, tokenizer, max_length=4000, seed=1, short_prob=0.0, swapped=swapped)
+        assert {example.next_label for example in found} == {int(swapped)}
+        tokens = sorted(itertools.chain.from_iterable(a + b for a, b in (segments(x, tokenizer.vocab) for x in found)))
+        assert tokens == sorted(itertools.chain(*itertools.chain(*numbered_documents)))
+
+
+def test_a_lone_sentence_is_no_pair_or_as_in_the_original_a_next_sentence_in_disguise(tokenizer):
+    documents = numbered([[6], [7], [5]])
+    alone = ordered_pairs(documents, tokenizer, max_length=64, seed=0)
+    assert [example.next_label for example in alone] == [IGNORE] * 3
+    assert [segments(example, tokenizer.vocab)[0] for example in alone] == [document[0] for document in documents]
+    for example, document in zip(ordered_pairs(documents, tokenizer, max_length=64, seed=0, lone_from_another=True), documents,
+                                 strict=True):
+        a, b = segments(example, tokenizer.vocab)
+        assert (a, example.next_label) == (document[0], 1)
+        assert b[0] // 1000 != a[0] // 1000
+    assert ordered_pairs(documents[:1], tokenizer, max_length=64, seed=0)
+    with pytest.raises(ValueError, match="at least 2 documents with text, got 1"):
+        ordered_pairs(documents[:1], tokenizer, max_length=64, seed=0, lone_from_another=True)
+    with pytest.raises(ValueError, match="max_length must be at least 5"):
+        ordered_pairs(documents, tokenizer, max_length=4, seed=0)

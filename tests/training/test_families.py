@@ -61,3 +61,21 @@ def test_a_discriminator_cannot_begin_a_run_that_guesses_words(train, corpus, tm
     with pytest.raises(ValueError, match="did not learn to guess words"):
         init(run / "discriminator", corpus, tmp_path / "on")
     assert init(run / "generator", corpus, tmp_path / "on") == 0
+
+
+def test_albert_is_asked_for_the_order_and_others_for_the_next_sentence(train, tmp_path):
+    for name, more, expected in (("albert", (), "order"), ("albert", ("--pairs", "next"), "next"), ("bert", (), "next"),
+                                 ("bert", ("--pairs", "order"), "order")):
+        run = tmp_path / "-".join((name, *more))
+        assert train(run, "--family", name, "--steps", 2, "--short-first", 0, *more) == 0
+        assert checkpoint.load(run).settings.pairs == expected
+        assert f"  {expected} " in (run / "log.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (("--family", "roberta", "--pairs", "order"), "--pairs: a model of RoBERTa has no head that judges pairs"),
+    (("--no-next-sentence", "--pairs", "order"), "--no-next-sentence asks for none: give one of them"),
+])
+def test_pairs_that_nobody_judges_are_refused(train, tmp_path, more, message):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", *more)

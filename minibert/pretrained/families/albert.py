@@ -96,7 +96,7 @@ ALBERT = Family(
         ("attention.output.LayerNorm.", "LayerNorm."), ("intermediate.dense.", "ffn_1.intermediate.dense."),
         ("output.dense.", "ffn_1.intermediate.output.dense."), ("output.LayerNorm.weight", "LayerNorm_1.gamma"),
         ("output.LayerNorm.bias", "LayerNorm_1.beta"))),
-    numbers=_numbers,
+    numbers=_numbers, asks="order",
     idle=frozenset({"inner_group_num", "classifier_dropout_prob", "net_structure_type", "down_scale_factor", "gap_size",
                     "num_memory_blocks"}),
     vocabulary="spiece.model",

@@ -134,6 +134,7 @@ class Family:
     vocabulary: str = "vocab.txt"  # the file that usually holds its tokens
     own: frozenset[str] = frozenset()  # those of our own keys that a file has
     sign: str | None = None
+    asks: str = "next"  # of a pair: whether its second follows; or its order
 
     def config(self, values: Mapping[str, Any]) -> BertConfig:
         """What a ``config.json`` says. Keys without effect here are ``unknown``."""

@@ -52,11 +52,10 @@ def sentence_pairs(
             "separate documents by a blank line, or train without next-sentence prediction"
         )
     rng = generator(seed, PAIRS, epoch)
-    cls, sep = tokenizer.vocab.cls_id, tokenizer.vocab.sep_id
     examples = []
     for number, document in enumerate(documents):
         i = 0
-        target = _target(rng, room, short_prob)
+        target = target_length(rng, room, short_prob)
         while i < len(document):
             chunk, length = [], 0
             while i < len(document) and length < target:
@@ -66,28 +65,33 @@ def sentence_pairs(
             cut = int(rng.integers(1, len(chunk))) if len(chunk) > 1 else 1
             a = np.concatenate(chunk[:cut])
             if len(chunk) == 1 or rng.random() < random_next:
-                b = _from_another(rng, documents, number, target - len(a))
+                b = from_another(rng, documents, number, target - len(a))
                 next_label = 1
                 i -= len(chunk) - cut
             else:
                 b = np.concatenate(chunk[cut:])
                 next_label = 0
-            a, b = _truncate(rng, a, b, room)
-            ids = np.empty(len(a) + len(b) + 3, dtype=np.int32)
-            split = len(a) + 2
-            ids[0], ids[split - 1], ids[-1] = cls, sep, sep
-            ids[1 : split - 1] = a
-            ids[split:-1] = b
-            examples.append(Example(ids, split, next_label))
-            target = _target(rng, room, short_prob)
+            examples.append(pair(*truncate(rng, a, b, room), next_label, tokenizer.vocab))
+            target = target_length(rng, room, short_prob)
     return examples
 
 
-def _target(rng: np.random.Generator, room: int, short_prob: float) -> int:
+def pair(a: np.ndarray, b: np.ndarray, label: int, vocab: Any) -> Example:
+    """``[CLS] a [SEP] b [SEP]``"""
+    ids = np.empty(len(a) + len(b) + 3, dtype=np.int32)
+    split = len(a) + 2
+    ids[0], ids[split - 1], ids[-1] = vocab.cls_id, vocab.sep_id, vocab.sep_id
+    ids[1 : split - 1] = a
+    ids[split:-1] = b
+    return Example(ids, split, label)
+
+
+def target_length(rng: np.random.Generator, room: int, short_prob: float) -> int:
+    """How many tokens a pair is to have: ``room``, or with ``short_prob`` a random smaller number."""
     return int(rng.integers(2, room + 1)) if rng.random() < short_prob else room
 
 
-def _from_another(rng: np.random.Generator, documents: list, number: int, length: int) -> np.ndarray:
+def from_another(rng: np.random.Generator, documents: list, number: int, length: int) -> np.ndarray:
     """Whole sentences from a random place of a random document other than ``number``, at least ``length`` tokens."""
     other = int(rng.integers(len(documents) - 1))
     document = documents[other + (other >= number)]
@@ -99,7 +103,7 @@ def _from_another(rng: np.random.Generator, documents: list, number: int, length
     return np.concatenate(document[start:stop])
 
 
-def _truncate(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+def truncate(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     """a and b with together at most ``room`` tokens: the longer loses one at a time, at its front or back by a coin."""
     excess = len(a) + len(b) - room
     if excess <= 0:
