@@ -15,7 +15,8 @@ from minibert.text.sentencepiece import SentencePiece
 
 MODELS = Path(__file__).parents[1] / "text" / "sentencepiece"
 ODD = [" ", "  ", "\u2581", "\t", "\r\n", "\u3000", "\xa0", "e\u0301", "ｶ\u3099", "½", "™", "-", "--", "aaa", ".", "the", "ing",
-       "(", "£", "\u200b", "\ufeff", "😀", "\u0301", ",", "9", "Ａ", "ﬁ", "``", "''", "<mask>", "[MASK]", "é", "日本", "Σ", "İ"]
+       "(", "£", "\u200b", "\ufeff", "😀", "\u0301", ",", "9", "Ａ", "ﬁ", "``", "''", "<mask>", "[MASK]", "é", "日本", "Σ", "İ",
+       "க\u0bbe", "न\u0940", "\u093e", "a\u20dd"]
 LOUD = 10**9  # no limit
 
 

@@ -60,6 +60,10 @@ def test_a_rule_may_make_words():
     assert ours.encode("a+a").offsets[1:-1] == [(0, 1), (1, 2), (1, 2), (2, 3)]
 
 
+def test_marks_of_every_kind_are_stripped():
+    assert STRIP_ACCENTS.placed("e\u0301 க\u0bbe न\u0940 a\u20dd.", range(12)) == ("e க न a.", [0, 2, 3, 5, 6, 8, 9, 11])
+
+
 @given(st.text("theca9,b \u2581Ａﬁ½\u0301\u200b`\t\r\n[MASK]", max_size=30), st.booleans())
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_the_fast_way_and_the_traced_way_agree(text, special_tokens):
