@@ -92,7 +92,7 @@ assert np.abs(shares - chances).max() < 0.02
 # $$\text{loss} = \underbrace{\text{mean of } -\log p(\text{word})}_{\text{generator, hidden tokens}} \;+\; \lambda \cdot
 # \underbrace{\text{mean of } -y\log\sigma(x) - (1-y)\log(1-\sigma(x))}_{\text{discriminator, all tokens}}$$
 #
-# with λ = 50, because a yes or no has fewer nats than a word (*Clark et al. 2020, "ELECTRA", §2 and §3.2*). Afterwards the
+# with λ = 50, because a yes or no has fewer nats than a word (*Clark et al. 2020, "ELECTRA", §2 and appendix A*). Afterwards the
 # generator is thrown away. The discriminator is the model.
 #
 # ## The plain-loop version
@@ -157,14 +157,15 @@ assert hidden < 0.16 * tokens
 
 # %% [markdown]
 # Does that matter, or is it only another task? The authors asked the discriminator about the hidden 15 % only, all else alike: a
-# mean score of 82.4 on GLUE, against 85.0 for all tokens and 82.2 for BERT (*Clark et al. 2020, §3.4*). It is the positions.
+# mean score of 82.4 on GLUE, against 85.0 for all tokens and 82.2 for BERT (*Clark et al. 2020, §3.5, Table 5*). It is the
+# positions.
 #
 # ## What is shared, and where no gradient goes
 #
 # The two models have one set of embeddings: of words, of positions, of token types. It is one tensor under two names, as the
 # decoder's was (lesson 10), and gets the sum of both gradients. Nothing else is shared. And through the *draw* nothing flows: a
 # word's number is no smooth function of the logits. (One could estimate that gradient. Then the generator would be rewarded for
-# fooling, as in a **GAN** (生成对抗网络); the authors tried and it was worse, §3.3 and appendix F.) See which tensors the
+# fooling, as in a **GAN** (生成对抗网络); the authors tried and it was worse, §2 and appendix F.) See which tensors the
 # discriminator's loss reaches:
 
 # %%
@@ -189,7 +190,7 @@ assert all(reached[loss]["bert.embeddings.word_embeddings.weight"] for loss in r
 # ## Both in one run
 #
 # The generator is a quarter as wide. Why so small? A perfect generator would leave nothing to find, and a large one costs. The
-# authors found a quarter to a half best.
+# authors found a quarter to a half best (§3.2).
 #
 # The batches differ from BERT's in three things: nothing becomes a random word, 15 % of the chosen stay as they are, and with
 # each chosen place comes the number that will decide the draw. So the draw follows from the seed, and a run that was interrupted

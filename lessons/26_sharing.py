@@ -21,7 +21,7 @@ from minibert import info, memory
 from minibert.config import BertConfig
 from minibert.layers import embedding, linear
 from minibert.model import encoder, pretraining
-from minibert.parameters import NOTHING, Layout
+from minibert.parameters import NOTHING, Layout, Parameters, initialise
 from minibert.pretrained import families
 from minibert.tasks import batches
 from minibert.text import Tokenizer, Vocabulary
@@ -129,27 +129,28 @@ assert result.ok
 tiny = BertConfig(vocab_size=30, hidden_size=6, num_hidden_layers=3, num_attention_heads=2, intermediate_size=10,
                   hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 shared = tiny.replace(layer_map=(0, 0, 0))
-trees = {}
-for name, c in (("shared", shared), ("apart", tiny)):
-    layout = Layout(encoder.shapes(c))
-    slabs = [rng.standard_normal(layout.size), np.zeros(layout.size)]
-    trees[name] = (*(layout.tree(slab) for slab in slabs), layout, *slabs)
-for i in range(3):  # copies of the one block
-    for slot in trees["shared"][2].slots.values():
-        copy = trees["apart"][2].slots[slot.name.replace("layer.0.", f"layer.{i}.")]
-        trees["apart"][3][copy.start:copy.stop] = trees["shared"][3][slot.start:slot.stop]
+block = initialise(Layout(encoder.shapes(shared)), scale=0.5, dtype=np.float64)
+copies = Parameters.zeros(Layout(encoder.shapes(tiny)), dtype=np.float64)
+the_one = dict(block.items())  # name -> tensor
+for name, tensor in copies.items():  # layer.1.output.dense.bias becomes a copy of layer.0.output.dense.bias
+    tensor[...] = the_one["layer.0." + name.split(".", 2)[2]]
+x, dy = rng.standard_normal((2, 2, 5, 6))
 
-x, dy, results = rng.standard_normal((2, 5, 6)), rng.standard_normal((2, 5, 6)), {}
-for name, c in (("shared", shared), ("apart", tiny)):
-    p, g, *_ = trees[name]
-    (states, _), cache = encoder.forward(x, encoder.stack(p, NOTHING, c), c)
-    encoder.backward([None] * 3 + [dy], cache._replace(layers=encoder.stack(p, g, c)))
-    results[name] = states[-1], g
-query = [results["apart"][1]["layer"][str(i)]["attention"]["self"]["query"]["weight"] for i in range(3)]
-together = results["shared"][1]["layer"]["0"]["attention"]["self"]["query"]["weight"]
+
+def there_and_back(p, c):
+    """The last hidden state, and the gradient of every tensor by its name."""
+    g = p.zeros_like()
+    (states, _), cache = encoder.forward(x, encoder.stack(p.tree, NOTHING, c), c)
+    encoder.backward([None] * 3 + [dy], cache._replace(layers=encoder.stack(p.tree, g.tree, c)))
+    return states[-1], dict(g.items())
+
+
+(same, once), (state, apart) = there_and_back(block, shared), there_and_back(copies, tiny)
+together = once["layer.0.attention.self.query.weight"]
+query = [apart[f"layer.{i}.attention.self.query.weight"] for i in range(3)]
 wb.table(["gradient of query.weight", "norm"], [[f"of layer {i} alone", float(np.linalg.norm(d))] for i, d in enumerate(query)]
          + [["of the shared one", float(np.linalg.norm(together))]])
-assert np.array_equal(results["shared"][0], results["apart"][0]), "equal tensors: it is the same function"
+assert np.array_equal(same, state), "equal tensors: it is the same function"
 assert np.allclose(together, sum(query), rtol=1e-9), "and the gradient is the sum of the three"
 
 # %% [markdown]
@@ -158,11 +159,11 @@ assert np.allclose(together, sum(query), rtol=1e-9), "and the gradient is the su
 # V rows of H numbers that came through e numbers lie in a space of e dimensions, however large H is. Its rank says so.
 
 # %%
-V, H, narrow = 50, 12, 3
+V, H, width = 50, 12, 3
 full = rng.standard_normal((V, H))
-through = rng.standard_normal((V, narrow)) @ rng.standard_normal((narrow, H))
-print(f"rank of a full table {np.linalg.matrix_rank(full)}, of one through {narrow} numbers {np.linalg.matrix_rank(through)}")
-assert (np.linalg.matrix_rank(full), np.linalg.matrix_rank(through)) == (H, narrow), "no more directions than numbers"
+through = rng.standard_normal((V, width)) @ rng.standard_normal((width, H))
+print(f"rank of a full table {np.linalg.matrix_rank(full)}, of one through {width} numbers {np.linalg.matrix_rank(through)}")
+assert (np.linalg.matrix_rank(full), np.linalg.matrix_rank(through)) == (H, width), "no more directions than numbers"
 
 # %% [markdown]
 # That is the price. ALBERT's authors argue that a word alone, without its context, does not need so many: the layers add the
@@ -183,7 +184,7 @@ assert kept[31] < 0.95, "and yet not nearly all: a table that was learned full d
 #
 # ## By formula, and as `info` counts
 #
-# With one block of w numbers and tables of e, an ALBERT has
+# With one block for all layers and tables of e numbers, an ALBERT has so many (biases and layer norms are counted, too):
 
 # %%
 def numbers(c):

@@ -138,6 +138,10 @@ for pattern in PATTERNS:
 # If the posterior is right, then the surprise at what really stood there is, on average, what it expects itself: its entropy.
 # Sentences are corrupted as in training: 15 % of the words chosen, of those 80 % become [MASK], 10 % another word, 10 % stay. Who
 # knows the truth has to reckon with visible words that are wrong, too.
+#
+# A mean over few words is partly luck. Its **standard error** (标准误) says how much: of N independent values it is their
+# standard deviation divided by √N, and a mean is seldom more than two of it from what endless text would give. The library's
+# `mean` prints it behind a ±. It takes the words of one sentence together, since these are easy or hard together.
 
 # %%
 def draw(count, seed):
@@ -210,9 +214,9 @@ if not wb.QUICK:
 # %% [markdown]
 # ## Where the missing nats are
 #
-# The distance of each word is known, so it can be sorted: by part of speech, by how far away the word's head stands in the tree,
-# by how many relative clauses are around it. The share says how much of the whole is lost there; it is large where words are
-# frequent *or* hard.
+# The distance of each word is known, so it can be sorted: by part of speech, by how far away the word stands on which it depends
+# (linguists call that its head), by how many relative clauses are around it. The share says how much of the whole is lost there;
+# it is large where words are frequent *or* hard.
 
 # %%
 def sorted_by(labels):

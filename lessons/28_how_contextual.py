@@ -7,7 +7,8 @@
 # **You will learn** what of "the vectors of higher layers are more contextual" is a finding and what is a habit of all vectors,
 # and how to ask the same of words of which you know the sense.
 #
-# **You need** lesson 9 (hidden states), lesson 18 (cosines, anisotropy). Time: about 30 minutes to read; runs in about 90 s.
+# **You need** lesson 9 (hidden states), lesson 18 (cosines, anisotropy), lesson 27 (the generated language).
+# Time: about 30 minutes to read; runs in about 90 s.
 
 # %%
 from collections import defaultdict

@@ -34,39 +34,38 @@ print(bert)
 #
 # ## Toy numbers
 #
-# "big dogs see the cat": big hangs on dogs, dogs and cat on see, the on cat. Between two words lie so many edges:
+# "the big dogs see cats": the and big hang on dogs, dogs and cats on see. Between two words lie so many edges:
 
 # %%
-WORDS = ["big", "dogs", "see", "the", "cat"]
-HEADS = [1, 2, -1, 4, 2]  # the place of each word's head, -1 for the root
+WORDS = ["the", "big", "dogs", "see", "cats"]
+HEADS = [2, 2, 3, -1, 3]  # the place of each word's head, -1 for the root
+ROOT = HEADS.index(-1)
 edges = trees.distances(HEADS)
 wb.table(["", *WORDS], [[word, *map(int, row)] for word, row in zip(WORDS, edges)])
-assert edges[0, 3] == 4, "big, dogs, see, cat, the: four edges"
-assert edges[0, 2] == 2, "the root is two edges above big: the depth of big"
+assert edges[0, 4] == 3, "the, dogs, see, cats: three edges"
+assert edges[0, ROOT] == 2, "the root is two edges above the first word, whose depth this is"
 
 # %% [markdown]
-# So we look for points whose distances are these numbers. There are none, in no space whatever, not even for a root with three
-# dependents: 1 from the root, 2 from each other. Two dependents then stand on opposite sides of the root, and so would the third,
-# opposite to both.
+# So we look for points whose distances are these numbers. There are none, in no space whatever. Look at dogs and its three
+# neighbours the, big and see: each is 1 from dogs and 2 from the others. Two of them then stand on opposite sides of dogs, and so
+# would the third, opposite to both. (Only a tree without such a fork, a chain, can be laid out like this: on a line.)
 #
-# Whether points exist, the products say that their vectors from the centre must have: distances δ fix them, and products of real
-# vectors make a matrix without negative eigenvalues. *Torgerson 1952, "Multidimensional Scaling: I", §4.*
+# In general: distances fix the products of the points' vectors, seen from their centre, and a matrix of products of real vectors
+# has no negative eigenvalue. If one comes out negative, there are no such points. *Torgerson 1952, "Multidimensional Scaling:
+# I".*
 
 # %%
-star = trees.distances([-1, 0, 0, 0]).astype(float)  # a root with three dependents
-
-
 def smallest_eigenvalue(squares):
     """Of the products of vectors that lie so far apart, squared; below 0: there are none."""
     centre = np.eye(len(squares)) - 1 / len(squares)
     return float(np.linalg.eigvalsh(-centre @ squares @ centre / 2)[0])
 
 
-print(f"smallest eigenvalue where distances are edges: {smallest_eigenvalue(star**2):.3f}")
-print(f"where squared distances are edges: {abs(smallest_eigenvalue(star)):.3f}")
-assert smallest_eigenvalue(star**2) < -0.1, "no points lie so"
-assert smallest_eigenvalue(star) > -1e-12, "but if it is the square that counts edges, some do"
-assert smallest_eigenvalue(edges.astype(float)) > -1e-12, "for our sentence as well"
+edges_as_distances, edges_as_squares = smallest_eigenvalue(edges.astype(float) ** 2), smallest_eigenvalue(edges.astype(float))
+print(f"smallest eigenvalue where distances are edges: {edges_as_distances:.3f}")
+print(f"where squared distances are edges: {abs(edges_as_squares):.3f}")
+assert edges_as_distances < -0.1, "no points lie so"
+assert edges_as_squares > -1e-12, "but if it is the square that counts edges, some do"
 
 # %% [markdown]
 # ## The equation
@@ -84,7 +83,7 @@ f = structural.embedding(HEADS)
 wb.table(["", *(f"along {word}" for word in WORDS)], [[word, *map(int, row)] for word, row in zip(WORDS, f)])
 squares = ((f[:, None] - f) ** 2).sum(-1)
 assert (squares == edges).all(), "every distance, to the last digit"
-assert ((f**2).sum(1) == edges[2]).all(), "and the square of a length is the depth"
+assert ((f**2).sum(1) == edges[ROOT]).all(), "and the square of a length is the depth"
 turn = np.linalg.qr(rng.standard_normal((5, 5)))[0]
 assert np.allclose((((f @ turn)[:, None] - f @ turn) ** 2).sum(-1), edges), "turned in space it is the same tree"
 
@@ -144,7 +143,7 @@ assert result.ok
 #
 # A probe gives numbers such as 0.8 or 2.3, never exactly 1. What tree do they mean? The shortest one that joins all words, the
 # **minimum spanning tree** (最小生成树): begin with one word, and always add the word that is nearest to any of those that are
-# joined already. *Prim 1957, "Shortest Connection Networks And Some Generalizations", §2.* The share of gold edges that it has is
+# joined already. *Prim 1957, "Shortest Connection Networks And Some Generalizations".* The share of gold edges that it has is
 # called **UUAS** (无向无标记依存准确率), the undirected unlabelled attachment score: nobody asks which end is the head.
 
 # %%
@@ -251,7 +250,7 @@ for up, pairs in ((1, gold), (-1, lines)):
         left.plot((i + j) / 2 + (j - i) / 2 * np.cos(angle), up * (0.35 + (j - i) / 2 * np.sin(angle)),
                   color=wb.GREEN if (i, j) in gold & lines else wb.ORANGE)
 for place, word in enumerate(sentences[shown].words):
-    left.text(place, 0, word, ha="center", va="center", fontsize=12)
+    left.text(place, 0, word, ha="center", va="center")
 left.spines[:].set_visible(False)
 left.set(title="above: gold; below: found; green: in both", yticks=[], xticks=[], xlim=(-0.7, len(sentences[shown].words) - 0.3))
 for (name, row), colour in zip(uuas.items(), (wb.BLUE, wb.GREY)):

@@ -36,8 +36,8 @@ rng = np.random.default_rng(32)
 #
 # BERT-base has 12 heads in each of 12 layers. Does it need them? **Pruning** (剪枝) takes out of a trained model what it can do
 # without. On one sentence-pair task 40 % of BERT's heads could go before anybody noticed, and most layers did as well with a
-# single head (*Michel et al. 2019, "Are Sixteen Heads Really Better than One?", §4*). So: which ones can go, how does one find
-# out, and how does one know that the way to find out is any good?
+# single head (*Michel et al. 2019, "Are Sixteen Heads Really Better than One?", §3.3 and §4.2*). So: which ones can go, how does
+# one find out, and how does one know that the way to find out is any good?
 #
 # ## Toy numbers: two texts of two tokens
 #
@@ -251,7 +251,7 @@ if not wb.QUICK:
 # $$p(g > 0) = \text{sigmoid}(a - 0.33 \cdot \ln(0.1/1.1))$$
 #
 # (*Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization", §2; for heads Voita et al. 2019, "Analyzing
-# Multi-Head Self-Attention", §5.*)
+# Multi-Head Self-Attention", §6.*)
 
 # %%
 def gate(a, u):

@@ -6,7 +6,7 @@ hidden one.
     from minibert import world
 
     w = world.World.of("full")
-    for document in w.documents(200): print(w.text(document))
+    for document in w.documents(200): print(*w.sentences(document))
     w.guess("the [MASK] that the dogs see likes herself .")      # [("woman", 0.04), …]
 
 Exact, with topic and protagonist summed out: agreement, relative clauses within one another, questions, conditionals, polarity
