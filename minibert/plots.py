@@ -274,14 +274,17 @@ def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int) -> Figu
 
 
 def panels(title: str, *parts: Lines | Bars | Points | Grid) -> Figure:
-    """What an analysis found, one panel beside the other; at most four curves or kinds of bars in each."""
+    """What an analysis found: up to three panels side by side, more in two columns; at most four curves or bars in each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.5 * len(parts), 5.6), dpi=110, layout="constrained")
+    columns = len(parts) if len(parts) <= 3 else 2
+    rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(6.5 * columns, 5.6 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=17, fontweight="bold")
-    for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts):
+    for number, part in enumerate(parts, start=1):
+        axes = figure.add_subplot(rows, columns, number)
         axes.tick_params(labelsize=12)
         axes.spines[["top", "right"]].set_visible(False)
         if isinstance(part, Points):

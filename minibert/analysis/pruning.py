@@ -173,7 +173,7 @@ def plot(result: Pruning) -> Figure:
     """The curves, and how much each head matters."""
     layers = [f"layer {i}" for i in range(1, 1 + len(result.importance))]
     ranked = -np.sort(-result.importance, axis=1)
-    series = {f"head {['most', 'second', 'third', 'fourth'][i]}": ranked[:, i] for i in range(min(4, ranked.shape[1]))}
+    series = {name: ranked[:, i] for i, name in enumerate(("the first", "second", "third", "fourth")[:ranked.shape[1]])}
     curves = {"least important first": result.ordered, "random (mean)": result.random.mean(0),
               "most important first": result.reverse}
     return plots.panels(f"How many heads does it need? ({result.tokens:,} hidden tokens)",

@@ -42,8 +42,9 @@ def folder_of(size: str, seed: int, steps: int | None = None) -> Path:
 def _train(folder: Path, size: str, seed: int, steps: int) -> None:
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
-    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(steps), "--batch-size", "32", "--learning-rate", "4e-3",
-           "--lanes", "2", "--seed", str(seed), "--out", str(folder)]  # batches of 16 are stuck at frequencies twice as long
+    batch = ["--batch-size", "32", "--learning-rate", "4e-3"]  # with 16 it is stuck at frequencies for most of the steps
+    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(steps), *batch, "--lanes", "2", "--seed", str(seed),
+           "--out", str(folder)]
     begun = (folder / command.checkpoint.FILE).is_file()
     print(f"A model of the generated language is trained once, and kept in {folder}", file=sys.stderr, flush=True)
     with redirect_stdout(sys.stderr):
