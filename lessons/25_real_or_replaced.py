@@ -219,8 +219,9 @@ if not wb.QUICK:
     assert rows[-1][3] < rows[0][3], "and the discriminator learns all the same"
 
 # %% [markdown]
-# Beware of the last column. Whoever says "real" always is right for all tokens but the replaced ones, nearly 90 %. A fair measure
-# takes a replaced token and a real one, and asks which of the two gets the higher logit: by guessing, half of the time.
+# Beware of the last column. Whoever says "real" always is right for all tokens but the replaced ones, nearly 90 %. (Add up the
+# last two columns. Where they make 1, our judge says just that: no token has yet seemed more likely replaced than real.) A fair
+# measure takes a replaced token and a real one, and asks which of the two gets the higher logit: by guessing, half of the time.
 #
 # ## Who is fooled?
 #

@@ -275,7 +275,7 @@ def text(n, seed):
 
 
 STEPS = wb.choose(400, 8)
-train, aside = text(wb.choose(60_000, 3000), 0), text(3000, 1)
+train, aside = text(wb.choose(60_000, 3000), 0), text(wb.choose(3000, 300), 1)
 small = BertConfig(vocab_size=len(tokenizer.vocab), hidden_size=64, num_hidden_layers=4, num_attention_heads=2,
                    intermediate_size=256, max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
                    initializer_range=0.07)

@@ -260,7 +260,8 @@ order = sorted(parts, key=lambda label: -parts[label][1])
 right.bar(range(len(order)), [parts[label][0].value for label in order], yerr=[2 * parts[label][0].error for label in order],
           color=wb.SKY, ecolor=wb.GREY, capsize=4)
 for i, label in enumerate(order):
-    right.text(i, parts[label][0].value + 2 * parts[label][0].error + 0.02, f"{parts[label][1]:.0%}", ha="center")
+    tip = parts[label][0].value + 2 * parts[label][0].error
+    right.annotate(f"{parts[label][1]:.0%}", (i, tip), (0, 4), textcoords="offset points", ha="center", fontsize=13)
 right.set_xticks(range(len(order)), order, rotation=60)
 right.set(ylabel="KL(truth‖model), nats", title="by part of speech; above: share of all that is missing")
 wb.save(picture, "27_how_far")

@@ -210,7 +210,7 @@ if not wb.QUICK:
     for word in ("plants", "watches"):
         assert told["trained"][word][1] > told["trained"][word][0] + 0.15, "noun and verb come apart in the first layer"
         assert told["trained"][word][1] > 10 * abs(told["random weights"][word][1]), "and that has been learned"
-    assert told["trained"]["bank"][-1] > 0.1 > told["trained"]["bank"][1], "the two banks only in the last"
+    assert told["trained"]["bank"][-1] > 0.05 > told["trained"]["bank"][1], "the two banks only in the last"
 
 # %% [markdown]
 # Noun and verb are told apart at once: the word beside them says which it is. The two banks are both nouns, and differ by topic
@@ -226,8 +226,8 @@ states = range(L + 1)
 for name, style in (("trained", "o-"), ("random weights", "o:")):
     axes[0].plot(states, found[name].self_similarity, style, color=wb.BLUE, label=f"same word, {name}")
     axes[0].plot(states, found[name].anisotropy, style, color=wb.GREY, label=f"any two words, {name}")
-axes[0].set(title="mean cosine", xlabel="hidden state", xticks=states, ylim=(-0.1, 1.4))
-axes[0].legend(fontsize=11)
+axes[0].set(title="mean cosine", xlabel="hidden state", xticks=states, yticks=np.linspace(0, 1, 6), ylim=(-0.1, 1.4))
+axes[0].legend(fontsize=12)
 for i, (name, colour) in enumerate(zip(names, (wb.BLUE, wb.ORANGE, wb.GREEN))):
     axes[1].plot(states, one.explained[:, i], "o-", color=colour, label=name)
 axes[1].set(title="explained by one vector", xlabel="hidden state", xticks=states, ylim=(0, 1.05))
