@@ -75,7 +75,7 @@ NAMES = tuple(name for row in ROWS for name in row.names)
 
 
 class Line(NamedTuple):
-    """A line of the table: a number, what it is read against, and the paper's. None: there is none."""
+    """A line of the table: a number, what it is read against, and the paper's. None, or nan: there is none."""
 
     name: str
     value: float | str
@@ -149,6 +149,6 @@ def plain(value: Any) -> Any:
 
 
 def _cell(value: float | str | None) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -73,7 +73,10 @@ def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Reco
     def write() -> None:
         write_atomically(page, markdown([known[key] for key in keys.values() if key in known], plan))
 
-    for unit in progress([unit for unit, key in keys.items() if key not in known]):
+    missing = [unit for unit, key in keys.items() if key not in known]
+    if real := next((unit for unit in missing if unit.side == REAL), None):
+        next(_subjects(real, plan))  # what cannot be read is said before anything is trained
+    for unit in progress(missing):
         known[keys[unit]] = record = {**_head(unit, plan), **_run(unit, plan)}
         write_atomically(kept, "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in known.values()))
         write()
@@ -89,9 +92,11 @@ def read(path: Path) -> list[Record]:
     for number, line in enumerate(decode_utf8(path.read_bytes(), path).splitlines(), start=1):
         try:
             record = loads_json(line)
-            _key(record)
+            hash(_key(record))
+            if "refused" not in record:
+                _lines([record]), record["bundled"], record["verdict"]
             records.append(record)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise ValueError(f"{path}, line {number}: this is no record of a scoreboard; delete the line, and its run is done "
                              "again") from None
     return records
@@ -215,8 +220,12 @@ def _subjects(unit: Unit, plan: Plan) -> Iterator[tuple[subject.Subject, bool]]:
             other = world_model.load(plan.size, (unit.seed + 1) % max(plan.seeds, 2), plan.steps)
         yield subject.of(bert, None, unit.seed, plan.quick, other), False
         return
-    for folder, bundled in ((plan.real, False), (pretrained.bundled(), True)):
-        yield subject.of(pretrained.load(folder), plan.data, unit.seed, plan.quick), bundled
+    yield subject.of(pretrained.load(plan.real), plan.data, unit.seed, plan.quick), False
+    try:
+        bundled = subject.of(pretrained.load(pretrained.bundled()), plan.data, unit.seed, plan.quick)
+    except ValueError:  # the data is of another language
+        return
+    yield bundled, True
 
 
 def _called(bert: Trained) -> str:

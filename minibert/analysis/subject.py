@@ -133,9 +133,11 @@ def of(bert: Trained, data: str | os.PathLike[str] | World | None = None, seed: 
         name, found = Path(data).name, _of_file(Path(data), bert)
     left: Counter[str] = Counter()
     sentences = list(islice(_readable(bert, found, left), QUICK if quick else SENTENCES))
+    if not sentences and not left:
+        raise ValueError(f"{name} has no sentences; expected CoNLL-U, or plain text")
     if not sentences:
-        most = f": of {left.total():,} {left.most_common(1)[0][0]}" if left else ""
-        raise ValueError(f"the model can read no sentence of {name} whole{most}; take data of the model's language")
+        raise ValueError(f"the model can read no sentence of {name} whole: {left.total():,} are left out, most of them for "
+                         f"{left.most_common(1)[0][0]}; give text of the model's language, in sentences of its length")
     notes = [f"{count:,} sentences are left out: {why}" for why, count in left.most_common()]
     if world is None and (bare := sum(s.upos is not None and s.heads is None for s in sentences)):
         notes.append(f"{bare:,} sentences have words without a head, and count as sentences without heads")
@@ -174,6 +176,8 @@ def _of_world(world: World, seed: int) -> Iterator[Sentence]:
 
 
 def _of_file(path: Path, bert: Trained) -> Iterator[Sentence]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected a file of CoNLL-U or plain text: name one that is in it")
     text = line_ends(decode_utf8(path.read_bytes(), path))
     if any(line.count("\t") == 9 and line[0].isdecimal() for line in text.split("\n")):
         yield from _of_conllu(path, text)
@@ -199,7 +203,8 @@ def _words(bert: Trained, text: str) -> list[str]:
 def _of_conllu(path: Path, text: str) -> Iterator[Sentence]:
     found = conll.read(path, text, None, [])
     if not found.universal:
-        raise ValueError(f"{path} has ten columns, but not those of CoNLL-U: {', '.join(conll.UNIVERSAL)}")
+        raise ValueError(f"{path} has ten columns, but not those of CoNLL-U: {', '.join(conll.UNIVERSAL)}, where ID counts the "
+                         "words of each sentence; mend that, or give plain text")
     begins = [n for n, line in enumerate(text.split("\n"), start=1) if line.startswith("# newdoc")]
     document, order = 0, -1
     misc = {key: f"{key}=" in text for key in ("Chunk", "Entity", "Antecedent", "Sense", "Licensor", "Scope", "Fact")}

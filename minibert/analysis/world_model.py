@@ -29,9 +29,18 @@ def load(size: str = "small", seed: int = 0, steps: int | None = None) -> Loaded
     if steps is not None and steps < 1:
         raise ValueError(f"a model is trained for at least 1 step, got {steps}")
     folder = folder_of(size, seed, steps)
-    if not (folder / command.GUESSES).is_file():  # the last file that a run writes
-        _train(folder, size, seed, steps or STEPS[size])
-    return pretrained.load(folder)
+    trained = (folder / command.GUESSES).is_file()  # the last file that a run writes
+    begun = (folder / command.checkpoint.FILE).is_file()
+    try:
+        if not trained:
+            _train(folder, size, seed, steps or STEPS[size], begun)
+        return pretrained.load(folder)
+    except (OSError, ValueError) as error:
+        if not trained and not begun:
+            raise
+        said = getattr(error, "strerror", None) or error
+        raise ValueError(f"what is kept of the model of the generated language cannot be used: {said}; delete "
+                         f"{folder}, and it is trained anew") from error
 
 
 def folder_of(size: str, seed: int, steps: int | None = None) -> Path:
@@ -39,13 +48,20 @@ def folder_of(size: str, seed: int, steps: int | None = None) -> Path:
     return cache_folder() / f"{CORPORA[size]}-{steps or STEPS[size]}-{seed}"
 
 
-def _train(folder: Path, size: str, seed: int, steps: int) -> None:
+def _train(folder: Path, size: str, seed: int, steps: int, begun: bool) -> None:
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
     batch = ["--batch-size", "32", "--learning-rate", "4e-3"]  # with 16 it is stuck at frequencies for most of the steps
     new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(steps), *batch, "--lanes", "2", "--seed", str(seed),
            "--out", str(folder)]
-    begun = (folder / command.checkpoint.FILE).is_file()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"{folder}, where the model of the generated language is kept, cannot be made: "
+                                   f"{error.strerror}; name another folder with MINIBERT_CACHE") from None
+    if not begun and any(folder.iterdir()):
+        raise FileExistsError(f"{folder}, where the model of the generated language is kept, is not empty and has nothing saved: "
+                              "another run is training it now, or one was killed; wait for it, or delete the folder")
     print(f"A model of the generated language is trained once, and kept in {folder}", file=sys.stderr, flush=True)
     with redirect_stdout(sys.stderr):
         code = command.run(parser.parse_args(["--resume", str(folder)] if begun else new))

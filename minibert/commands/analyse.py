@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.commands import terminal
@@ -75,11 +76,12 @@ def run(args: argparse.Namespace) -> int:
             for name in row.names:
                 print(f"    {name:<14}  {analyses.module(name).CLAIM}")
         return 0
+    names = analyses.NAMES if args.all or args.scoreboard else (args.name,)
+    analyses.module(names[0])  # a wrong name is said before anything is trained
     if args.scoreboard:
         return _scoreboard(args)
     out = args.out or "analyses"
-    names = analyses.NAMES if args.all else (args.name,)
-    analyses.module(names[0])  # a wrong name is said before anything is trained
+    _refuse_no_folder(Path(out))
     subject = _subject(args, names)
     terminal.note(subject.notes)
     if not args.all:
@@ -112,20 +114,22 @@ def _all(names: tuple[str, ...], subject: Subject, out: str) -> int:
     from minibert.analysis import analyses
 
     verdicts: dict[str, Any] = {}
-    with tqdm(names, unit="analysis", disable=None, dynamic_ncols=True, leave=False) as bar:
-        for name in bar:
-            bar.set_postfix_str(name)
-            try:
-                found = analyses.run(name, subject)
-            except ValueError as error:
-                verdicts[name] = f"not measured: {error}"
-                continue
-            with bar.external_write_mode():
-                _show(found, out)
-                print()
-            verdicts[name] = f"{found.verdict} ({found.seconds:.0f} s)"
-    for name, said in verdicts.items():
-        print(f"{name:<14} {said}")
+    try:
+        with tqdm(names, unit="analysis", disable=None, dynamic_ncols=True, leave=False) as bar:
+            for name in bar:
+                bar.set_postfix_str(name)
+                try:
+                    found = analyses.run(name, subject)
+                except ValueError as error:
+                    verdicts[name] = f"not measured: {error}"
+                    continue
+                with bar.external_write_mode():
+                    _show(found, out)
+                    print()
+                verdicts[name] = f"{found.verdict} ({found.seconds:.0f} s)"
+    finally:  # of those that were done, where Ctrl-C ends it
+        for name, said in verdicts.items():
+            print(f"{name:<14} {said}")
     return 0
 
 
@@ -138,7 +142,8 @@ def _scoreboard(args: argparse.Namespace) -> int:
     from minibert.workers import keep_freed_memory
 
     keep_freed_memory()
-    page = args.out or "SCOREBOARD.md"
+    page = Path(args.out or "SCOREBOARD.md")
+    _refuse_no_page(page)
     plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick, steps=args.steps)
 
     def told(unit: Any, record: Any) -> None:
@@ -148,14 +153,29 @@ def _scoreboard(args: argparse.Namespace) -> int:
                   flush=True)
 
     scoreboard.measure(plan, page, told, partial(tqdm, unit="run", disable=None, dynamic_ncols=True, leave=False))
-    print(f"{page}, and what was measured in {page.removesuffix('.md')}.jsonl")
+    print(f"{page}, and what was measured in {page.with_suffix('.jsonl')}")
     return 0
+
+
+def _refuse_no_folder(path: Path) -> None:
+    """Before the work: ValueError where no folder can stand at ``path``."""
+    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not above.is_dir():
+        raise ValueError(f"--out {path}: {above} is a file; expected a folder for pictures and JSON: choose another name")
+
+
+def _refuse_no_page(path: Path) -> None:
+    """Before the work: ValueError where no page can be written to ``path``."""
+    if path.is_dir() or path.suffix == ".jsonl":
+        what = "a folder" if path.is_dir() else "the name of the records"
+        raise ValueError(f"--out {path} is {what}; expected a name for the page, such as SCOREBOARD.md")
+    if not (folder := path.absolute().parent).is_dir():
+        raise ValueError(f"--out {path}: there is no folder {folder}; make it first, or choose another name")
 
 
 def _show(found: Found, out: str) -> None:
     """Print the table, write the picture and the JSON file."""
     from json import dumps
-    from pathlib import Path
 
     from minibert import plots
     from minibert.files import write_atomically

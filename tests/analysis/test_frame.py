@@ -158,8 +158,14 @@ def test_plain_text_is_cut_into_the_words_of_the_model(reader, tmp_path):
     assert found.sentences[0].words == ["they", "sleep", "."] or len(split_sentences("they sleep. Dogs sleep.")) == 1
     assert found.notes == ["1 sentences are left out: more tokens than the 8 that the model reads"]
     (tmp_path / "b.txt").write_text("Zebras fly.", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"can read no sentence of b\.txt whole: of 1 words that the model.s vocabulary"):
+    with pytest.raises(ValueError, match=r"no sentence of b\.txt whole: 1 are left out, most of them for words that the mod"):
         subject.of(reader, tmp_path / "b.txt")
+    for nothing in ("", "\n\n", "1-2\tdu\t_\t_\t_\t_\t_\t_\t_\t_\n"):
+        (tmp_path / "c.txt").write_text(nothing, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"c\.txt has no sentences; expected CoNLL-U, or plain text"):
+            subject.of(reader, tmp_path / "c.txt")
+    with pytest.raises(ValueError, match="is a folder; expected a file of CoNLL-U or plain text: name one"):
+        subject.of(reader, tmp_path)
     with pytest.raises(ValueError, match="what is it to read"):
         subject.of(reader)
 
@@ -181,6 +187,11 @@ def test_shuffled_labels_and_a_bag_of_words():
     counts, words = controls.bag_of_words([["a", "b", "a"], ["c"]])
     assert (words, counts.tolist()) == (["a", "b", "c"], [[2, 1, 0], [0, 0, 1]])
     assert controls.bag_of_words([["a", "z"]], ["z"])[0].tolist() == [[1]]
+
+
+def test_a_number_that_there_is_none_of_leaves_its_cell_empty():
+    found = analyses.Found("trees", None, [Line("a", float("nan"), None, 0.5)], analyses.CANNOT, 0.0, {})
+    assert "nan" not in str(found).split("\n\n")[1]
 
 
 def test_a_result_as_json():

@@ -1,6 +1,7 @@
 """The scoreboard: a page that goes on where it stopped, and the model of the world that it stands on."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +93,12 @@ def test_what_cannot_be_measured_says_why(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "QUICK", 5)
     scoreboard.measure(Plan(seeds=1, quick=True, names=["contextual"]), tmp_path / "S.md")
     assert "not measured: the world of 201 words has 5 sentences" in (tmp_path / "S.md").read_text(encoding="utf-8")
-    with open(tmp_path / "S.jsonl", "a", encoding="utf-8") as file:
-        file.write('{"name": "trees"')
-    with pytest.raises(ValueError, match=r"S\.jsonl, line 2: this is no record of a scoreboard; delete the line"):
-        scoreboard.read(tmp_path / "S.jsonl")
+    key = '{"name": "trees", "side": "world", "seed": 0, "quick": true, "source": "x"'
+    for damaged in ('{"name": "trees"', "", "[]", key + "}", key.replace('"trees"', "[1]") + ', "refused": "no"}',
+                    key + ', "bundled": false, "verdict": "agrees", "lines": [["a", 1]]}'):
+        (tmp_path / "T.jsonl").write_text(f"{(tmp_path / 'S.jsonl').read_text(encoding='utf-8')}{damaged}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"T\.jsonl, line 2: this is no record of a scoreboard; delete the line"):
+            scoreboard.read(tmp_path / "T.jsonl")
 
 
 def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, capsys):
@@ -117,7 +120,6 @@ def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, 
         world_model.load("small", 3)
     assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 5500, 3, False)
     folder = world_model.folder_of("small", 3)
-    folder.mkdir()
     (folder / command.checkpoint.FILE).write_text("", encoding="utf-8")
     assert subject.world_of(world_model.load("small", 3)).words == WORLD.words
     assert runs[1].resume == str(folder) == str(tmp_path / folder.name)
@@ -127,6 +129,22 @@ def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, 
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="small or full, got 'large'"):
         world_model.load("large")
+
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=rf"cannot be used: .*model\.safetensors.*; delete {re.escape(str(folder))}, and"):
+        world_model.load("small", 3)
+
+
+def test_a_cache_that_cannot_be_used(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("MINIBERT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"cannot be made: .*; name another folder with MINIBERT_CACHE"):
+        world_model.load()
+    monkeypatch.setenv("MINIBERT_CACHE", str(tmp_path))
+    world_model.folder_of("small", 0).mkdir()
+    (world_model.folder_of("small", 0) / command.checkpoint.LOG).write_text("", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="another run is training it now, or one was killed; wait for it, or delete"):
+        world_model.load()
 
 
 def test_the_command(asked, tmp_path, monkeypatch, capsys):
@@ -143,6 +161,41 @@ def test_the_command(asked, tmp_path, monkeypatch, capsys):
     assert cli.main(["analyse", "--all", "--quick", "--out", out]) == 0
     shown = capsys.readouterr().out
     assert all(f"\n{name} " in shown for name in NAMES)
+
+
+def test_where_the_results_cannot_go_is_said_before_the_work(asked, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for arguments, out, message in [(["contextual"], "file", "file is a file; expected a folder"),
+                                    (["contextual"], "file/below", "file is a file; expected a folder"),
+                                    (["--scoreboard"], ".", "is a folder; expected a name for the page"),
+                                    (["--scoreboard"], "S.jsonl", "is the name of the records; expected a name for the page"),
+                                    (["--scoreboard"], "none/S.md", "there is no folder")]:
+        assert cli.main(["analyse", *arguments, "--quick", "--out", str(tmp_path / out)]) == 2
+        assert message in capsys.readouterr().err
+    assert not asked
+
+
+def test_ctrl_c_shows_what_was_done(asked, tmp_path, monkeypatch, capsys):
+    run = analyses.run
+    monkeypatch.setattr(analyses, "NAMES", NAMES)
+    monkeypatch.setattr(analyses, "run", lambda name, of: (_ for _ in ()).throw(KeyboardInterrupt) if asked else run(name, of))
+    assert cli.main(["analyse", "--all", "--quick", "--out", str(tmp_path)]) == 130
+    assert "\ncontextual     " in capsys.readouterr().out
+    assert (tmp_path / "contextual.json").is_file()
+
+
+def test_what_a_real_model_cannot_read_is_said_before_anything_is_measured(asked, tmp_path, monkeypatch):
+    bert = untrained(5)
+    pretrained.save(tmp_path / "real", bert.config, bert.parameters, bert.tokenizer)
+    plan = Plan(real=str(tmp_path / "real"), data=str(tmp_path / "none"), seeds=1, quick=True, names=NAMES)
+    with pytest.raises(FileNotFoundError):
+        scoreboard.measure(plan, tmp_path / "S.md")
+    assert not asked
+    (tmp_path / "some").write_text("the cat sleeps .\n" * 5, encoding="utf-8")
+    monkeypatch.setattr(pretrained, "bundled", lambda: (_ for _ in ()).throw(ValueError("it reads none of it")))
+    scoreboard.measure(plan._replace(data=str(tmp_path / "some"), names=["contextual"]), tmp_path / "S.md")
+    records = {record["side"]: record for record in scoreboard.read(tmp_path / "S.jsonl")}
+    assert "some has 5 sentences that the model can read whole" in records["real"]["refused"]
 
 
 def test_what_compares_two_trainings_takes_a_second_one(asked, tmp_path, monkeypatch):
