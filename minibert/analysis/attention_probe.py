@@ -191,8 +191,7 @@ def measure(bert: Trained, sentences: Sequence[Parsed], passes: int = PASSES, se
 
 def of(subject: Subject) -> Probed:
     """All sentences with heads, at most 1,000, and of these the same with random weights."""
-    sentences = [Parsed(s.words, s.heads, s.relations or [""] * len(s.words)) for s in subject.gold("heads")
-                 if len(s.words) > 1][:1000]
+    sentences = trees.parsed(subject, relations=False)[:1000]
     fresh = measure(controls.random_weights(subject.bert, subject.seed), sentences, seed=subject.seed)
     return measure(subject.bert, sentences, seed=subject.seed)._replace(random=fresh.words)
 

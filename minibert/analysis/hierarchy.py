@@ -173,5 +173,6 @@ def plot(result: Hierarchy) -> Figure:
         if result.random is not None and shares == "apart":
             series |= {f"{task}, random": result.random.apart[:, t].mean(0) for t, task in enumerate(result.tasks)
                        if task != "n-th word"}
-        panels.append(plots.Lines(name, "layer", layers, series, "words found"))
+        if series:  # where only the n-th word was asked for, there are no other structures
+            panels.append(plots.Lines(name, "layer", layers, series, "words found"))
     return plots.panels("By structure or by place?", *panels)

@@ -105,7 +105,7 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
 
 def of(subject: Subject) -> Relations:
     """All sentences with heads and relations, of at least two words, and the same with random weights."""
-    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    sentences = trees.parsed(subject)
     fresh = measure(controls.random_weights(subject.bert, subject.seed), sentences)
     return measure(subject.bert, sentences)._replace(random=fresh.accuracy)
 

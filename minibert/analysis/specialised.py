@@ -95,7 +95,7 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
 
 def of(subject: Subject) -> Specialised:
     """All sentences with heads and relations, of at least two words, and the same with random weights."""
-    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    sentences = trees.parsed(subject)
     fresh = measure(controls.random_weights(subject.bert, subject.seed), sentences, seed=subject.seed)
     return measure(subject.bert, sentences, seed=subject.seed)._replace(random=float(fresh.jobs.any(0).mean()))
 

@@ -239,14 +239,9 @@ def tree(bert: Trained, learned: Learned, words: Sequence[str], layer: int) -> l
     return [(at[i], at[j]) for i, j in trees.spanning_tree(-(d + d.T)[np.ix_(at, at)])] if at else []
 
 
-def parsed(subject: Subject) -> list[Parsed]:
-    """The sentences of two words or more."""
-    return [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
-
-
 def of(subject: Subject) -> Structural:
     """By maps of rank 64 at most; the same with random weights, of one seed."""
-    sentences = parsed(subject)
+    sentences = trees.parsed(subject)
     rank, seeds = min(64, subject.bert.config.hidden_size), probing.seeds(subject.seed, subject.quick)
     untrained = controls.random_weights(subject.bert, subject.seed)
     result = measure(subject.bert, sentences, rank, seeds)

@@ -229,7 +229,7 @@ def measure(bert: Trained, sentences: Sequence[Parsed], seeds: Sequence[int] = (
 
 def of(subject: Subject) -> Products:
     """The first 1,000 sentences with a tree of two words or more; the same with random weights, of one seed."""
-    some = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1][:MOST]
+    some = trees.parsed(subject)[:MOST]
     seeds, untrained = probing.seeds(subject.seed, subject.quick), controls.random_weights(subject.bert, subject.seed)
     return measure(subject.bert, some, seeds)._replace(random=measure(untrained, some, seeds[:1]).unexplained)
 

@@ -30,6 +30,7 @@ from minibert import plots
 from minibert.analysis import controls
 from minibert.analysis.analyses import AGREES, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.collecting import collect
+from minibert.analysis.subject import LEAST
 from minibert.text import Encoding
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ class Trees(NamedTuple):
     distances: list[int]  # R: with which distance
     sentences: int
     random: Trees | None = None  # the same of random weights, where that was measured
+
+
+def parsed(subject: Subject, relations: bool = True) -> list[Parsed]:
+    """The sentences of two words or more, which have edges; where relations are not needed, "" where they are not known.
+    ValueError where there are fewer than ``LEAST``."""
+    known = subject.gold("heads", "relations") if relations else subject.gold("heads")
+    found = [Parsed(s.words, s.heads, s.relations or [""] * len(s.words)) for s in known if len(s.words) > 1]
+    if len(found) < LEAST:
+        raise ValueError(f"{subject.data} has {len(found)} sentences of two words or more with a tree, and a number says "
+                         f"something from {LEAST} on: give more text")
+    return found
 
 
 def spanning_tree(weights: np.ndarray) -> list[Edge]:
@@ -220,7 +232,7 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
 
 def of(subject: Subject) -> Trees:
     """The sentences of at least two words, and of these the same with random weights."""
-    sentences = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if len(s.words) > 1]
+    sentences = parsed(subject)
     untrained = controls.random_weights(subject.bert, subject.seed)
     return measure(subject.bert, sentences)._replace(random=measure(untrained, sentences))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minibert.analysis import flow, inside, posterior, pruning, structural, subject
+from minibert.analysis import flow, inside, posterior, pruning, structural, subject, trees
 from minibert.demo import examples
 from minibert.files import brief
 from minibert.pretrained import bundled
@@ -210,7 +210,7 @@ class Views:
         self._world()
         with self._lock:
             if self._learned is None:
-                sentences = structural.parsed(subject.of(self.bert, self.world, quick=True))
+                sentences = trees.parsed(subject.of(self.bert, self.world, quick=True))
                 self._learned = structural.learn(self.bert, sentences, RANK)
         q, learned = inside.ask(self.bert, r.text), self._learned
         if not 0 <= r.layer < len(learned.maps):
@@ -224,9 +224,9 @@ class Views:
         return {"words": words, "edges": structural.tree(self.bert, learned, words, r.layer), "uuas": learned.uuas,
                 "gold": None if gold is None else [[i, head] for i, head in enumerate(gold) if head >= 0],
                 "sentences": [" ".join(s.words) for s in learned.test if len(s.words) > 5][:SENTENCES],
-                "python": ["import minibert; from minibert.analysis import structural, subject",
+                "python": ["import minibert; from minibert.analysis import structural, subject, trees",
                            f"bert = minibert.load({self._model})",
-                           "sentences = structural.parsed(subject.of(bert, quick=True))", call]}
+                           "sentences = trees.parsed(subject.of(bert, quick=True))", call]}
 
     def attribution(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
         q = self._ask(r)

@@ -189,6 +189,13 @@ def test_shuffled_labels_and_a_bag_of_words():
     assert controls.bag_of_words([["a", "z"]], ["z"])[0].tolist() == [[1]]
 
 
+@pytest.mark.parametrize("name", ["trees", "relations", "specialised", "structural", "attention-probe", "tensor-products"])
+def test_sentences_of_one_word_have_no_tree(reader, tmp_path, name):
+    (tmp_path / "x.conllu").write_text("1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n\n" * 30, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"x\.conllu has 0 sentences of two words or more with a tree, and a number says somet"):
+        analyses.run(name, subject.of(reader, tmp_path / "x.conllu"))
+
+
 def test_a_number_that_there_is_none_of_leaves_its_cell_empty():
     found = analyses.Found("trees", None, [Line("a", float("nan"), None, 0.5)], analyses.CANNOT, 0.0, {})
     assert "nan" not in str(found).split("\n\n")[1]

@@ -52,6 +52,8 @@ def test_structure_generalises_and_counting_does_not(monkeypatch):
     np.testing.assert_array_equal(result.alike[:, 1], result.apart[:, 1])
     assert len(hierarchy.lines(result)) == 9
     assert [len(axes.lines) for axes in hierarchy.plot(result._replace(random=result)).axes] == [2, 2]
+    alone = hierarchy.Hierarchy(["n-th word"], result.alike[:, :1], result.apart[:, :1], result.sentences[:1])
+    assert len(hierarchy.plot(alone).axes) == 1
 
 
 def test_verdicts_follow_the_criterion():
