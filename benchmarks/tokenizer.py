@@ -2,7 +2,7 @@
 
 All on one thread, all with the same vocabulary, line by line, in processor time, so that other work of the machine counts
 little; their ids are compared over the whole text. minibert remembers the ids of words: *fresh* begins without any, as a
-process does that reads its first text, *warm* has read the text before. *batch* is the Rust library called once for many
+process does that reads its first text, *warm* has read the text before. *batch* is each of the two called once for all
 lines. The pure-Python one reads a part of the text only, it takes long.
 
     python -m benchmarks.tokenizer                                  # the English that Python carries, the bundled vocabulary
@@ -57,6 +57,11 @@ def fresh(make: Callable[[], Tokenizer], times: int) -> Run:
         return [tokenizer.ids(line) for line in lines]
 
     return run
+
+
+def at_once(make: Callable[[], Tokenizer], times: int) -> Run:
+    made = [make() for _ in range(times)]
+    return lambda lines: [*made.pop().ids_of(lines)]
 
 
 def warm(make: Callable[[], Tokenizer]) -> Run:
@@ -126,6 +131,8 @@ def measure(name: str, lines: list[str], contest: Contest, rounds: int) -> dict[
         few.append(lines[len(few)])
     runs: dict[str, tuple[Run, list[str]]] = {
         "minibert, fresh": (fresh(contest.ours, rounds + 1), lines), "minibert, warm": (warm(contest.ours), lines)}
+    if isinstance(contest.ours(), Tokenizer):
+        runs["minibert, batch"] = at_once(contest.ours, rounds + 1), lines
     if contest.library:
         one_by_one, batch = rust(contest.library)
         runs |= {"tokenizers": (one_by_one, lines), "tokenizers, batch": (batch, lines)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 CACHED_PARTS = 1 << 17  # per cache: some 30 MB
 CACHED_LENGTH = 64  # characters; longer parts hardly ever come back
+BLOCK = 1 << 18  # characters that are cut together
 
 Piece = tuple[int, int, int]  # id, start, end
 
@@ -27,6 +28,7 @@ class Method:
     strip_accents: bool | None = False
     split_cjk: bool = False
     cut: Cut | None = None
+    many: Callable[[Sequence[str]], Sequence[tuple[int, ...]]] | None = None  # the ids of many parts, where that is faster
 
     @property
     def options(self) -> dict[str, Any]:
@@ -84,6 +86,18 @@ def moved(words: Iterable[Sequence[Piece]], by: int) -> Iterator[list[Piece]]:
     return ([(number, start + by, end + by) for number, start, end in word] for word in words)
 
 
+def blocks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in lists of some ``BLOCK`` characters."""
+    block, size = [], 0
+    for text in texts:
+        block.append(text)
+        size += len(text)
+        if size >= BLOCK:
+            yield block
+            block, size = [], 0
+    yield block
+
+
 class Cache(dict):
     """Remembers what ``rule`` made of a part of a text; emptied when full, so that memory stays bounded."""
 
@@ -98,3 +112,10 @@ class Cache(dict):
                 self.clear()
             self[part] = result
         return result
+
+    def keep(self, made: Mapping[str, Any]) -> None:
+        """Remember what was made elsewhere."""
+        short = {part: result for part, result in made.items() if len(part) <= CACHED_LENGTH}
+        if len(self) + len(short) > CACHED_PARTS:
+            self.clear()
+        self.update(short)

@@ -18,7 +18,7 @@ import numpy as np
 from . import frame as frames
 from . import saved
 from .added import AddedToken, Finder, special_tokens
-from .method import Cache, Method, Piece, moved
+from .method import Cache, Method, Piece, blocks, moved
 from .vocabulary import SPECIAL, Vocabulary
 from .words import WordPieces
 
@@ -109,6 +109,24 @@ class Tokenizer:
         if self._has_added(text, special_tokens):
             return [number for word in self._words(text, special_tokens, follows) for number, _, _ in word]
         return list(chain.from_iterable(map(self._ids.__getitem__, self.method.parts(text, follows))))
+
+    def ids_of(self, texts: Iterable[str], *, special_tokens: bool = False) -> Iterator[list[int]]:
+        """The ids of each of many texts, as ``ids`` gives them; faster where they bring much that is new, as Chinese does."""
+        if self.method.many is None:
+            yield from (self.ids(text, special_tokens=special_tokens) for text in texts)
+            return
+        for block in blocks(texts):
+            for text in block:
+                _check_text(text)
+            parts = [None if self._has_added(text, special_tokens) else self.method.parts(text, False) for text in block]
+            found = dict.fromkeys(part for of_text in parts for part in of_text or () if part not in self._ids)
+            found.update(zip(found, self.method.many([*found])))
+            self._ids.keep(found)
+            for text, of_text in zip(block, parts):
+                if of_text is None:
+                    yield self.ids(text, special_tokens=special_tokens)
+                else:
+                    yield [number for part in of_text for number in (found[part] if part in found else self._ids[part])]
 
     def _has_added(self, text: str, special_tokens: bool) -> bool:
         return (self._as_written.is_needed(text, special_tokens)

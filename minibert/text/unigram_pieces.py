@@ -21,18 +21,22 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any
+
+import numpy as np
 
 from minibert.files import brief
 
 from .added import AddedToken
 from .charsmap import Charsmap
-from .method import Cache, Method, Piece
+from .method import Cache, Method, Piece, blocks
 from .normalize import Memory
 from .sentencepiece import SPACE
 from .unigram import Unigram
+from .unigram_batch import Batch, worth
 from .vocabulary import Vocabulary
 
 Placed = tuple[str, list[int]]  # a text, and for each of its characters where it came from
@@ -155,9 +159,39 @@ class UnigramPieces(Method):
         return ((match[0], match.start()) for match in _PART.finditer(text))
 
     def ids(self, part: str) -> tuple[int, ...]:
+        return tuple(number for word in self._words_in(part) for number, _ in self._word_ids[word])
+
+    def many(self, parts: Sequence[str]) -> list[tuple[int, ...]]:  # all new words together
+        words = [[*self._words_in(part)] for part in parts]
+        found: dict[str, Sequence[int]] = {}
+        for some in blocks(sorted(dict.fromkeys(chain.from_iterable(words)), key=len, reverse=True)):
+            found.update(zip(some, self._ids_of(some)))
+        return [tuple(chain.from_iterable(map(found.__getitem__, of_part))) for of_part in words]
+
+    def _words_in(self, part: str) -> Iterable[str]:
         runs = _RUN.findall(self.whole(part))
-        words = chain.from_iterable(_WORD.findall(run if run.startswith(SPACE) else SPACE + run) for run in runs)
-        return tuple(number for word in words for number, _ in self._word_ids[word])
+        return chain.from_iterable(_WORD.findall(run if run.startswith(SPACE) else SPACE + run) for run in runs)
+
+    def _ids_of(self, words: Sequence[str]) -> Iterator[Sequence[int]]:
+        """The ids of each word, from the longest to the shortest."""
+        unknown = self.vocab.unk_id
+        alone = len(words) if self.comma or unknown is None else worth(words)
+        yield from ([number for number, _ in self._word_ids[word]] for word in words[:alone])
+        if words := words[alone:]:
+            pieces, of_piece = self._batch
+            cut = pieces.cut(words)
+            numbers, stops = of_piece[cut.numbers], cut.counts.cumsum()
+            again = (numbers == unknown) & (np.append(-1, numbers[:-1]) == unknown)
+            again[stops[:-1]] = False
+            numbers, stops = numbers[~again].tolist(), (stops - again.cumsum()[stops - 1]).tolist()
+            yield from (numbers[start:stop] for start, stop in zip([0, *stops], stops))
+
+    @cached_property
+    def _batch(self) -> tuple[Batch, np.ndarray]:
+        """The pieces for many words at once, and the id of each; the last is what is unknown."""
+        scores = self.unigram.scores
+        return (Batch([*scores], [*scores.values()], self.unigram.unknown),
+                np.array([*map(self.vocab.index.__getitem__, scores), self.vocab.unk_id]))
 
     def words(self, part: str) -> tuple[tuple[Piece, ...], ...]:
         return tuple(self.words_of_whole(*self.whole_with_offsets(part), False))

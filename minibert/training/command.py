@@ -439,7 +439,8 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
         tokenizer.vocab.require("training", *SPECIAL)
         for note in tokenizer.notes:
             say(f"note: {note}")
-    ids = [[[tokenizer.ids(sentence) for sentence in document] for document in part] for part in (train, held_out)]
+    numbers = tokenizer.ids_of(sentence for part in (train, held_out) for document in part for sentence in document)
+    ids = [[[next(numbers) for _ in document] for document in part] for part in (train, held_out)]
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")
     return Text(corpus, *ids, tokenizer, found)

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from minibert.text import Tokenizer, Vocabulary
+from minibert.text import method as methods
 from minibert.text.saved import NO_LIMIT
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -39,6 +40,21 @@ def test_words_become_pieces(tokenizer):
     assert tokenizer.tokenize("北京 ß") == ["北", "京", "[UNK]"]
     assert tokenizer.tokenize("") == []
     assert tokenizer.ids("the cat") == [TOKENS.index("the"), TOKENS.index("cat")]
+
+
+@pytest.mark.parametrize("together", [None, True])
+def test_many_texts_at_once_have_the_ids_that_each_has(tokenizer, monkeypatch, together):
+    texts = ["the unaffable cat.", "", "the cats [MASK]", "  ", "unable unable", "the cat"] * 3
+    alone = [tokenizer.ids(text, special_tokens=True) for text in texts]
+    for block in (1, 30, 10**6):
+        monkeypatch.setattr(methods, "BLOCK", block)
+        fresh = Tokenizer(tokenizer.vocab)
+        fresh.method.many = together and (lambda parts: [tokenizer.method.ids(part) for part in parts])
+        assert [*fresh.ids_of(iter(texts), special_tokens=True)] == alone
+        assert [*fresh.ids_of(texts)] == [fresh.ids(text) for text in texts]
+        assert [*fresh.ids_of([])] == []
+    with pytest.raises(TypeError, match="text must be a str, got bytes"):
+        [*tokenizer.ids_of(["a", b"b"])]
 
 
 def test_case_and_accents_are_selectable():

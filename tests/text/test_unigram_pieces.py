@@ -77,6 +77,16 @@ def test_the_fast_way_and_the_traced_way_agree(text, special_tokens):
             last = start
 
 
+@pytest.mark.parametrize("comma", [False, True])
+def test_many_texts_at_once_have_the_ids_that_each_has(comma):
+    key = random.Random(1)
+    parts = ["the", "cat", "xx", "9,", "0,", "xy", "\u2581", " ", "\t", "Ａ", "ﬁ", "e\u0301", "[MASK]", "\ud800"]
+    texts = ["".join(key.choices(parts, k=key.randrange(30))) for _ in range(400)]
+    ours, other = (tokenizer((*STEPS, Precompiled(compiled(RULES))), comma=comma) for _ in range(2))
+    assert [*ours.ids_of(texts, special_tokens=True)] == [other.ids(text, special_tokens=True) for text in texts]
+    assert "_batch" in vars(ours.method) or comma
+
+
 def test_the_comma_behind_a_digit_is_alberts_own_rule():
     text = "9, 90, b9, 9,0 0,"
     assert tokenizer().tokenize(text) == ["\u25819,", "\u25819", "0,", "\u2581b", "9,", "\u25819,", "0", "\u2581", "0,"]
