@@ -47,14 +47,15 @@ TASKS = {  # what is asked for -> the file, how the name of the class ends
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """``folder(family)``: of a model with random weights, made once."""
+    """``folder(family)``: of a model with random weights, made once; of ELECTRA the generator, or the ``discriminator``."""
     made = {}
 
     def make(family):
         if family not in made:
-            settings = Settings(family=family, vocab_size=300 if family == "roberta" else 60, hidden=12, heads=3, layers=2,
-                                intermediate=20, max_length=48)
-            tokenizer = training.LEARNED[families.FAMILIES[family].vocabulary][1](LINES, settings)
+            called = "electra" if family == "discriminator" else family
+            settings = Settings(family=called, vocab_size=300 if family == "roberta" else 60, hidden=12, heads=3, layers=2,
+                                intermediate=20, max_length=48, generator_alone=family == "electra")
+            tokenizer = training.LEARNED[families.FAMILIES[called].vocabulary][1](LINES, settings)
             config = training.config_of(settings, tokenizer)
             made[family] = tmp_path_factory.mktemp(family)
             pretrained.save(made[family], config, pretraining.initial_parameters(config), tokenizer)
@@ -89,7 +90,7 @@ def test_it_is_asked_and_looked_into(family, folder, tmp_path, capsys):
     assert np.load(tmp_path / "v.npy").shape == (len(LINES), 12)
 
 
-@EACH
+@pytest.mark.parametrize("family", [*FAMILIES, "discriminator"])
 @pytest.mark.parametrize("format", ["safetensors", "npz", "onnx"])
 def test_it_is_converted_and_comes_back(family, format, folder, tmp_path):
     assert main(["convert", str(folder(family)), str(tmp_path / "there"), "--to", format]) == 0

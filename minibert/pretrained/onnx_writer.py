@@ -7,6 +7,7 @@ them, under the names that transformers has for them::
     pooler_output               (batch, H)
     logits                      (batch, C) or (batch, sequence, C) of a fine-tuned classifier, which its architecture tells apart;
                                 else (batch, sequence, V) of the masked words, which are called mlm_logits beside a classifier
+                                or (batch, sequence) of ELECTRA's discriminator, above 0 where a token was replaced
     start_logits, end_logits    (batch, sequence)
     seq_relationship_logits     (batch, 2)
 
@@ -37,13 +38,14 @@ _OPSET, _IR_VERSION, _FLOAT32, _INT64 = 17, 8, 1, 7
 _PLAIN = {"tanh": "Tanh", "relu": "Relu"}
 _TYPES = {"float32": 1, "int64": 7, "float16": 10, "float64": 11}
 WORDS, MLM, NSP = "bert.embeddings.word_embeddings", "cls.predictions", "cls.seq_relationship"
-TASK, SPAN = "classifier", "qa_outputs"
+TASK, SPAN, REPLACED = "classifier", "qa_outputs", "discriminator_predictions"
 _JUDGED = {"ForSequenceClassification": "text", "ForMultipleChoice": "text", "ForTokenClassification": "token"}
 
 
 def holds(name: str, config: BertConfig) -> bool:
     """Has the graph of a model a place for this tensor?"""
-    return name.startswith(("bert.", f"{MLM}.", f"{NSP}.", *([f"{TASK}."] if _judged(config) else []), f"{SPAN}."))
+    task = [f"{TASK}."] if _judged(config) else []
+    return name.startswith(("bert.", f"{MLM}.", f"{NSP}.", f"{SPAN}.", f"{REPLACED}.", *task))
 
 
 def _judged(config: BertConfig) -> str | None:
@@ -142,6 +144,10 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
         name = "mlm_logits" if "logits" in outputs else "logits"
         g("Add", _words(g, x, config), g.tensor(f"{MLM}.bias"), out=name)
         outputs[name] = ("batch", "sequence", config.vocab_size)
+    if _has(g, REPLACED, "dense_prediction"):
+        u = _activation(g, _linear(g, x, f"{REPLACED}.dense"), config.hidden_act)
+        g("Squeeze", _linear(g, u, f"{REPLACED}.dense_prediction"), [2], out="logits")
+        outputs["logits"] = ("batch", "sequence")
     if pooled and f"{NSP}.weight" in g.tensors:
         g("Identity", _linear(g, pooled, NSP), out="seq_relationship_logits")
         outputs["seq_relationship_logits"] = ("batch", 2)
