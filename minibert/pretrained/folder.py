@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -32,6 +34,7 @@ from minibert.pretrained.widths import WIDE
 from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
 from minibert.text.saved import VOCABULARY
+from minibert.workers import available_cores, share_out
 
 WEIGHTS = formats.WEIGHTS[0]
 IN_8_BITS = ("int8", "uint8", "Q8_0")
@@ -250,13 +253,8 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
     parameters = Parameters.zeros(layout, np, dtype)
     views = dict(parameters.items())
     unusable = {name for name in found if name.startswith(HEAD)} if DECODER in found.keys() & layout.ties.keys() else set()
-    wanted, odd = views.keys() - unusable, []
-    for name, stored in found.items():
-        if name in wanted:
-            _read(views[name], reader, stored, names)
-            if not _is_finite(views[name]):
-                odd.append(stored)
-    if odd:
+    wanted = views.keys() - unusable
+    if odd := _read(views, reader, {name: stored for name, stored in found.items() if name in wanted}, names):
         notes.append(f"{reader.path.name}: there are numbers that are infinite or none (NaN) in {', '.join(odd)}: the file is "
                      "damaged, or its training failed")
     if fresh := sorted(layout.slots.keys() - (found.keys() - unusable)):
@@ -330,10 +328,24 @@ def _untie(reader: Reader, layout: Layout, found: dict[str, str]) -> list[str]:
     return notes
 
 
-def _read(view: np.ndarray, reader: Reader, name: str, names: Names) -> None:
-    """A tensor of the file into its place in the slab."""
-    if names.lies_turned(name) or not formats.read_into(reader, name, view):
-        view[...] = floating(reader, name, names)
+def _read(views: Mapping[str, np.ndarray], reader: Reader, found: Mapping[str, str], names: Names) -> list[str]:
+    """Tensors of the file into their places in the slab; the file's names of those with numbers that are infinite or none.
+
+    All cores read what lies in the file as in the slab. What must be converted takes a copy, so that it is read one by one.
+    """
+    def read(share: list[str]) -> list[str]:  # what is left to convert
+        return [name for name in share
+                if names.lies_turned(found[name]) or not formats.read_into(reader, found[name], views[name])]
+
+    def look(share: list[str]) -> list[str]:
+        return [name for name in share if not _is_finite(views[name])]
+
+    shares = share_out([*found], [views[name].size for name in found], available_cores())
+    with ThreadPoolExecutor(len(shares)) as pool:
+        for name in chain(*pool.map(read, shares)):
+            views[name][...] = floating(reader, found[name], names)
+        odd = {*chain(*pool.map(look, shares))}
+    return [stored for name, stored in found.items() if name in odd]
 
 
 def _is_finite(x: np.ndarray) -> bool:

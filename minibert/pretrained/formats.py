@@ -5,9 +5,9 @@ A reader is anything with ``.path``, ``.format`` (in words), ``.size`` (bytes), 
 TensorFlow's checkpoints and zip archives have checksums, which are verified; the others have none for the numbers themselves, so
 that there one wrong bit within the numbers is one wrong number, and in Keras' HDF5 one within an address is another array.
 
-A reader may also have ``.read_into(name, array)`` (into an array that is there, without a second copy; False, and nothing done,
-where the numbers lie otherwise in the file), ``.notes`` (what there is to say about the file), ``.config`` (what the file itself
-says of the model, with the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
+A reader may also have ``.read_into(name, array)`` (into an array that is there, without a second copy, in any thread; False, and
+nothing done, where the numbers lie otherwise in the file), ``.notes`` (what there is to say about the file), ``.config`` (what
+the file itself says of the model, with the keys of a ``config.json``) and ``.tokenizer()`` (the tokenizer that it holds).
 """
 
 from __future__ import annotations

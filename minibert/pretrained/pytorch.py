@@ -121,8 +121,9 @@ class Reader:
         """The array of that name; ValueError, naming file and tensor, where it is damaged. bfloat16 comes as float32."""
         view = self._views[name]
         with self._stream(name) as file:
-            numbers = as_array(file.read(view.storage.count * itemsize(view.storage.dtype)), view.storage.dtype,
-                               self._content.big_endian)
+            raw = np.empty(view.storage.count * itemsize(view.storage.dtype), np.uint8)
+            fill(raw, file, "uint8")
+        numbers = as_array(raw, view.storage.dtype, self._content.big_endian)
         if not math.prod(view.shape):
             return np.zeros(view.shape, numbers.dtype)
         steps = [stride * numbers.itemsize for stride in view.strides]

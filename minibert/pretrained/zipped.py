@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, KeyError, OverflowError,
             IndexError, UnicodeDecodeError)
 
 
+class _Member(io.RawIOBase):
+    """A stored member from its place in the file: no copy is made of what is read. Its last byte has it verified."""
+
+    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo) -> None:
+        file.seek(info.header_offset + 26)  # where its own header says how long its name is, and what stands between the two
+        file.seek(info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4))))
+        self._file, self._info, self._left, self._sum = file, info, info.file_size, 0
+
+    def readinto(self, out: Any) -> int:
+        part = memoryview(out)[:self._left]
+        if self._file.readinto(part) < len(part):
+            raise EOFError
+        self._left -= len(part)
+        self._sum = zlib.crc32(part, self._sum)
+        if part and not self._left and self._sum != self._info.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self._info.filename!r}")
+        return len(part)
+
+
 class Archive:
-    """An open archive: ``.names``, ``.length(name)``, ``.read(name)``."""
+    """An open archive: ``.names``, ``.length(name)``, ``.read(name)``, ``.stream(name)``, which any thread may ask."""
 
     def __init__(self, path: Path, file: zipfile.ZipFile) -> None:
         self.path = path
         self.size = path.stat().st_size
-        self._file = file
+        self._file, self._lock = file, threading.Lock()
         self.names = file.namelist()
         if twice := [name for name, count in Counter(self.names).items() if count > 1]:
             raise ValueError(f"{path}: {twice[0]} stands in the archive twice; which one is meant?")
@@ -42,14 +63,18 @@ class Archive:
 
     @contextmanager
     def stream(self, name: str) -> Iterator[IO[bytes]]:
-        """A member to read from. Whoever reads all of it has it verified against its checksum; ValueError where that is wrong."""
+        """A member to read into arrays. All of it is verified against its checksum; ValueError where that is wrong."""
         self.length(name)
-        with _explained(self.path), self._file.open(name) as member:
-            yield member
+        with _explained(self.path):
+            with self._lock:
+                self._file.open(name).close()  # the library compares the member's own header with the archive's
+            with open(self.path, "rb") as file:
+                yield _Member(file, self._file.getinfo(name))
 
     def read(self, name: str, count: int | None = None) -> bytes:
         """A member, or its first ``count`` bytes. All of it is verified against its checksum; ValueError where that is wrong."""
-        with self.stream(name) as member:
+        self.length(name)
+        with _explained(self.path), self._file.open(name) as member:
             return member.read() if count is None else member.read(count)
 
 

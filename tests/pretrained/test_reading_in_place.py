@@ -62,6 +62,31 @@ def test_what_lies_otherwise_in_the_file_is_not(tmp_path):
                 np.testing.assert_array_equal(reader[name], right.numpy())
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "sharded", "torch_zip", "torch_legacy"])
+@pytest.mark.parametrize("cores", [1, 3, 500])
+def test_however_many_cores_read(tmp_path, kind, cores, monkeypatch):
+    config, parameters, tokenizer = examples.tiny()
+    parameters["bert"]["pooler"]["dense"]["bias"][0] = np.nan
+    examples.write(tmp_path, kind, (config, parameters, tokenizer))
+    monkeypatch.setattr("minibert.pretrained.folder.available_cores", lambda: cores)
+    loaded = pretrained.load(tmp_path, tokenizer=tokenizer)
+    np.testing.assert_array_equal(loaded.parameters.flat, parameters.flat)
+    assert [note for note in loaded.notes if "NaN) in bert.pooler.dense.bias: " in note]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_the_checksum_is_of_all_pieces(tmp_path, place):
+    path = tmp_path / "m.bin"
+    writers.torch_zip(path, {"x": X})
+    damaged = bytearray(path.read_bytes())
+    damaged[int(place * len(damaged))] ^= 1
+    path.write_bytes(damaged)
+    with formats.opened(path) as reader:
+        for read in (lambda: reader.read_into("x", np.zeros_like(X)), lambda: reader["x"]):
+            with pytest.raises(ValueError, match=r"m\.bin: .*Bad CRC-32 for file .*\(tensor x\)"):
+                read()
+
+
 def test_a_file_that_shrinks_meanwhile_is_named(tmp_path):
     path = tmp_path / "m.safetensors"
     tensors.write(path, {"x": X})
