@@ -4,7 +4,8 @@ A model is a size of BERT, in every format; FAMILY:SIZE, in the formats that tra
 weights but for a folder's. Each rival is a process that loads the model and drops it, without its tokenizer, turn by turn. The
 clock is the processor's time, which other work on the machine does not lengthen as it does the wall's; both are written.
 transformers maps safetensors and new PyTorch files and reads them when they are first used, without a look at their checksums; so
-there is a second kind of turn, in which every weight is then summed once. ``first``: from the start of the process, imports too.
+there is a second kind of turn, in which every weight is then summed once. minibert reads with all cores that it may use, whatever
+``--threads`` says: its processor's time adds up. ``first``: from the start of the process, imports too.
 
 The peak counts from where everything is imported. The bound is 1.2 times the weights in float32 plus the largest tensor: whoever
 keeps a second copy is beyond it. Files come from the page cache.
