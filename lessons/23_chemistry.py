@@ -76,8 +76,9 @@ assert len(set(reactions.alike(pyridine))) == 4, "n, the two beside it, the next
 # ## Reactions whose truth is known
 #
 # To measure we need answers. So we make reactions by rule: an acid and an alcohol lose water and are an ester, and six other
-# kinds like it. Two rests are drawn by chance, what leaves is taken away, a bond is made; since we made the product of the
-# reactants' atoms, we know each one's origin. Then every molecule is written from an atom drawn by chance.
+# kinds like it. The rest of each molecule, which takes no part, is drawn by chance; what leaves is taken away, a bond is made.
+# Since we made the product of the reactants' atoms, we know each one's origin. Then every molecule is written from an atom drawn
+# by chance.
 
 # %%
 ANYWHERE = True  # <- the knob

@@ -131,7 +131,7 @@ for pattern in PATTERNS:
 
 # %% [markdown]
 # A count needs luck to find a sentence that fits, and for most sentences with ten words there is none among 60,000. The exact
-# way needs a thousandth of a second.
+# way needs some thousandths of a second.
 #
 # ## Check: is the truth calibrated?
 #

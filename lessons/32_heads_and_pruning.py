@@ -273,6 +273,7 @@ pair = Pair(lambda a: hard_concrete.forward(a, between.astype(a.real.dtype)),
             lambda dy, cache: hard_concrete.backward(dy[0], cache, dy[1]))
 result = check(pair, {"a": np.array([-0.1, 0.0, 0.2])}, name="gates")
 print(f"gradient check: central differences {result.worst('central'):.0e}, complex step {result.worst('complex'):.0e}")
+assert result.ok
 
 # %% [markdown]
 # The model's weights rest; only the twelve numbers a learn, with Adam, to minimise
