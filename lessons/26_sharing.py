@@ -298,7 +298,7 @@ wb.table(["", "numbers", "nats after the run"],
 if not wb.QUICK:
     assert all(curve[-1][1] < curve[0][1] - 0.3 for curve in curves.values()), "all of them learn"
     after = {name: curve[-1][1] for name, curve in curves.items()}
-    assert abs(after["shared"] - after["neither"]) < 0.2 < after["factorised"] - after["neither"]
+    assert after["factorised"] - after["neither"] > 0.1 + abs(after["shared"] - after["neither"])
 
 # %% [markdown]
 # In this short run sharing costs nothing, and a quarter of the width for the words costs a third of a nat: the narrow table

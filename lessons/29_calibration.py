@@ -175,8 +175,9 @@ if not wb.QUICK:
 
 # %% [markdown]
 # What it cannot do: make a wrong answer right, or treat two kinds of examples differently. Look at the loss of the second model
-# after the temperature. It is honest now, and knows as little as before. Nor does it promise a smaller ECE: what is chosen is the
-# least loss. Where a model was near the floor already, the ECE may even rise a little: compare the two columns of the first one.
+# after the temperature. On average it is honest now, and knows as little as before. Nor does it promise a smaller ECE: what is
+# chosen is the least loss. Where a model was near the floor already, the ECE may even rise a little: compare the two columns of
+# the first one.
 #
 # ## Label smoothing
 #
