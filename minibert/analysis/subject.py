@@ -120,19 +120,23 @@ def of(bert: Trained, data: str | os.PathLike[str] | World | None = None, seed: 
        other: Trained | None = None) -> Subject:
     """A model and data: a file, or a generated language; None: the one whose words are the model's vocabulary.
 
-    ``seed``: everything random follows from it, the text of a generated language too. OSError for a file that cannot be read,
-    ValueError for one that is neither CoNLL-U nor text, or of which the model can read nothing.
+    ``seed``: everything random follows from it, the text of a generated language too. With ``other`` the sentences are those that
+    both models can read. OSError for a file that cannot be read, ValueError for one that is neither CoNLL-U nor text, or of which
+    the model can read nothing.
     """
     world = data if isinstance(data, World) else world_of(bert) if data is None else None
+    most = QUICK if quick else SENTENCES
     if world is not None:
-        name, found = f"the world of {len(world.words)} words", _of_world(world, seed)
+        name, found = f"the world of {len(world.words)} words", islice(_of_world(world, seed), 10 * most)
     elif data is None:
         raise ValueError("this model does not have the vocabulary of a generated language, so what is it to read? Give a CoNLL-U "
                          "file, or a text (--data)")
     else:
         name, found = Path(data).name, _of_file(Path(data), bert)
     left: Counter[str] = Counter()
-    sentences = list(islice(_readable(bert, found, left), QUICK if quick else SENTENCES))
+    for reader in (bert,) if other is None else (bert, other):
+        found = _readable(reader, found, left)
+    sentences = list(islice(found, most))
     if not sentences and not left:
         raise ValueError(f"{name} has no sentences; expected CoNLL-U, or plain text")
     if not sentences:

@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if sum(map(bool, (args.texts, args.out, args.floor))) > 1:
         raise ValueError("give texts, --out or --floor: one of them at a time")
     if args.top < 1 or (args.tokens is not None and args.tokens < 1) or args.seed < 0:
-        raise ValueError("--top and --tokens must be at least 1, --seed at least 0")
+        raise ValueError(f"--top and --tokens must be at least 1, --seed at least 0; got --top {args.top}, --tokens "
+                         f"{args.tokens}, --seed {args.seed}")
     for name in ("artefacts", "noise"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"--{name} is a share from 0 to 1, got {getattr(args, name)}")

@@ -150,7 +150,7 @@ def test_heads_that_are_no_tree_are_named(reader, tmp_path, head, message):
         subject.of(reader, tmp_path / "x.conllu")
 
 
-def test_plain_text_is_cut_into_the_words_of_the_model(reader, tmp_path):
+def test_plain_text_is_cut_into_the_words_of_the_model(reader, tmp_path, monkeypatch):
     text = "they sleep. Dogs sleep.\n\nthey sleep " + "they " * 9 + ".\nDogs sleep"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     found = subject.of(reader, tmp_path / "a.txt")
@@ -160,12 +160,19 @@ def test_plain_text_is_cut_into_the_words_of_the_model(reader, tmp_path):
     (tmp_path / "b.txt").write_text("Zebras fly.", encoding="utf-8")
     with pytest.raises(ValueError, match=r"no sentence of b\.txt whole: 1 are left out, most of them for words that the mod"):
         subject.of(reader, tmp_path / "b.txt")
+    (tmp_path / "d.txt").write_text("they sleep\nthey sleep they sleep", encoding="utf-8")
+    other = Bert(reader.config, reader.parameters, Tokenizer(reader.tokenizer.vocab, lower_case=False, max_length=4))
+    assert len(subject.of(reader, tmp_path / "d.txt").sentences) == 2
+    assert [s.text for s in subject.of(reader, tmp_path / "d.txt", other=other).sentences] == ["they sleep"]
     for nothing in ("", "\n\n", "1-2\tdu\t_\t_\t_\t_\t_\t_\t_\t_\n"):
         (tmp_path / "c.txt").write_text(nothing, encoding="utf-8")
         with pytest.raises(ValueError, match=r"c\.txt has no sentences; expected CoNLL-U, or plain text"):
             subject.of(reader, tmp_path / "c.txt")
     with pytest.raises(ValueError, match="is a folder; expected a file of CoNLL-U or plain text: name one"):
         subject.of(reader, tmp_path)
+    monkeypatch.setattr(subject, "QUICK", 20)
+    with pytest.raises(ValueError, match=r"no sentence of the world of 201 words whole: 200 are left out"):
+        subject.of(reader, WORLD, quick=True)
     with pytest.raises(ValueError, match="what is it to read"):
         subject.of(reader)
 
