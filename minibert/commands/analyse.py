@@ -66,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("give the NAME of an analysis, --all, --scoreboard or --list: one of them")
     if args.real and not args.scoreboard:
         raise ValueError("--real goes with --scoreboard; another analysis takes the folder of its MODEL behind its NAME")
+    if args.scoreboard and (args.seed or args.other):
+        raise ValueError("--scoreboard has seeds and second trainings of its own: leave --seed and --other out")
+    if args.model and args.steps is not None:
+        raise ValueError(f"--steps is for the model of the generated language, and {args.model} is trained: leave one of them "
+                         "out")
     if args.steps is not None and args.steps < 1:
         raise ValueError(f"--steps must be at least 1, got {args.steps}")
     if args.seed < 0:

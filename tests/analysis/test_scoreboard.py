@@ -208,7 +208,8 @@ def test_what_compares_two_trainings_takes_a_second_one(asked, tmp_path, monkeyp
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "one of them"), (["trees", "--list"], "one of them"), (["--all", "a", "b"], "--all takes no NAME"),
     (["trees", "--real", "x"], "--real goes with --scoreboard"), (["trees", "--seed", "-1"], "--seed must be at least 0"),
-    (["trees", "--steps", "0"], "--steps must be at least 1"),
+    (["trees", "--steps", "0"], "--steps must be at least 1"), (["trees", "x", "--steps", "9"], "x is trained: leave one"),
+    (["--scoreboard", "--seed", "3"], "leave --seed and --other out"),
     (["trees", "--data", "x.conllu"], "name one"), (["tress"], "there is no analysis 'tress'"),
 ])
 def test_arguments_that_do_not_go_together(arguments, message, capsys):
