@@ -11,6 +11,7 @@ list than one that makes a part of it (``in_order``), as in every list that was 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -24,11 +25,12 @@ class Merging:
     """``ranks``: (left, right) -> rank; ``joined``: rank -> symbol. Symbols are below 2**31."""
 
     def __init__(self, ranks: Mapping[tuple[int, int], int], joined: Sequence[int]):
-        pairs = np.array([*ranks], np.int64).reshape(-1, 2)
+        pairs = np.fromiter(chain.from_iterable(ranks), np.int64, 2 * len(ranks)).reshape(-1, 2)
         self._pairs, self._joined, self._never = Table(pairs[:, 0] << 32 | pairs[:, 1]), np.array(joined, np.int64), len(joined)
-        last = dict(zip(joined, range(len(joined))))  # symbol -> the last rank that makes it
-        self.in_order = all(max(last.get(left, -1), last.get(right, -1)) < rank for (left, right), rank in ranks.items())
         self._of_pair = np.array([*ranks.values(), self._never], np.int32)
+        last = np.full(max(pairs.max(initial=0), self._joined.max(initial=0)) + 1, -1)  # symbol -> the last rank that makes it
+        np.maximum.at(last, self._joined, np.arange(len(joined)))
+        self.in_order = bool((last[pairs].max(1, initial=-1) < self._of_pair[:-1]).all())
 
     def join(self, text: np.ndarray, lengths: np.ndarray) -> Iterator[list[int]]:
         """The symbols that remain of each word. ``text``: int64 (S,), those of all words; ``lengths``: int64 (W,), none 0."""
