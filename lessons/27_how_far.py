@@ -236,8 +236,8 @@ print("words that hold most:", ", ".join(f"{word} {part:.1%}" for word, (_, part
                                          sorted(sorted_by(words).items(), key=lambda item: -item[1][1])[:10]))
 
 # %% [markdown]
-# Then look at a few by eye: the hidden words at which the model is farthest from the truth. A word in brackets was chosen, too, and
-# is shown: it may be the right one or not.
+# Then look at a few by eye: the hidden words at which the model is farthest from the truth. A word in brackets was chosen, too,
+# and is shown: it may be the right one or not.
 
 # %%
 for i in np.argsort(-kl)[:4]:
