@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from minibert.pretrained import Trained
     from minibert.world.language import Language
 
-CLAIM = "A question is matched with its fact first, and the answer is taken out last (van Aken et al. 2019)"
+CLAIM = "A question is matched with its fact first, and the answer is taken out last (van Aken et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("before tuning", "from random weights", "majority")
 GROUPS = ("answer", "question", "fact", "other")

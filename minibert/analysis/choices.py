@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from minibert.pretrained import Trained
     from minibert.world.language import Language
 
-CLAIM = "BERT chooses rightly without passage or question, and keywords mislead it (Si et al. 2019)"
+CLAIM = "BERT chooses rightly without passage or question, and keywords mislead it (Si et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("chance", "random")
 CONDITIONS = ("whole", "no passage", "no question", "option only", "shuffled")

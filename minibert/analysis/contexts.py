@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Neighbours by embedding and by what heads give show what layers and heads have learned of words (Hoover et al. 2020)"
+CLAIM = "Neighbours by embedding and by what heads give show what layers and heads have learned of words (Hoover et al. 2020)."
 PAPER = UNVERIFIED
 CONTROLS = ("chance", "random weights")
 TOP, QUERIES, LIMIT, LEAST = 10, 300, 5000, 200

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "What DeepLIFT gives to tokens shows on which of them an answer rests (Arkhangelskaia and Dutta 2019)"
+CLAIM = "What DeepLIFT gives to tokens shows on which of them an answer rests (Arkhangelskaia and Dutta 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("gradient",)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Attention follows dependencies most in the middle layers"
+CLAIM = "Attention follows dependencies most in the middle layers."
 PAPER = UNVERIFIED
 CONTROLS = "even attention, the next word, and random weights"
 

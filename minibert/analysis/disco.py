@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Sentence, Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Counterfactual augmentation and dropout reduce gendered correlations at no cost (Webster et al. 2020)"
+CLAIM = "Counterfactual augmentation and dropout reduce gendered correlations at no cost (Webster et al. 2020)."
 PAPER = UNVERIFIED
 CONTROLS = ("continued", "random", "exact")
 TOP = 3

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "In a text of more tokens than a head has numbers, attention is not identifiable (Brunner et al. 2020)"
+CLAIM = "In a text of more tokens than a head has numbers, attention is not identifiable (Brunner et al. 2020)."
 PAPER = UNVERIFIED
 CONTROLS = "the share of a random vector that lies in the null space, √((T − r)/T), beside that of attention"
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Rollout and flow rank tokens as hiding them does, raw attention of upper layers does not (Abnar and Zuidema 2020)"
+CLAIM = "Rollout and flow rank tokens as hiding them does, raw attention of upper layers does not (Abnar and Zuidema 2020)."
 PAPER = ("verb number, after layer 6 of BERT, against hiding: raw .29, rollout .71, flow .70; sentiment, against gradients: "
          ".09, .13, .14")
 CONTROLS = "raw attention, and the order of the tokens' distances from the hidden one"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Tokens mix from layer to layer, and can be told nevertheless, less well the higher the layer (Brunner et al. 2020)"
+CLAIM = "Tokens mix from layer to layer, and can be told nevertheless, less well the higher the layer (Brunner et al. 2020)."
 PAPER = UNVERIFIED
 CONTROLS = ("own_random", "chance")
 LEAST = 20  # test sentences

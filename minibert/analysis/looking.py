@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Heads of one layer look alike; many of them look at [SEP], where it hardly matters what they see"
+CLAIM = "Heads of one layer look alike; many of them look at [SEP], where it hardly matters what they see."
 PAPER = "entropy above 3.8 nats is broad attention; that of [CLS] in the last of 12 layers is 3.89"
 CONTROLS = "random weights; layers shuffled among the heads"
 

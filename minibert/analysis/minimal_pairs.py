@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "A language model tells acceptable from unacceptable sentences, best where agreement decides (Warstadt et al. 2020)"
+CLAIM = "A language model tells acceptable from unacceptable sentences, best where agreement decides (Warstadt et al. 2020)."
 PAPER = "GPT-2 .830, 5-gram .612 on BLiMP, by the released table; no masked model"
 CONTROLS = ("unigram", "random")
 LEAST = 20  # pairs of a paradigm

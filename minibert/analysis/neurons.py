@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "An attention weight can be traced to single neurons: the products of query and key add up to its logit"
+CLAIM = "An attention weight can be traced to single neurons: the products of query and key add up to its logit."
 PAPER = "a tool, not a figure; its neuron view shows q·k/√D as the sum of the products"
 CONTROLS = "the same products without √D; terms drawn from a normal distribution"
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Embeddings know numbers: values can be decoded and compared, within the range that was seen (Wallace et al. 2019)"
+CLAIM = "Embeddings know numbers: values can be decoded and compared, within the range that was seen (Wallace et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("random", "mean")
 WORDS = "two three four five six seven eight nine".split()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Switching off some heads makes a model better"
+CLAIM = "Switching off some heads makes a model better."
 PAPER = "one head off gains from 0.1 (STS-B) to 1.2 points (MRPC), all of the first layer 3.2 on RTE; maps are of five kinds"
 CONTROLS = "texts on which the head was not chosen; the kinds of maps that random weights have"
 

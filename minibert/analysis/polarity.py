@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from minibert.pretrained import Trained
     from minibert.text import Encoding
 
-CLAIM = "BERT knows much about polarity items, and five methods say five things of how much (Warstadt et al. 2019)"
+CLAIM = "BERT knows much about polarity items, and five methods say five things of how much (Warstadt et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("boolean_words", "boolean_random", "probing_majority")
 FACTORS = ("licensor", "scope", "polarity")

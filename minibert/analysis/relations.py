@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Some heads find a relation far better than any fixed offset"
+CLAIM = "Some heads find a relation far better than any fixed offset."
 PAPER = "dobj 86.8 (offset 40.0), det 94.3 (51.7), all words 34.5 (26.3) %, of BERT-base on the Wall Street Journal"
 CONTROLS = "the best fixed offset, the best head of random weights; all chosen on one half of the sentences, measured on another"
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Where a word depends on others, attention cannot be replaced by what knows nothing of them"
+CLAIM = "Where a word depends on others, attention cannot be replaced by what knows nothing of them."
 PAPER = UNVERIFIED
 CONTROLS = "no attention at all: every head switched off"
 

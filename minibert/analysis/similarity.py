@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "Of two trainings of one architecture, each layer is most alike to its counterpart (Kornblith et al. 2019)"
+CLAIM = "Of two trainings of one architecture, each layer is most alike to its counterpart (Kornblith et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = "the examples of the other side shuffled"
 COMPARES = True

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minibert.analysis.subject import Subject
     from minibert.pretrained import Trained
 
-CLAIM = "A few heads with a job that can be named, by place, by relation or for rare words, do most of the work"
+CLAIM = "A few heads with a job that can be named, by place, by relation or for rare words, do most of the work."
 PAPER = "the heads that matter look at one place (90 % of the time), follow a relation or look at the rarest word (66 %)"
 CONTROLS = "random weights; the least frequent word by chance"
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from minibert.analysis.tuning import Example
     from minibert.pretrained import Trained
 
-CLAIM = "A pre-trained start ends in a lower, wider optimum than a random one, and lower layers change least (Hao et al. 2019)"
+CLAIM = "A pre-trained start ends in a lower, wider optimum than a random one, and lower layers change least (Hao et al. 2019)."
 PAPER = UNVERIFIED
 CONTROLS = ("random_loss", "random_width")
 RISE = 0.1  # nats

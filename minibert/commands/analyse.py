@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         for row in analyses.ROWS:
             print(f"{row.number:2}  {row.asks}{': not there yet' * (not row.names)}")
             for name in row.names:
-                print(f"    {name:<14}  {analyses.module(name).CLAIM}")
+                print(f"    {name:<15}  {analyses.module(name).CLAIM}")
         return 0
     names = analyses.NAMES if args.all or args.scoreboard else (args.name,)
     analyses.module(names[0])  # a wrong name is said before anything is trained
@@ -134,7 +134,7 @@ def _all(names: tuple[str, ...], subject: Subject, out: str) -> int:
                 verdicts[name] = f"{found.verdict} ({found.seconds:.0f} s)"
     finally:  # of those that were done, where Ctrl-C ends it
         for name, said in verdicts.items():
-            print(f"{name:<14} {said}")
+            print(f"{name:<15}  {said}")
     return 0
 
 

@@ -35,6 +35,7 @@ def test_an_analysis_has_all_that_the_frame_asks_for(name):
     assert re.match(r"[A-Z].*[.:?]$", source.__doc__.partition("\n")[0])
     assert "Source" in source.__doc__
     assert all((source.CLAIM, source.PAPER, source.CONTROLS))
+    assert source.CLAIM.endswith(".")
     assert list(inspect.signature(source.of).parameters) == ["subject"]
     for function in ("lines", "verdict", "plot"):
         assert list(inspect.signature(getattr(source, function)).parameters) == ["result"]
