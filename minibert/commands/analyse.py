@@ -152,10 +152,10 @@ def _scoreboard(args: argparse.Namespace) -> int:
     plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick, steps=args.steps)
 
     def told(unit: Any, record: Any) -> None:
-        said = record.get("verdict") or f"not measured: {record['refused']}"
+        refused = record.get("refused")
+        said = f"not measured: {refused}" if refused else f"{record['verdict']} ({record['seconds']:.0f} s)"
         with tqdm.external_write_mode():
-            print(f"{unit.name}, {unit.side}, seed {unit.seed}: {said}" + f" ({record['seconds']:.0f} s)" * ("seconds" in record),
-                  flush=True)
+            print(f"{unit.name}, {unit.side}, seed {unit.seed}: {said}", flush=True)
 
     scoreboard.measure(plan, page, told, partial(tqdm, unit="run", disable=None, dynamic_ncols=True, leave=False))
     print(f"{page}, and what was measured in {page.with_suffix('.jsonl')}")

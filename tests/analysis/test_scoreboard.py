@@ -163,6 +163,19 @@ def test_the_command(asked, tmp_path, monkeypatch, capsys):
     assert all(f"\n{name} " in shown for name in NAMES)
 
 
+def test_the_command_tells_of_each_run(tmp_path, monkeypatch, capsys):
+    def measure(plan, page, told, progress):
+        records = {"refused": "no heads"}, {"verdict": "agrees", "seconds": 2}
+        for unit, record in zip(progress(scoreboard.units(plan)[:2]), records):
+            told(unit, record)
+
+    monkeypatch.setattr(scoreboard, "measure", measure)
+    assert cli.main(["analyse", "--scoreboard", "--out", str(tmp_path / "S.md")]) == 0
+    shown = capsys.readouterr().out
+    assert "spans, world, seed 0: not measured: no heads\n" in shown
+    assert "seed 0: agrees (2 s)\n" in shown
+
+
 def test_where_the_results_cannot_go_is_said_before_the_work(asked, tmp_path, capsys):
     (tmp_path / "file").write_text("", encoding="utf-8")
     for arguments, out, message in [(["contextual"], "file", "file is a file; expected a folder"),
