@@ -1,5 +1,6 @@
 """Files that other libraries wrote (``tools/peers``), each number as the library itself says it is."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,9 @@ def test_what_lightning_keeps_beside_the_tensors_stays_inert():
     with formats.opened(folder("lightning") / "last.ckpt") as reader:
         assert {"optimizer_states", "callbacks", "hyper_parameters"} <= reader.extras.keys()
         assert all(name.startswith("model.") for name in reader.shapes)
+
+
+def test_no_file_names_the_folder_in_which_it_was_written():
+    for path in HERE.parent.rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            assert not re.search(rb"/[\w.-]+/tests/", path.read_bytes()), path

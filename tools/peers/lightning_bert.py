@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -33,10 +34,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.manual_seed(4)
     path = common.folder("lightning", "lightning")
+    keeper = ModelCheckpoint(path / "kept")
     trainer = lightning.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_progress_bar=False,
-                                callbacks=[ModelCheckpoint(path / "kept"), EarlyStopping("loss")])
+                                callbacks=[keeper, EarlyStopping("loss")])
     module = Module(1e-3, common.SIZES)
     trainer.fit(module, torch.utils.data.DataLoader(torch.randint(0, 62, (4, 6)), batch_size=2))
+    best = Path(keeper.best_model_path)
+    keeper.dirpath, keeper.best_model_path = "kept", f"kept/{best.name}"  # it would write the folders of this machine
     trainer.save_checkpoint(path / "last.ckpt")
     for kept in (path / "kept").iterdir():
         kept.unlink()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 from pathlib import Path
 
 import sentencepiece
 
-FOLDER = Path(__file__).parents[2] / "tests" / "text" / "sentencepiece"
+FOLDER = Path(__file__).resolve().parents[2] / "tests" / "text" / "sentencepiece"
 
 TEXT = """It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife.
 However little known the feelings or views of such a man may be on his first entering a neighbourhood, this truth is so well
@@ -59,7 +60,8 @@ def lines(seed: int = 0) -> list[str]:
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    rules = FOLDER / "rules.tsv"
+    os.chdir(FOLDER)  # a model holds the name of its rules as it was given
+    rules = Path("rules.tsv")
     lines_of = (" ".join(f"{ord(char):X}" for char in source) + "\t" + " ".join(f"{ord(char):X}" for char in target)
                 for source, target in RULES.items())
     rules.write_text("".join(f"{line}\n" for line in lines_of), encoding="utf-8")
