@@ -67,6 +67,11 @@ class Joint(Model):
     def discriminator(self) -> Model:
         return self._part(self.config, lambda head: head != "mlm")
 
+    @property
+    def bodies(self) -> tuple[BertConfig, ...]:
+        """Of both."""
+        return self.smaller, self.config
+
     def _part(self, config: BertConfig, mine: Any) -> Model:
         return Model(config, {name: head for name, head in self.heads.items() if mine(name)},
                      [term for term in self.terms if mine(term.reads)])

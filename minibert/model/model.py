@@ -202,6 +202,11 @@ class Model:
         return {term.name: term.loss.correct(out.logits[term.reads], x.targets[term.name]) for term in self.terms
                 if hasattr(term.loss, "correct") and term.reads in out.logits and term.name in x.targets}
 
+    @property
+    def bodies(self) -> tuple[BertConfig, ...]:
+        """The configurations of the models that it is made of, as a rule one."""
+        return (self.config,)
+
     def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
         """The models that this one is made of, by name; the first of them guesses words. As a rule it is one, without a name."""
         return {"": (self.config, parameters)}

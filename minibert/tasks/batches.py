@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -98,7 +98,15 @@ class Position(NamedTuple):
     index: int = 0  # examples of this epoch already used
 
 
-PAIRS = {"next": sentence_pairs, "order": ordered_pairs}
+class Pairs(NamedTuple):
+    """What is asked of a pair."""
+
+    make: Callable[..., list[Example]]
+    documents: int  # at least
+    title: str
+
+
+PAIRS = {"next": Pairs(sentence_pairs, 2, "next sentence"), "order": Pairs(ordered_pairs, 1, "sentence order")}
 
 
 class Stream:
@@ -144,7 +152,7 @@ class Stream:
         self.batch_size = batch_size
         self.seed = seed
         self.pairs = PAIRS[pairs]
-        self.next_sentence = next_sentence and len(self.documents) > (pairs == "next")
+        self.next_sentence = next_sentence and len(self.documents) >= self.pairs.documents
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
         self._current: tuple[int, list[Example]] = (-1, [])
@@ -153,7 +161,7 @@ class Stream:
         """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
         version = self._version(epoch)
         if self._current[0] != version:
-            make = self.pairs if self.next_sentence else packed
+            make = self.pairs.make if self.next_sentence else packed
             examples = make(self.documents, self.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
             self._current = (version, examples)
         return self._current[1]

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.model import joint, pretraining
-from minibert.model.model import Model
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
 from minibert.training.loop import Progress
+from minibert.training.objectives import model_of
 from minibert.training.options import Settings
 from minibert.training.state import FILE
 
@@ -35,13 +34,6 @@ class Checkpoint:
     parameters: Parameters
     m: Parameters
     v: Parameters
-
-
-def model_of(config: BertConfig, settings: Settings) -> Model:
-    """What a run trains: the model, or beside one that tells which words are not the text's the generator that puts them in."""
-    if "replaced" not in config.objectives:
-        return pretraining.of(config)
-    return joint.of(config, joint.smaller(config, settings.generator_size or joint.SIZE))
 
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:

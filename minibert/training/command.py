@@ -25,14 +25,12 @@ from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
-from minibert.model import joint, pretraining
-from minibert.model.model import Model
+from minibert.model import pretraining
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.tasks.corruption import masking, replaced
 from minibert.tasks.examples import IGNORE
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
@@ -40,10 +38,11 @@ from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training import checkpoint
-from minibert.training.checkpoint import Checkpoint, model_of
+from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
+from minibert.training.objectives import asked, model_of
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, SHORT_LENGTH, Settings, settings_of
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -142,9 +141,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     engine.m, engine.v = state.m.to(xp), state.v.to(xp)
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
-                                  next_sentence=settings.next_sentence, pairs=settings.pairs or "next",
                                   max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES,
-                                  **_corruption(settings, model))
+                                  **asked(config, settings))
 
     best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
@@ -176,7 +174,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         [guesser, *_] = model.apart(engine.parameters).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
-    loop = Loop(engine, _stages(settings, model, text.train, tokenizer), settings, state.progress, out / METRICS,
+    loop = Loop(engine, _stages(settings, config, text.train, tokenizer), settings, state.progress, out / METRICS,
                 every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
                 worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
     if state.progress.step in (0, state.progress.total):
@@ -286,7 +284,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
-        task = _task(settings, engine.model, text.train, text.tokenizer)
+        task = _task(settings, config, text.train, text.tokenizer)
         examples, _ = task.batch(batches.Position())
         repeated = task.cut(examples)
         masked = engine.model.counts(repeated)["mlm"]
@@ -316,15 +314,14 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
-        print(profiled(engine, _task(settings, engine.model, text.train, text.tokenizer), settings.learning_rate, settings.steps))
+        print(profiled(engine, _task(settings, config, text.train, text.tokenizer), settings.learning_rate, settings.steps))
     return 0
 
 
 def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow."""
     threads = available_cores() if args.threads is None else args.threads
-    model = model_of(config, settings)
-    bodies = [config, model.smaller] if isinstance(model, joint.Joint) else [config]
+    bodies = model_of(config, settings).bodies
 
     def need(count: int) -> int:
         tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
@@ -397,7 +394,7 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
         initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
 
 
-def _stages(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> list[Stage]:
+def _stages(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read: short sequences first, with as many tokens a step, and then long ones.
 
     Attention is spread evenly at first: each of the T tokens that it looks at counts 1/T. Among few, the neighbours of a masked
@@ -406,24 +403,16 @@ def _stages(settings: Settings, model: Model, documents: list, tokenizer: Tokeni
     length = min(SHORT_LENGTH, settings.max_length)
     short = replace(settings, max_length=length, batch_size=settings.batch_size * settings.max_length // length,
                     next_sentence=False)
-    return [Stage([_task(short, model, documents, tokenizer)], settings.short_first),
-            Stage([_task(settings, model, documents, tokenizer)])]
+    return [Stage([_task(short, config, documents, tokenizer)], settings.short_first),
+            Stage([_task(settings, config, documents, tokenizer)])]
 
 
-def _task(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> Task:
+def _task(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> Task:
     stream = batches.Stream(documents, tokenizer, max_length=settings.max_length,
                             batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
-                            next_sentence=settings.next_sentence, pairs=settings.pairs or "next",
-                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor, **_corruption(settings, model))
+                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor, **asked(config, settings))
     return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
                                       pad_id=tokenizer.vocab.pad_id))
-
-
-def _corruption(settings: Settings, model: Model) -> dict[str, Any]:
-    """What hides words, as options of a stream."""
-    if isinstance(model, joint.Joint):
-        return {"corruption": replaced}
-    return {"corruption": masking, "whole_word": settings.whole_word}
 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
@@ -498,4 +487,4 @@ def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> No
     from minibert import plots  # matplotlib takes a second to import
 
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         loop.begins(1), best, "sentence order" if loop.course.pairs == "order" else "next sentence")
+                         loop.begins(1), best, batches.PAIRS[loop.course.pairs or "next"].title)

@@ -21,7 +21,6 @@ from minibert.kernels import products
 from minibert.layers.dropout import Key
 from minibert.model import embeddings
 from minibert.model.encoder import add
-from minibert.model.joint import GENERATOR
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Parameters
 from minibert.training import adamw, lanes, together
@@ -270,11 +269,11 @@ def tokens_at_a_time(xp: Any) -> int:
 
 def depth(name: str, config: BertConfig) -> int:
     """How far from the text a tensor is: 0 in the embeddings, L + 1 on top of the layers, i + 1 where layer i is its last use."""
-    name = name.removeprefix(f"{GENERATOR}.")
-    if name.startswith("bert.embeddings."):
+    _, _, place = name.partition("bert.")  # in whichever body
+    if place.startswith("embeddings."):
         return 0
-    if name.startswith("bert.encoder.layer."):
-        return config.num_hidden_layers - config.uses[::-1].index(int(name.split(".")[3]))
+    if place.startswith("encoder.layer."):
+        return config.num_hidden_layers - config.uses[::-1].index(int(place.split(".")[2]))
     return config.num_hidden_layers + 1
 
 

@@ -42,9 +42,7 @@ def sentence_pairs(
     max_length: of an example, in tokens, special tokens included; at least 5. The same (seed, epoch) gives the same
     examples. Raises ValueError where there are fewer than two documents, or ``max_length`` leaves no room.
     """
-    if max_length < 5:
-        raise ValueError(f"max_length must be at least 5 ([CLS] a [SEP] b [SEP]), got {max_length}")
-    room = max_length - 3
+    room = room_of(max_length)
     documents = arrays(documents, room)
     if len(documents) < 2:
         raise ValueError(
@@ -74,6 +72,13 @@ def sentence_pairs(
             examples.append(pair(*truncate(rng, a, b, room), next_label, tokenizer.vocab))
             target = target_length(rng, room, short_prob)
     return examples
+
+
+def room_of(max_length: int) -> int:
+    """How many tokens a and b may have together. ValueError where that is not one for each."""
+    if max_length < 5:
+        raise ValueError(f"max_length must be at least 5 ([CLS] a [SEP] b [SEP]), got {max_length}")
+    return max_length - 3
 
 
 def pair(a: np.ndarray, b: np.ndarray, label: int, vocab: Any) -> Example:

@@ -20,7 +20,7 @@ import numpy as np
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
 from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import from_another, pair, target_length, truncate
+from minibert.tasks.segments.next_sentence import from_another, pair, room_of, target_length, truncate
 
 
 def ordered_pairs(
@@ -39,9 +39,7 @@ def ordered_pairs(
     The arguments are those of ``next_sentence.sentence_pairs``, and so is what the same (seed, epoch) gives. A single document
     will do, unless ``lone_from_another``. Raises ValueError where there are too few, or ``max_length`` leaves no room.
     """
-    if max_length < 5:
-        raise ValueError(f"max_length must be at least 5 ([CLS] a [SEP] b [SEP]), got {max_length}")
-    room = max_length - 3
+    room = room_of(max_length)
     documents = arrays(documents, room)
     if len(documents) < 1 + lone_from_another:
         raise ValueError(f"sentence order needs at least {1 + lone_from_another} documents with text, got {len(documents)}: "
