@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -214,7 +215,7 @@ def _of_conllu(path: Path, text: str) -> Iterator[Sentence]:
     misc = {key: f"{key}=" in text for key in ("Chunk", "Entity", "Antecedent", "Sense", "Licensor", "Scope", "Fact")}
     features = {key: f"{key}=" in text for key in ("Number", "Gender")}
     for lines in found.sentences:
-        now = max(0, sum(n <= lines[0][0] for n in begins) - 1)
+        now = max(0, bisect_right(begins, lines[0][0]) - 1)
         document, order = (document, order + 1) if now == document else (now, 0)
         ids, words, lemmas, upos, _, feats, heads, relations, _, more = map(list, zip(*(cells for _, cells in lines)))
         place = {number: i for i, number in enumerate(ids)}
@@ -262,9 +263,13 @@ def _heads(path: Path, lines: Sequence[Any], place: dict[str, int], heads: list[
     if (roots := above.count(-1)) != 1:
         raise ValueError(f"{path}, line {lines[0][0]}: the sentence that begins here has {roots} roots, words with head 0; a "
                          "tree has one")
+    below = {-1}  # what is known to hang below the root
     for i, at in enumerate(above):
-        for _ in above:
-            at = above[at] if at >= 0 else at
-        if at >= 0:
+        walk = {i}
+        while at not in below and at not in walk:
+            walk.add(at)
+            at = above[at]
+        if at in walk:
             raise ValueError(f"{path}, line {lines[i][0]}: from this word upwards the heads run in a circle, and a tree has none")
+        below |= walk
     return above
