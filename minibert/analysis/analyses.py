@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
     number: int
     asks: str
-    names: tuple[str, ...] = ()  # of the modules, with - for _
+    names: tuple[str, ...]  # of the modules, with - for _
 
 
 ROWS = (
@@ -130,9 +130,14 @@ def table(found: Found) -> str:
     rows = [("", "here", "control", "paper"), *((line.name, *map(_cell, line[1:])) for line in found.lines)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     text = [f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:])) for name, *cells in rows]
-    controls = source.CONTROLS if isinstance(source.CONTROLS, str) else ", ".join(source.CONTROLS)
-    return "\n".join([f"{found.name}: {source.CLAIM}", f"in the paper: {source.PAPER}", f"control: {controls}", "",
+    return "\n".join([f"{found.name}: {source.CLAIM}", f"in the paper: {source.PAPER}", f"control: {controls(found.name)}", "",
                       *(line.rstrip() for line in text), "", f"verdict: {found.verdict}"])
+
+
+def controls(name: str) -> str:
+    """The controls of an analysis, in words."""
+    named = module(name).CONTROLS
+    return named if isinstance(named, str) else ", ".join(named)
 
 
 def plain(value: Any) -> Any:

@@ -117,8 +117,6 @@ def markdown(records: Sequence[Record], plan: Plan) -> str:
             table.append(f"| {row.number} | **{name}**: {_cell(source.CLAIM)} | {_cell(source.PAPER)} | {' | '.join(heads)} | "
                          f"{' | '.join(map(_verdict, sides))} |")
             details += _details(name, sides)
-        if not row.names:
-            table.append(f"| {row.number} | {row.asks} | | not there yet | not there yet | | |")
     return "\n".join([*_opening(records, plan), *table, "", *details]) + "\n"
 
 
@@ -142,7 +140,8 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
 
 def _details(name: str, sides: Sequence[Sequence[Record]]) -> list[str]:
     """All lines of an analysis, those of the two sides under one another."""
-    found = [f"## {name}", "", f"control: {_cell(_controls(name))}", "", "| | here | control | paper |", "|---|---|---|---|"]
+    control = _cell(analyses.controls(name))
+    found = [f"## {name}", "", f"control: {control}", "", "| | here | control | paper |", "|---|---|---|---|"]
     for side, records in zip((WORLD, REAL), sides):
         measured = [record for record in records if "lines" in record]
         found += [f"| {side}: {_cell(record['refused'])} | | | |" for record in records[:1] if "refused" in record]
@@ -186,11 +185,6 @@ def _verdict(records: Sequence[Record]) -> str:
     if len(kinds := dict.fromkeys(said)) == 1:
         return said[0]
     return "; ".join(f"{verdict} ({said.count(verdict)} of {len(said)})" for verdict in kinds)
-
-
-def _controls(name: str) -> str:
-    controls = analyses.module(name).CONTROLS
-    return controls if isinstance(controls, str) else ", ".join(controls)
 
 
 def _cell(text: str) -> str:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     if args.list:
         for row in analyses.ROWS:
-            print(f"{row.number:2}  {row.asks}{': not there yet' * (not row.names)}")
+            print(f"{row.number:2}  {row.asks}")
             for name in row.names:
                 print(f"    {name:<15}  {analyses.module(name).CLAIM}")
         return 0
