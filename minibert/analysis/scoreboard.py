@@ -16,6 +16,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from minibert.workers import describe_blas
 
 SEEDS = 3
 WORLD, REAL = "world", "real"
+COMPARED, BUNDLED = "world, two models", "bundled"  # who else is asked
 Record = dict[str, Any]
 
 
@@ -73,11 +75,12 @@ def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Reco
     def write() -> None:
         write_atomically(page, markdown([known[key] for key in keys.values() if key in known], plan))
 
+    ask = lru_cache(4)(partial(_subject, plan))  # all analyses of a seed look at the same
     missing = [unit for unit, key in keys.items() if key not in known]
     if real := next((unit for unit in missing if unit.side == REAL), None):
-        next(_subjects(real, plan))  # what cannot be read is said before anything is trained
+        ask(REAL, real.seed)  # what cannot be read is said before anything is trained
     for unit in progress(missing):
-        known[keys[unit]] = record = {**_head(unit, plan), **_run(unit, plan)}
+        known[keys[unit]] = record = {**_head(unit, plan), **_run(unit, ask)}
         write_atomically(kept, "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in known.values()))
         write()
         told(unit, record)
@@ -191,35 +194,34 @@ def _cell(text: str) -> str:
     return str(text).replace("|", "\\|").replace("\n", " ")
 
 
-def _run(unit: Unit, plan: Plan) -> Record:
+def _run(unit: Unit, ask: Callable[[str, int], subject.Subject | None]) -> Record:
     """Run an analysis; where the subjects lack what it needs, the sentence that the first says."""
-    refused = ""
-    for asked, bundled in _subjects(unit, plan):
+    compares, refused = getattr(analyses.module(unit.name), "COMPARES", False), ""
+    for who in (REAL, BUNDLED) if unit.side == REAL else (COMPARED,) if compares else (WORLD,):
+        if (asked := ask(who, unit.seed)) is None:
+            continue
         try:
             found = analyses.run(unit.name, asked)
         except ValueError as error:
             refused = refused or str(error)
             continue
-        return {"bundled": bundled, "model": _called(asked.bert), "data": asked.data, "sentences": len(asked.sentences),
+        return {"bundled": who == BUNDLED, "model": _called(asked.bert), "data": asked.data, "sentences": len(asked.sentences),
                 "verdict": found.verdict, "seconds": round(found.seconds, 1),
                 "lines": analyses.plain([list(line) for line in found.lines])}
     return {"refused": refused}
 
 
-def _subjects(unit: Unit, plan: Plan) -> Iterator[tuple[subject.Subject, bool]]:
-    """Who may be asked, one after the other, and whether it is the model that comes with minibert."""
-    if unit.side == WORLD:
-        bert, other = world_model.load(plan.size, unit.seed, plan.steps), None
-        if getattr(analyses.module(unit.name), "COMPARES", False):
-            other = world_model.load(plan.size, (unit.seed + 1) % max(plan.seeds, 2), plan.steps)
-        yield subject.of(bert, None, unit.seed, plan.quick, other), False
-        return
-    yield subject.of(pretrained.load(plan.real), plan.data, unit.seed, plan.quick), False
-    try:
-        bundled = subject.of(pretrained.load(pretrained.bundled()), plan.data, unit.seed, plan.quick)
-    except ValueError:  # the data is of another language
-        return
-    yield bundled, True
+def _subject(plan: Plan, who: str, seed: int) -> subject.Subject | None:
+    """One who may be asked; None for the model that comes with minibert where the data is of another language."""
+    if who == REAL:
+        return subject.of(pretrained.load(plan.real), plan.data, seed, plan.quick)
+    if who == BUNDLED:
+        try:
+            return subject.of(pretrained.load(pretrained.bundled()), plan.data, seed, plan.quick)
+        except ValueError:
+            return None
+    other = world_model.load(plan.size, (seed + 1) % max(plan.seeds, 2), plan.steps) if who == COMPARED else None
+    return subject.of(world_model.load(plan.size, seed, plan.steps), None, seed, plan.quick, other)
 
 
 def _called(bert: Trained) -> str:
