@@ -33,14 +33,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import plots
-from minibert.analysis import controls, inside, tuning
+from minibert.analysis import controls, inside, masked, tuning
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.model import pretraining
 from minibert.pretrained.folder import Loaded
 from minibert.tasks.batches import Batch
-from minibert.training import engine
-from minibert.workers import Workers
 from minibert.world import MASK, World, english
+from minibert.world.lexicon import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,10 +115,8 @@ def swap(sentence: Sentence) -> list[str]:
 
 def _others() -> dict[str, str]:
     people, (men, women) = english.PEOPLE.split(), (names.split() for names in english.NAMES)
-    pairs = [("he", "she"), ("himself", "herself"), *zip(people[::2], people[1::2]), *zip(men, women)]
-    plural = {"man": "men", "woman": "women"}
-    pairs += [(plural.get(a, f"{a}s"), "waitresses" if b == "waitress" else "princesses" if b == "princess" else
-               plural.get(b, f"{b}s")) for a, b in zip(people[::2], people[1::2])]
+    couples = list(zip(people[::2], people[1::2]))
+    pairs = [("he", "she"), ("himself", "herself"), *couples, *((plural(a), plural(b)) for a, b in couples), *zip(men, women)]
     return {**dict(pairs), **{b: a for a, b in pairs}, "his": "her", "him": "her"}
 
 
@@ -146,8 +143,9 @@ def measure(bert: Trained, persons: tuple[Sequence[str], Sequence[str]], templat
               controls.random_weights(bert, settings.seed))
     found = [associated(*([fills(model, each) for each in kind] for kind in texts), correct) for model in models]
     exact = None if world is None else associated(*([exact_fills(world, each) for each in kind] for kind in texts), correct)
-    return Disco(list(templates), np.array(found), np.array([_loss(model, held, settings.seed) for model in models]), exact,
-                 (len(persons[0]), len(persons[1])))
+    hidden = masked.batches(bert, held, SHARE, settings.seed)  # the same words for all
+    losses = np.array([masked.losses(model, hidden).mean() for model in models])
+    return Disco(list(templates), np.array(found), losses, exact, (len(persons[0]), len(persons[1])))
 
 
 def _continued(bert: Trained, texts: Sequence[Sequence[str]], settings: tuning.Settings) -> Trained:
@@ -169,14 +167,6 @@ def _masked(bert: Trained, texts: Sequence[Sequence[str]], rng: np.random.Genera
     truth = ids.reshape(-1)[at]
     ids.reshape(-1)[at] = bert.tokenizer.vocab.mask_id
     return Batch(ids, types, None if real.all() else real.astype(bool), {"mlm": truth}, at)
-
-
-def _loss(bert: Trained, texts: Sequence[Sequence[str]], seed: int) -> float:
-    """The loss of the same masked words for all."""
-    rng, model = np.random.default_rng([seed, 0x1055]), pretraining.of(bert.config)
-    batches = [_masked(bert, texts[start:start + 32], rng) for start in range(0, len(texts), 32)]
-    with Workers() as workers:
-        return float(engine.Engine(model, tuning.grown(model, bert), workers, lanes=1).evaluate(batches).losses["mlm"])
 
 
 def of(subject: Subject) -> Disco:
