@@ -149,7 +149,7 @@ def lines(result: Hierarchy) -> list[Line]:
 def verdict(result: Hierarchy) -> str:
     """Two parts: the n-th word is found less often after the last layer than after the first, by .02 or more; and the best layer
     finds words in other structures more often than the embeddings and random weights, by a tenth. Agrees where both hold for all
-    tasks, contradicts where neither does or where one fails for all, else nothing can be shown."""
+    tasks, contradicts where neither holds for any; else, and of a model of one layer, nothing can be shown."""
     apart, alike = result.apart.mean(0), result.alike.mean(0)
     tasks = [t for t, task in enumerate(result.tasks) if task != "n-th word"]
     if not tasks or "n-th word" not in result.tasks or alike.shape[-1] < 3:

@@ -107,9 +107,9 @@ def lines(result: Information) -> list[Line]:
 
 def verdict(result: Information) -> str:
     """Three parts, in nats: what is known of the seen word falls from the embeddings to some layer by .1 or more, and rises from
-    there to the last by .1 or more; of the hidden word, the last layer knows the most, by .1 more than shuffled words give.
-    Agrees where all hold; contradicts where the hidden word is not known best at the top, or nothing is lost; where nothing comes
-    back, and of fewer than three layers, nothing can be shown."""
+    there to the last by .1 or more; of the hidden word, the last layer knows the most, or .02 less, and .1 more than shuffled
+    words give. Contradicts where less than .1 is lost or the last layer knows the hidden word less well than that, however many
+    layers there are; agrees where all three hold, of three layers or more; else nothing can be shown."""
     least = int(result.input.argmin())
     lost, back = result.input[0] - result.input[least], result.input[-1] - result.input[least]
     top = result.output[-1] >= result.output.max() - 0.02 and result.output[-1] - result.shuffled[1, -1] >= 0.1
