@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import attention_probe, trees
+from minibert.analysis import attention_probe
 from minibert.analysis.attention_probe import away, examples, fit, forward, uas
-from minibert.analysis.collecting import Units
 from minibert.analysis.trees import Parsed
 from minibert.api import Bert
 from tests import tiny_model
+from tests.analysis.planted import plant
 
 
 def sentences(count, seed=0):
@@ -31,18 +31,16 @@ def bert():
 
 def test_planted_attention_is_found_whole(bert, monkeypatch):
     """One head looks from the head at its dependents, and from the root at [SEP]; the other is noise."""
-    corpus = list(sentences(40))
+    corpus, rng = list(sentences(40)), np.random.default_rng(1)
 
-    def collect(bert, texts, **options):
-        rng = np.random.default_rng(1)
-        for index, sentence in enumerate(corpus):
-            n = len(sentence.words)
-            a = np.full((n + 2, n + 2), 0.01)
-            for i, h in enumerate(sentence.heads):
-                a[h + 1 if h >= 0 else n + 1, i + 1] = 0.8
-            yield Units(index, [None, *range(n), None], None, np.stack([rng.random(a.shape), a])[None])
+    def heads(sentence):
+        n = len(sentence.words)
+        a = np.full((n + 2, n + 2), 0.01)
+        for i, h in enumerate(sentence.heads):
+            a[h + 1 if h >= 0 else n + 1, i + 1] = 0.8
+        return rng.random(a.shape), a
 
-    monkeypatch.setattr(trees, "collect", collect)
+    plant(monkeypatch, corpus, heads)
     found = attention_probe.measure(bert, corpus, passes=30)
     assert found.attention == 1
     assert found.words > 0.95

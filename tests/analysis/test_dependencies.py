@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import dependencies, trees
-from minibert.analysis.collecting import Units
+from minibert.analysis import dependencies
 from minibert.analysis.trees import Parsed
 from minibert.api import Bert
 from tests import tiny_model
+from tests.analysis.planted import plant
 
 CORPUS = [Parsed("abcde", [1, 4, 1, 4, -1], ["x"] * 5), Parsed("abcdefghijkl", [-1, *range(11)], ["x"] * 12),
           Parsed("abcdefghi", [8] * 8 + [-1], ["x"] * 9)]
@@ -16,16 +16,6 @@ CORPUS = [Parsed("abcde", [1, 4, 1, 4, -1], ["x"] * 5), Parsed("abcdefghijkl", [
 @pytest.fixture
 def bert():
     return Bert(*tiny_model.make())
-
-
-def planted(monkeypatch, heads):
-    """A model of one layer with these heads: functions from the number of words to attention between all units."""
-    def collect(bert, texts, **options):
-        for index, sentence in enumerate(CORPUS):
-            n = len(sentence.words)
-            yield Units(index, [None, *range(n), None], None, np.stack([head(index, n) for head in heads])[None])
-
-    monkeypatch.setattr(trees, "collect", collect)
 
 
 def framed(a):
@@ -37,9 +27,12 @@ def framed(a):
 
 
 def test_even_attention_and_the_previous_word(bert, monkeypatch):
-    previous = [lambda index, n: framed(np.eye(n, k=-1) + np.eye(n, k=1) * (np.arange(n) == 0)[:, None])]
-    planted(monkeypatch, [lambda index, n: framed(np.full((n, n), 1 / n)), *previous,
-                          lambda index, n: np.full((n + 2, n + 2), 1 / (n + 2))])
+    def heads(sentence):
+        n = len(sentence.words)
+        previous = np.eye(n, k=-1) + np.eye(n, k=1) * (np.arange(n) == 0)[:, None]
+        return framed(np.full((n, n), 1 / n)), framed(previous), np.full((n + 2, n + 2), 1 / (n + 2))
+
+    plant(monkeypatch, CORPUS, heads)
     found = dependencies.measure(bert, CORPUS, least=1)
     sizes = np.array([5, 12, 9])
     even = (2 * (sizes - 1) / sizes).sum() / sizes.sum()
@@ -59,17 +52,16 @@ def test_even_attention_and_the_previous_word(bert, monkeypatch):
 
 
 def test_one_sentence_has_the_closed_form(bert, monkeypatch):
-    monkeypatch.setattr("tests.analysis.test_dependencies.CORPUS", CORPUS[:1])
-    planted(monkeypatch, [lambda index, n: framed(np.full((n, n), 1 / n))])
+    plant(monkeypatch, CORPUS[:1], lambda sentence: [framed(np.full((5, 5), 1 / 5))])
     assert dependencies.measure(bert, CORPUS[:1]).alignment[0, 0] == pytest.approx(2 * 4 / 25, abs=1e-15)
 
 
 def test_attention_along_the_tree_is_aligned_whole(bert, monkeypatch):
-    def along(index, n):
-        tree = dependencies.joined(CORPUS[index].heads)
-        return framed(tree / tree.sum(1, keepdims=True))
+    def along(sentence):
+        tree = dependencies.joined(sentence.heads)
+        return [framed(tree / tree.sum(1, keepdims=True))]
 
-    planted(monkeypatch, [along])
+    plant(monkeypatch, CORPUS, along)
     assert dependencies.measure(bert, CORPUS).alignment[0, 0] == pytest.approx(1, abs=1e-14)
 
 

@@ -15,18 +15,14 @@ from minibert.data.sentences import split_sentences
 from minibert.model import pretraining
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training.command import SPECIAL
-from minibert.world import World
-from tests import tiny_model
+from tests import tiny_model, world_model
 
-WORLD = World.of("small")
+WORLD = world_model.world()
 
 
 @pytest.fixture(scope="module")
 def bert():
-    """An untrained model that has the words of the small world."""
-    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
-    return Bert(config, pretraining.initial_parameters(config, 0), tokenizer)
+    return world_model.make()
 
 
 @pytest.mark.parametrize("name", analyses.NAMES)

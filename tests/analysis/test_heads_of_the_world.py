@@ -21,23 +21,15 @@ from minibert.analysis import (
     subject,
 )
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
-from minibert.api import Bert
-from minibert.model import pretraining
-from minibert.text import Tokenizer, Vocabulary
-from minibert.training.command import SPECIAL
-from minibert.world import World
-from tests import tiny_model
+from tests import world_model
 
-WORLD = World.of("small")
 NAMES = ("dependencies", "looking", "relations", "attention-probe", "pruning", "replaced", "patterns", "specialised", "gates",
          "neurons")
 
 
 @pytest.fixture(scope="module")
 def found():
-    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
-    whole = subject.of(Bert(config, pretraining.initial_parameters(config, 0), tokenizer), quick=True)
+    whole = subject.of(world_model.make(), quick=True)
     return replace(whole, sentences=whole.sentences[:80])
 
 

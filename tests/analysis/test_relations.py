@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import relations, trees
-from minibert.analysis.collecting import Units
+from minibert.analysis import relations
 from minibert.analysis.relations import hits, offset_hits
 from minibert.analysis.trees import Parsed
 from minibert.api import Bert
 from tests import tiny_model
+from tests.analysis.planted import plant
 
 HEADS = [1, 4, 1, 4, -1]
 CORPUS = [Parsed("abcde", HEADS, ["det", "nsubj", "punct", "amod", "root"])] * 5 + [Parsed("a", [-1], ["root"])]
@@ -33,17 +33,16 @@ def test_offsets_end_at_the_first_and_the_last_word():
 
 
 def test_a_head_that_knows_and_one_that_counts(bert, monkeypatch):
-    def collect(bert, texts, **options):
-        for index, sentence in enumerate(CORPUS):
-            n = len(sentence.words)
-            knows, counts = np.full((n + 2, n + 2), 0.01), np.full((n + 2, n + 2), 0.01)
-            knows[:, [0, -1]] = counts[:, [0, -1]] = 1  # [CLS] and [SEP], which nobody should see
-            for i, h in enumerate(sentence.heads):
-                knows[h + 1 if h >= 0 else 0, i + 1] = 0.5  # its head looks at each word: the way up
-                counts[i + 1, min(i + 1, n - 1) + 1] = 0.5
-            yield Units(index, [None, *range(n), None], None, np.stack([knows, counts])[None])
+    def heads(sentence):
+        n = len(sentence.words)
+        knows, counts = np.full((2, n + 2, n + 2), 0.01)
+        knows[:, [0, -1]] = counts[:, [0, -1]] = 1  # [CLS] and [SEP], which nobody should see
+        for i, h in enumerate(sentence.heads):
+            knows[h + 1 if h >= 0 else 0, i + 1] = 0.5  # its head looks at each word: the way up
+            counts[i + 1, min(i + 1, n - 1) + 1] = 0.5
+        return knows, counts
 
-    monkeypatch.setattr(trees, "collect", collect)
+    plant(monkeypatch, CORPUS, heads)
     found = relations.measure(bert, CORPUS, least=2)
     assert found.relations == ["det", "nsubj", "punct", "amod"]
     assert found.counts == [5] * 4

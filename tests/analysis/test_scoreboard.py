@@ -10,22 +10,18 @@ import pytest
 from minibert import cli, pretrained
 from minibert.analysis import analyses, scoreboard, subject, world_model
 from minibert.analysis.scoreboard import Plan
-from minibert.api import Bert
-from minibert.model import pretraining
-from minibert.text import Tokenizer, Vocabulary
 from minibert.training import command
-from minibert.training.command import SPECIAL
-from minibert.world import World, gold
-from tests import tiny_model
+from minibert.world import gold
+from tests import world_model as tiny
 
-WORLD = World.of("small")
+WORLD = tiny.world()
 NAMES = ("contextual", "calibration")
 
 
 def untrained(seed=0):
-    config, _, _ = tiny_model.make(vocab_size=len(WORLD.words) + 5, max_position_embeddings=64)
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *WORLD.words]), lower_case=False, max_length=64)
-    return Bert(config, pretraining.initial_parameters(config, seed), tokenizer, folder=f"runs/tiny{seed}")
+    bert = tiny.make(seed, hidden_size=12, num_attention_heads=3)
+    bert.folder = f"runs/tiny{seed}"
+    return bert
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import relations, specialised, trees
-from minibert.analysis.collecting import Units
+from minibert.analysis import relations, specialised
 from minibert.analysis.trees import Parsed
 from minibert.api import Bert
 from tests import tiny_model
+from tests.analysis.planted import plant
 
 RNG = np.random.default_rng(0)
 CORPUS = []
@@ -25,20 +25,18 @@ def bert():
 
 
 def test_planted_jobs_are_found(bert, monkeypatch):
-    def collect(bert, texts, **options):
-        for index, sentence in enumerate(CORPUS):
-            n = len(sentence.words)
-            place, tree, rare, idle = (np.full((n + 2, n + 2), 0.01) for _ in range(4))
-            for a in (place, tree, rare, idle):
-                a[:, -1] = 1.0  # the last [SEP], which nobody counts
-            at = next(i for i, word in enumerate(sentence.words) if word not in ("the", "a", "c"))
-            for i, head in enumerate(sentence.heads):
-                place[i + 1, max(i - 1, 0) + 1] = 0.7
-                tree[i + 1, (head if head >= 0 else i) + 1] = 0.6
-                rare[i + 1, at + 1] = 0.5
-            yield Units(index, [None, *range(n), None], None, np.stack([place, tree, rare, idle])[None])
+    def heads(sentence):
+        place, tree, rare, idle = np.full((4, len(sentence.words) + 2, len(sentence.words) + 2), 0.01)
+        for a in (place, tree, rare, idle):
+            a[:, -1] = 1.0  # the last [SEP], which nobody counts
+        at = next(i for i, word in enumerate(sentence.words) if word not in ("the", "a", "c"))
+        for i, head in enumerate(sentence.heads):
+            place[i + 1, max(i - 1, 0) + 1] = 0.7
+            tree[i + 1, (head if head >= 0 else i) + 1] = 0.6
+            rare[i + 1, at + 1] = 0.5
+        return place, tree, rare, idle
 
-    monkeypatch.setattr(trees, "collect", collect)
+    plant(monkeypatch, CORPUS, heads)
     monkeypatch.setattr(specialised, "_relevance", lambda bert, sentences, seed: np.array([[0.4, 0.3, 0.2, 0.1]]))
     found = specialised.measure(bert, CORPUS)
     np.testing.assert_allclose(found.confidence, [[0.7, 0.6, 0.5, 0.01]], rtol=0, atol=1e-12)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minibert.analysis import trees
-from minibert.analysis.collecting import Units
 from minibert.analysis.trees import Parsed, arborescence, distances, gold, pairs, spanning_tree, uuas
 from minibert.api import Bert
 from tests import tiny_model
+from tests.analysis.planted import plant
 
 
 def is_tree(heads):
@@ -164,17 +164,16 @@ def test_heads_are_measured_as_plain_counting_has_it(bert):
 def test_a_head_that_knows_the_tree_finds_it_and_the_controls_know_what_they_know(bert, monkeypatch):
     corpus = [Parsed("abcde", HEADS, ["det", "nsubj", "punct", "amod", "root"])] * 3 + [Parsed("a", [-1], ["root"])]
 
-    def collect(bert, texts, **options):
-        for index, sentence in enumerate(corpus):
-            n = len(sentence.words)
-            knows, counts = np.full((n + 2, n + 2), 0.01), np.full((n + 2, n + 2), 0.01)
-            knows[:, [0, -1]] = counts[:, [0, -1]] = 1  # [CLS] and [SEP], which nobody should see
-            for i, h in enumerate(sentence.heads):
-                knows[i + 1, (h if h >= 0 else max(i - 3, 0)) + 1] = 0.5
-                counts[i + 1, min(i + 1, n - 1) + 1] = 0.5
-            yield Units(index, [None, *range(n), None], None, np.stack([knows, counts])[None])
+    def heads(sentence):
+        n = len(sentence.words)
+        knows, counts = np.full((2, n + 2, n + 2), 0.01)
+        knows[:, [0, -1]] = counts[:, [0, -1]] = 1  # [CLS] and [SEP], which nobody should see
+        for i, h in enumerate(sentence.heads):
+            knows[i + 1, (h if h >= 0 else max(i - 3, 0)) + 1] = 0.5
+            counts[i + 1, min(i + 1, n - 1) + 1] = 0.5
+        return knows, counts
 
-    monkeypatch.setattr(trees, "collect", collect)
+    plant(monkeypatch, corpus, heads)
     result = trees.measure(bert, corpus, least=3)
     assert result.mst.tolist() == [[1, 0.75]]
     assert result.max.tolist() == [[1, 0.75]]
