@@ -7,7 +7,8 @@ from minibert.analysis import masked, relevance
 from minibert.api import Bert
 from minibert.layers import gelu, layernorm, linear
 from minibert.parameters import NOTHING
-from tests import tiny_model
+from tests import device, tiny_model
+from tests.kernels import emulator
 
 TEXTS = ["the abc raises.", "an exception", ("the x raises", "an exception."), "q r s"]
 
@@ -113,6 +114,17 @@ def test_a_head_has_what_its_context_has():
 
     assert logit(1) == pytest.approx(found.logits[0], abs=1e-10)
     assert logit(2) - logit(1) == pytest.approx(found.heads[0, 0, 1], abs=1e-10)
+
+
+def test_on_a_device_with_kernels_it_is_the_same(monkeypatch):
+    """A kernel keeps other activations, from which no slope could be taken out."""
+    config, parameters, tokenizer = tiny_model.make()
+    here = relevance.relevance(Bert(config, parameters, tokenizer), *masked.batches(Bert(config, parameters, tokenizer), TEXTS))
+    emulator.switch_on(monkeypatch)
+    bert = Bert(config, parameters.to(device.xp), tokenizer)
+    there = relevance.relevance(bert, *masked.batches(bert, TEXTS))
+    for ours, theirs in zip(here, there):
+        np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-4 * np.abs(ours).max())
 
 
 def test_shares_add_up_to_one():
