@@ -26,8 +26,8 @@ import numpy as np
 
 from minibert.analysis import collecting
 from minibert.layers import bias_tanh, cross_entropy, linear
-from minibert.numerics.adam import AdamW, update
 from minibert.parameters import Layout, Parameters, Shapes, Tree, initialise, named
+from minibert.training import adamw
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
@@ -114,17 +114,15 @@ def descend(parameters: Parameters, gradient: Callable[[np.ndarray, Tree, Tree],
     ``gradient(numbers, p, g)``: adds to g that of the loss of these examples; ``dev(p)``: the loss that chooses.
     """
     g, m, v = (parameters.zeros_like() for _ in range(3))
-    rng, constants = np.random.default_rng([seed, 0x9B]), AdamW(epsilon=1e-8, weight_decay=decay)
+    rng, runs = np.random.default_rng([seed, 0x9B]), adamw.runs(parameters.layout)
+    constants = adamw.AdamW(epsilon=1e-8, weight_decay=decay)
     best, kept, lr, step, waited = np.inf, parameters.flat.copy(), settings.learning_rate, 0, 0
     for _ in range(settings.passes):
         order = rng.permutation(examples)
         for start in range(0, examples, settings.batch):
-            g.flat.fill(0)
             gradient(order[start:start + settings.batch], parameters.tree, g.tree)
             step += 1
-            for slot in parameters.layout.slots.values():
-                at = slice(slot.start, slot.stop)
-                update(parameters.flat[at], g.flat[at], m.flat[at], v.flat[at], lr, step, slot.decay, constants)
+            adamw.step(parameters.flat, g.flat, m.flat, v.flat, runs, lr, step, constants)
         loss = dev(parameters.tree)
         if loss < best - settings.gain:
             best, kept, waited = loss, parameters.flat.copy(), 0
