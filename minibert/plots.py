@@ -45,13 +45,12 @@ class Points(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A panel: numbers of rows and columns as shades, zero in the middle; they are written where ``written``."""
+    """A panel: numbers of rows and columns as shades, zero in the middle."""
 
     title: str
     values: Any  # (rows, columns)
     rows: Sequence[str]
     columns: Sequence[str]
-    written: bool = False
 
 
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
@@ -115,8 +114,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
         _by_step(axes)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=12.5,
                   columnspacing=1.5)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    save(figure, path)
 
 
 def tuning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], metric: str, best_step: int,
@@ -147,8 +145,7 @@ def tuning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
         axes.margins(y=0.12)
         _by_step(axes)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    save(figure, path)
 
 
 def _by_step(axes: Any) -> None:
@@ -185,8 +182,7 @@ def confusion(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike
     axes.set_ylabel("what it is", fontsize=13)
     axes.set_title(title, fontsize=14, fontweight="bold")
     figure.colorbar(image, ax=axes, shrink=0.8, format=lambda x, _: f"{x:.0%}").set_label("share of the row", fontsize=12)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    save(figure, path)
 
 
 def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.PathLike[str], title: str) -> None:
@@ -217,8 +213,7 @@ def confusion_of_each(matrix: np.ndarray, labels: Sequence[str], path: str | os.
                    fontsize=14, fontweight="bold")
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=12.5)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    save(figure, path)
 
 
 def by_layer(series: Mapping[str, Sequence[float]], title: str, ylabel: str, levels: Mapping[str, float] | None = None,
@@ -331,9 +326,6 @@ def _points(axes: Any, part: Points) -> None:
 def _grid(axes: Any, part: Grid) -> None:
     most = max((abs(float(x)) for row in part.values for x in row), default=0.0) or 1.0
     axes.imshow(part.values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
-    for i, row in enumerate(part.values if part.written else ()):
-        for j, x in enumerate(row):
-            axes.text(j, i, f"{x:.2f}", ha="center", va="center", fontsize=11, color="white" if abs(x) > 0.6 * most else "black")
     axes.set_xticks(range(len(part.columns)), part.columns, rotation=45, ha="right")
     axes.set_yticks(range(len(part.rows)), part.rows)
     axes.set_title(part.title, fontsize=14, pad=12)
