@@ -1,4 +1,4 @@
-"""What the endpoints answer. Each is a call of ``minibert.analysis.inside`` and carries the lines of Python that do the same.
+"""What the endpoints answer. Each is a call of ``minibert.analysis`` and carries the lines of Python that do the same.
 
 An answer holds what is drawn, whatever the size of the model and the length of the text: of all heads small maps, of one head its
 weights.
@@ -10,12 +10,14 @@ import base64
 import math
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minibert.analysis import flow, inside, posterior, pruning, structural, subject, trees
+from minibert.analysis.dependencies import entropy
 from minibert.demo import examples
 from minibert.files import brief
 from minibert.pretrained import bundled
@@ -88,7 +90,6 @@ class Views:
         self._reading: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self.world = subject.world_of(bert)
-        self._learned: structural.Learned | None = None
         self._examples = examples.examples(bert, self.world)
 
     def model(self) -> dict:
@@ -199,7 +200,7 @@ class Views:
             stood = hidden[one.place]
             masks.append({
                 "position": one.place, "distance": one.distance, "hidden": None if stood is None else q.tokens[one.place],
-                "best": float(-(one.truth * np.log(np.where(one.truth > 0, one.truth, 1))).sum()),
+                "best": float(entropy(one.truth)),
                 "words": [{"word": world.words[i], "truth": float(one.truth[i]), "model": float(one.model[i])}
                           for i in sorted(some, key=lambda i: -one.truth[i])]})
         return {"masks": masks, "python": self._python(r, "posterior.asked(bert, subject.world_of(bert), question)", "posterior",
@@ -207,11 +208,6 @@ class Views:
 
     def tree(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
         """The text as it is read, with nothing hidden. ``layer``: of the L+1 hidden states, the embeddings first."""
-        self._world()
-        with self._lock:
-            if self._learned is None:
-                sentences = trees.parsed(subject.of(self.bert, self.world, quick=True))
-                self._learned = structural.learn(self.bert, sentences, RANK)
         q, learned = inside.ask(self.bert, r.text), self._learned
         if not 0 <= r.layer < len(learned.maps):
             raise IndexError(f"there is no hidden state {r.layer}: the model has those from 0, the embeddings, to "
@@ -268,6 +264,11 @@ class Views:
         except (OSError, ValueError, MemoryError) as error:
             self._reading["error"] = f"the text to look for neighbours in cannot be read: {error}"
 
+    @cached_property
+    def _learned(self) -> structural.Learned:
+        """Learned when a tree is asked for first; of the long requests, of which this is one, the server takes one at a time."""
+        return structural.learn(self.bert, trees.parsed(subject.of(self.bert, self._world(), quick=True)), RANK)
+
     def _world(self) -> World:
         if self.world is None:
             raise ValueError("the truth is known of a generated language only: open a model that was trained on one (minibert "
@@ -293,7 +294,7 @@ class Endpoint(NamedTuple):
     name: str
     does: str
     example: dict
-    long: bool = False  # it takes many passes, and is told how far it is: ``view(request, progress)``
+    long: bool = False  # it may take long, and is given whom to tell how far it is: ``view(request, progress)``
     world: bool = False  # only of a model of a generated language
 
 
