@@ -6,23 +6,18 @@ import pytest
 from minibert.analysis import inside, posterior
 from minibert.analysis.posterior import Mean, distances, mean
 from minibert.api import Bert
-from minibert.model import pretraining
-from minibert.text import Tokenizer, Vocabulary
-from minibert.training.command import SPECIAL
 from minibert.world import World
-from tests import tiny_model
+from tests import tiny_model, world_model
 
 
 @pytest.fixture(scope="module")
 def world():
-    return World.of("small")
+    return world_model.world()
 
 
 @pytest.fixture(scope="module")
-def bert(world):
-    config, _, _ = tiny_model.make(vocab_size=len(world.words) + 5, max_position_embeddings=32)
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *world.words]), lower_case=False, max_length=32)
-    return Bert(config, pretraining.initial_parameters(config, 3), tokenizer)
+def bert():
+    return world_model.make(3, max_position_embeddings=32)
 
 
 @pytest.fixture(scope="module")
