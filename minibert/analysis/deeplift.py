@@ -41,6 +41,7 @@ from minibert.analysis import inside
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.similarity import _ranks
 from minibert.backend import Array, get_xp, to_numpy
+from minibert.kernels import without
 from minibert.layers import activation, attention_probs, bias_gelu, bias_tanh, dropout, gelu, layernorm, softmax
 from minibert.model import encoder, pooler, pretraining
 from minibert.model.bert import Gradients
@@ -177,9 +178,10 @@ def multipliers(model: Model, inputs: Inputs, p: Tree, head: str, top: Any) -> t
     ``inputs``: word vectors ``(2, T, E)``, as ``pair`` makes them. ``top``: from the logits of ``head`` to the two values, and to
     the multipliers of these logits, 1 long where they are 2. ValueError for an activation that has no rule.
     """
-    out, cache = model.forward(inputs, p, read=(head,))
-    values, m = top(out.logits[head])
-    d: Gradients = model.backward(Output(logits={head: m}), between(cache), p, NOTHING)
+    with without():  # the caches of readable pairs, for which there are rules
+        out, cache = model.forward(inputs, p, read=(head,))
+        values, m = top(out.logits[head])
+        d: Gradients = model.backward(Output(logits={head: m}), between(cache), p, NOTHING)
     return values, d.embeddings[0]
 
 

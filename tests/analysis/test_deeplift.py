@@ -9,7 +9,8 @@ from minibert.layers import attention, attention_probs, cross_entropy, layernorm
 from minibert.model.heads import classifier, span
 from minibert.model.model import Head, Inputs, Model, Term
 from minibert.parameters import NOTHING, initialise
-from tests import tiny_model
+from tests import device, tiny_model
+from tests.kernels import emulator
 
 TEXT = "the exception raises an exception . the abc ."
 BODIES = {"post-LN": {}, "pre-LN": {"norm_first": True}, "tanh form": {"hidden_act": "gelu_new"}, "shared": {"layer_map": (0, 0)},
@@ -167,3 +168,16 @@ def test_what_has_no_rule_is_said():
         deeplift.contributions(bert, inside.ask(bert, TEXT, hide=[2]))
     with pytest.raises(ValueError, match="1 of 2 texts have four tokens or more"):
         deeplift.measure(make(), ["the", TEXT])
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_new"])
+def test_on_a_device_with_kernels_it_is_the_same(monkeypatch, act):
+    """A kernel keeps other activations, for which there are no rules."""
+    config, parameters, tokenizer = tiny_model.make(hidden_act=act)
+    here = Bert(config, parameters, tokenizer)
+    ours = deeplift.contributions(here, inside.ask(here, TEXT, hide=[2]))
+    emulator.switch_on(monkeypatch)
+    there = Bert(config, parameters.to(device.xp), tokenizer)
+    theirs = deeplift.contributions(there, inside.ask(there, TEXT, hide=[2]))
+    assert theirs.word == ours.word
+    np.testing.assert_allclose(theirs.tokens, ours.tokens, rtol=0, atol=1e-4 * np.abs(ours.tokens).max())
