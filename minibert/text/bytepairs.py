@@ -22,15 +22,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
+from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import groupby, pairwise
 from typing import Any
 
-import numpy as np
-
 from .added import AddedToken
-from .merging import CELLS, ROWS, Merging
 from .method import CACHED_LENGTH, Method, Piece
 from .vocabulary import Vocabulary
 
@@ -81,38 +78,10 @@ class BytePairs(Method):
 
     def ids(self, part: str) -> tuple[int, ...]:
         spelled = encoded(part)
-        return self._short(spelled) or self._long(spelled)
-
-    def many(self, parts: Sequence[str]) -> list[tuple[int, ...]]:  # all that are more than two tokens together
-        spelled = list(map(encoded, parts))
-        found = {word: self._short(word) for word in spelled}
-        words = sorted((word for word, ids in found.items() if not ids), key=len, reverse=True)
-        while words:
-            block = words[:CELLS // len(words[0])]
-            if len(block) < ROWS or None in self._of_byte or not self._merging.in_order:
-                block = block[:1]
-                found[block[0]] = self._long(block[0])
-            else:
-                text = self._symbols[np.frombuffer(b"".join(block), np.uint8)]
-                joined = self._merging.join(text, np.fromiter(map(len, block), np.int64, len(block)))
-                found.update(zip(block, map(tuple, joined)))
-            words = words[len(block):]
-        return [found[word] for word in spelled]
-
-    @cached_property
-    def _merging(self) -> Merging:
-        return Merging(self._ranks, [joined for *_, joined in self._joins])
-
-    @cached_property
-    def _symbols(self) -> np.ndarray:
-        return np.array(self._of_byte, np.int64)
-
-    def _short(self, spelled: bytes) -> tuple[int, ...] | None:
-        """The ids of a word of one token, and mostly of one of two."""
-        number = self._whole.get(spelled)
-        return (number,) if number is not None else self._two(spelled) if len(spelled) <= CACHED_LENGTH else None
-
-    def _long(self, spelled: bytes) -> tuple[int, ...]:
+        if (number := self._whole.get(spelled)) is not None:
+            return (number,)
+        if len(spelled) <= CACHED_LENGTH and (pair := self._two(spelled)):
+            return pair
         symbols = list(map(self._of_byte.__getitem__, spelled))
         if None in symbols:
             symbols = [number for number in symbols if number is not None]

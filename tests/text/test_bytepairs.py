@@ -1,7 +1,6 @@
 """Byte pairs on joins small enough to do by hand. Equal ids and places: ``tests/oracle/test_bytepairs.py``."""
 
 import pickle
-import random
 import unicodedata
 from itertools import pairwise
 
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
-from minibert.text import Tokenizer, Vocabulary, bytepairs
+from minibert.text import Tokenizer, Vocabulary
 from minibert.text.added import AddedToken
 from minibert.text.bytepairs import CHARACTERS, BytePairs
 from minibert.text.frame import ROBERTA
@@ -77,27 +76,6 @@ def test_any_list_of_joins_as_done_one_by_one(merges, word):
     ours = tokenizer(merges, [*CHARACTERS, *parts])
     for text in (word, f" {word}"):
         assert ours.tokenize(text) == (naive(merges, text) if text.strip() else [CHARACTERS[0x20]] * len(text))
-
-
-@given(st.lists(st.tuples(*[st.text("ab", min_size=1, max_size=3)] * 2), max_size=12, unique=True),
-       st.lists(st.text("ab", min_size=1, max_size=12), max_size=8))
-@hypothesis(max_examples=400, deadline=None, derandomize=True)
-def test_many_words_at_once_are_joined_as_one_by_one(merges, words):
-    merges = sorted(merges, key=lambda pair: len("".join(pair))) if len(merges) % 2 else merges  # in order, or as they come
-    ours = tokenizer(merges, [*CHARACTERS, *(piece for pair in merges for piece in pair)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bytepairs, "ROWS", 1)
-        found = ours.method.many(words)
-    assert [[ours.vocab.tokens[number] for number in ids] for ids in found] == [naive(merges, word) for word in words]
-
-
-def test_many_words_of_all_lengths_are_joined_as_one_by_one():
-    key, merges = random.Random(0), [*MERGES, ("a", "a"), ("aa", "aa"), ("aa", "a"), ("cc", "c")]
-    words = ["".join(key.choices("aaabcé", k=length)) for length in (*range(1, 200), 2000) for _ in range(3)]
-    ours = tokenizer(merges)
-    assert ours.method.many(words) == [ours.method.ids(word) for word in words]
-    assert ours.method._merging.in_order
-    assert [*ours.ids_of(words)] == [ours.ids(word) for word in words]
 
 
 def test_places_have_no_blank_and_a_character_of_several_pieces_is_the_place_of_each():
