@@ -62,6 +62,8 @@ def test_a_rule_may_make_words():
 
 def test_marks_of_every_kind_are_stripped():
     assert STRIP_ACCENTS.placed("e\u0301 க\u0bbe न\u0940 a\u20dd.", range(12)) == ("e க न a.", [0, 2, 3, 5, 6, 8, 9, 11])
+    later = "\u07fd\u08d3\u1abf"  # than Unicode 9, where tokenizers stops
+    assert STRIP_ACCENTS.placed(f"{later}\u1cf2", range(4)) == ("\u1cf2", [3])
 
 
 @given(st.text("theca9,b \u2581Ａﬁ½\u0301\u200b`\t\r\n[MASK]", max_size=30), st.booleans())
@@ -134,6 +136,20 @@ def test_a_model_file_is_counted_as_the_family_does(tmp_path, name, first, offse
     plain = [piece for piece in ours.tokenize(text) if piece != "<unk>"]
     assert plain
     assert all(ours.vocab.index[piece] == model.pieces.index(piece) + offset for piece in plain)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_is_unknown_has_the_number_that_the_file_gives_it(tmp_path, fast):
+    model = folder(tmp_path, "AlbertTokenizer")
+    order = [1, 0, *range(2, len(model.pieces))]  # <unk> first, where sentencepiece has it by itself
+    spm.write(tmp_path / "spiece.model", model._replace(
+        **{name: [getattr(model, name)[i] for i in order] for name in ("pieces", "scores", "types")}))
+    ours = Tokenizer.load(tmp_path)
+    if fast:
+        ours.save(tmp_path / "again")
+        ours = Tokenizer.load(tmp_path / "again")
+    assert ours.vocab.tokens[:2] == ("<unk>", "<pad>")
+    assert ours.ids("\u0436")[-1] == ours.vocab.unk_id == 0
 
 
 @pytest.mark.parametrize("name", FAMILIES)
