@@ -89,6 +89,8 @@ def test_of_several_files_with_vocabularies_of_their_own(folder, capsys):
     assert "several checkpoints" in capsys.readouterr().err
     assert main(["tokenize", "--model", str(folder), "--weights", "one.gguf", "the cat"]) == 0
     assert "##t" in capsys.readouterr().out
+    assert main(["tokenize", "--model", str(folder), "--weights", "one.gguf", "--cut", "characters", "the cat"]) == 2
+    assert "one.gguf holds the tokenizer too, which finds words as BERT does" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_configuration_is_fine_tuned(folder):
@@ -100,5 +102,11 @@ def test_a_folder_without_a_configuration_is_fine_tuned(folder):
 def test_where_it_has_no_meaning_it_is_refused(folder, capsys):
     assert main(["train", "--weights", "one.safetensors"]) == 2
     assert "--weights: which file of the folder that --init names; give --init DIR with it" in capsys.readouterr().err
+    for arguments in (["the"], ["--vocab", str(folder / "vocab.txt"), "the"]):
+        assert main(["tokenize", "--weights", "one.safetensors", *arguments]) == 2
+        assert "--weights: which file of the folder that --model names; give --model DIR with it" in capsys.readouterr().err
+    for arguments in (["contextual"], ["--scoreboard", "--real", str(folder), "--data", str(folder.parent / "texts.tsv")]):
+        assert main(["analyse", *arguments, "--weights", "one.safetensors"]) == 2
+        assert "--weights and --heads are for the folder of the MODEL behind the NAME" in capsys.readouterr().err
     assert main(["finetune", "--resume", "runs/x", "--weights", "one.safetensors"]) == 2
     assert "--resume takes its settings from the run, so --weights cannot be given as well" in capsys.readouterr().err

@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if args.model and args.steps is not None:
         raise ValueError(f"--steps is for the model of the generated language, and {args.model} is trained: leave one of them "
                          "out")
+    if (args.weights or args.heads) and not args.model:
+        raise ValueError("--weights and --heads are for the folder of the MODEL behind the NAME; without one, leave them out")
     if args.steps is not None and args.steps < 1:
         raise ValueError(f"--steps must be at least 1, got {args.steps}")
     if args.seed < 0:

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.cased and not args.vocab:
         raise ValueError("--cased goes with --vocab: the folder of a model says itself whether it keeps capital letters")
+    if args.weights and not args.model:
+        raise ValueError("--weights: which file of the folder that --model names; give --model DIR with it")
     if args.ids and args.offsets:
         raise ValueError("--ids prints nothing but the ids, and --offsets more than them: give one of them")
     if args.vocab:

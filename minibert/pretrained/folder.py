@@ -206,6 +206,8 @@ def tokenizer_of(folder: Path, weights: str | os.PathLike[str] | None = None, cu
     file = formats.of(folder, weights) if folder.is_dir() and not tokenizers.has_vocabulary(folder) else None
     if file is None or not file.name.endswith(formats.WHOLE):
         return Tokenizer.load(folder, cut=cut)
+    if cut:
+        raise ValueError(f"{file} holds the tokenizer too, which finds words as BERT does: no other rule can cut its texts")
     with formats.opened(file) as reader:
         return reader.tokenizer()
 
