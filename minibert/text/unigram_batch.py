@@ -7,6 +7,7 @@ the longest to the shortest, so those of a column are the first of those before 
 2. **The best way.** Column by column, the best of all pieces that end at a place (``np.maximum.reduceat``), the longest first.
 
 The sums are those of ``Unigram.cut``, in 64 bits and in the same order, so the ways are the same ones, of equally good ones too.
+On new text that is 1.3 to 1.6 times as fast as one by one in English, 2.6 times in Chinese (``benchmarks/README.md``, "Kept").
 """
 
 from __future__ import annotations
