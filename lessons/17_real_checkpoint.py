@@ -28,6 +28,7 @@ import workbench as wb
 import minibert
 from gradcheck import Pair, check
 from minibert.convert import convert
+from minibert.crc32c import masked as masked_crc
 from minibert.data import python_docs
 from minibert.layers import linear
 from minibert.model import bert as model
@@ -36,7 +37,6 @@ from minibert.model.blocks import post_ln as block
 from minibert.model.pretraining import inputs
 from minibert.parameters import Parameters
 from minibert.pretrained import bundled, formats, names, pickled, tensors
-from minibert.pretrained.crc32c import masked as masked_crc
 from minibert.tasks.batches import Position, Stream, collate
 
 bert = minibert.load(device="cpu")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minibert.pretrained.crc32c import masked
+from minibert.crc32c import masked
 from minibert.protobuf import varint
 
 INDEX = "the index"  # what messages call it

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minibert import protobuf
+from minibert.crc32c import masked
 from minibert.pretrained import leveldb
-from minibert.pretrained.crc32c import masked
 from minibert.pretrained.names import lies_transposed
 from minibert.pretrained.widths import BFLOAT16, as_array, is_shape, itemsize
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 from minibert.training.course import Course, Options, add_run
 
@@ -80,18 +81,7 @@ OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``train``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""
     add = OPTIONS.add
-    text = parser.add_argument_group("text")
-    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python",
-        nargs="+", metavar="TEXT")
-    add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
-        choices=("auto", "lines", "prose"))
-    add(text, "held_out", "share of the documents kept aside to measure on", type=float, metavar="SHARE")
-    add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
-        default_text="learn one")
-    add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
-    add(text, "cased", "keep capital letters and accents", action="store_true")
-    add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
-        "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
+    add_text(parser)
 
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
@@ -116,14 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true")
 
     task = parser.add_argument_group("task")
-    add(task, "max_length", "longest sequence, in tokens", type=int, metavar="T")
+    add_examples(task)
     OPTIONS.add_batches(task, "sequences")
     add(task, "short_first", f"share of the steps, the first ones, on short runs of text ({SHORT_LENGTH} tokens, no pairs): the "
         "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
-    OPTIONS.add_negative(task, "next_sentence", "masked words only, on packed sentences instead of pairs")
-    add(task, "pairs", "what is asked of a pair: next, whether b follows a or is from elsewhere; order, whether neighbours were "
-        "swapped", choices=("next", "order"), default_text="the family's: order of albert, else next")
-    add(task, "whole_word", "mask whole words instead of single pieces", action="store_true")
     add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")
     add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
 
@@ -135,6 +121,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_run(parser).add_argument("--overfit-batch", action="store_true",
                                  help="repeat one batch until its loss is near zero, then stop")
+
+
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """The text, and how it is cut into tokens."""
+    add = OPTIONS.add
+    text = parser.add_argument_group("text")
+    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python",
+        nargs="+", metavar="TEXT")
+    add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
+        choices=("auto", "lines", "prose"))
+    add(text, "held_out", "share of the documents kept aside to measure on", type=float, metavar="SHARE")
+    add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
+        default_text="learn one")
+    add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
+    add(text, "cased", "keep capital letters and accents", action="store_true")
+    add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
+        "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
+
+
+def add_examples(group: Any) -> None:
+    """What goes into an example, and what is hidden of it."""
+    add = OPTIONS.add
+    add(group, "max_length", "longest sequence, in tokens", type=int, metavar="T")
+    OPTIONS.add_negative(group, "next_sentence", "masked words only, on packed sentences instead of pairs")
+    add(group, "pairs", "what is asked of a pair: next, whether b follows a or is from elsewhere; order, whether neighbours were "
+        "swapped", choices=("next", "order"), default_text="the family's: order of albert, else next")
+    add(group, "whole_word", "mask whole words instead of single pieces", action="store_true")
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -13,8 +13,8 @@ import pytest
 
 import minibert
 from minibert import pretrained
+from minibert.crc32c import crc32c, each_masked, masked
 from minibert.pretrained import formats, leveldb, npz, pytorch, tensorflow
-from minibert.pretrained.crc32c import crc32c, masked
 from minibert.pretrained.names import canonical, lies_transposed
 from minibert.pretrained.names import tensorflow as tensorflow_name
 from tests import tiny_model
@@ -80,10 +80,17 @@ def test_long_checksums_are_joined_rightly(length, monkeypatch):
     data = np.random.default_rng(length).integers(0, 256, length, np.uint8)
     expected = writers.crc32c(data.tobytes())
     assert crc32c(data) == crc32c(data.tobytes()) == expected
-    monkeypatch.setattr("minibert.pretrained.crc32c._PIECE", 16)
+    monkeypatch.setattr("minibert.crc32c._PIECE", 16)
     for at_once in (1, 3, 4, 64):
-        monkeypatch.setattr("minibert.pretrained.crc32c._AT_ONCE", at_once)
+        monkeypatch.setattr("minibert.crc32c._AT_ONCE", at_once)
         assert crc32c(data) == expected
+
+
+def test_many_checksums_side_by_side():
+    rng = np.random.default_rng(0)
+    parts = [rng.bytes(int(n)) for n in [*rng.integers(0, 40, 60), 700, 5001]]
+    assert each_masked(parts) == [masked(part) for part in parts] == [writers.mask(writers.crc32c(part)) for part in parts]
+    assert each_masked([]) == []
 
 
 def test_what_tensorflow_itself_wrote():

@@ -1,4 +1,4 @@
-"""CRC-32C, the checksum of TensorFlow's checkpoints: the remainder of a long division, bit by bit, without carries.
+"""CRC-32C, the checksum of TensorFlow's checkpoints and records: the remainder of a long division, bit by bit, without carries.
 
 Taken as the coefficients of a polynomial over {0, 1}, the data is divided by the polynomial 0x1EDC6F41; the checksum is what is
 left over. A byte at a time, with a table of the remainders of all bytes::
@@ -13,6 +13,9 @@ Source: RFC 3720, appendix B.4; the mask: LevelDB's ``util/crc32c.h``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,8 +53,35 @@ def crc32c(data: bytes | np.ndarray) -> int:
 
 def masked(data: bytes | np.ndarray) -> int:
     """The checksum as it is stored: turned and shifted, because the checksum of data that holds its own checksum is special."""
-    crc = crc32c(data)
+    return _mask(crc32c(data))
+
+
+def each_masked(parts: Sequence[bytes]) -> list[int]:
+    """``masked`` of each of many short pieces, a group of which are divided side by side."""
+    found = [0] * len(parts)
+    order = sorted(range(len(parts)), key=lambda i: len(parts[i]))
+    while order:
+        width = len(parts[order[-1]]) + len(parts[order[-1]]) % 2
+        count = max(1, _PIECE * _AT_ONCE // max(1, width))
+        group, order = order[-count:], order[:-count]
+        x = np.zeros((len(group), width), np.uint8)
+        for row, i in zip(x, group):
+            row[width - len(parts[i]):] = np.frombuffer(parts[i], np.uint8)  # zeros in front change nothing
+        for i, remainder in zip(group, _divided(x).tolist()):
+            found[i] = _mask(_moved(0xFFFFFFFF, len(parts[i])) ^ remainder ^ 0xFFFFFFFF)
+    return found
+
+
+def _mask(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _divided(pieces: np.ndarray) -> np.ndarray:
+    """The remainders ``(N,)`` of pieces ``(N, W)`` uint8, W even, each from a register of 0."""
+    r = np.zeros(len(pieces), np.uint32)
+    for pair in np.ascontiguousarray(pieces.view("<u2").T):  # (W/2, N)
+        r = _PAIRS[(r ^ pair) & 0xFFFF] ^ (r >> 16)
+    return r
 
 
 def _remainder(x: np.ndarray) -> int:
@@ -59,10 +89,7 @@ def _remainder(x: np.ndarray) -> int:
     count = 1 << max(0, -(-len(x) // _PIECE) - 1).bit_length()  # a power of two, to be joined two by two
     pieces = np.zeros(count * _PIECE, np.uint8)
     pieces[len(pieces) - len(x):] = x
-    steps = np.ascontiguousarray(pieces.view("<u2").reshape(count, -1).T)  # (_PIECE/2, count)
-    r = np.zeros(count, np.uint32)
-    for pair in steps:
-        r = _PAIRS[(r ^ pair) & 0xFFFF] ^ (r >> 16)
+    r = _divided(pieces.reshape(count, _PIECE))
     length = _PIECE
     while len(r) > 1:
         r = _apply(_zeros(length), r[::2]) ^ r[1::2]
@@ -70,6 +97,7 @@ def _remainder(x: np.ndarray) -> int:
     return int(r[0])
 
 
+@lru_cache(4096)
 def _moved(register: int, zeros: int) -> int:
     """The register after so many zero bytes."""
     r, power = np.array([register], np.uint32), 0
