@@ -68,6 +68,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "pretraining": pretraining.of,
     "sequence": lambda config: models.of(config, "sequence", 3, np.array([0.5, 2.0, 1.0])),
     "labels": lambda config: models.of(config, "labels", 3, np.array([0.5, 2.0, 1.0])),
+    "san": lambda config: models.of(config, "san", 3),
     "number": lambda config: models.of(config, "number", 1),
     "numbers": lambda config: models.of(config, "number", 3),
     "choice": lambda config: models.of(config, "choice", 1),

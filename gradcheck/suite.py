@@ -24,6 +24,7 @@ from minibert.layers import (
     add_norm,
     attention,
     attention_probs,
+    attentive_pooling,
     bias_gelu,
     bias_relu,
     bias_tanh,
@@ -35,9 +36,11 @@ from minibert.layers import (
     dropout,
     embedding,
     gelu,
+    gru,
     hard_concrete,
     layernorm,
     linear,
+    mixture,
     neighbours,
     no_norm,
     norm,
@@ -49,7 +52,7 @@ from minibert.layers import (
 )
 from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute
 from minibert.model.blocks import mobile, post_ln, pre_ln
-from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, similarity, span, vectors
+from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, san, similarity, span, vectors
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -336,6 +339,30 @@ for _kind in pooling.KINDS:
     @case(pooling, _kind)
     def _(rng: np.random.Generator, kind: str = _kind) -> dict:
         return {"inputs": {"x": rng.standard_normal((B, T, H)), "mask": PADDING}, "options": {"kind": kind}}
+
+
+@case(attentive_pooling)
+def _(rng: np.random.Generator) -> dict:
+    mask = softmax.additive_mask(PADDING, np.float32)[:, 0, 0]  # (B, T)
+    inputs = {"x": rng.standard_normal((B, T, H)), "q": rng.standard_normal((B, H))}
+    return {"inputs": inputs, "options": {"mask": mask}}
+
+
+@case(gru)
+def _(rng: np.random.Generator) -> dict:
+    inputs = {"x": rng.standard_normal((B, I)), "h": rng.standard_normal((B, H))}
+    return {"inputs": inputs, "params": random_tree(rng, gru.shapes(H, I))}
+
+
+@case(mixture)
+def _(rng: np.random.Generator) -> dict:
+    kept = np.array([[0, 1.25, 1.25, 0], [1.25, 0, 1.25, 0], [0, 0, 1.25, 1.25]], np.float32)
+    return {"inputs": {"x": 2 * rng.standard_normal((3, B, I))}, "options": {"m": kept}}
+
+
+@case(mixture, "all")
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": 2 * rng.standard_normal((3, B, I))}}
 
 
 @case(cosine)
@@ -728,6 +755,24 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: replaced.forward(x, p, CONFIG), replaced.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, replaced.shapes(CONFIG))}
+
+
+def _san(rng: np.random.Generator, key: dropout.Key | None) -> dict:
+    config = CONFIG.replace(hidden_dropout_prob=0.4)
+    types = np.array([[0, 1, 1, 1, 0], [0, 0, 0, 1, 1], [0, 0, 1, 1, 0], [0, 1, 0, 0, 0]])  # 0 behind the tokens too
+    mask = padding((4, 5, 4, 2))
+    layer = Pair(lambda x, p: san.forward(x, mask, types, p, config, key, turns=3), san.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, san.shapes(config, 3))}
+
+
+@case(san)
+def _(rng: np.random.Generator) -> dict:
+    return _san(rng, dropout.Key(31))
+
+
+@case(san, "nothing-dropped")
+def _(rng: np.random.Generator) -> dict:
+    return _san(rng, None)
 
 
 @case(span)

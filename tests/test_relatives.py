@@ -39,6 +39,10 @@ TASKS = {  # what is asked for -> the file, how the name of the class ends
     "qa": ("a.json", json.dumps([_question(i, x) for i, x in enumerate(LINES)]), "ForQuestionAnswering"),
     "choice": ("a.jsonl", _json({"sent1": "the", "ending0": x, "ending1": "a dog", "label": i % 2} for i, x in enumerate(LINES)),
                "ForMultipleChoice"),
+    "classify --head san": ("a.tsv", "text1\ttext2\tlabel\n" + "".join(f"{x}\tcat\t{ODD[i % 2]}\n" for i, x in
+                                                                      enumerate(LINES)), "Model"),
+    "rank": ("a.tsv", "question\tsentence\tlabel\n" + "".join(f"{x}\ta cat\t{i % 2}\n{x}\ta dog\t{1 - i % 2}\n"
+                                                           for i, x in enumerate(LINES)), "ForMultipleChoice"),
     "embed": ("a.tsv", "".join(f"{x}\t{x[:20]}\n" for x in LINES), "Model"),
     "embed --scored": ("a.tsv", "text\tpair\tscore\n" + "".join(f"{x}\t{x[:20]}\t{i / 11}\n" for i, x in enumerate(LINES)),
                        "Model"),

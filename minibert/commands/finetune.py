@@ -8,7 +8,7 @@ from minibert.finetuning.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a model learns a task: classify, regress, tag, qa, choice or embed"
+SUMMARY = "a model learns a task: classify, regress, tag, qa, choice, rank or embed"
 TEXT = """\
 A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
 a little further. Looks at the data first, keeps the model that is best on the dev examples, and

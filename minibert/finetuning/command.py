@@ -147,7 +147,7 @@ def kept_aside(classes: Sequence[Collection[str]]) -> set[int]:
 
 def _with_columns(settings: Settings, data: Data) -> Settings:
     """The settings, with the columns named that were found."""
-    if settings.task not in ("classify", "regress", "choice", "embed"):
+    if settings.task not in ("classify", "regress", "choice", "rank", "embed"):
         return settings
     return replace(settings, **{role: data.columns.get(role) for role in ("text", "pair", "label")})
 

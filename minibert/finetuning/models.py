@@ -5,6 +5,7 @@
     kind        head over                  logits       target                  called in transformers
     sequence    the pooled vector          (B, C)       (B,) class              BertForSequenceClassification
     labels      the pooled vector          (B, C)       (B, C) there or not     the same, multi_label_classification
+    san         every token's vector       (B, C)       (B,) class              no model of it; BertModel, without the head
     number      the pooled vector          (B, C)       (B,) or (B, C) numbers  the same, regression
     choice      the pooled vectors         (B, C)       (B,) which one fits     BertForMultipleChoice
     token       every token's vector       (B, T, C)    (B, T) class            BertForTokenClassification
@@ -13,7 +14,7 @@
     similarity  every token's vector       (B,)         (B,) cosines            the same
 
 Where one of several is right, the last axis of the logits is what the softmax runs over: classes, choices, or places in the text.
-So four of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers and cosines
+So five of them have one loss, the cross-entropy of the rows. Several labels are as many yes-or-no questions, numbers and cosines
 have the squared error. Sentence vectors are compared with those of all other examples of the step.
 
 Relatives of BERT whose configuration has a ``text_head`` judge texts by a head with a hidden layer of its own, over [CLS] itself.
@@ -32,13 +33,14 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
-from minibert.model.heads import choice, classifier, dense, similarity, span, vectors
+from minibert.model.heads import choice, classifier, dense, san, similarity, span, vectors
 from minibert.model.model import NONE, Head, Model, Term
 
-Kind = Literal["sequence", "labels", "number", "choice", "token", "span", "vectors", "similarity"]
+Kind = Literal["sequence", "labels", "san", "number", "choice", "token", "span", "vectors", "similarity"]
 KINDS = MappingProxyType({
     "sequence": (classifier, "pooled", cross_entropy), "labels": (classifier, "pooled", binary_cross_entropy),
-    "number": (classifier, "pooled", squared_error), "choice": (choice, "pooled", cross_entropy),
+    "san": (san, "last_hidden_state", cross_entropy), "number": (classifier, "pooled", squared_error),
+    "choice": (choice, "pooled", cross_entropy),
     "token": (classifier, "last_hidden_state", cross_entropy), "span": (span, "last_hidden_state", cross_entropy),
     "vectors": (vectors, "last_hidden_state", contrastive), "similarity": (similarity, "last_hidden_state", squared_error)})
 HEAD, TERM = "task", "label"

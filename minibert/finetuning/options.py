@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from minibert.training.course import MOST, Course, Options, add_files, add_run
 
-TASKS = ("classify", "regress", "tag", "qa", "choice", "embed")  # see minibert/tasks/labelled
+TASKS = ("classify", "regress", "tag", "qa", "choice", "rank", "embed")  # see minibert/tasks/labelled
+HEADS = ("linear", "san")  # of classify
 POOLINGS = ("mean", "cls", "max")  # see minibert/layers/pooling.py
 
 
@@ -23,6 +24,7 @@ class Settings(Course):
 
     task: str = "classify"
     multi_label: bool = False
+    head: str = "linear"
     model: str | None = None
     weights: str | None = None
     heads: int | None = None
@@ -63,6 +65,10 @@ class Settings(Course):
         self.need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
         if self.multi_label and self.task != "classify":
             raise ValueError(f"--multi-label: several labels a text are for the task classify, not for {self.task}")
+        self.need("head", self.head in HEADS, f"one of {', '.join(HEADS)}")
+        if self.head != "linear" and (self.task != "classify" or self.multi_label):
+            raise ValueError(f"--head {self.head}: it tells one of the classes of a pair, so it is for classify without "
+                             "--multi-label")
         if self.pair is not None and self.task == "tag":
             raise ValueError("--pair: the task tag reads one text, no second one")
         if self.header is not None and self.task == "qa":
@@ -101,8 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     parser.add_argument("task", nargs="?", choices=TASKS, metavar="TASK",
                         help="classify: a class for a text or a pair; regress: a number; tag: a class for each word; qa: the "
-                        "answer to a question in a text; choice: which of several endings fits; embed: near vectors for texts "
-                        "that belong together")
+                        "answer to a question in a text; choice: which of several endings fits; rank: which candidate answers a "
+                        "question; embed: near vectors for texts that belong together")
     data = parser.add_argument_group("data")
     add(data, "model", "folder of a run or of a BERT checkpoint", metavar="DIR",
         default_text="the model that comes with minibert")
@@ -118,6 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default_text="guessed and shown")
     add(data, "multi_label", "classify: a text may have several labels, or none: a|b, or a JSON list, in the label's column",
         action="store_true")
+    add(data, "head", "classify: san looks at the second text of a pair several times (a stochastic answer network)",
+        choices=HEADS)
     data.add_argument("--header", action="store_true", default=argparse.SUPPRESS, help="the first line names the columns "
                       "(default: as the whole file shows)")
     data.add_argument("--no-header", dest="header", action="store_false", default=argparse.SUPPRESS, help="it does not")

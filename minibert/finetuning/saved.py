@@ -31,9 +31,9 @@ from minibert.text import Tokenizer
 from minibert.text import saved as tokenizers
 
 READING = "finetuning.json"
-_KEPT = ("task", "text", "pair", "label", "header", "literal", "max_length", "stride", "max_query", "max_answer",
+_KEPT = ("task", "head", "text", "pair", "label", "header", "literal", "max_length", "stride", "max_query", "max_answer",
          "null_threshold", "scored", "pooling", "normalise")
-_BEFORE = {"literal": True, "scored": False, "pooling": None, "normalise": None}  # what files say that know no such choice
+_BEFORE = {"head": "linear", "literal": True, "scored": False, "pooling": None, "normalise": None}  # where a file does not say
 _NAMELESS = {"span": "answer", "choice": "answer", "vectors": "pair", "similarity": "1"}  # kinds whose outputs have no names
 
 
@@ -141,6 +141,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     module = TASKS[task or named] if task or named else of_model(config, there)
     if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
         module = TASKS["embed_scored" if reading.get("scored") else "embed"]
+    if module is TASKS["classify"] and reading.get("head") == "san":
+        module = TASKS["classify_san"]
     if module is None:
         raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
                          f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "

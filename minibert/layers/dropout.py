@@ -64,13 +64,17 @@ def draw(key: Key, shape: tuple[int, ...], rate: float, xp: Any = np, dtype: Any
     generator: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
     dropped = of_256(rate)
-    philox = np.random.Philox(key=_words(key.seed, key.step), counter=_words(0, 0, key.micro_batch, key.site))
     size = int(np.prod(shape, dtype=np.int64))
-    words = np.random.Generator(philox).integers(0, 2**64, size=-(-size // 8), dtype=np.uint64)
+    words = generator(key).integers(0, 2**64, size=-(-size // 8), dtype=np.uint64)
     keep = words.view(np.uint8)[:size] >= dropped
     mask = keep.reshape(shape).astype(dtype)
     mask *= 256 / (256 - dropped)
     return mask if xp is np else xp.asarray(mask)
+
+
+def generator(key: Key) -> np.random.Generator:
+    """Whatever else is drawn at a key, on the host."""
+    return np.random.Generator(np.random.Philox(key=_words(key.seed, key.step), counter=_words(0, 0, key.micro_batch, key.site)))
 
 
 def of_256(rate: float) -> int:

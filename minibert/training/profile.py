@@ -24,6 +24,7 @@ from minibert.model.model import Model
 KINDS = {  # what the own time of a module is spent on
     "linear": "matrix products",
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
+    "attentive_pooling": "attention",
     "layernorm": "normalisation", "add_norm": "normalisation", "no_norm": "normalisation", "norm": "normalisation",
     "dense_norm": "normalisation",
     "gelu": "activation", "bias_gelu": "activation", "bias_relu": "activation", "bias_tanh": "activation",
@@ -33,7 +34,7 @@ KINDS = {  # what the own time of a module is spent on
 }
 PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence",
          "replaced": "replaced words",
-         **dict.fromkeys(("classifier", "choice", "span", "dense", "vectors", "similarity"), "task head"),
+         **dict.fromkeys(("classifier", "choice", "span", "dense", "san", "vectors", "similarity"), "task head"),
          **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln", "mobile")
 OTHER = "the rest"

@@ -24,7 +24,8 @@ def parsed(*argv) -> argparse.Namespace:
 
 def asked(task: str) -> tuple[str, ...]:
     """How the command line asks for the task of a module."""
-    return {"multi_label": ("classify", "--multi-label"), "embed_scored": ("embed", "--scored")}.get(task, (task,))
+    return {"multi_label": ("classify", "--multi-label"), "embed_scored": ("embed", "--scored"),
+            "classify_san": ("classify", "--head", "san")}.get(task, (task,))
 
 
 def predict_arguments(*argv) -> argparse.Namespace:
@@ -110,6 +111,12 @@ def _swag(words):
     return json.dumps({"sent1": "the", "ending0": " ".join(words), "ending1": "c d e", "label": int("b" in words)})
 
 
+def _candidates(i, words):
+    """A question, which is i in letters, with two candidates."""
+    question = " ".join("cdefghij"[int(digit)] for digit in f"{i:03o}")
+    return f"{question}\t{' '.join(words)}\t{int('a' in words)}\n{question}\tc d e\t{int('b' in words)}\n"
+
+
 def _triplet(i, words):
     """Letters and the same in another order belong together."""
     return f"{' '.join(words)}\t{' '.join(words[::-1])} the\t{' '.join(words[:-1])} {'xyz'[i % 3]}\n"
@@ -122,11 +129,14 @@ def _scored(i, words):
 
 _WRITERS = {
     "classify": lambda made: "".join(f"{' '.join(words)}\t{_kind(words)}\n" for words in made),
+    "classify_san": lambda made: "sentence1\tsentence2\tlabel\n" + "".join(
+        f"the\t{' '.join(words)}\t{_kind(words)}\n" for words in made),
     "multi_label": lambda made: "sentence\tlabels\n" + "".join(f"{' '.join(words)}\t{_labels(words)}\n" for words in made),
     "regress": lambda made: "sentence\tscore\n" + "".join(f"{' '.join(words)}\t{1 + 2 * ('a' in words)}\n" for words in made),
     "tag": lambda made: "\n".join("".join(f"{w}\t{f'B-{w}' if w in 'ab' else 'O'}\n" for w in words)
                                   for words in made),
     "choice": lambda made: "\n".join(map(_swag, made)),
+    "rank": lambda made: "question\tsentence\tlabel\n" + "".join(map(_candidates, range(len(made)), made)),
     "qa": _squad,
     "embed": lambda made: "anchor\tpositive\tnegative\n" + "".join(map(_triplet, range(len(made)), made)),
     "embed_scored": lambda made: "sentence1\tsentence2\tscore\n" + "".join(map(_scored, range(len(made)), made)),

@@ -28,7 +28,8 @@ from tests import tiny_model
 from tests.finetuning.conftest import SMALL, asked, parsed
 
 ENOUGH = {"classify": ("accuracy", 0.9), "multi_label": ("f1_micro", 0.9), "regress": ("pearson", 0.8),
-          "tag": ("f1", 0.8), "choice": ("accuracy", 0.8), "qa": ("f1", 0.6), "embed": ("mrr", 0.8),
+          "tag": ("f1", 0.8), "choice": ("accuracy", 0.8), "rank": ("accuracy", 0.8),
+          "classify_san": ("accuracy", 0.9), "qa": ("f1", 0.6), "embed": ("mrr", 0.8),
           "embed_scored": ("spearman", 0.8)}
 
 
@@ -47,7 +48,7 @@ def weights(folder) -> Parameters:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_is_learned_and_answers_the_same_from_its_folder(task, finetune, files, predict, tmp_path, capsys):
     out = tmp_path / "out"
-    assert finetune(task, *(("--epochs", 20) if task in ("qa", "choice", "regress") else ())) == 0
+    assert finetune(task, *(("--epochs", 20) if task in ("qa", "choice", "rank", "regress") else ())) == 0
     metric, enough = ENOUGH[task]
     assert scores(out)[metric] > enough
     assert not (out / FILE).exists()  # nothing is left to resume
@@ -343,7 +344,8 @@ def test_nothing_is_left_behind_by_a_run_that_could_not_begin(finetune, files, t
 
 @pytest.mark.parametrize(("task", "names"), [
     ("classify", "accuracy, f1, f1_macro, matthews"), ("multi_label", "f1_micro, f1_macro, subset_accuracy"),
-    ("regress", "pearson, spearman, mean_squared_error"), ("tag", "f1, precision, recall, accuracy"), ("choice", "accuracy"),
+    ("regress", "pearson, spearman, mean_squared_error"), ("tag", "f1, precision, recall, accuracy"),
+    ("choice", "accuracy"), ("rank", "accuracy, mrr"),
     ("qa", "exact, f1, has_answer_exact, has_answer_f1, no_answer_exact, no_answer_f1")])
 def test_a_wrong_metric_is_refused_before_anything_is_read(task, names, tmp_path):
     with pytest.raises(ValueError, match=f"--metric must be one of {names} and loss, got 'beauty'"):

@@ -17,7 +17,7 @@ from tests import device
 from tests.model.examples import distance, small_config
 from tests.training.examples import NO_DROPOUT, gradient
 
-KINDS = ("sequence", "number", "numbers", "labels", "choice", "token", "span", "vectors", "similarity")
+KINDS = ("sequence", "san", "number", "numbers", "labels", "choice", "token", "span", "vectors", "similarity")
 TEXTS = {"choice": 3, "vectors": 3, "similarity": 2}  # of an example, otherwise one
 LENGTHS = (16, 5, 9, 12, 7, 16, 3)
 
@@ -28,7 +28,8 @@ def features(kind, config, seed=0):
     for i, length in enumerate(LENGTHS):
         ids = tuple(rng.integers(5, config.vocab_size, max(3, length - c)) for c in range(TEXTS.get(kind, 1)))
         tags = np.append(rng.integers(0, 3, length - 1), IGNORE)
-        labels = {"sequence": i % 3, "number": float(rng.normal()), "numbers": rng.normal(size=3), "labels": rng.random(3) < 0.5,
+        labels = {"sequence": i % 3, "san": i % 3, "number": float(rng.normal()), "numbers": rng.normal(size=3),
+                  "labels": rng.random(3) < 0.5,
                   "choice": i % 3, "token": tags, "span": (1, length - 1), "vectors": 2 * i + np.arange(3),
                   "similarity": rng.normal() - 2}[kind]
         made.append(Feature(ids, tuple(len(x) // 2 for x in ids), np.array(labels), i))
@@ -51,7 +52,7 @@ def engine(kind, workers, config=None, parameters=None, weights=None, **options)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cutting_a_batch_changes_neither_loss_nor_gradient(kind):
-    weights = np.array([0.5, 2.0, 1.0]) if kind in ("sequence", "labels", "token") else None
+    weights = np.array([0.5, 2.0, 1.0]) if kind in ("sequence", "san", "labels", "token") else None
     results = []
     for threads, tokens in ((1, 10_000), (1, 40), (2, 12)):
         with Workers(threads) as workers:

@@ -12,6 +12,7 @@ from minibert.layers import (
     add_norm,
     attention,
     attention_probs,
+    attentive_pooling,
     bias_gelu,
     bias_relu,
     bias_tanh,
@@ -23,9 +24,11 @@ from minibert.layers import (
     dropout,
     embedding,
     gelu,
+    gru,
     hard_concrete,
     layernorm,
     linear,
+    mixture,
     neighbours,
     no_norm,
     norm,
@@ -131,6 +134,23 @@ def _(rng, dtype):
 @case("activation, by name")
 def _(rng, dtype):
     return activation, (normal(rng, dtype, B, T, H),), {"bias": normal(rng, dtype, H)}, {"form": "relu"}
+
+
+@case("attentive pooling")
+def _(rng, dtype):
+    mask = softmax.additive_mask(MASK, dtype)[:, 0, 0]
+    return attentive_pooling, (normal(rng, dtype, B, T, H), normal(rng, dtype, B, H)), None, {"mask": mask}
+
+
+@case("GRU")
+def _(rng, dtype):
+    p = {"input": dense(rng, dtype, 3 * H, 7), "state": dense(rng, dtype, 3 * H, H)}
+    return gru, (normal(rng, dtype, B, 7), normal(rng, dtype, B, H)), p, {}
+
+
+@case("mixture")
+def _(rng, dtype):
+    return mixture, (normal(rng, dtype, 3, B, H),), None, {"m": np.array([[0, 2], [2, 0], [0, 2]], dtype)}
 
 
 @case("softmax")

@@ -23,15 +23,17 @@ from typing import Any
 
 from minibert.config import BertConfig
 from minibert.files import brief
-from minibert.tasks.labelled import choice, classify, embed, embed_scored, multi_label, qa, regress, tag
+from minibert.tasks.labelled import choice, classify, classify_san, embed, embed_scored, multi_label, qa, rank, regress, tag
 
 TASKS: Mapping[str, ModuleType] = MappingProxyType(
-    {"classify": classify, "regress": regress, "tag": tag, "qa": qa, "choice": choice, "embed": embed, "multi_label": multi_label,
-     "embed_scored": embed_scored})
+    {"classify": classify, "regress": regress, "tag": tag, "qa": qa, "choice": choice, "rank": rank, "embed": embed,
+     "multi_label": multi_label, "classify_san": classify_san, "embed_scored": embed_scored})
 
-#: Modules that a task means where a setting is switched on: name -> task, setting.
-_SWITCHED: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"multi_label": ("classify", "multi_label"), "embed_scored": ("embed", "scored")})
+#: Modules that a task means where a setting has a value of its own: name -> task, setting, value.
+_SWITCHED: Mapping[str, tuple[str, str, Any]] = MappingProxyType({
+    "multi_label": ("classify", "multi_label", True), "classify_san": ("classify", "head", "san"),
+    "embed_scored": ("embed", "scored", True)})
+_USUAL = MappingProxyType({"multi_label": False, "head": "linear", "scored": False})
 
 #: What the outputs over the pooled vector mean, as ``config.json`` calls it.
 PROBLEM_TYPES: Mapping[str, ModuleType] = MappingProxyType({
@@ -39,8 +41,9 @@ PROBLEM_TYPES: Mapping[str, ModuleType] = MappingProxyType({
 
 
 def task_of(settings: Any) -> ModuleType:
-    """The module of a run: ``classify --multi-label`` and ``embed --scored`` have one of their own."""
-    on = (name for name, (task, setting) in _SWITCHED.items() if settings.task == task and getattr(settings, setting))
+    """The module of a run: ``classify --multi-label``, ``classify --head san`` and ``embed --scored`` have one of their own."""
+    on = (name for name, (task, setting, value) in _SWITCHED.items()
+          if settings.task == task and getattr(settings, setting) == value)
     return TASKS[next(on, settings.task)]
 
 
@@ -51,8 +54,8 @@ def name_of(task: ModuleType) -> str:
 
 def asked_for(task: ModuleType) -> dict[str, Any]:
     """The settings that mean this task: the other way round from ``task_of``."""
-    name, on = _SWITCHED.get(name_of(task), (name_of(task), None))
-    return {"task": name, **{setting: setting == on for _, setting in _SWITCHED.values()}}
+    name, *switched = _SWITCHED.get(name_of(task), (name_of(task),))
+    return {"task": name, **_USUAL, **dict([switched] if switched else [])}
 
 
 def of_model(config: BertConfig, heads: Mapping[str, tuple[int, ...]]) -> ModuleType | None:

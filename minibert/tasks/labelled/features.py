@@ -51,18 +51,26 @@ def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id:
     """The features as batches of similar length, longest first, each of about ``max_tokens`` tokens with padding at most.
 
     They are cut evenly: an even number of batches, none much larger than the others, so that no worker waits long for the
-    other. The cut depends on the features alone, not on who computes them.
+    other. The cut depends on the features alone, not on who computes them. A batch has as many sequences of each feature.
     """
-    widths, rows = [feature.length for feature in features], len(features[0].ids)
+    alike: dict[int, list[int]] = {}
+    for i, feature in enumerate(features):
+        alike.setdefault(len(feature.ids), []).append(i)
+    return [collate([features[i] for i in chosen], chosen, pad_id) for rows, places in alike.items()
+            for group in _evenly([features[i].length for i in places], max_tokens, rows)
+            for chosen in [[places[i] for i in group]]]
+
+
+def _evenly(widths: Sequence[int], max_tokens: int, rows: int) -> list[list[int]]:
     cut = groups(widths, max_tokens, rows)
-    if len(features) > 1:
+    if len(widths) > 1:
         wanted = len(cut) + len(cut) % 2
         low, high = 1, max_tokens
         while low < high:  # the smallest limit that needs no more batches than wanted
             middle = (low + high) // 2
             low, high = (low, middle) if len(groups(widths, middle, rows)) <= wanted else (middle + 1, high)
         cut = groups(widths, low, rows)
-    return [collate([features[i] for i in group], group, pad_id) for group in cut]
+    return cut
 
 
 class Epochs:
