@@ -37,9 +37,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert import plots
-from minibert.analysis import inside
+from minibert.analysis import inside, similarity
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
-from minibert.analysis.similarity import _ranks
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.kernels import without
 from minibert.layers import activation, attention_probs, bias_gelu, bias_tanh, dropout, gelu, layernorm, softmax
@@ -108,7 +107,7 @@ def measure(bert: Trained, texts: Sequence[str], seed: int = 0) -> Faithful:
 
 def of(subject: Subject) -> Faithful:
     """Of the subject's sentences."""
-    return measure(subject.bert, [sentence.text for sentence in subject.sentences[:60 if subject.quick else 300]], subject.seed)
+    return measure(subject.bert, [sentence.text for sentence in subject.different[:60 if subject.quick else 300]], subject.seed)
 
 
 def lines(result: Faithful) -> list[Line]:
@@ -202,9 +201,10 @@ def between(cache: Any) -> Any:
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """The rank correlation of a and b ``(n,)``; NaN where one of them is all the same."""
-    a, b = (ranks - ranks.mean() for ranks in map(_ranks, (a, b)))
-    size = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / size) if size else np.nan
+    try:
+        return similarity.spearman(a, b)
+    except ValueError:
+        return np.nan
 
 
 def logarithmic_mean(a: Array, b: Array) -> Array:

@@ -170,19 +170,20 @@ def measure(bert: Trained, questions: Sequence[Question], heads: str = "mean") -
 
 
 def of(subject: Subject) -> Agreement:
-    """In each sentence of 4 to 14 tokens one is hidden, drawn by the seed; 40 sentences where it is to be quick, else 200."""
+    """In sentences of 4 to 14 tokens, each once, one is hidden, drawn by the seed; 40 where it is to be quick, else 200."""
     inside.needs_head(subject.bert)
     rng, questions = np.random.default_rng([subject.seed, 0xF1]), []
-    for k in rng.permutation(len(subject.sentences)):
-        question = inside.ask(subject.bert, subject.sentences[k].text)
+    texts = [sentence.text for sentence in subject.different]
+    for k in rng.permutation(len(texts)):
+        question = inside.ask(subject.bert, texts[k])
         words = [t for t, added in enumerate(question.added) if not added]
         if 4 <= len(words) <= 14:
-            questions.append(inside.ask(subject.bert, subject.sentences[k].text, hide=[int(rng.choice(words))]))
+            questions.append(inside.ask(subject.bert, texts[k], hide=[int(rng.choice(words))]))
         if len(questions) == (40 if subject.quick else 200):
             break
     if len(questions) < 20:
-        raise ValueError(f"{subject.data} has {len(questions)} sentences of 4 to 14 tokens, and a mean correlation says "
-                         "something from 20 on: give more text")
+        raise ValueError(f"{subject.data} has {len(questions)} different sentences of 4 to 14 tokens, and a mean correlation "
+                         "says something from 20 on: give more text")
     return measure(subject.bert, questions)
 
 

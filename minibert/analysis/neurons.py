@@ -26,6 +26,7 @@ from minibert import plots
 from minibert.analysis import inside
 from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
 from minibert.analysis.inside import Question
+from minibert.layers import softmax
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,12 +67,6 @@ def terms(bert: Trained, question: Question, layer: int, head: int) -> np.ndarra
     return found.query[:, None] * found.key
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Along the last axis."""
-    e = np.exp(logits - logits.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
 def concentrated(found: np.ndarray) -> float:
     """Terms ``(…, D)``: the mean share of Σ|terms| that the largest tenth of the numbers holds."""
     size = -np.sort(-np.abs(found), axis=-1)
@@ -102,8 +97,9 @@ def measure(bert: Trained, texts: Sequence[str], seed: int = 0) -> Multiscale:
                 found = inside.scores(bert, question, layer, head)
                 parts = found.query[:, None] * found.key  # (T, T, D)
                 logits, root = parts.sum(-1), found.query.shape[-1] ** 0.5
+                scaled, unscaled = (softmax.forward(x)[0] for x in (logits, logits * root))
                 errors = np.maximum(errors, [np.abs(x).max() for x in (
-                    logits - found.score, softmax(logits) - found.weights, softmax(logits * root) - found.weights)])
+                    logits - found.score, scaled - found.weights, unscaled - found.weights)])
                 shares.append(concentrated(parts))
                 if text == texts[0]:
                     example = _larger(example, question, found)
@@ -112,8 +108,8 @@ def measure(bert: Trained, texts: Sequence[str], seed: int = 0) -> Multiscale:
 
 
 def of(subject: Subject) -> Multiscale:
-    """The first 20 sentences."""
-    return measure(subject.bert, [sentence.text for sentence in subject.sentences[:20]], subject.seed)
+    """The first 20 different sentences."""
+    return measure(subject.bert, [sentence.text for sentence in subject.different[:20]], subject.seed)
 
 
 def lines(result: Multiscale) -> list[Line]:

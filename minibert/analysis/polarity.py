@@ -34,6 +34,7 @@ from minibert.analysis import controls, inside, probing, tuning
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.backend import to_numpy
 from minibert.layers import softmax
+from minibert.tasks.labelled import metrics
 from minibert.world import polarity
 from minibert.world.polarity import Item
 
@@ -69,9 +70,7 @@ class Polarity(NamedTuple):
 
 def mcc(truth: Sequence[bool], guess: Sequence[bool]) -> float:
     """Matthews' correlation of two columns of yes and no; 0 where one of them is all the same."""
-    a, b = (np.asarray(x, float) - np.mean(x) for x in (truth, guess))
-    size = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / size) if size else 0.0
+    return metrics.matthews(metrics.confusion(truth, guess, (False, True)))
 
 
 def minimal(items: Sequence[Item]) -> Iterator[tuple[Item, Item]]:

@@ -82,12 +82,18 @@ class Subject:
     notes: Sequence[str] = ()
 
     @property
+    def different(self) -> list[Sentence]:
+        """The sentences of two words or more, each once. ValueError where there are fewer than ``LEAST``."""
+        found = _different(self.sentences)
+        if len(found) < LEAST:
+            raise ValueError(f"{self.data} has {len(found)} different sentences of two words or more that the model can read "
+                             f"whole, and a number says something from {LEAST} on: give more text")
+        return found
+
+    @property
     def texts(self) -> list[list[str]]:
-        """The words of every sentence. ValueError where there are fewer than ``LEAST``."""
-        if len(self.sentences) < LEAST:
-            raise ValueError(f"{self.data} has {len(self.sentences)} sentences that the model can read whole, and a number says "
-                             f"something from {LEAST} on: give more text")
-        return [list(sentence.words) for sentence in self.sentences]
+        """The words of every sentence. ValueError where fewer than ``LEAST`` are ``different``."""
+        return [list(sentence.words) for sentence in self.sentences] if self.different else []
 
     @property
     def documents(self) -> list[list[Sentence]]:
@@ -98,15 +104,15 @@ class Subject:
         return list(found.values())
 
     def gold(self, *columns: str, least: int = LEAST) -> list[Sentence]:
-        """The sentences that have all these columns. ValueError where there are fewer than ``least``."""
+        """The sentences that have all these columns. ValueError where fewer than ``least`` are ``different``."""
         lacking = [name for name in columns if all(getattr(sentence, name) is None for sentence in self.sentences)]
         if lacking:
             raise ValueError(f"{self.data} has no gold {', '.join(lacking)}: give a CoNLL-U file with them (--data), or analyse "
                              "a model of the generated language")
         found = [sentence for sentence in self.sentences if all(getattr(sentence, name) is not None for name in columns)]
-        if len(found) < least:
-            raise ValueError(f"{self.data} has {len(found)} sentences with gold {', '.join(columns)}, and a number says "
-                             f"something from {least} on: give more text")
+        if (count := len(_different(found))) < least:
+            raise ValueError(f"{self.data} has {count} different sentences of two words or more with gold {', '.join(columns)}, "
+                             f"and a number says something from {least} on: give more text")
         return found
 
     def need_world(self) -> World:
@@ -147,6 +153,15 @@ def of(bert: Trained, data: str | os.PathLike[str] | World | None = None, seed: 
     if world is None and (bare := sum(s.upos is not None and s.heads is None for s in sentences)):
         notes.append(f"{bare:,} sentences have words without a head, and count as sentences without heads")
     return Subject(bert, sentences, world, seed, quick, other, name, notes)
+
+
+def _different(sentences: Iterable[Sentence]) -> list[Sentence]:
+    """Those of two words or more, each once: only these can differ in what stands around a word."""
+    found: dict[tuple[str, ...], Sentence] = {}
+    for sentence in sentences:
+        if len(sentence.words) > 1:
+            found.setdefault(tuple(sentence.words), sentence)
+    return list(found.values())
 
 
 def world_of(bert: Trained) -> World | None:

@@ -69,7 +69,7 @@ def test_the_world_is_known_by_its_words_and_has_gold_for_all(bert):
     assert found.texts != subject.of(bert, quick=True, seed=1).texts
     assert found.texts == subject.of(bert, WORLD, quick=True).texts
     assert [s.order for s in found.documents[1]] == list(range(len(found.documents[1])))
-    with pytest.raises(ValueError, match="has 19 sentences that the model can read whole"):
+    with pytest.raises(ValueError, match="has 19 different sentences of two words or more that"):
         replace(found, sentences=found.sentences[:19]).texts  # noqa: B018
 
 
@@ -124,7 +124,7 @@ def test_conllu_with_ranges_empty_nodes_and_missing_heads(reader, tmp_path):
     assert (second.heads, second.relations, second.chunks, second.document, second.order) == (None, None, None, 0, 1)
     assert found.notes == ["1 sentences are left out: words that the model's vocabulary does not know",
                            "1 sentences have words without a head, and count as sentences without heads"]
-    with pytest.raises(ValueError, match=r"some\.conllu has 1 sentences with gold heads, and a number says something from 20 on"):
+    with pytest.raises(ValueError, match=r"some\.conllu has 1 different sentences of two words or more with gold heads, and a"):
         found.gold("heads")
     with pytest.raises(ValueError, match=r"some\.conllu has no gold senses, chunks: give a CoNLL-U file"):
         found.gold("senses", "heads", "chunks")
@@ -189,8 +189,16 @@ def test_a_bag_of_words():
 @pytest.mark.parametrize("name", ["trees", "relations", "specialised", "structural", "attention-probe", "tensor-products"])
 def test_sentences_of_one_word_have_no_tree(reader, tmp_path, name):
     (tmp_path / "x.conllu").write_text("1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n\n" * 30, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"x\.conllu has 0 sentences of two words or more with a tree, and a number says somet"):
+    with pytest.raises(ValueError, match=r"x\.conllu has 0 different sentences of two words or more with gold heads"):
         analyses.run(name, subject.of(reader, tmp_path / "x.conllu"))
+
+
+@pytest.mark.parametrize("text", ["a a", "a"])
+@pytest.mark.parametrize("name", ["similarity", "flow", "neurons", "replaced", "contextual", "patterns"])
+def test_the_same_sentence_again_and_again_says_nothing(bert, name, text):
+    some = replace(subject.of(bert, quick=True), sentences=[subject.Sentence(text.split())] * 400)
+    with pytest.raises(ValueError, match=r"has [01] different sentences of two words or more that the model can read whole, and"):
+        analyses.run(name, some)
 
 
 def test_a_number_that_there_is_none_of_leaves_its_cell_empty():
