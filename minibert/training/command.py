@@ -25,7 +25,7 @@ from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
-from minibert.model import pretraining
+from minibert.model import embeddings, pretraining
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
@@ -344,7 +344,11 @@ class Start(NamedTuple):
         if self.parameters is not None:
             return self.config, self.parameters
         config = config_of(settings, tokenizer)
-        return config, initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
+        parameters = initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
+        for name, table in parameters.items():
+            if settings.sinusoids and name.endswith("position_embeddings.weight"):
+                table[...] = config.initializer_range * embeddings.sinusoids(*table.shape)
+        return config, parameters
 
 
 def start_of(settings: Settings) -> Start:
