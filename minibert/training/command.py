@@ -26,12 +26,13 @@ from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import embeddings, pretraining
+from minibert.model.model import Model
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.tasks.examples import IGNORE
+from minibert.tasks.examples import IGNORE, arrays
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -43,9 +44,11 @@ from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
 from minibert.training.objectives import asked, model_of
-from minibert.training.options import DEFAULT_STEPS, OPTIONS, SHORT_LENGTH, Settings, settings_of
+from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
+from minibert.training.scale import described, settings_of
+from minibert.training.stages import parts
 from minibert.workers import Workers, available_cores, keep_freed_memory, that_fit, total_memory
 
 GUESSES = "guesses.txt"  # the last file that a run writes
@@ -69,16 +72,19 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     if args.resume:
         return _resume(args)
-    settings = settings_of(args)
+    settings, recipe = settings_of(args), described(args)
+    if args.describe:
+        if not recipe:
+            raise ValueError("--describe shows what a recipe would do: give --recipe NAME or FILE with it")
+        print("\n".join(recipe))
+        return 0
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
-    start = start_of(settings)  # what no model can be or begin from is refused before the text is read
-    if "nsp" in start.config.objectives:
-        settings = replace(settings, pairs=settings.pairs or families.of(start.config).asks)
-    elif settings.pairs:
-        raise ValueError(f"--pairs: a model of {families.of(start.config).title} has no head that judges pairs; leave it out")
-    else:
-        settings = replace(settings, next_sentence=False)
+    start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
+    settings = heard(settings, start.config)
+    for part in parts(settings):
+        for task in part.tasks:
+            heard(task, start.config)
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -89,6 +95,15 @@ def run(args: argparse.Namespace) -> int:
     except BaseException:
         clear(out)
         raise
+
+
+def heard(settings: Settings, config: BertConfig) -> Settings:
+    """The settings with what the family asks of pairs; ValueError where it asks nothing and they do."""
+    if "nsp" in config.objectives:
+        return replace(settings, pairs=settings.pairs or families.of(config).asks)
+    if settings.pairs:
+        raise ValueError(f"--pairs: a model of {families.of(config).title} has no head that judges pairs; leave it out")
+    return replace(settings, next_sentence=False)
 
 
 def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path) -> int:
@@ -111,7 +126,7 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
 
 
 def _resume(args: argparse.Namespace) -> int:
-    alone(OPTIONS, args, ("out", "overfit_batch", "profile"))
+    alone(OPTIONS, args, ("out", "overfit_batch", "profile", "describe"))
     out = Path(args.resume)
     state = checkpoint.load(out)
     for place in (out, *filter(Path.is_dir, out.iterdir())):
@@ -140,10 +155,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     engine = engine_of(model, state.parameters.to(xp), workers, settings)
     engine.m, engine.v = state.m.to(xp), state.v.to(xp)
     engine.resume(state.progress.step, state.progress.loss_scale)
-    evaluation = batches.held_out(text.held_out, tokenizer, max_length=settings.max_length, seed=settings.seed,
-                                  max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES,
-                                  **asked(config, settings))
-
+    evaluation = _held_out(settings, model, text.held_out, tokenizer)
     best = _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
@@ -284,7 +296,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
-        task = _task(settings, config, text.train, text.tokenizer)
+        task = _task(parts(settings)[-1].tasks[0], config, text.train, text.tokenizer)
         examples, _ = task.batch(batches.Position())
         repeated = task.cut(examples)
         masked = engine.model.counts(repeated)["mlm"]
@@ -314,7 +326,8 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         text = _read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
-        print(profiled(engine, _task(settings, config, text.train, text.tokenizer), settings.learning_rate, settings.steps))
+        task = _task(parts(settings)[-1].tasks[0], config, text.train, text.tokenizer)
+        print(profiled(engine, task, settings.learning_rate, settings.steps))
     return 0
 
 
@@ -351,12 +364,12 @@ class Start(NamedTuple):
         return config, parameters
 
 
-def start_of(settings: Settings) -> Start:
+def start_of(settings: Settings, notes: Sequence[str] = ()) -> Start:
     """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
     if settings.init is None:
         config = config_of(settings)
         check_freeze(settings.freeze, config)
-        return Start(config)
+        return Start(config, notes=notes)
     found = folder.load(settings.init, layout=pretraining.layout, weights=settings.weights)
     if "mlm" not in found.config.objectives:
         raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
@@ -368,7 +381,7 @@ def start_of(settings: Settings) -> Start:
     config = found.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
     check_freeze(settings.freeze, config)
     about = f"begun from the model in {settings.init}, its vocabulary of {len(found.tokenizer.vocab):,} tokens and its sizes"
-    return Start(config, found.tokenizer, found.parameters, [about, *(f"note: {note}" for note in found.notes)])
+    return Start(config, found.tokenizer, found.parameters, [*notes, about, *(f"note: {note}" for note in found.notes)])
 
 
 def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertConfig:
@@ -399,16 +412,10 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
 
 
 def _stages(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> list[Stage]:
-    """What the steps read: short sequences first, with as many tokens a step, and then long ones.
-
-    Attention is spread evenly at first: each of the T tokens that it looks at counts 1/T. Among few, the neighbours of a masked
-    word are noticed much sooner. The reference trained in two lengths as well (Devlin et al. 2018, appendix A.2).
-    """
-    length = min(SHORT_LENGTH, settings.max_length)
-    short = replace(settings, max_length=length, batch_size=settings.batch_size * settings.max_length // length,
-                    next_sentence=False)
-    return [Stage([_task(short, config, documents, tokenizer)], settings.short_first),
-            Stage([_task(settings, config, documents, tokenizer)])]
+    """What the steps read. Stages that have a task in common share it: it goes on in its text."""
+    documents, run = arrays(documents), parts(settings)
+    tasks = {task: _task(task, config, documents, tokenizer) for part in run for task in part.tasks}
+    return [Stage([tasks[task] for task in part.tasks], part.share, part.weights, part.course) for part in run]
 
 
 def _task(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> Task:
@@ -417,6 +424,24 @@ def _task(settings: Settings, config: BertConfig, documents: list, tokenizer: To
                             static_masks=settings.static_masks, dupe_factor=settings.dupe_factor, **asked(config, settings))
     return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
                                       pad_id=tokenizer.vocab.pad_id))
+
+
+def _held_out(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> list[batches.Batch]:
+    """What a run is measured on: the tasks of its last stage, and those before that have a term of the loss to themselves."""
+    *before, last = parts(settings)
+    documents, terms, found = arrays(documents), set(), []
+    tasks = list(dict.fromkeys(replace(task, max_length=settings.max_length, batch_size=settings.batch_size,
+                                       accumulate=settings.accumulate)
+                               for part in (last, *reversed(before)) for task in part.tasks))
+    for number, task in enumerate(tasks):
+        read = batches.held_out(documents, tokenizer, max_length=settings.max_length, seed=settings.seed,
+                                max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES // len(last.tasks),
+                                **asked(model.config, task))
+        present = {term for term, count in model.counts(read).items() if count}
+        if number < len(last.tasks) or not present <= terms:
+            found += read
+            terms |= present
+    return found
 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:

@@ -68,15 +68,18 @@ class Options:
     def __init__(self, settings: type[Course], negative: Mapping[str, str]) -> None:
         self.settings, self.negative = settings, {"bias_correction": "--no-bias-correction", **negative}
         self.names = frozenset(field.name for field in fields(settings))
+        self.groups: dict[str, set[str]] = {}  # of the options that were added, by the titles of their groups
 
     def add(self, group: Any, name: str, text: str, default_text: str | None = None, **options: Any) -> None:
         default = getattr(self.settings, name)
+        self.groups.setdefault(group.title, set()).add(name)
         if options.get("action") != "store_true":
             text += f" (default: {default_text or (' '.join(default) if isinstance(default, tuple) else default)})"
         group.add_argument("--" + name.replace("_", "-"), default=argparse.SUPPRESS, help=text, **options)
 
     def add_negative(self, group: Any, name: str, text: str) -> None:
         """An option that switches off what is on by default."""
+        self.groups.setdefault(group.title, set()).add(name)
         group.add_argument(self.negative[name], dest=name, action="store_false", default=argparse.SUPPRESS, help=text)
 
     def given(self, args: argparse.Namespace) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Engine:
             products.allow_tf32(self.xp, precision == "tf32")
         self._carry(lanes or (workers.count if self.on_cpu else 1))
         self.m, self.v = parameters.zeros_like(), parameters.zeros_like()
-        self.step = 0
+        self.step, self.origin = 0, 0  # steps done; after how many of them Adam began to count
         self._tables: dict[frozenset[str], list[adamw.Run]] = {}
 
     def _carry(self, count: int) -> None:
@@ -93,9 +93,18 @@ class Engine:
 
     def resume(self, step: int, loss_scale: Sequence[float] = ()) -> None:
         """Go on after so many steps; weights and moments are in their slabs."""
-        self.step = step
+        self.step, self.origin = step, 0
         if self.loss_scale is not None:
             self.loss_scale = LossScale(self.xp, *loss_scale)
+
+    def restart(self) -> None:
+        """Adam counts its steps from here on. The moments stay, and the bias correction treats them as if they were new.
+
+        Source: NVIDIA's DeepLearningExamples, ``run_pretraining.py``, at the beginning of its second phase.
+        """
+        self.origin = self.step
+        if self.loss_scale is not None:
+            self.loss_scale.restart()
 
     @property
     def config(self) -> BertConfig:
@@ -188,7 +197,7 @@ class Engine:
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
                                      f"the learning rate {lr:.3g}")
         scale = None if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
-        self.workers.map(lambda run: self._step([run], lr, self.step, scale), pieces)
+        self.workers.map(lambda run: self._step([run], lr, self.step - self.origin, scale), pieces)
         return norm
 
     def table(self, present: frozenset[str]) -> list[adamw.Run]:
@@ -206,7 +215,7 @@ class Engine:
 
         With a scaled loss, a step whose gradients overflowed is skipped; its norm is given as 0.
         """
-        norm, number, scale, skip = adamw.norm(self.gradients[0].flat, table), self.step, None, False
+        norm, number, scale, skip = adamw.norm(self.gradients[0].flat, table), self.step - self.origin, None, False
         if self.loss_scale is not None:
             finite = self.xp.isfinite(norm)
             norm = self.xp.where(finite, norm / self.loss_scale.scale, 0).astype("float32")

@@ -58,6 +58,7 @@ class Stage(NamedTuple):
     tasks: Sequence[Task]
     share: float = 1.0  # of all steps; the last stage lasts to the end
     weights: Sequence[float] = (1.0,)
+    course: Course | None = None  # of a schedule of its own, for which Adam counts its steps anew; None: the run's goes on
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ class Loop:
         self.look, self.save, self.line, self.say, self.worth, self.keep, self.epoch = look, save, line, say, worth, keep, epoch
         self._every = every
         self.rows = read_rows(metrics, progress.step) if progress.step else []
+        if progress.step:
+            at = self.stage(progress.step - 1)
+            engine.origin = self.begins(at) if stages[at].course else 0
         self._since: list[tuple[Metrics, Any]] = []  # steps that no row holds yet
 
     def run(self) -> bool:
@@ -170,13 +174,25 @@ class Loop:
         """How many steps come before a stage."""
         return round(sum(stage.share for stage in self.stages[:stage]) * self.progress.total)
 
+    def stage(self, step: int) -> int:
+        """The number of the stage in which this many steps are done."""
+        return max(i for i in range(len(self.stages)) if self.begins(i) <= step)
+
+    def _enter(self, at: int) -> list[Position]:
+        """Begin a stage. Where each of its tasks begins: one that the stage before had goes on in its text."""
+        step, stage = self.progress.step, self.stages[at]
+        if stage.course:
+            self.engine.restart()
+        left = dict(zip(self.stages[self.stage(step - 1)].tasks, self.progress.positions)) if step else {}
+        return [left.get(task, Position()) for task in stage.tasks]
+
     def _step(self) -> None:
         """One step: examples, micro-batches, gradients, weights."""
         step = self.progress.step
-        at = max(i for i in range(len(self.stages)) if self.begins(i) <= step)
+        at = self.stage(step)
         stage, positions = self.stages[at], list(self.progress.positions)
-        if step == self.begins(at) or not positions:
-            positions = [Position()] * len(stage.tasks)
+        if step == self.begins(at):
+            positions = self._enter(at)
         number = draw(stage.weights, self.engine.seed, step)
         examples, positions[number] = stage.tasks[number].batch(positions[number])
         metrics, norm = self.engine.train(stage.tasks[number].cut(examples), self.learning_rate(step + 1))
@@ -185,9 +201,13 @@ class Loop:
                                 tokens=self.progress.tokens + metrics.tokens)
 
     def learning_rate(self, step: int) -> float:
-        """Of step ``step``, counted from 1."""
-        total = self.progress.total
-        return learning_rate(step, self.course.learning_rate, round(self.course.warmup * total), total)
+        """Of step ``step``, counted from 1: by the schedule of the run, or of its stage."""
+        total, course = self.progress.total, self.course
+        at = self.stage(step - 1)
+        if own := self.stages[at].course:
+            course, first = own, self.begins(at)
+            step, total = step - first, (self.begins(at + 1) if at + 1 < len(self.stages) else total) - first
+        return learning_rate(step, course.learning_rate, round(course.warmup * total), total)
 
     def _fix_total(self) -> None:
         """``--minutes``: time some steps, then fix the number of steps once. The timed steps leave no trace."""

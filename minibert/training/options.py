@@ -13,6 +13,9 @@ from minibert.training.course import Course, Options, add_run
 class Settings(Course):
     """Everything that decides the course of a run. It is stored in the training state, and resuming reads it back."""
 
+    recipe: str | None = None
+    stages: tuple[dict[str, Any], ...] = ()  # what a recipe says of them: see training/stages.py
+
     corpus: tuple[str, ...] = ("python-docs",)
     layout: str = "auto"
     held_out: float = 0.05
@@ -50,6 +53,7 @@ class Settings(Course):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "stages", tuple(self.stages))
         self.counts("vocab_size", "max_length", "dupe_factor", "layers", "hidden", "heads", "intermediate", "steps")
         self.need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
         self.need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
@@ -71,6 +75,7 @@ class Settings(Course):
 
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert")
+RECIPES = ("bert", "roberta", "electra")  # the files of minibert/recipes
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
@@ -82,6 +87,9 @@ OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``train``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""
     add = OPTIONS.add
+    add(parser.add_argument_group("recipe"), "recipe", "stages, tasks and options as a TOML file says them, or as they were "
+        f"published: {', '.join(RECIPES)}. --preset, --steps, --batch-size and --max-length scale it; whatever else is given "
+        "goes before it", metavar="NAME|FILE", default_text="none")
     add_text(parser)
 
     model = parser.add_argument_group("model")
@@ -122,8 +130,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(course, "keep_best", "the folder's model is that of the best look at the held-out text, not the last one",
         action="store_true")
 
-    add_run(parser).add_argument("--overfit-batch", action="store_true",
-                                 help="repeat one batch until its loss is near zero, then stop")
+    run = add_run(parser)
+    run.add_argument("--overfit-batch", action="store_true", help="repeat one batch until its loss is near zero, then stop")
+    run.add_argument("--describe", action="store_true", help="with --recipe: show what it would do, then stop")
 
 
 def add_text(parser: argparse.ArgumentParser) -> None:

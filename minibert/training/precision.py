@@ -64,6 +64,10 @@ class LossScale:
         self.good = self.xp.where(grow, 0, good).astype("float32")
         self.skipped = self.skipped + ~finite
 
+    def restart(self) -> None:
+        """Steps are counted from here on, the skipped ones too."""
+        self.skipped = self.xp.zeros_like(self.skipped)
+
     def state(self) -> tuple[float, float, float]:
         """Scale, good steps and skipped steps as numbers: what a checkpoint keeps. Waits for the device."""
         return float(self.scale), float(self.good), float(self.skipped)

@@ -29,6 +29,8 @@ def test_ignored_labels():
 def test_every_setting_is_an_option_whose_default_is_said_in_its_help():
     found = actions()
     for field in fields(options.Settings):
+        if field.name == "stages":  # what recipes say
+            continue
         assert field.name in found
         action = found[field.name]
         assert action.default == options.argparse.SUPPRESS

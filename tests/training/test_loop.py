@@ -9,6 +9,7 @@ from minibert import pretrained
 from minibert.pretrained import tensors
 from minibert.tasks.batches import micro_batches
 from minibert.training import checkpoint, command, loop
+from minibert.training.adamw import AdamW, learning_rate
 from minibert.training.checkpoint import FILE
 from minibert.training.course import Course
 from minibert.training.loop import Loop, Progress, Stage, Task, draw, read_rows
@@ -64,6 +65,41 @@ def test_a_stage_draws_its_tasks_by_their_weights_and_each_keeps_its_place(tmp_p
     drawn = np.array([draw((1, 2), 0, step) for step in range(3000)])
     assert abs(drawn.mean() - 2 / 3) < 0.03
     assert drawn.tolist() == [draw((1, 2), 0, step) for step in range(3000)]
+
+
+def test_a_task_of_two_stages_goes_on_in_its_text(tmp_path):
+    with engine() as e:
+        both, other = (Counted(e.config, seed) for seed in (0, 1))
+        task = both.task()
+        run(e, [Stage([task], 1 / 3), Stage([other.task(), task], weights=(1, 1))], tmp_path)
+    assert both.read == [(0, 2 * i) for i in range(len(both.read))]
+    assert len(both.read) > 2
+    assert other.read == [(0, 2 * i) for i in range(len(other.read))]
+
+
+def test_a_schedule_of_its_own_begins_anew_and_so_does_the_count_of_adam(tmp_path):
+    with engine() as e:
+        task = Counted(e.config, 0).task()
+        own = [Course(learning_rate=rate, warmup=warmup) for rate, warmup in ((1e-2, 0.5), (1e-3, 0.0))]
+        done, _ = run(e, [Stage([task], 2 / 3, course=own[0]), Stage([task], course=own[1])], tmp_path)
+        assert (e.step, e.origin) == (6, 4)
+        expected = [learning_rate(i, 1e-2, 2, 4) for i in (1, 2, 3, 4)] + [learning_rate(i, 1e-3, 0, 2) for i in (1, 2)]
+        assert [done.learning_rate(step) for step in range(1, 7)] == expected
+
+
+def test_full_moments_that_are_corrected_as_new_ones_move_weights_by_a_third():
+    """(1 / (1 - β₁)) / √(1 / (1 - β₂)) = 10 / √1000, as at the beginning of NVIDIA's second phase."""
+    moved = []
+    for restarts in (False, True):
+        with engine(clip_norm=None, optimiser=AdamW(weight_decay=0.0)) as e:
+            e.step = 10**6
+            e.m.flat[:], e.v.flat[:] = 1e-2, 1e-4
+            if restarts:
+                e.restart()
+            before = e.parameters.flat.copy()
+            e.apply(1e-3)
+            moved.append(before - e.parameters.flat)
+    np.testing.assert_allclose(moved[1] / moved[0], 10 / 1000**0.5, rtol=1e-3)
 
 
 def test_the_best_is_kept_and_patience_ends_a_run(tmp_path):

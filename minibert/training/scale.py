@@ -1,0 +1,161 @@
+"""A recipe in the sizes of a run.
+
+The stages keep their shares of the steps, and the proportions of their lengths and batches; a warm-up is a share of the steps
+already. Learning rates are multiplied by
+
+::
+
+    √(tokens' / tokens) · √(steps / steps') · width / width'        tokens: of a step of the last stage; ': of this run
+
+The first two are how the best step of stochastic gradient descent goes in the worst case: with the root of the batch, as the
+noise falls, and against the root of the number of steps (Bubeck 2015, section 6.2, arXiv 1405.4980). The third keeps what a step
+of Adam does to the activations alike in any width (Yang et al. 2022, arXiv 2203.03466). They are rules of thumb: --learning-rate
+says another.
+
+A published recipe names the model that its numbers are for, and runs in the sizes of ``train`` unless they are given; one that
+names none runs in its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from minibert.pretrained import families
+from minibert.training import options
+from minibert.training.options import DEFAULT_STEPS, OF_THE_MODEL, OPTIONS, Settings
+from minibert.training.recipe import Recipe, read
+from minibert.training.stages import parts
+
+GIVES_WAY = {"init": OF_THE_MODEL, "minutes": ("steps",), "vocab": ("vocab_size",), "generator_alone": ("generator_size",),
+             "next_sentence": ("pairs",)}  # what an option of the command line makes void in a recipe
+SCALED = {"steps", "batch_size", "max_length", "learning_rate"}  # what it changes there in proportion
+
+
+class Sizes(NamedTuple):
+    preset: str
+    width: int
+    steps: int
+    batch_size: int  # of the last stage
+    accumulate: int
+    max_length: int  # of the longest stage
+
+    @property
+    def tokens(self) -> int:
+        """Of a step."""
+        return self.batch_size * self.accumulate * self.max_length
+
+    def __str__(self) -> str:
+        return (f"{self.preset}, {self.steps:,} steps of {self.batch_size * self.accumulate:,} sequences of up to "
+                f"{self.max_length} tokens")
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that a command line and its recipe ask for; ValueError for values that cannot be.
+
+    What is given on the command line goes before what the recipe says.
+    """
+    given = OPTIONS.given(args)
+    if "recipe" not in given:
+        return options.settings_of(args)
+    recipe = read(given["recipe"])
+    try:
+        said, _ = _scaled(recipe, given)
+        settings = options.settings_of(argparse.Namespace(**{**said, **given}))
+        parts(settings)
+    except ValueError as error:
+        raise ValueError(f"--recipe {recipe.name}: {error}") from None
+    return settings
+
+
+def described(args: argparse.Namespace) -> list[str]:
+    """What is to be said of the recipe of a command line: nothing where there is none."""
+    given = OPTIONS.given(args)
+    if "recipe" not in given:
+        return []
+    return [*_scaled(read(given["recipe"]), given)[1], *_stages(settings_of(args))]
+
+
+def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What the recipe says for a run of which this is given, and how it came to it."""
+    said = {name: value for name, value in recipe.options.items()
+            if not any(key in given and name in lost for key, lost in GIVES_WAY.items())}
+    stages = _beaten(recipe.stages, given)
+    written, run = _sizes(recipe, given)
+    source = f" ({recipe.source})" if recipe.source else ""
+    lines = [f"Recipe {recipe.title or recipe.name}{source}", *recipe.figures.splitlines(),
+             f"{'published' if recipe.preset else 'written'} for: {written}", f"this run:      {run}"]
+    factor = 1.0
+    if run != written:
+        shares = {"tokens a step": math.sqrt(run.tokens / written.tokens), "steps": math.sqrt(written.steps / run.steps),
+                  "width": written.width / run.width}
+        factor = math.prod(shares.values())
+        rules = " · ".join(f"{value:.3g} for {name}" for name, value in shares.items() if value != 1)
+        lines.append(f"learning rates: times {rules}")
+    rates = [stage["learning_rate"] for stage in stages if "learning_rate" in stage]
+    if "learning_rate" in given and rates:
+        factor = given["learning_rate"] / max(rates)
+        lines.append(f"learning rates: times {factor:.3g}, as --learning-rate says")
+    for table in (said, *stages):
+        if "learning_rate" in table:
+            table["learning_rate"] = float(f"{factor * table['learning_rate']:.3g}")
+    for stage in stages:
+        for name, least in (("batch_size", 1), ("max_length", 5)):
+            if name in stage:
+                stage[name] = max(least, round(stage[name] * getattr(run, name) / getattr(written, name)))
+        stage["share"] = stage.pop("steps", 0) / written.steps or stage["share"]
+    if "minutes" not in given:
+        said["steps"] = run.steps
+    return {**said, "batch_size": run.batch_size, "max_length": run.max_length, "stages": tuple(stages)}, lines
+
+
+def _sizes(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Sizes, Sizes]:
+    """Those that the numbers of the recipe are for, and those of the run."""
+    *_, last = recipe.stages or [{}]
+    said = {name: recipe.options.get(name, getattr(Settings, name))
+            for name in ("family", "preset", "hidden", "batch_size", "accumulate", "max_length")}
+    said["steps"] = sum(stage.get("steps", 0) for stage in recipe.stages) or recipe.options.get("steps", DEFAULT_STEPS)
+    said |= {name: last[name] for name in ("batch_size", "accumulate") if name in last}
+    said["max_length"] = max(stage.get("max_length", said["max_length"]) for stage in recipe.stages or [{}])
+    run = dict(said)
+    if recipe.preset:
+        said["preset"] = recipe.preset
+        run |= {name: getattr(Settings, name) for name in ("preset", "batch_size", "max_length")} | {"steps": DEFAULT_STEPS}
+    run |= {name: given[name] for name in run if name in given}
+
+    def sizes(of: Mapping[str, Any]) -> Sizes:
+        width = of["hidden"] or families.preset(of["family"], of["preset"]).hidden_size
+        return Sizes(of["preset"], width, *(of[name] for name in Sizes._fields[2:]))
+
+    return sizes(said), sizes(run)
+
+
+def _beaten(stages: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages without what an option of the command line says instead. ValueError where they do not agree in that."""
+    found = [{**stage, "task": [dict(task) for task in stage["task"]]} for stage in stages]
+    if found and "short_first" in given:
+        raise ValueError("--short-first asks for a stage, and the recipe has its own: leave it out")
+    for name in sorted(given.keys() - SCALED):
+        tables = [table for stage in found for table in (stage, *stage["task"]) if name in table]
+        if len({table.pop(name) for table in tables}) > 1:
+            raise ValueError(f"{OPTIONS.typed(name, given[name])}: its stages differ in that: leave it out, or write a recipe of "
+                             "your own")
+    return found
+
+
+def _stages(settings: Settings) -> list[str]:
+    """A line for each stage, and where there are several for each of its tasks."""
+    lines = []
+    for number, (table, part) in enumerate(zip(settings.stages, parts(settings)), start=1):
+        long = f"{part.share * settings.steps:,.0f} steps" if settings.steps else f"{part.share:.1%} of the steps"
+        lines.append(f"stage {number}: {long}, {_words(table, ('share', 'task'))}".removesuffix(", "))
+        for task, weight in zip(table["task"], part.weights):
+            share = f"{weight / sum(part.weights):.0%} of its steps" if len(part.tasks) > 1 else "asks"
+            lines += [f"  {share}: {words}"] if (words := _words(task, ("weight",))) else []
+    return lines
+
+
+def _words(table: Mapping[str, Any], without: Collection[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in table.items() if name not in without)

@@ -1,0 +1,189 @@
+"""Recipes: what a file may say, in which sizes it runs, and that each that comes with the package does run."""
+
+import json
+
+import pytest
+
+from minibert import pretrained
+from minibert.training import checkpoint, command, recipe, scale
+from minibert.training.adamw import learning_rate
+from minibert.training.options import RECIPES
+from minibert.training.stages import parts
+from tests.training.conftest import SMALL, arguments
+from tests.training.runs import assert_same_run, interrupt_after
+
+TWO = """
+[options]
+learning_rate = 0.001
+[[stage]]
+steps = 6
+max_length = 16
+[[stage.task]]
+weight = 2
+pairs = "next"
+[[stage.task]]
+next_sentence = false
+whole_word = true
+[[stage]]
+steps = 6
+"""
+OWN = """
+[[stage]]
+steps = 8
+learning_rate = 0.004
+warmup = 0.5
+[[stage]]
+steps = 4
+learning_rate = 0.001
+warmup = 0.0
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def asked(*argv):
+    """The settings and the lines of a command line."""
+    return scale.settings_of(arguments(*argv)), scale.described(arguments(*argv))
+
+
+def test_the_recipes_are_the_files_of_the_package():
+    assert sorted(RECIPES) == sorted(path.stem for path in recipe.FOLDER.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_published_recipe_in_its_own_sizes_is_as_it_is_written(name):
+    found = recipe.read(name)
+    assert all((found.title, found.source, found.figures, found.preset))
+    settings, _ = asked("--recipe", name)
+    assert (settings.preset, settings.steps, settings.batch_size, settings.max_length) == ("tiny", 7500, 16, 64)
+    _, sizes = scale._sizes(found, {}), scale._sizes(found, {})[0]
+    published, _ = asked("--recipe", name, "--preset", sizes.preset, "--steps", sizes.steps, "--batch-size", sizes.batch_size,
+                         "--max-length", sizes.max_length)
+    total = sum(stage["steps"] for stage in found.stages)
+    for stage, part in zip(found.stages, parts(published), strict=True):
+        assert part.share * published.steps == pytest.approx(stage["steps"], abs=1e-6)
+        assert {task.max_length for task in part.tasks} == {stage["max_length"]}
+        assert {task.batch_size for task in part.tasks} == {stage["batch_size"]}
+        rates = stage.get("learning_rate"), part.course and part.course.learning_rate
+        assert rates[0] == rates[1]
+    assert published.learning_rate == found.options.get("learning_rate", published.learning_rate)
+    assert sum(part.share for part in parts(published)) == pytest.approx(1)
+    assert total == published.steps
+
+
+def test_sizes_change_lengths_batches_and_rates_in_proportion():
+    settings, lines = asked("--recipe", "bert", "--preset", "mini", "--steps", 2000, "--batch-size", 64, "--max-length", 128)
+    short, long = parts(settings)
+    assert [task.max_length for task in (*short.tasks, *long.tasks)] == [32, 128]
+    assert [task.batch_size for task in (*short.tasks, *long.tasks)] == [64, 64]
+    assert (short.share, long.share) == (0.9, 0.1)
+    expected = 1e-4 * (64 * 128 / (256 * 512)) ** 0.5 * (1_000_000 / 2000) ** 0.5 * 768 / 256
+    assert settings.learning_rate == pytest.approx(expected, rel=5e-3)
+    assert settings.warmup == 0.01  # a share of the steps, whatever their number
+    assert "learning rates: times 0.25 for tokens a step · 22.4 for steps · 3 for width" in lines
+
+
+def test_an_option_goes_before_the_recipe(tmp_path):
+    settings, _ = asked("--recipe", "bert", "--learning-rate", 3e-4, "--dropout", 0.2, "--pairs", "order")
+    assert (settings.learning_rate, settings.dropout, settings.pairs) == (3e-4, 0.2, "order")
+    settings, _ = asked("--recipe", "bert", "--no-next-sentence", "--minutes", 2)
+    assert (settings.next_sentence, settings.pairs, settings.steps, settings.minutes) == (False, None, None, 2)
+    settings, _ = asked("--recipe", written(tmp_path, OWN), "--learning-rate", 0.002)
+    assert [part.course.learning_rate for part in parts(settings)] == [0.002, 0.0005]
+    settings, _ = asked("--recipe", written(tmp_path, TWO), "--steps", 120)
+    assert settings.steps == 120
+    assert [part.share for part in parts(settings)] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(("text", "more", "message"), [
+    ("[options]\nlerning_rate = 1", (), r"mine\.toml, \[options\]: 'lerning_rate' is nothing that can be said here"),
+    ("[recipes]\ntitle = 'x'", (), r"mine\.toml: 'recipes' is nothing that can be said here; what can: options, recipe, stage"),
+    ("[[stage]]\nmax_length = 8", (), r"mine\.toml, stage 1: how long it is must be said once, as steps or .*, got neither"),
+    ("[[stage]]\nsteps = 8\nshare = 0.5", (), "stage 1: how long it is must be said once.*, got steps and share"),
+    ("[[stage]]\nsteps = 0", (), "stage 1: steps must be a whole number above 0, got 0"),
+    ("[[stage]]\nsteps = 1.5", (), r"stage 1: steps must be a whole number above 0, got 1\.5"),
+    ("[[stage]]\nshare = 0.5", (), r"the shares of the stages must add up to 1, got 0\.5"),
+    ("[[stage]]\nsteps = 5\n[[stage]]\nshare = 0.5", (), "every stage must say how long it is .*: with steps are stages 1 of 2"),
+    ("[[stage]]\nsteps = 5\n[[stage]]\nsteps = 5\nlearning_rate = 1e-3", (), "with learning_rate are stages 2 of 2"),
+    ("[[stage]]\nsteps = 5\nwarmup = 0.2", (), "stage 1: warmup is of a schedule of its own, which needs a learning_rate"),
+    ("[[stage]]\nsteps = 5\n[[stage.task]]\nweight = 0", (), "stage 1, task 1: weight must be a number above 0, got 0"),
+    ("[[stage]]\nsteps = 5\n[[stage.task]]\nweight = nan", (), "stage 1, task 1: weight must be a number above 0, got nan"),
+    ("[[stage]]\nsteps = 5\n[[stage.task]]\nvocab_size = 9", (), "task 1: 'vocab_size' is nothing that can be said here"),
+    ("[[stage]]\nsteps = 5\n[stage.task]\nweight = 1", (), "stage 1: task must be tables, each under a line with two brackets"),
+    ("[[stage]]\nsteps = 5\npairs = 'both'", (), "stage 1: argument --pairs: invalid choice: 'both'"),
+    ("[[stage]]\nsteps = 5\nmax_length = 'long'", (), "stage 1: argument --max-length: invalid int value: 'long'"),
+    ("[[stage]]\nsteps = 5\nmax_length = 4", (), r"mine\.toml, stage 1: --max-length must be at least 5.*, got 4"),
+    ("[[stage]]\nsteps = 5\nwhole_word = 1", (), "stage 1: whole_word must be true or false, got 1"),
+    ("[options]\nshort_first = 0.1\n[[stage]]\nsteps = 5", (), "short_first asks for a stage, and this recipe has its own"),
+    ("[options]\nseed = -1", (), r"mine\.toml, \[options\]: --seed must be a whole number from 0"),
+    ("[options", (), r"mine\.toml: this is no TOML: "),
+    ("recipe = 5", (), r"mine\.toml, \[recipe\] must be a table, got 5"),
+    ("stage = 5", (), r"mine\.toml: stage must be tables, each under a line with two brackets, got 5"),
+    (TWO, ("--short-first", 0.1), "--short-first asks for a stage, and the recipe has its own: leave it out"),
+    (TWO + "pairs = 'order'\n", ("--pairs", "next"), "--pairs: its stages differ in that: leave it out, or write a recipe"),
+])
+def test_what_no_recipe_can_say_is_told_with_file_and_table(tmp_path, text, more, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        asked("--recipe", written(tmp_path, text), *more)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_recipe_that_there_is_not():
+    with pytest.raises(FileNotFoundError, match="there is no file bart, and the recipes that come with minibert are bert, r"):
+        asked("--recipe", "bart")
+
+
+def test_a_description_trains_nothing(tmp_path, capsys):
+    assert command.run(arguments("--recipe", written(tmp_path, TWO), "--describe", "--out", tmp_path / "run")) == 0
+    said = capsys.readouterr().out
+    assert "stage 1: 6 steps, max_length 16\n  67% of its steps: pairs next\n  33% of its steps: next_sentence False" in said
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="--describe shows what a recipe would do: give --recipe"):
+        command.run(arguments("--describe"))
+
+
+def test_a_stage_with_a_rate_of_its_own_has_a_warm_up_and_a_decay_of_its_own(train, tmp_path):
+    assert train(tmp_path / "run", "--recipe", written(tmp_path, OWN), "--learning-rate", 0.004) == 0
+    rows = [line.split(",") for line in (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()]
+    rates = [float(row[rows[0].index("learning_rate")]) for row in rows[1:]]
+    assert rates == pytest.approx([learning_rate(i, 0.004, 4, 8) for i in range(1, 9)]
+                                  + [learning_rate(i, 0.001, 0, 4) for i in range(1, 5)], rel=1e-5)
+
+
+@pytest.mark.parametrize("text", [TWO, OWN], ids=["tasks", "schedules"])
+@pytest.mark.parametrize("points", [(2,), (6,), (8,), (9, 11)], ids=str)
+def test_a_run_of_several_stages_and_tasks_goes_on_bit_for_bit(text, points, train, resume, tmp_path, monkeypatch):
+    more = ("--recipe", written(tmp_path, text), "--learning-rate", 0.004)
+    assert train(tmp_path / "straight", *more) == 0
+    go_on = lambda: train(tmp_path / "broken", *more)  # noqa: E731 - the first time
+    for point in points:
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, point)
+            assert go_on() == 130
+        go_on = lambda: resume(tmp_path / "broken")  # noqa: E731
+    assert go_on() == 0
+    assert_same_run(tmp_path / "broken", tmp_path / "straight")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_published_recipe_runs_and_goes_on(name, corpus, resume, tmp_path, monkeypatch):
+    small, vocabulary = SMALL[:SMALL.index("--learning-rate")], 300 if name == "roberta" else 150
+
+    def go(out):
+        return command.run(arguments("--recipe", name, "--corpus", corpus, *small, "--vocab-size", vocabulary, "--steps", 10,
+                                     "--out", out))
+    assert go(tmp_path / "straight") == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 7)
+        assert go(tmp_path / "broken") == 130
+    assert resume(tmp_path / "broken") == 0
+    place = "generator" if name == "electra" else ""
+    files = {"roberta": "vocab.json", "albert": "tokenizer.json"}
+    if not place:
+        assert_same_run(tmp_path / "broken", tmp_path / "straight", files.get(name, "vocab.txt"))
+    assert pretrained.load(tmp_path / "straight" / place)
+    assert json.loads(json.dumps(checkpoint.load(tmp_path / "straight").settings.stages))
