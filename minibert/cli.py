@@ -12,7 +12,7 @@ from typing import Any
 from minibert.commands.terminal import sentence
 
 #: In the order in which ``--help`` names them; each is a module of ``minibert.commands``.
-COMMANDS = ("train", "fill-mask", "tokenize", "finetune", "predict", "info", "embed", "search", "score", "convert",
+COMMANDS = ("train", "prepare", "fill-mask", "tokenize", "finetune", "predict", "info", "embed", "search", "score", "convert",
             "world", "analyse", "demo")
 DESCRIPTION = """\
 BERT written out by hand in NumPy: train one, question it, look inside.

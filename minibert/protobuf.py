@@ -11,6 +11,7 @@ Source: https://protobuf.dev/programming-guides/encoding
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 Bytes = bytes | memoryview
 _WIDTHS = {1: 8, 5: 4}
@@ -63,19 +64,22 @@ def float32(bits: int) -> float:
 def field(number: int, value: int | float | Bytes | str) -> bytes:
     """A field as it is written: a whole number as varint, a float in four bytes, text and bytes with their length."""
     if isinstance(value, float):
-        return _varint(number << 3 | 5) + struct.pack("<f", value)
+        return written(number << 3 | 5) + struct.pack("<f", value)
     if isinstance(value, int):
-        return _varint(number << 3) + _varint(value & (1 << 64) - 1)  # a negative one as its two's complement
+        return written(number << 3) + written(value)
     value = value.encode("utf-8") if isinstance(value, str) else value
     return opening(number, len(value)) + bytes(value)
 
 
 def opening(number: int, length: int) -> bytes:
     """A field of so many bytes up to the bytes themselves, which are too many to be copied."""
-    return _varint(number << 3 | 2) + _varint(length)
+    return written(number << 3 | 2) + written(length)
 
 
-def _varint(value: int) -> bytes:
+@lru_cache(1 << 16)
+def written(value: int) -> bytes:
+    """A varint, as it is written; a negative one as its two's complement."""
+    value &= (1 << 64) - 1
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

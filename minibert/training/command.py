@@ -32,18 +32,18 @@ from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.tasks.examples import IGNORE, arrays
+from minibert.tasks.examples import IGNORE
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
-from minibert.training import checkpoint
+from minibert.training import checkpoint, prepared
 from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
-from minibert.training.objectives import asked, model_of
+from minibert.training.objectives import model_of
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -61,10 +61,11 @@ class Text(NamedTuple):
     """What a run reads."""
 
     corpus: corpora.Corpus
-    train: list  # ids by document and sentence
-    held_out: list
+    train: Any  # ids by document and sentence, or a part of prepared examples
+    held_out: Any
     tokenizer: Tokenizer
-    report: report.Report
+    report: report.Report | prepared.Report
+    sentences: list  # held out, to be looked at: ids by document and sentence
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
     settings = heard(settings, start.config)
+    if prepared.is_prepared(settings):
+        settings = prepared.settled(settings, args)
     for part in parts(settings):
         for task in part.tasks:
             heard(task, start.config)
@@ -157,7 +160,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = _held_out(settings, model, text.held_out, tokenizer)
     best = _best_loss(text, evaluation, say)
-    kept = probes.Probes(out, tokenizer, text.held_out, seed=settings.seed, unigram_loss=text.report.unigram_loss,
+    kept = probes.Probes(out, tokenizer, text.sentences, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
     def look() -> Look:
@@ -254,7 +257,7 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
     kept = [row for row in looks if row["step"] == loop.progress.best_step] if loop.course.keep_best else looks
     loss, accuracy = kept[-1]["held_out_mlm_loss"], kept[-1]["held_out_mlm_accuracy"]
     [place, *_] = loop.engine.model.apart(loop.engine.parameters)
-    table = guesses.table(folder.load(out / place), text.held_out, seed=loop.course.seed)
+    table = guesses.table(folder.load(out / place), text.sentences, seed=loop.course.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
@@ -411,32 +414,33 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
         initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
 
 
-def _stages(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> list[Stage]:
+def _stages(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read. Stages that have a task in common share it: it goes on in its text."""
-    documents, run = arrays(documents), parts(settings)
+    documents, run = prepared.once(documents), parts(settings)
     tasks = {task: _task(task, config, documents, tokenizer) for part in run for task in part.tasks}
     return [Stage([tasks[task] for task in part.tasks], part.share, part.weights, part.course) for part in run]
 
 
-def _task(settings: Settings, config: BertConfig, documents: list, tokenizer: Tokenizer) -> Task:
-    stream = batches.Stream(documents, tokenizer, max_length=settings.max_length,
-                            batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
-                            static_masks=settings.static_masks, dupe_factor=settings.dupe_factor, **asked(config, settings))
+def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> Task:
+    stream = prepared.stream(documents, tokenizer, max_length=settings.max_length,
+                             batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
+                             static_masks=settings.static_masks, dupe_factor=settings.dupe_factor,
+                             **prepared.options(documents, config, settings))
     return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
                                       pad_id=tokenizer.vocab.pad_id))
 
 
-def _held_out(settings: Settings, model: Model, documents: list, tokenizer: Tokenizer) -> list[batches.Batch]:
+def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Tokenizer) -> list[batches.Batch]:
     """What a run is measured on: the tasks of its last stage, and those before that have a term of the loss to themselves."""
     *before, last = parts(settings)
-    documents, terms, found = arrays(documents), set(), []
+    documents, terms, found = prepared.once(documents), set(), []
     tasks = list(dict.fromkeys(replace(task, max_length=settings.max_length, batch_size=settings.batch_size,
                                        accumulate=settings.accumulate)
                                for part in (last, *reversed(before)) for task in part.tasks))
     for number, task in enumerate(tasks):
-        read = batches.held_out(documents, tokenizer, max_length=settings.max_length, seed=settings.seed,
-                                max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES // len(last.tasks),
-                                **asked(model.config, task))
+        read = prepared.held_out(documents, tokenizer, max_length=settings.max_length, seed=settings.seed,
+                                 max_tokens=settings.micro_batch_tokens, max_examples=HELD_OUT_EXAMPLES // len(last.tasks),
+                                 **prepared.options(documents, model.config, task))
         present = {term for term, count in model.counts(read).items() if count}
         if number < len(last.tasks) or not present <= terms:
             found += read
@@ -445,6 +449,13 @@ def _held_out(settings: Settings, model: Model, documents: list, tokenizer: Toke
 
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
+    """Read the corpus, or what was prepared of one, and report on it."""
+    if prepared.is_prepared(settings):
+        return Text(*prepared.read(settings, say, tokenizer or (_tokenizer(settings, [], (), say) if settings.vocab else None)))
+    return read_text(settings, say, tokenizer)
+
+
+def read_text(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, learn a vocabulary unless there is a tokenizer, and report on it all."""
     cut = tokenizer.cut if tokenizer else settings.cut
     layout = "lines" if cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
@@ -461,7 +472,7 @@ def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> T
     ids = [[[next(numbers) for _ in document] for document in part] for part in (train, held_out)]
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")
-    return Text(corpus, *ids, tokenizer, found)
+    return Text(corpus, *ids, tokenizer, found, ids[1])
 
 
 def _tokenizer(settings: Settings, sentences: Sequence[str], words: Sequence[str], say: Say) -> Tokenizer:

@@ -139,7 +139,8 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     """The text, and how it is cut into tokens."""
     add = OPTIONS.add
     text = parser.add_argument_group("text")
-    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python",
+    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python; or files of "
+        "examples that were prepared (see minibert prepare)",
         nargs="+", metavar="TEXT")
     add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
         choices=("auto", "lines", "prose"))

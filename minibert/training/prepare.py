@@ -1,0 +1,72 @@
+"""``minibert prepare``: examples made once of text, and written for others to train on, or for ``train``.
+
+::
+
+    read the corpus -> learn a vocabulary -> hold documents out -> pairs, and their masks -> files, and the tokenizer beside them
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from minibert.data.prepared.instances import Instance, Padding
+from minibert.data.prepared.shards import FORMATS, KEPT_ASIDE
+from minibert.tasks import batches
+from minibert.tasks.corruption import masking
+from minibert.tasks.prepared import instances
+from minibert.training import command
+from minibert.training.objectives import asked
+from minibert.training.options import settings_of
+from minibert.training.runs import new_folder
+
+KINDS = {**FORMATS, "tfrecord.gz": FORMATS["tfrecord"]}  # by --format
+SHARD = 50_000  # examples of a file
+MASKS = 20  # at most so many are to be guessed in an example, as in the reference, or as many as 15 % of a longer one
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments of ``prepare`` ask for. The exit code."""
+    args.static_masks = True
+    settings = settings_of(args)
+    start = command.start_of(settings)
+    settings, tokens = command.heard(settings, start.config), settings.max_length
+    module = KINDS[args.format]
+    hides = asked(start.config, settings)
+    if args.masks and hides["corruption"] is not masking:
+        raise ValueError(f"--family {settings.family} draws its masks while it trains: give --format lddl --no-masks")
+    if args.format != "lddl" and not args.masks:
+        raise ValueError(f"--no-masks: the files of {args.format} hold masks; give --format lddl, or leave it out")
+    if args.format != "lddl" and args.bin_size:
+        raise ValueError("--bin-size is for files by length, which --format lddl has; leave it out")
+    for name in ("shard_size", "max_predictions", "bin_size"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    out = new_folder(args.out, "")
+    padding = Padding(tokens, args.max_predictions or max(MASKS, math.ceil(0.15 * tokens)))
+    text = command.read_text(settings, print, start.tokenizer)
+    text.tokenizer.save(out)
+    for name, documents, versions in (("train", text.train, settings.dupe_factor), (KEPT_ASIDE, text.held_out, 1)):
+        stream = batches.Stream(documents, text.tokenizer, max_length=tokens, batch_size=1, seed=settings.seed, **hides)
+        count = files = 0
+        for ending, shard in _shards(instances(stream, versions, args.masks), args.shard_size or SHARD, args.bin_size):
+            path = out / f"{name}-{files:05}.{args.format if args.format != 'lddl' else 'parquet'}{ending}"
+            module.write(path, shard, text.tokenizer.vocab, padding)
+            count, files = count + len(shard), files + 1
+        print(f"{name}: {count:,} examples in {files:,} file{'s' * (files != 1)}")
+    print(f"The examples are in {out}, with the tokenizer beside them. To train on them:\n"
+          f"  {command.command('python', '-m', 'minibert', 'train', '--corpus', out, '--max-length', tokens)}")
+    return 0
+
+
+def _shards(found: Iterable[Instance], size: int, bin_size: int | None) -> Iterator[tuple[str, list[Instance]]]:
+    """The examples of each file in turn, and what its name ends in: with bins, ``_`` and the number of that for its lengths."""
+    bins: dict[str, list[Instance]] = defaultdict(list)
+    for one in found:
+        ending = f"_{(len(one.ids) - 1) // bin_size}" if bin_size else ""
+        bins[ending].append(one)
+        if len(bins[ending]) == size:
+            yield ending, bins.pop(ending)
+    yield from sorted(bins.items())
