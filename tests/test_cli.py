@@ -31,7 +31,7 @@ def test_help_needs_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("command", "train fill-mask tokenize info finetune predict embed search score convert world "
+@pytest.mark.parametrize("command", "train prepare fill-mask tokenize info finetune predict embed search score convert world "
                          "analyse demo".split())
 def test_every_help_has_an_example_and_fits_a_terminal(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

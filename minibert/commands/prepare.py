@@ -8,16 +8,16 @@ from minibert.training.options import FAMILIES, OPTIONS, add_examples, add_text
 
 SUMMARY = "text as examples for pre-training, in a format that others read"
 TEXT = """\
-Cut text into pairs, hide words, and write the examples to files: the reference's tf.Example records,
-NVIDIA's HDF5 shards, or LDDL's Parquet. Some documents are held out first, in files of their own.
-minibert train --corpus DIR learns from such a folder, and from files that those programs wrote.
+Cut text into pairs, hide words, and write the examples to files: the reference's tf.Example
+records, NVIDIA's HDF5 shards, or LDDL's Parquet. Some documents are held out first, in files of
+their own. minibert train --corpus DIR learns from such a folder, and from what others wrote.
 """
 EXAMPLES = """\
 examples:
   minibert prepare --corpus book.txt --max-length 128 --out examples
       tf.Example records, ten versions of the text, and the vocabulary that was learned from it
   minibert train --corpus examples --max-length 128
-  minibert prepare --corpus book.txt --vocab vocab.txt --format lddl --no-masks --bin-size 32 --out examples
+  minibert prepare --corpus book.txt --format lddl --no-masks --bin-size 32 --out examples
       Parquet files by length; the masks are drawn while training
   minibert train --corpus tf_examples.tfrecord --vocab vocab.txt --max-length 128
       examples that create_pretraining_data.py wrote
@@ -27,9 +27,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     add_text(parser)
-    OPTIONS.add(parser, "family", f"whose kind of tokenizer, and of examples: {', '.join(FAMILIES)}", choices=FAMILIES,
+    examples = parser.add_argument_group("pairs and masks")
+    OPTIONS.add(examples, "family", f"whose kind of tokenizer, and of examples: {', '.join(FAMILIES)}", choices=FAMILIES,
                 metavar="NAME")
-    examples = parser.add_argument_group("examples")
     add_examples(examples)
     OPTIONS.add(examples, "dupe_factor", "how many versions of the text, with pairs and masks of their own", type=int,
                 metavar="N")

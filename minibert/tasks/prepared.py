@@ -65,7 +65,7 @@ class Stream:
             version = epoch if self.versions is None else epoch % self.versions
             batch += [self._masked(pool[i][1], (self.seed, version, pool[i][0])) for i in taken]
             index += len(taken)
-            if index >= len(self.part):
+            if index >= self._firsts[-1]:
                 epoch, index = epoch + 1, 0
         return batch, Position(epoch, index)
 
@@ -92,7 +92,7 @@ class Stream:
 def held_out(part: Part, tokenizer: Any, *, max_tokens: int = 512, max_examples: int | None = None, seed: int = 0,
              **options: Any) -> list[Batch]:
     """Batches for evaluation, which never change: ``batches.held_out`` of prepared examples."""
-    some = Stream(part, tokenizer, batch_size=min(len(part), max_examples or len(part)), seed=seed, static_masks=True, **options)
+    some = Stream(part, tokenizer, batch_size=min(part.size, max_examples or part.size), seed=seed, static_masks=True, **options)
     return micro_batches(some.batch()[0], max_tokens, pad_id=tokenizer.vocab.pad_id)
 
 

@@ -113,7 +113,7 @@ class Report:
         pairs = [one.next_label for one in both if one.next_label is not None]
         masked = [one for one in both if one.positions is not None]
         return cls(
-            found.name, (len(found.train), len(found.held_out)),
+            found.name, (found.train.size, found.held_out.size),
             tuple(int(n) for n in np.percentile([len(one.ids) for one in both], PERCENTILES, method="higher")),
             sum(len(one.positions) for one in masked) / sum(len(one.ids) for one in masked) if masked else None,
             float(np.mean(pairs)) if pairs else float("nan"), float((ids == vocab.unk_id).mean()),

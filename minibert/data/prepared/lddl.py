@@ -10,7 +10,7 @@
     bin_id                 int      files by length; not looked at
 
 Tokens are cut at blanks alone, for U+2028 is a token of the Chinese vocabulary.
-Source: NVIDIA/LDDL, ``lddl/preprocess/bert/pretrain.py``, ``lddl/torch/bert.py``.
+Source: NVIDIA/LDDL, ``lddl/dask/bert/pretrain.py``, ``lddl/torch/bert.py``.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ class Part(NamedTuple):
         """How many examples of each block belong to this part."""
         return [aside if self.held_out else block.count - aside for block, aside in zip(self.blocks, self.aside)]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many examples it has."""
         return sum(self.counts)
 
     def rows(self, number: int) -> np.ndarray:
@@ -88,8 +90,8 @@ class Prepared(NamedTuple):
     def __str__(self) -> str:
         files = len({block.path for part in (self.train, self.held_out) for block in part.blocks})
         others = f"; passed over: {', '.join(self.passed_over)[:200]}" if self.passed_over else ""
-        return (f"{self.name}: {self.titles}, {files:,} file{'s' * (files > 1)}, {len(self.train):,} examples and "
-                f"{len(self.held_out):,} held out, sha256 {self.sha256[:12]}{others}")
+        return (f"{self.name}: {self.titles}, {files:,} file{'s' * (files > 1)}, {self.train.size:,} examples and "
+                f"{self.held_out.size:,} held out, sha256 {self.sha256[:12]}{others}")
 
 
 def is_prepared(source: str) -> bool:
@@ -119,8 +121,8 @@ def find(sources: Sequence[str], held_out: float, seed: int) -> Prepared:
     train = Part(blocks, _shares([block.count for block in blocks], 0.0 if apart else held_out), seed, False)
     other = Part(aside, [block.count for block in aside], seed, True) if apart else train._replace(held_out=True)
     name = " + ".join(Path(source).resolve().name for source in sources)
-    if not len(train) or not len(other):
-        raise ValueError(f"the prepared corpus {name} has {len(train)} examples to train on and {len(other)} held out: it takes "
+    if not train.size or not other.size:
+        raise ValueError(f"the prepared corpus {name} has {train.size} examples to train on and {other.size} held out: it takes "
                          "at least one of each")
     return Prepared(name, train, other, _digest(paths), " and ".join(dict.fromkeys(_format(path).TITLE for path in paths)),
                     passed_over)
