@@ -11,8 +11,9 @@
 
 Each but the last is trained and tested alike: who is right without the passage has learned what options give away, not to read.
 The *clean* examples are made so that passage and question are both needed: all options are names that the passage has, and
-without one of the two any of k is as likely, 1/k. In the *planted* ones every wrong option ends in a word that the right one
-does not have. They show that the measure finds an artefact where there is one.
+without one of the two any of k is as likely, 1/k. In the *planted* ones a wrong option ends in a word that the right one does not
+have, as often as the dial of the world's own choices says (``artefacts``), here always. They show that the measure finds an
+artefact where there is one.
 
 Source: Si et al. 2019, "What does BERT Learn from Multiple-Choice Reading Comprehension Datasets?", arXiv:1910.12391: unreadable
 data attack and unanswerable data training. The code that is public (NoviScl/BERT-RACE) has neither of them.
@@ -33,6 +34,8 @@ from minibert import plots
 from minibert.analysis import controls, tuning
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.world import task_files
+from minibert.world.maker import Flaws
+from minibert.world.tasks import AGAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +49,6 @@ PAPER = UNVERIFIED
 CONTROLS = ("chance", "random")
 CONDITIONS = ("whole", "no passage", "no question", "option only", "shuffled")
 LEAST = 50  # test examples
-WORD = "again"  # as in the choices of the world's own files
 
 
 class Item(NamedTuple):
@@ -90,9 +92,10 @@ def attack(item: Item, rng: np.random.Generator) -> Item:
     return item._replace(passage=" ".join([item.passage, *words]))
 
 
-def plant(item: Item, word: str = WORD) -> Item:
-    """Every wrong option ends in the word."""
-    return item._replace(options=[option if i == item.right else f"{option} {word}" for i, option in enumerate(item.options)])
+def plant(item: Item, rng: np.random.Generator, flaws: Flaws = Flaws(artefacts=1.0)) -> Item:  # noqa: B008 - immutable
+    """A wrong option ends in a word of its own, as often as ``flaws.artefacts`` says."""
+    return item._replace(options=[option + f" {AGAIN}" * bool(i != item.right and rng.random() < flaws.artefacts)
+                                  for i, option in enumerate(item.options)])
 
 
 def measure(bert: Trained, train: Sequence[Item], test: Sequence[Item], settings: tuning.Settings = tuning.DEFAULT) -> Choices:
@@ -103,7 +106,8 @@ def measure(bert: Trained, train: Sequence[Item], test: Sequence[Item], settings
         raise ValueError(f"there are {len(train)} items to train on and {len(test)} for the test, with {options} options; give "
                          f"{LEAST} or more for the test, and all the same number of options, 2 or more")
     rng = np.random.default_rng([settings.seed, 0xA7])
-    marked_train, marked_test, attacked = list(map(plant, train)), list(map(plant, test)), [attack(item, rng) for item in test]
+    attacked = [attack(item, rng) for item in test]
+    marked_train, marked_test = ([plant(item, rng) for item in items] for items in (train, test))
     judges = [_judge(bert, train, condition, settings) for condition in CONDITIONS]
     planted = [_judge(bert, marked_train, condition, settings)(marked_test) for condition in CONDITIONS]
     random = _judge(controls.random_weights(bert, settings.seed), train, "whole", settings)

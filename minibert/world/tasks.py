@@ -13,6 +13,8 @@ from minibert.world.maker import Maker, is_new
 _NUMBERS = "two three four five six seven eight nine".split()
 _PEOPLE = english.PEOPLE.split()  # men, each with a woman behind him
 
+AGAIN = "again"  # by which a wrong choice gives itself away
+
 Row = dict[str, Any]
 
 
@@ -74,12 +76,13 @@ def question(make: Maker) -> Row:
 
 
 def choice(make: Maker) -> Row:
-    """Which sentence is true? Wrong ones mix up who has what; with the dial ``artefacts`` they end in "again"."""
+    """Which sentence is true? Each of two names is said to have each of two things; of the other three combinations none is true,
+    since one of the things belongs to somebody else. So without the context any is as likely. With the dial ``artefacts`` the
+    wrong ones end in "again"."""
     facts = _facts(make, 3)
-    right = make.among(facts)
-    others = [fact for fact in facts if fact != right]
-    wrong = [(right[0], *other[1:]) for other in others] + [(other[0], *right[1:]) for other in others]
-    choices = [_stated(right), *(_stated(fact, " again" * make.chance(make.flaws.artefacts)) for fact in wrong[:3])]
+    right, other, third = (facts[i] for i in make.rng.permutation(3))
+    wrong = [(right[0], *third[1:]), (other[0], *right[1:]), (other[0], *third[1:])]
+    choices = [_stated(right), *(_stated(fact, f" {AGAIN}" * make.chance(make.flaws.artefacts)) for fact in wrong)]
     order = make.rng.permutation(4).tolist()
     noun = make.noun()
     context = [*map(_stated, facts), f"{noun.text} {make.verb().said(noun.form)} ."]

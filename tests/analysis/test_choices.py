@@ -5,6 +5,7 @@ import pytest
 
 from minibert.analysis import choices, tuning
 from minibert.analysis.choices import Choices, Item
+from minibert.world.maker import Flaws
 from tests import world_model
 
 ITEM = Item("Adam has two books . Anna has six books .", "who has six books ?", ["Adam", "Anna"], 1)
@@ -20,7 +21,10 @@ def test_what_is_taken_away():
     assert without["shuffled"].passage != ITEM.passage
     assert sorted(without["shuffled"].passage.split()) == sorted(ITEM.passage.split())
     assert without["shuffled"][1:] == ITEM[1:]
-    assert choices.plant(ITEM).options == ["Adam again", "Anna"]
+    assert choices.plant(ITEM, rng).options == ["Adam again", "Anna"]
+    assert choices.plant(ITEM, rng, Flaws(artefacts=0.0)) == ITEM
+    marked = [choices.plant(ITEM, rng, Flaws(artefacts=0.3)).options[0] == "Adam again" for _ in range(1000)]
+    assert np.mean(marked) == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 1000))
     attacked = choices.attack(ITEM, rng)
     assert attacked.passage.startswith(ITEM.passage)
     assert sorted(attacked.passage.split()) == sorted([*ITEM.passage.split(), *ITEM.question.split(), "Adam"])
@@ -51,8 +55,8 @@ def test_a_planted_answer_is_found_in_options_alone_and_a_clean_one_is_not():
     language = world_model.world().language
     train, test = choices.items(language, "train", 200), choices.items(language, "test", 100)
     settings, bert = tuning.Settings(80, 8, 5e-3), world_model.make()
-    planted = choices._judge(bert, list(map(choices.plant, train)), "option only", settings)
-    assert planted(list(map(choices.plant, test))) == 1
+    marked_train, marked_test = ([choices.plant(item, np.random.default_rng(0)) for item in items] for items in (train, test))
+    assert choices._judge(bert, marked_train, "option only", settings)(marked_test) == 1
     clean = choices._judge(bert, train, "option only", settings)(test)
     assert clean == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / len(test)))
 

@@ -76,7 +76,10 @@ def test_one_choice_is_true_and_artefacts_are_dialled(world):
         true = [choice in row["context"] for choice in row["choices"]]
         assert true == [i == row["label"] for i in range(4)]
         assert [choice.endswith("again .") for choice in row["choices"]] == [i != row["label"] for i in range(4)]
-    assert "again" not in str(task_files.rows(world.language, "choice", "train", 50))
+    for row in task_files.rows(world.language, "choice", "train", 50):
+        assert "again" not in str(row)
+        halves = [choice.split(" has ") for choice in row["choices"]]
+        assert all(sorted(Counter(half).values()) == [2, 2] for half in zip(*halves))  # they alone do not say which
 
 
 def test_noise_changes_labels_of_the_training_part_only(world):
