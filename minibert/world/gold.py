@@ -26,6 +26,7 @@ _CHUNKS = {
     **dict.fromkeys(("adv", "tail"), "ADVP"),
 }
 _PRONOUNS = ("pron", "pron.obj", "pron.poss")  # all of them stand for the protagonist
+_REFERS = {*_PRONOUNS, "name", "name.any"}  # and the reflexives
 
 
 class Words(NamedTuple):
@@ -106,7 +107,7 @@ class _Fixed(NamedTuple):
 
 @lru_cache(1 << 15)
 def _fixed(skeleton: Skeleton) -> _Fixed:
-    mentions = [i for i, c in enumerate(skeleton.classes) if c in (*_PRONOUNS, "name", "name.any") or c.startswith("refl")]
+    mentions = [i for i, c in enumerate(skeleton.classes) if c in _REFERS or c.startswith("refl")]
     licensors = [i + 1 if ".lic" in c else 0 for i, c in zip(skeleton.licensors, skeleton.classes)]
     scopes = [""] * len(licensors)
     for licensor, start, stop in skeleton.scopes:
@@ -125,14 +126,19 @@ def _subject(skeleton: Skeleton, reflexive: int) -> int:
 def _chunks(skeleton: Skeleton) -> list[str]:
     chunks, before = [], ""
     for category, relation in zip(skeleton.classes, skeleton.relations):
-        kind = _CHUNKS.get(category.partition(".")[0], "")
-        if category == "adj":
-            kind = "NP" if relation == "amod" else "ADJP"
+        kind = _kind(category, relation == "amod")
         inside = kind == before and kind  # a class that always begins a chunk never equals what is before it
         kind = kind.removeprefix("-")
         chunks.append(f"{'I' if inside else 'B'}-{kind}" if kind else "O")
         before = kind
     return chunks
+
+
+@lru_cache(1 << 10)
+def _kind(category: str, attribute: bool) -> str:
+    if category == "adj":
+        return "NP" if attribute else "ADJP"
+    return _CHUNKS.get(category.partition(".")[0], "")
 
 
 def conllu(language: Language, number: int, document: Document) -> str:

@@ -94,6 +94,8 @@ class Grammar:
             self.rules += [rule._replace(p=rule.p / total) for rule in rows[symbol]]
         self.classes = sorted(reached - set(self.of))
         self.licensed = {symbol for symbol in reached if "lic" in symbol.split(".")}
+        #: of each rule's children: symbol, is it licensed, does it go on?
+        self.children = [[(child, child in self.licensed, child in self.of) for child in rule.children] for rule in self.rules]
         #: The gold of the sentence that rules make, their numbers given from left to right, each before those of its children.
         self.skeleton: Callable[[tuple[int, ...]], Skeleton] = lru_cache(_KEPT)(partial(_grow, self))
 
@@ -164,45 +166,53 @@ def _named(symbol: str, chosen: Mapping[str, str]) -> str:
     return ".".join([name, *(chosen.get(part, part) for part in parts)])
 
 
-def _grow(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
-    rules = iter(derivation)
-    classes: list[str] = []
-    licensors: list[int] = []
-    depths: list[int] = []
-    scopes: list[tuple[int, int, int]] = []
-    hangs: dict[int, tuple[int, str]] = {}  # word -> its head, and how it hangs on it
+class _Growth:
+    """A derivation, read from left to right, and what has grown of it. (A class, since a function within a function that calls
+    itself is circular garbage.)"""
 
-    def grow(symbol: str, licensor: int, depth: int) -> tuple[int, str]:
+    def __init__(self, grammar: Grammar, derivation: tuple[int, ...]) -> None:
+        self.grammar, self.numbers = grammar, iter(derivation)
+        self.classes: list[str] = []
+        self.licensors: list[int] = []
+        self.depths: list[int] = []
+        self.scopes: list[tuple[int, int, int]] = []
+        self.hangs: dict[int, tuple[int, str]] = {}  # word -> its head, and how it hangs on it
+
+    def grow(self, symbol: str, licensor: int, depth: int) -> tuple[int, str]:
         """The number of its head, and its tree."""
-        rule = grammar.rules[next(rules)]
+        number, classes = next(self.numbers), self.classes
+        rule = self.grammar.rules[number]
         mark, depth = rule.licensor, depth + symbol.startswith("rc.")
         below, trees = [], []
-        for at, child in enumerate(rule.children):
+        for at, (child, licensed, inner) in enumerate(self.grammar.children[number]):
             start = len(classes)
-            licensed = child in grammar.licensed
             inherited = licensor if licensed else -1
-            if child in grammar.of:
-                word, tree = grow(child, inherited, depth)
+            if inner:
+                word, tree = self.grow(child, inherited, depth)
             else:
                 word, tree = start, child
                 classes.append(child)
-                licensors.append(inherited)
-                depths.append(depth)
+                self.licensors.append(inherited)
+                self.depths.append(depth)
             below.append(word)
             trees.append(tree)
             if at == mark:
                 licensor = start
             elif licensed and mark is not None:
-                scopes.append((licensor, start, len(classes)))
+                self.scopes.append((licensor, start, len(classes)))
         for word, relation in zip(below, rule.relations):
             if relation:
-                hangs[word] = below[rule.head], relation
+                self.hangs[word] = below[rule.head], relation
         return below[rule.head], f"({symbol} {' '.join(trees)})"
 
-    root, tree = grow(START, -1, 0)
-    hangs[root] = -1, "root"
-    heads, relations = zip(*(hangs[word] for word in range(len(classes))))
-    return Skeleton(tuple(classes), heads, relations, tuple(licensors), tuple(scopes), tuple(depths), tree)
+
+def _grow(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
+    found = _Growth(grammar, derivation)
+    root, tree = found.grow(START, -1, 0)
+    found.hangs[root] = -1, "root"
+    heads, relations = zip(*(found.hangs[word] for word in range(len(found.classes))))
+    classes, licensors, scopes, depths = map(tuple, (found.classes, found.licensors, found.scopes, found.depths))
+    return Skeleton(classes, heads, relations, licensors, scopes, depths, tree)
 
 
 def _without_chains(classes: list[str], pairs: dict[tuple[str, str, str], float],
