@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
+OTHERS = ((GREEN, "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#56B4E9", "v"), ("#000000", "P"), (GREY, "X"), ("#F0E442", "*"))
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
 
 
@@ -53,56 +54,68 @@ class Grid(NamedTuple):
     columns: Sequence[str]
 
 
+class Asked(NamedTuple):
+    """What a run is asked besides masked words."""
+
+    term: str  # in the names of its columns
+    title: str
+    classes: int | None = None  # to choose from; None: no two answers are alike
+
+
 def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], ln_vocabulary: float, unigram: float,
                    title: str = "Pre-training", short_steps: int = 0, best: float | None = None,
-                   pairs: str = "next sentence") -> None:
-    """Loss and accuracy of a run against its steps, training and held-out, with the two lines that make them readable.
+                   tasks: Sequence[Asked] = (Asked("nsp", "next sentence", 2),), stages: Sequence[int] = ()) -> None:
+    """Loss and accuracy of a run against its steps, training and held-out, with the lines that make them readable.
 
-    Of a run that also tells which words are not the text's there is a third panel, with the surprise at that.
+    Of a run that is asked more than for words and about pairs there is a third panel, with the surprise at all that.
     ``rows``: those of ``metrics.csv``, by the names of its columns.
     ``short_steps``: how many of the first steps read short runs of text; they are shaded. ``best``: the loss that nobody can
-    beat, where it is known. ``pairs``: what is asked of a pair.
+    beat, where it is known. ``tasks``: what else is asked. ``stages``: the steps after which the later stages begin.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     seen = [row for row in rows if row.get("held_out_mlm_loss") is not None]
-    paired = [row for row in seen if row.get("held_out_nsp_accuracy") is not None]
+    tasks = [task for task in tasks if _measured(seen, f"held_out_{task.term}_loss")]
+    more = tasks if any(task.term != "nsp" for task in tasks) else []
     training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
-    held_out = {"linewidth": 2.4, "marker": "o", "markersize": 6}
-    told = [row for row in seen if row.get("held_out_replaced_loss") is not None]
-    figure = Figure(figsize=(17 if told else 12, 5.6), dpi=130, layout="constrained")
+    held_out = {"linewidth": 2.4, "markersize": 6}
+    figure = Figure(figsize=(17 if more else 12, 5.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=17, fontweight="bold")
-    loss, right, *third = figure.subplots(1, 3 if told else 2)
+    loss, right, *third = figure.subplots(1, 3 if more else 2)
 
     _guide(loss, ln_vocabulary, f"blind guessing: ln V = {ln_vocabulary:.2f}", ":", GREY)
     _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
     if best is not None:
         _guide(loss, best, f"nobody can do better: {best:.2f}", "-", GREEN)
     _curve(loss, rows, [row["mlm_loss"] for row in rows], **training)
-    _curve(loss, seen, [row["held_out_mlm_loss"] for row in seen], "{:.2f}", -18, color=ORANGE, **held_out)
+    _curve(loss, seen, [row["held_out_mlm_loss"] for row in seen], "{:.2f}", -18, color=ORANGE, marker="o", **held_out)
     loss.set_title("Surprise at the masked words", fontsize=14)
     loss.margins(y=0.1)
     loss.set_ylabel("loss (nats per masked word)", fontsize=13)
 
-    if paired:
-        _guide(right, 50, f"{pairs}: tossing a coin", ":", GREEN)
+    for task, (color, _) in zip(tasks, OTHERS):
+        if task.classes:
+            guess = "tossing a coin" if task.classes == 2 else f"guessing among {task.classes}"
+            _guide(right, 100 / task.classes, f"{task.title}: {guess}", ":", color)
     _curve(right, rows, [100 * row["mlm_accuracy"] for row in rows], label="masked words, training", **training)
-    _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE,
+    _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE, marker="o",
            label="masked words, held-out text", **held_out)
-    if paired:
-        _curve(right, paired, [100 * row["held_out_nsp_accuracy"] for row in paired], "{:.0f} %", 9, color=GREEN,
-               label=f"{pairs}, held-out text", **held_out | {"marker": "s"})
-    if told:
-        _curve(right, told, [100 * (row["held_out_replaced_found"] or 0) for row in told], "{:.0f} %", 9, color=GREEN,
-               label="replaced words that are found, held-out text", **held_out | {"marker": "^"})
+    for task, (color, marker) in zip(tasks, OTHERS):
+        found, accuracy = f"held_out_{task.term}_found", f"held_out_{task.term}_accuracy"
+        name = found if _measured(seen, found) else accuracy
+        some = _measured(seen, name)
+        _curve(right, some, [100 * row[name] for row in some], "{:.0f} %", 9, color=color, marker=marker,
+               label=f"{task.title}, held-out text", **held_out)
     for axes in third:
-        _curve(axes, rows, [row["replaced_loss"] for row in rows], **training)
-        _curve(axes, told, [row["held_out_replaced_loss"] for row in told], "{:.3f}", -18, color=GREEN,
-               **held_out | {"marker": "^"})
-        axes.set_title("Surprise at which words were replaced", fontsize=14)
-        axes.set_ylabel("loss (nats per token)", fontsize=13)
+        for task, (color, marker) in zip(tasks, OTHERS):
+            name = f"held_out_{task.term}_loss"
+            some = _measured(seen, name)
+            _curve(axes, some, [row[name] for row in some], "{:.3f}", -18, color=color, marker=marker, **held_out)
+        axes.set_title("Surprise at what else is asked", fontsize=14)
+        axes.margins(y=0.1)
+        axes.set_ylabel("loss (nats per text, or per token)", fontsize=13)
     right.set_title("How often the first guess is right", fontsize=14)
     right.set_ylabel("right (%)", fontsize=13)
     right.set_ylim(0, 100)
@@ -111,10 +124,17 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
         if short_steps:
             end = min(short_steps, rows[-1]["step"])
             axes.axvspan(0, end, color=GREY, alpha=0.12, linewidth=0, label="short runs of text first")
+        for i, step in enumerate(step for step in stages if step < rows[-1]["step"]):
+            axes.axvline(step, color=GREY, linewidth=1.6, label="" if i else "a new stage")
         _by_step(axes)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=12.5,
                   columnspacing=1.5)
     save(figure, path)
+
+
+def _measured(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """The rows that have this figure."""
+    return [row for row in rows if row.get(name) is not None]
 
 
 def tuning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], metric: str, best_step: int,

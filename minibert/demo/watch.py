@@ -20,6 +20,7 @@ from minibert.training.loop import METRICS, Row, read_rows
 POINTS = 1000  # of a curve: more than a screen has beside each other
 LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run stay far below
 LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
+RIGHT = re.compile(r"held_out_(.+)_(accuracy|found)")  # of pre-training: the columns of its tasks
 LOSSES = {"training": ("mlm_loss", "loss"), "held_out": ("held_out_mlm_loss", "dev_loss")}  # of pre-training, of fine-tuning
 _FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
            "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)", "best_loss": r"best possible loss +([0-9]+\.[0-9]+)"}
@@ -40,7 +41,7 @@ class Run:
 
         Without ``step`` at the last one. Where the folder is gone or a file damaged, ``message`` says so.
         """
-        said, curves, head, records = [], {"training": [], "held_out": []}, {}, []
+        said, curves, head, records = [], {"training": [], "held_out": [], "tasks": {}}, {}, []
         if not self.folder.is_dir():
             said.append(f"The folder {self.folder} is gone. What was read before is still shown.")
         else:
@@ -85,13 +86,29 @@ class Run:
         return None
 
 
-def _curves(rows: Sequence[Row]) -> tuple[dict[str, list], int]:
-    """The points of both losses, and how many figures are left out because they are no finite numbers."""
+def _curves(rows: Sequence[Row]) -> tuple[dict[str, Any], int]:
+    """The points of both losses, and how many figures are left out because they are no finite numbers.
+
+    ``tasks``: by what is asked, the points of the percentage that is right, or found, on held-out text.
+    """
     figures = {name: [(row["step"], row[column]) for row in rows for column in columns if row.get(column) is not None]
                for name, columns in LOSSES.items()}
-    finite = {name: [point for point in some if point[0] < 2**53 and math.isfinite(point[1])] for name, some in figures.items()}
+    finite = {name: [point for point in some if _drawn(point)] for name, some in figures.items()}
     left_out = sum(len(figures[name]) - len(finite[name]) for name in figures)
-    return {name: _thinned(some) for name, some in finite.items()}, left_out
+    columns = [column for column in dict.fromkeys(name for row in rows for name in row) if RIGHT.fullmatch(column)]
+    shares = {_task(column): [(row["step"], 100 * row[column]) for row in rows if row.get(column) is not None]
+              for column in columns}
+    tasks = {name: _thinned([point for point in some if _drawn(point)]) for name, some in shares.items()}
+    return {**{name: _thinned(some) for name, some in finite.items()}, "tasks": tasks}, left_out
+
+
+def _drawn(point: tuple[int, float]) -> bool:
+    return point[0] < 2**53 and math.isfinite(point[1])
+
+
+def _task(column: str) -> str:
+    name, figure = RIGHT.fullmatch(column).groups()
+    return f"{'masked words' if name == 'mlm' else name.replace('_', ' ')}{', found' * (figure == 'found')}"
 
 
 def _thinned(points: list) -> list:

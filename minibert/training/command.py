@@ -526,5 +526,10 @@ LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pair
 def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> None:
     from minibert import plots  # matplotlib takes a second to import
 
+    model, settings = loop.engine.model, loop.course
+    titles = {"nsp": batches.PAIRS[settings.pairs or "next"].title, "replaced": "replaced words that are found"}
+    asked = [plots.Asked(term.name, titles[term.name], 2 if term.name == "nsp" else None) for term in model.terms
+             if term.name != "mlm"]
+    begins = [loop.begins(i) for i in range(1, len(loop.stages))]
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         loop.begins(1), best, batches.PAIRS[loop.course.pairs or "next"].title)
+                         0 if settings.stages else begins[0], best, asked, begins if settings.stages else ())

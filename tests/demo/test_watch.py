@@ -71,6 +71,9 @@ def test_the_report_has_curves_floors_and_maps(run):
     assert len(report["shown"]["tokens"]) == weights.shape[-1]
     head, records = probes.read(run)
     assert report["probes"] == [sentence["text"] for sentence in head["probes"]]
+    rows = read_rows(run / "metrics.csv")
+    assert report["tasks"] == {name: [(row["step"], pytest.approx(100 * row[column])) for row in rows if row[column] is not None]
+                               for name, column in (("masked words", "held_out_mlm_accuracy"), ("nsp", "held_out_nsp_accuracy"))}
     asked = Run(run).report(step=3, probe=10**6)  # the evaluation before, the last sentence
     assert (asked["step"], asked["shown"]["text"]) == (2, head["probes"][-1]["text"])
     assert asked["shown"]["guesses"] == records[1]["probes"][-1]["guesses"]

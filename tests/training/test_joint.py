@@ -142,7 +142,7 @@ def test_the_picture_has_both(train, tmp_path, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: (drawn.append(self), savefig(self, *args, **options)))
     assert train(tmp_path / "run", *ELECTRA, "--steps", 6) == 0
     assert [axes.get_title() for axes in drawn[-1].axes] == [
-        "Surprise at the masked words", "How often the first guess is right", "Surprise at which words were replaced"]
+        "Surprise at the masked words", "How often the first guess is right", "Surprise at what else is asked"]
     [legend] = drawn[-1].legends
     assert "replaced words that are found, held-out text" in [text.get_text() for text in legend.get_texts()]
 

@@ -4,6 +4,7 @@ import { ask, Stale } from "./ask.js";
 import { curves, guessBars, html, maps, multiples } from "./draw.js";
 import { figure, joined } from "./views.js";
 
+const COLOURS = ["blue", "orange", "ink", "soft"];
 let last = null, timer = null, playing = null;
 
 export async function watch(page, into) {
@@ -14,7 +15,7 @@ export async function watch(page, into) {
     answer = await ask("view", `/api/watch?probe=${look.probe}${look.at === null ? "" : `&step=${look.at}`}`);
   } catch (error) {
     if (error instanceof Stale) throw error;
-    answer = { ...(last ?? { training: [], held_out: [], steps: [], probes: [], step: null, shown: null }), message: error.message };
+    answer = { ...(last ?? { training: [], held_out: [], tasks: {}, steps: [], probes: [], step: null, shown: null }), message: error.message };
   }
   if (answer.training.length || !last) last = answer;
   else answer = { ...last, message: answer.message };
@@ -36,6 +37,12 @@ export async function watch(page, into) {
   const figures = [figure(title, svg, { before: html("div", { class: "bar" }, play, slider, html("span", { id: "when" }, when)), after: [
     answer.unigram_loss ? html("p", {}, "Below the loss of guessing by frequency the model uses the context; at it, it knows only which words are common.") : null,
     answer.message ? html("p", { class: "why", role: "status" }, answer.message) : null] })];
+  const tasks = Object.entries(answer.tasks);
+  if (tasks.length > 1) {
+    const name = `How often ${answer.name} is right, on held-out text`;
+    const series = tasks.map(([task, points], i) => ({ name: task, colour: COLOURS[i % COLOURS.length], dots: true, points }));
+    figures.push(figure(name, curves(series, [], step, name, { x: "steps", y: "right, in %" }), {}));
+  }
   if (shown) {
     const words = shown.guesses.map(([word, probability]) => ({ word, probability }));
     const gap = joined(shown.tokens.slice(1, -1).map((token, t) => (t + 1 === shown.position ? "▁▁▁" : token)));
