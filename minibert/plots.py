@@ -95,10 +95,11 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     loss.margins(y=0.1)
     loss.set_ylabel("loss (nats per masked word)", fontsize=13)
 
-    for task, (color, _) in zip(tasks, OTHERS):
-        if task.classes:
-            guess = "tossing a coin" if task.classes == 2 else f"guessing among {task.classes}"
-            _guide(right, 100 / task.classes, f"{task.title}: {guess}", ":", color)
+    for classes in sorted({task.classes for task in tasks if task.classes}):
+        alike = [(task.title, color) for task, (color, _) in zip(tasks, OTHERS) if task.classes == classes]
+        guess = "tossing a coin" if classes == 2 else f"guessing among {classes}"
+        _guide(right, 100 / classes, f"{', '.join(title for title, _ in alike)}: {guess}", ":",
+               alike[0][1] if len(alike) == 1 else GREY)
     _curve(right, rows, [100 * row["mlm_accuracy"] for row in rows], label="masked words, training", **training)
     _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE, marker="o",
            label="masked words, held-out text", **held_out)

@@ -189,7 +189,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         [guesser, *_] = model.apart(engine.parameters).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
-    loop = Loop(engine, _stages(settings, config, text.train, tokenizer), settings, state.progress, out / METRICS,
+    loop = Loop(engine, stages_of(settings, config, text.train, tokenizer), settings, state.progress, out / METRICS,
                 every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
                 worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
     if state.progress.step in (0, state.progress.total):
@@ -414,7 +414,7 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
         initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
 
 
-def _stages(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:
+def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read. Stages that have a task in common share it: it goes on in its text."""
     documents, run = prepared.once(documents), parts(settings)
     tasks = {task: _task(task, config, documents, tokenizer) for part in run for task in part.tasks}

@@ -23,8 +23,10 @@ from minibert.text.vocabulary import SPECIAL
 from minibert.training.objectives import OBJECTIVES, asked
 from minibert.training.options import Settings
 from minibert.training.runs import Say
+from minibert.training.stages import SCHEDULE
 
 LOOKED_AT, HELD_OUT_LOOKED_AT = 10_000, 500  # examples, for the report
+OF_STEPS = {"share", "task", "weight", "batch_size", "accumulate", *SCHEDULE}  # what stages may say of prepared examples
 _RUN = 8  # tokens; a text that shares so many in a row with another is taken to be of it
 
 
@@ -39,6 +41,10 @@ def settled(settings: Settings, args: argparse.Namespace) -> Settings:
         if getattr(args, name, None):
             raise ValueError(f"--{name.replace('_', '-')} is for texts, and {' '.join(settings.corpus)} holds prepared examples, "
                              "which have been cut already: leave it out")
+    for stage in settings.stages:
+        if said := sorted(name for table in (stage, *stage["task"]) for name in table.keys() - OF_STEPS):
+            raise ValueError(f"--recipe {settings.recipe}: its stages say {said[0]}, which is for texts, and "
+                             f"{' '.join(settings.corpus)} holds prepared examples, which have been cut already")
     return replace(settings, short_first=0.0)
 
 

@@ -111,6 +111,7 @@ def test_the_tokenizer_lies_beside_the_examples(written, train, tmp_path):
 @pytest.mark.parametrize(("options", "what"), [
     (("--short-first", 0.1), "--short-first is for texts, and .* holds prepared examples"),
     (("--layout", "lines"), "--layout is for texts"),
+    (("--recipe", "bert"), "--recipe bert: its stages say max_length, which is for texts, and .* holds prepared examples"),
     (("--max-length", 20), r"record \d+: it has \d+ tokens, and an example has at most 20: give --max-length"),
 ])
 def test_what_is_for_texts_alone_is_refused(options, what, written, train, tmp_path):
