@@ -369,7 +369,7 @@ def _state(folder: Path) -> Sequence[Path]:
 
 def _read_state(folder: Path) -> Any:
     state = checkpoint.load(folder)
-    return state.settings, state.progress, state.config, [x.flat.tobytes() for x in (state.parameters, state.m, state.v)]
+    return state.settings, state.progress, state.config, [x.flat.tobytes() for x in (state.parameters, *state.kept.values())]
 
 
 def _engine() -> SimpleNamespace:

@@ -164,7 +164,7 @@ def _timeless(path: Path) -> Any:
     """The contents of a file without the seconds that were measured and the name of its folder."""
     if path.name == checkpoint.FILE:
         state = checkpoint.load(path.parent)
-        return [x.flat.tobytes() for x in (state.parameters, state.m, state.v)], state.progress.__dict__ | {"seconds": 0}
+        return [x.flat.tobytes() for x in (state.parameters, *state.kept.values())], state.progress.__dict__ | {"seconds": 0}
     if path.name == "metrics.csv":
         head, *rows = (cells for _, cells in files.csv_lines(path.read_text(encoding="utf-8"), path))
         return [[cell for name, cell in zip(head, row) if name != "seconds"] for row in (head, *rows)]

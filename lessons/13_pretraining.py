@@ -471,7 +471,7 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
     first_half = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
     position, _ = train(first_half, make_stream(64), 6, total=12)
     state = Checkpoint(settings, config, tokenizer, corpus.sha256, Progress(6, 12, (position,)),
-                       first_half.parameters, first_half.m, first_half.v)
+                       first_half.parameters, first_half.kept)
     checkpoint.save(folder, state)
     size = Path(folder, checkpoint.FILE).stat().st_size
 
@@ -480,7 +480,7 @@ with Workers() as workers, tempfile.TemporaryDirectory() as folder:
         engine = Engine(pretraining.of(loaded.config), loaded.parameters, workers)
         engine.step = loaded.progress.step
         if moments:
-            engine.m, engine.v = loaded.m, loaded.v
+            engine.kept = loaded.kept
         train(engine, make_stream(64), 6, 6, loaded.progress.positions[0] if place else (0, 0), 12)
         return engine.parameters.flat
 

@@ -36,6 +36,7 @@ from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
 from minibert.tasks.labelled.common import Data
 from minibert.tasks.labelled.features import Epochs, Feature, micro_batches
 from minibert.text import Reading
+from minibert.training import optimisers
 from minibert.training import state as states
 from minibert.training.checkpoint import FILE, FINE_TUNING, LOG
 from minibert.training.course import alone
@@ -248,7 +249,7 @@ def _one(folder: Path, settings: Settings, material: Material, seed: int, worker
         return {f"dev_{name}": value for name, value in scored(*engine.predict(dev_batches))[0].items()}
 
     def keep() -> None:
-        saved.save(folder, model._replace(parameters=engine.parameters))
+        saved.save(folder, model._replace(parameters=engine.learned))
 
     epoch = steps_an_epoch(len(features), settings)
     loop = Loop(engine, stages, settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
@@ -288,7 +289,8 @@ def _line(loop: Loop) -> str:
 
 def save_state(folder: Path, engine: Engine, progress: Progress) -> None:
     """Write what it takes to go on exactly: weights, moments, counters."""
-    states.write(folder, "finetuning", {"progress": asdict(progress)}, (engine.parameters, engine.m, engine.v))
+    states.write(folder, "finetuning", {"progress": asdict(progress)}, engine.parameters, engine.kept,
+                 optimisers.name_of(engine.optimiser))
 
 
 def read_state(folder: Path, engine: Engine, settings: Settings, examples: int) -> Progress:

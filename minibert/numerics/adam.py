@@ -39,20 +39,25 @@ def update(p: Array, g: Array, m: Array, v: Array, lr: Array | float, step: int,
 
     p, m and v change in place; g is used as scratch space and holds nothing afterwards.
     """
-    xp = get_xp(p)
-    beta1, beta2, epsilon, weight_decay, bias_correction = constants
-    correction1 = 1 - beta1**step if bias_correction else 1.0
-    correction2 = 1 - beta2**step if bias_correction else 1.0
+    correction = direction(g, m, v, step, constants)
+    if decay:
+        p *= 1 - lr * constants.weight_decay
+    g *= lr / correction
+    p -= g
+
+
+def direction(g: Array, m: Array, v: Array, step: Array | int, constants: AdamW) -> Array | float:
+    """The moments of a step, in place; g becomes m/(√v̂ + ε). Returns 1-β₁ᵗ, which m in it is still to be divided by."""
+    beta1, beta2, epsilon = constants.beta1, constants.beta2, constants.epsilon
+    correction1 = 1 - beta1**step if constants.bias_correction else 1.0
+    correction2 = 1 - beta2**step if constants.bias_correction else 1.0
     m += (1 - beta1) * (g - m)
     g *= g
     g -= v
     g *= 1 - beta2
     v += g
-    if decay:
-        p *= 1 - lr * weight_decay
-    xp.sqrt(v, out=g)
+    get_xp(g).sqrt(v, out=g)
     g *= correction2**-0.5
     g += epsilon
-    xp.divide(m, g, out=g)
-    g *= lr / correction1
-    p -= g
+    get_xp(g).divide(m, g, out=g)
+    return correction1

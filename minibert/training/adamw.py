@@ -6,15 +6,18 @@ runs (frozen layers, heads that this step did not use) get no step, no decay, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.kernels import twin
 from minibert.numerics.adam import DEFAULT, AdamW, update
-from minibert.parameters import Layout
+from minibert.parameters import Layout, Parameters
 
-__all__ = ["DEFAULT", "AdamW", "Run", "learning_rate", "norm", "pieces", "runs", "step", "update"]
+__all__ = ["APART", "DEFAULT", "AdamW", "Run", "apply", "learning_rate", "norm", "pieces", "runs", "slabs", "step", "unless",
+           "update"]
+
+APART = False
 
 
 class Run(NamedTuple):
@@ -25,14 +28,18 @@ class Run(NamedTuple):
     decay: bool
     lr_scale: float = 1.0
     active: bool = True
+    tensor: int = 0  # its number, where tensors are told apart
 
 
 def runs(layout: Layout, active: Callable[[str], bool] = lambda name: True,
-         lr_scale: Callable[[str], float] = lambda name: 1.0) -> list[Run]:
-    """The slab as a short table: neighbouring tensors with the same decay, scale and activity are one run."""
+         lr_scale: Callable[[str], float] = lambda name: 1.0, apart: bool = False) -> list[Run]:
+    """The slab as a short table: neighbouring tensors with the same decay, scale and activity are one run.
+
+    ``apart``: each tensor is a run by itself, for those who treat it as a whole.
+    """
     table: list[Run] = []
-    for slot in layout.slots.values():
-        run = Run(slot.start, slot.stop, slot.decay, lr_scale(slot.name), active(slot.name))
+    for i, slot in enumerate(layout.slots.values()):
+        run = Run(slot.start, slot.stop, slot.decay, lr_scale(slot.name), active(slot.name), i if apart else 0)
         if table and table[-1][2:] == run[2:]:
             run = run._replace(start=table.pop().start)
         table.append(run)
@@ -66,6 +73,27 @@ def step(p: Array, g: Array, m: Array, v: Array, table: Sequence[Run], lr: float
                     parts[1] *= scale
                 update(*parts, lr * run.lr_scale, number, run.decay, constants)
             parts[1].fill(0)
+
+
+def slabs(layout: Layout) -> dict[str, Layout]:
+    """What AdamW keeps: two moments of every number."""
+    return {"m": layout, "v": layout}
+
+
+def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Parameters, g: Parameters,
+          kept: Mapping[str, Parameters], lr: float, number: Array | int, constants: AdamW,
+          scale: Array | float | None = None, skip: Array | bool = False) -> None:
+    """One step: see ``optimisers``. Every number moves by itself, so no piece waits for another."""
+    m, v = kept["m"].flat, kept["v"].flat
+    each(lambda table: step(p.flat, g.flat, m, v, table, lr, number, constants, scale, skip), shares)
+
+
+def unless(skip: Array | bool, slabs: Sequence[Array], move: Callable[[], None]) -> None:
+    """``move()``, which changes the slabs; where ``skip`` () on their device is true, they are as they were. Nobody waits."""
+    before = [] if skip is False else [slab.copy() for slab in slabs]
+    move()
+    for slab, old in zip(slabs, before):
+        slab[...] = get_xp(slab).where(skip, old, slab)
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from minibert.text.vocabulary import Vocabulary
 from minibert.training import state as states
 from minibert.training.loop import Progress
 from minibert.training.objectives import model_of
+from minibert.training.optimisers import constants_of, name_of
 from minibert.training.options import Settings
 from minibert.training.state import FILE
 
@@ -32,8 +34,7 @@ class Checkpoint:
     corpus_sha256: str
     progress: Progress
     parameters: Parameters
-    m: Parameters
-    v: Parameters
+    kept: Mapping[str, Parameters] | None = None  # what the optimiser keeps, and the average; None: the run has not begun
 
 
 def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -49,7 +50,7 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "corpus_sha256": checkpoint.corpus_sha256,
         "progress": asdict(checkpoint.progress),
     }
-    states.write(folder, "state", state, (checkpoint.parameters, checkpoint.m, checkpoint.v))
+    states.write(folder, "state", state, checkpoint.parameters, checkpoint.kept, name_of(constants_of(checkpoint.settings)))
 
 
 def load(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -71,10 +72,11 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             tokenizer = _tokenizer(state, config)
             progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
-            slabs = states.read_slabs(file, model_of(config, settings).layout(), state.get("layout"))
+            parameters, kept = states.read_slabs(file, state, model_of(config, settings).layout(), constants_of(settings),
+                                                 settings.ema)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None
-    return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, *slabs)
+    return Checkpoint(settings, config, tokenizer, corpus_sha256, progress, parameters, kept)
 
 
 def _tokenizer(state: dict[str, Any], config: BertConfig) -> Tokenizer:

@@ -123,8 +123,7 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
         config, parameters = start.model(settings, text.tokenizer)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
-        state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters, parameters.zeros_like(),
-                           parameters.zeros_like())
+        state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters)
         return _train(out, state, text, workers, xp, say)
 
 
@@ -156,7 +155,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
     model = model_of(config, settings)
     engine = engine_of(model, state.parameters.to(xp), workers, settings)
-    engine.m, engine.v = state.m.to(xp), state.v.to(xp)
+    if state.kept is not None:
+        engine.kept = {name: slab.to(xp) for name, slab in state.kept.items()}
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = _held_out(settings, model, text.held_out, tokenizer)
     best = _best_loss(text, evaluation, say)
@@ -171,13 +171,13 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             save_models()
 
     def save_models() -> None:
-        for name, (config, parameters) in model.apart(engine.parameters).items():
+        for name, (config, parameters) in model.apart(engine.learned).items():
             folder.save(out / name, config, parameters, tokenizer)
 
     def save(progress: Progress) -> None:
         if loop.looked:  # before the state: no look that it knows of is missing after a kill
             record()
-        checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, m=engine.m, v=engine.v))
+        checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, kept=engine.kept))
         if not settings.keep_best or not progress.step:
             save_models()
         if loop.rows:
@@ -186,7 +186,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             record()
 
     def record() -> None:
-        [guesser, *_] = model.apart(engine.parameters).values()
+        [guesser, *_] = model.apart(engine.learned).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
     loop = Loop(engine, stages_of(settings, config, text.train, tokenizer), settings, state.progress, out / METRICS,
@@ -256,7 +256,7 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
         raise ValueError(f"{loop.metrics} is missing: what the finished run has measured is gone, its model in {out} is not")
     kept = [row for row in looks if row["step"] == loop.progress.best_step] if loop.course.keep_best else looks
     loss, accuracy = kept[-1]["held_out_mlm_loss"], kept[-1]["held_out_mlm_accuracy"]
-    [place, *_] = loop.engine.model.apart(loop.engine.parameters)
+    [place, *_] = loop.engine.model.apart(loop.engine.learned)
     table = guesses.table(folder.load(out / place), text.sentences, seed=loop.course.seed)
     say("\nHeld-out sentences and what the model makes of them:\n")
     say(table)

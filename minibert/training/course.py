@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 MOST = 2**31 - 1  # of any number of things
+OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf")  # what they are: training/optimisers.py
+SCHEDULES = ("linear", "polynomial", "square-root", "constant")  # what they are: training/schedules.py
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
 
@@ -21,8 +23,13 @@ class Course:
     lanes: int | None = None  # None: as many as there are workers when a run begins
 
     minutes: float | None = None
+    optimiser: str = "adamw"
+    beta2: float = 0.999
     learning_rate: float | None = None
     warmup: float = 0.1
+    schedule: str = "linear"
+    power: float = 1.0
+    ema: float | None = None
     weight_decay: float = 0.01
     clip: float = 1.0
     bias_correction: bool = True
@@ -39,6 +46,13 @@ class Course:
         self.need("minutes", self.minutes is None or 0 < self.minutes <= MOST, f"a number above 0, and at most {MOST:,}")
         self.need("learning_rate", self.learning_rate is None or 0 < self.learning_rate < float("inf"), "a finite number above 0")
         self.need("warmup", 0 <= self.warmup < 1, "a share of the steps, from 0 to below 1")
+        self.need("optimiser", self.optimiser in OPTIMISERS, f"one of {', '.join(OPTIMISERS)}")
+        self.need("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+        self.need("beta2", 0 <= self.beta2 < 1, "from 0 to below 1")
+        self.need("power", 0 < self.power < float("inf"), "a finite number above 0")
+        self.need("ema", self.ema is None or 0 < self.ema < 1, "between 0 and 1")
+        if self.power != 1 and self.schedule != "polynomial":
+            raise ValueError(f"--power is for --schedule polynomial, and this one is {self.schedule}: leave it out")
         self.need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         self.need("weight_decay", self.weight_decay >= 0, "at least 0")
         self.need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
@@ -103,10 +117,17 @@ class Options:
         """How the weights move, and when somebody looks. ``looks``: at what."""
         self.add(group, "minutes", "how long to train: times the first steps and fixes the number of steps then", type=float,
                  metavar="M", default_text="by steps")
-        self.add(group, "learning_rate", "peak, reached after the warm-up and then falling in a line to zero", type=float,
-                 metavar="LR", default_text=rate)
+        self.add(group, "optimiser", "adamw; or for large batches lamb, as NVIDIA published it for PyTorch, lamb-albert (no bias "
+                 "correction) or lamb-nvidia-tf (a trust ratio for biases and norms as well)", choices=OPTIMISERS)
+        self.add(group, "beta2", "how long the optimiser remembers squared gradients", type=float, metavar="SHARE")
+        self.add(group, "learning_rate", "peak, reached after the warm-up", type=float, metavar="LR", default_text=rate)
         self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
-        self.add(group, "weight_decay", "of AdamW; none on biases and norms", type=float, metavar="RATE")
+        self.add(group, "schedule", "how it goes on then: in a line to zero; as a power of the share of steps that is left, "
+                 "which jumps down after the warm-up (square-root: power 0.5); or constant", choices=SCHEDULES)
+        self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
+        self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
+                 "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")
+        self.add(group, "weight_decay", "of the optimiser; none on biases and norms", type=float, metavar="RATE")
         self.add(group, "clip", "largest norm of a step's gradient; 0: no limit", type=float, metavar="NORM")
         self.add_negative(group, "bias_correction", "Adam as in the reference implementation, without it")
         self.add(group, "dropout", "share of numbers dropped while training; the reference drops 0.1, against learning by heart",

@@ -23,8 +23,8 @@ from minibert.model import embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Parameters
-from minibert.training import adamw, lanes, together
-from minibert.training.adamw import AdamW
+from minibert.training import adamw, averaging, lanes, optimisers, together
+from minibert.training.averaging import AVERAGE
 from minibert.training.precision import LossScale, dtype_of
 from minibert.workers import DEVICE_TOKENS, Workers, share_out
 
@@ -56,23 +56,25 @@ class Metrics:
 
 
 class Engine:
-    """A model in training: its parameters, their gradients and moments, on one device.
+    """A model in training: its parameters, their gradients, and what the optimiser keeps, on one device.
 
     ``key`` of a step is ``(seed, step)``, extended by the number of the micro-batch: the same step always drops the same numbers.
     ``freeze``: the embeddings and so many of the lowest layers do not learn; None: all do. ``layer_decay``: the learning rate of
     each layer is that of the layer above times this. ``lanes``: of the sum of gradients, by default one a worker. ``teacher``:
-    from the inputs of a micro-batch to further targets, such as the states of another model. ValueError for a ``freeze`` that
-    cannot be.
+    from the inputs of a micro-batch to further targets, such as the states of another model. ``optimiser``: the constants of one
+    of ``optimisers``. ``ema``: the decay of an average of the weights (see ``averaging``), which then is what is evaluated.
+    ``kept``: slabs by name, what the optimiser keeps and the average. ValueError for a ``freeze`` that cannot be.
     """
 
-    def __init__(self, model: Model, parameters: Parameters, workers: Workers, optimiser: AdamW = adamw.DEFAULT,
+    def __init__(self, model: Model, parameters: Parameters, workers: Workers, optimiser: Any = adamw.DEFAULT,
                  clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32", *, freeze: int | None = None,
-                 layer_decay: float = 1.0, lanes: int | None = None,
+                 layer_decay: float = 1.0, lanes: int | None = None, ema: float | None = None,
                  teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> None:
         check_freeze(freeze, model.config)
         self.model, self.parameters, self.workers = model, parameters, workers
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
-        self.freeze, self.layer_decay, self.teacher = freeze, layer_decay, teacher
+        self.freeze, self.layer_decay, self.ema, self.teacher = freeze, layer_decay, ema, teacher
+        self.rule = optimisers.module_of(optimiser)
         self.xp = get_xp(parameters.flat)
         self.on_cpu = self.xp is np
         self.dtype = dtype_of(precision, self.xp)
@@ -80,8 +82,11 @@ class Engine:
         if not self.on_cpu:
             products.allow_tf32(self.xp, precision == "tf32")
         self._carry(lanes or (workers.count if self.on_cpu else 1))
-        self.m, self.v = parameters.zeros_like(), parameters.zeros_like()
-        self.step, self.origin = 0, 0  # steps done; after how many of them Adam began to count
+        self.kept = {name: Parameters.zeros(layout, self.xp, parameters.flat.dtype)
+                     for name, layout in optimisers.kept_by(optimiser, parameters.layout, ema).items()}
+        if ema is not None:
+            self.kept[AVERAGE].flat[...] = parameters.flat
+        self.step, self.origin = 0, 0  # steps done; after how many of them the optimiser began to count
         self._tables: dict[frozenset[str], list[adamw.Run]] = {}
 
     def _carry(self, count: int) -> None:
@@ -92,19 +97,24 @@ class Engine:
         self.gradients = [slab for slabs in self._slabs for slab in slabs]
 
     def resume(self, step: int, loss_scale: Sequence[float] = ()) -> None:
-        """Go on after so many steps; weights and moments are in their slabs."""
+        """Go on after so many steps; the weights and what is kept are in their slabs."""
         self.step, self.origin = step, 0
         if self.loss_scale is not None:
             self.loss_scale = LossScale(self.xp, *loss_scale)
 
     def restart(self) -> None:
-        """Adam counts its steps from here on. The moments stay, and the bias correction treats them as if they were new.
+        """The optimiser counts its steps from here on. The moments stay, and the bias correction treats them as if they were new.
 
         Source: NVIDIA's DeepLearningExamples, ``run_pretraining.py``, at the beginning of its second phase.
         """
         self.origin = self.step
         if self.loss_scale is not None:
             self.loss_scale.restart()
+
+    @property
+    def learned(self) -> Parameters:
+        """What a look measures and a folder holds: the weights, or their average where one is kept."""
+        return self.kept.get(AVERAGE, self.parameters)
 
     @property
     def config(self) -> BertConfig:
@@ -132,23 +142,24 @@ class Engine:
         return self._metrics(batches, dict(figure for part in carried for lane in part for figure in lane))
 
     def evaluate(self, batches: Sequence[Any]) -> Metrics:
-        """Forward only, nothing dropped."""
-        work = self._work(batches, None)
+        """Forward only, nothing dropped, with the average of the weights where there is one."""
+        work = self._work(batches, None, self.learned)
         return self._metrics(batches, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
 
     def predict(self, batches: Sequence[Any]) -> tuple[float, list[np.ndarray]]:
         """The loss, and the logits of every feature: see the function of this name."""
-        return predict(self.model, self.parameters, batches, self.workers)
+        return predict(self.model, self.learned, batches, self.workers)
 
-    def _work(self, batches: Sequence[Any], key: Key | None) -> Callable[..., tuple]:
+    def _work(self, batches: Sequence[Any], key: Key | None, parameters: Parameters | None = None) -> Callable[..., tuple]:
         """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures.
 
         Losses that look at all examples at once are taken before: see ``together``.
         """
         counts = self.model.counts(batches)
-        model = _on_device(self.model, self.parameters)
+        parameters = parameters or self.parameters
+        model = _on_device(self.model, parameters)
         narrow = self.dtype.itemsize < 4
-        p = (self.parameters.astype(self.dtype) if narrow else self.parameters).tree  # the masters stay as they are
+        p = (parameters.astype(self.dtype) if narrow else parameters).tree  # the masters stay as they are
         dloss = 1.0 if self.loss_scale is None else self.loss_scale.scale
         alone, read = together.without(model), [term.reads for term in together.terms(model)]
 
@@ -197,7 +208,7 @@ class Engine:
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
                                      f"the learning rate {lr:.3g}")
         scale = None if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
-        self.workers.map(lambda run: self._step([run], lr, self.step - self.origin, scale), pieces)
+        self._move([[run] for run in pieces], lr, self.step - self.origin, scale)
         return norm
 
     def table(self, present: frozenset[str]) -> list[adamw.Run]:
@@ -207,7 +218,7 @@ class Engine:
             self._tables[present] = adamw.runs(
                 self.parameters.layout,
                 lambda name: not name.startswith(idle) and (self.freeze is None or depth(name, self.config) > self.freeze),
-                lambda name: self.layer_decay ** (top - depth(name, self.config)))
+                lambda name: self.layer_decay ** (top - depth(name, self.config)), self.rule.APART)
         return self._tables[present]
 
     def _apply_on_device(self, table: Sequence[adamw.Run], lr: float) -> Array:
@@ -225,7 +236,7 @@ class Engine:
         if self.clip_norm is not None:
             clip = self.xp.minimum(1.0, self.clip_norm / (norm + 1e-6))
             scale = clip if scale is None else clip * scale
-        self._step(table, lr, number, scale, skip)
+        self._move([table], lr, number, scale, skip)
         return norm
 
     def _sum_piece(self, run: adamw.Run) -> float:
@@ -233,10 +244,16 @@ class Engine:
         total = lanes.join(self._plan, (slabs[0].flat[run.start:run.stop] for slabs in self._slabs))
         return float(np.dot(total, total))
 
-    def _step(self, table: Sequence[adamw.Run], lr: float, number: Array | int, scale: Array | float | None,
+    def _move(self, shares: Sequence[Sequence[adamw.Run]], lr: float, number: Array | int, scale: Array | float | None,
               skip: Array | bool = False) -> None:
-        slabs = (slab.flat for slab in (self.parameters, self.gradients[0], self.m, self.v))
-        adamw.step(*slabs, table, lr, number, self.optimiser, scale, skip)
+        """The optimiser's step over the runs of all shares; then the average follows."""
+        self.rule.apply(self.workers.map, shares, self.parameters, self.gradients[0], self.kept, lr, number, self.optimiser,
+                        scale, skip)
+        if self.ema is not None:
+            size = len(self.parameters)
+            parts = range(0, size, PIECE if self.on_cpu else size)
+            self.workers.map(lambda start: averaging.follow(*(slab.flat[start:start + parts.step] for slab in (
+                self.kept[AVERAGE], self.parameters)), self.ema), parts)
 
 
 def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers) -> tuple[float, list[np.ndarray]]:

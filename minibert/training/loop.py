@@ -27,9 +27,9 @@ from minibert.data.randomness import TASKS, generator
 from minibert.files import brief, csv_lines, decode_utf8, write_atomically
 from minibert.model.model import Model
 from minibert.tasks.batches import Batch, Position
-from minibert.training.adamw import learning_rate
 from minibert.training.course import Course
 from minibert.training.engine import Engine, Metrics
+from minibert.training.schedules import rate
 
 METRICS = "metrics.csv"
 ROWS = 200  # of metrics.csv, about
@@ -207,12 +207,13 @@ class Loop:
         if own := self.stages[at].course:
             course, first = own, self.begins(at)
             step, total = step - first, (self.begins(at + 1) if at + 1 < len(self.stages) else total) - first
-        return learning_rate(step, course.learning_rate, round(course.warmup * total), total)
+        return rate(course, step, total)
 
     def _fix_total(self) -> None:
         """``--minutes``: time some steps, then fix the number of steps once. The timed steps leave no trace."""
         engine, before, begun = self.engine, self.progress, time.monotonic()
-        kept = [slab.flat.copy() for slab in (engine.parameters, engine.m, engine.v)]
+        slabs = [engine.parameters, *engine.kept.values()]
+        kept = [slab.flat.copy() for slab in slabs]
         scale = engine.loss_scale and engine.loss_scale.state()
         self.progress = replace(before, total=WARM_UP_STEPS + TIMED_STEPS)
         for i in range(WARM_UP_STEPS + TIMED_STEPS):
@@ -230,7 +231,7 @@ class Loop:
             return per_step * total + per_look * (1 + -(-total // (self.course.eval_every or self._every(total))))
 
         total = max(1, bisect.bisect_right(range(1, max(1, int(left / per_step)) + 1), left, key=takes))
-        for slab, flat in zip((engine.parameters, engine.m, engine.v), kept):
+        for slab, flat in zip(slabs, kept):
             slab.flat[...] = flat
         engine.resume(0, scale or ())
         self._since.clear()

@@ -19,10 +19,10 @@ from minibert.parameters import Parameters
 from minibert.shell import command
 from minibert.tasks.batches import Position
 from minibert.training import checkpoint, profile
-from minibert.training.adamw import AdamW
 from minibert.training.course import Course
 from minibert.training.engine import Engine
 from minibert.training.loop import Task
+from minibert.training.optimisers import constants_of
 from minibert.workers import DEVICE_TOKENS, Workers, describe_blas, micro_batch_tokens
 
 Say = Callable[[str], None]
@@ -43,9 +43,8 @@ def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: An
 
 def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Course, seed: int | None = None) -> Engine:
     """The engine that a course asks for."""
-    return Engine(model, parameters, workers, AdamW(weight_decay=course.weight_decay, bias_correction=course.bias_correction),
-                  course.clip or None, course.seed if seed is None else seed, course.precision, freeze=course.freeze,
-                  layer_decay=course.layer_decay, lanes=course.lanes)
+    return Engine(model, parameters, workers, constants_of(course), course.clip or None, course.seed if seed is None else seed,
+                  course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema)
 
 
 def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:

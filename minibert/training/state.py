@@ -1,8 +1,8 @@
 """``training_state.safetensors``: one file that suffices to go on with a run exactly.
 
-It holds three slabs (the weights and the two moments of Adam, in full precision) and, as one JSON string, everything else. There
-is no state of a random generator in it: whatever is random follows from the seed and the counters. The file is written whole or
-not at all.
+It holds slabs in full precision (the weights, what the optimiser keeps, such as Adam's two moments, and the average of the
+weights where there is one) and, as one JSON string, everything else. There is no state of a random generator in it: whatever is
+random follows from the seed and the counters. The file is written whole or not at all.
 
 A slab is a row of numbers. Which tensor begins where is written beside it: with two heads in another order the row would be as
 long as before, and their weights would change places in silence.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,21 @@ from minibert.parameters import Layout, Parameters
 from minibert.pretrained import tensors
 from minibert.training.engine import Engine
 from minibert.training.loop import Progress
+from minibert.training.optimisers import kept_by, name_of
 
 FILE = "training_state.safetensors"
 VERSION = 1  # of what is written here; files from before it was counted have none
-SLABS = ("parameters", "m", "v")
+WEIGHTS = "parameters"
 
 
-def write(folder: str | os.PathLike[str], kind: str, state: dict[str, Any], slabs: Sequence[Parameters]) -> None:
-    """Write the state of a run: ``state`` under the name ``kind``, and the slabs, which share a layout."""
-    about = {"version": VERSION, "layout": slabs[0].layout.describe(), **state}
-    tensors.write(Path(folder) / FILE, {name: to_numpy(slab.flat) for name, slab in zip(SLABS, slabs)},
+def write(folder: str | os.PathLike[str], kind: str, state: dict[str, Any], parameters: Parameters,
+          kept: Mapping[str, Parameters], optimiser: str = "adamw") -> None:
+    """Write the state of a run: ``state`` under the name ``kind``, the weights, and what is kept beside them.
+
+    ``optimiser``: as ``optimisers.name_of`` calls it.
+    """
+    about = {"version": VERSION, "layout": parameters.layout.describe(), "optimiser": optimiser, **state}
+    tensors.write(Path(folder) / FILE, {name: to_numpy(slab.flat) for name, slab in {WEIGHTS: parameters, **kept}.items()},
                   {kind: json.dumps(about, ensure_ascii=False)})
 
 
@@ -47,30 +52,40 @@ def read(file: tensors.Reader, kind: str) -> dict[str, Any]:
     return state
 
 
-def read_slabs(file: tensors.Reader, layout: Layout, found: Sequence | None) -> list[Parameters]:
-    """The three slabs. ``found``: the layout that the file names, None in files of before. ValueError where it is another one."""
+def read_slabs(file: tensors.Reader, state: dict[str, Any], layout: Layout, optimiser: Any, ema: float | None
+               ) -> tuple[Parameters, dict[str, Parameters]]:
+    """The weights, and what is kept beside them by ``optimiser`` (its constants) and for ``ema``.
+
+    ``state``: as ``read`` gives it; the layout and the optimiser, which files of before do not name, are taken out of it.
+    ValueError where the file holds something else.
+    """
+    found, written = state.pop("layout", None), state.pop("optimiser", "adamw")
     if not (found is None or (isinstance(found, list) and all(map(_is_slot, found)))):
         raise ValueError(f"{file.path}: its layout must be a list of names and shapes, got {brief(found)}")
     expected, changed = layout.describe(), "; the model or the classes have changed since the run began"
     for ours, theirs in zip_longest(expected, expected if found is None else found):
         if ours != theirs:
             raise ValueError(f"{file.path}: where this model has {_slot(ours)}, its numbers are {_slot(theirs)}{changed}")
-    for name in SLABS:
-        if file.shapes.get(name) != (layout.size,):
-            raise ValueError(f"{file.path}: expected {name} of shape ({layout.size},), found {file.shapes.get(name)}{changed}")
-    return [Parameters(layout, np.array(file[name])) for name in SLABS]
+    if (name := name_of(optimiser)) != written:
+        raise ValueError(f"{file.path}: what it keeps is for the optimiser {brief(written)}, and this run learns with {name}: go "
+                         "on with the one that the run began with")
+    layouts = {WEIGHTS: layout, **kept_by(optimiser, layout, ema)}
+    for name, its in layouts.items():
+        if file.shapes.get(name) != (its.size,):
+            raise ValueError(f"{file.path}: expected {name} of shape ({its.size},), found {file.shapes.get(name)}{changed}")
+    slabs = {name: Parameters(its, np.array(file[name])) for name, its in layouts.items()}
+    return slabs.pop(WEIGHTS), slabs
 
 
 def restore(file: tensors.Reader, kind: str, engine: Engine) -> Progress:
-    """Put the weights and moments of a run into an engine of its model. How far the run is.
+    """Put the weights of a run, and what is kept beside them, into an engine of its model. How far the run is.
 
     KeyError, TypeError, AttributeError or ValueError for a file that does not fit.
     """
     found = read(file, kind)
-    layout = found.pop("layout", None)
+    parameters, kept = read_slabs(file, found, engine.parameters.layout, engine.optimiser, engine.ema)
     progress = Progress.of(found.get("progress", found))
-    slabs = read_slabs(file, engine.parameters.layout, layout)
-    engine.parameters, engine.m, engine.v = (slab.to(engine.xp) for slab in slabs)
+    engine.parameters, engine.kept = parameters.to(engine.xp), {name: slab.to(engine.xp) for name, slab in kept.items()}
     engine.resume(progress.step, progress.loss_scale)
     return progress
 

@@ -90,7 +90,7 @@ def test_losses_in_other_precisions(xp, precision, bound):
     theirs, _ = losses(np, 4, config, 1)
     ours, engine = losses(xp, 4, config, 1, precision=precision)
     np.testing.assert_allclose(ours, theirs, rtol=bound)
-    assert {slab.flat.dtype for slab in (engine.parameters, engine.m, engine.v, *engine.gradients)} == {np.dtype(np.float32)}
+    assert {slab.flat.dtype for slab in (engine.parameters, *engine.kept.values(), *engine.gradients)} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new"])

@@ -18,7 +18,7 @@ def names(folder) -> set[str]:
 def slabs(folder) -> list[bytes]:
     """Weights and moments, byte for byte."""
     state = checkpoint.load(folder)
-    return [slab.flat.tobytes() for slab in (state.parameters, state.m, state.v)]
+    return [slab.flat.tobytes() for slab in (state.parameters, *state.kept.values())]
 
 
 def step_of(folder) -> int:

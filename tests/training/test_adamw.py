@@ -145,7 +145,7 @@ def test_frozen_parameters_have_no_share_in_anything():
         g = dict(Parameters(e.parameters.layout, e.gradients[0].flat.copy()).items())
         norm = e.apply(0.1)
         assert norm == pytest.approx(math.sqrt(sum((x**2).sum() for name, x in g.items() if not frozen(name))))
-        m, v = dict(e.m.items()), dict(e.v.items())
+        m, v = dict(e.kept["m"].items()), dict(e.kept["v"].items())
         for name, view in e.parameters.items():
             assert np.array_equal(view, before[name]) == frozen(name), name
             assert m[name].any() == v[name].any() == (not frozen(name)), name
@@ -156,10 +156,10 @@ def test_without_pairs_the_pooler_and_its_head_stay_bit_for_bit():
     with_pairs, without = (micro_batches(masked_examples(config, pairs=pairs), 60) for pairs in (True, False))
     with engine(config, optimiser=CONSTANTS) as e:
         e.train(with_pairs, 0.01)  # moments that would go on moving them
-        before = [{name: view.copy() for name, view in slab.items()} for slab in (e.parameters, e.m, e.v)]
+        before = [{name: view.copy() for name, view in slab.items()} for slab in (e.parameters, *e.kept.values())]
         for _ in range(2):
             e.train(without, 0.01)
-        for slab, old in zip((e.parameters, e.m, e.v), before):
+        for slab, old in zip((e.parameters, *e.kept.values()), before):
             for name, view in slab.items():
                 if not name.endswith("key.bias"):  # its gradient is zero but for rounding: it may stay or not
                     assert np.array_equal(view, old[name]) == name.startswith(UNUSED), name
@@ -179,7 +179,7 @@ def test_tied_weights_are_stepped_once():
         g["cls"]["predictions"]["decoder"]["weight"] += 1.0
         e.apply(0.01)
         np.testing.assert_allclose(before - table, 0.01, rtol=1e-5)
-        np.testing.assert_allclose(e.m["bert"]["embeddings"]["word_embeddings"]["weight"], 0.1 * 2.0, rtol=1e-12)
+        np.testing.assert_allclose(e.kept["m"]["bert"]["embeddings"]["word_embeddings"]["weight"], 0.1 * 2.0, rtol=1e-12)
         assert e.parameters["cls"]["predictions"]["decoder"]["weight"] is table
 
 
@@ -195,7 +195,7 @@ def test_neither_pieces_nor_threads_change_the_step(monkeypatch, clip_norm):
             for _ in range(2):
                 e.gradients[0].flat[...] = total
                 e.apply(0.01)
-            results.append(np.array([e.parameters.flat, e.m.flat, e.v.flat]))
+            results.append(np.array([e.parameters.flat, e.kept["m"].flat, e.kept["v"].flat]))
     for result in results[1:]:
         if clip_norm is None:
             np.testing.assert_array_equal(result, results[0])

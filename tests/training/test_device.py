@@ -35,7 +35,7 @@ def steps(xp, threads, config, examples=3, **options):
             trained = [e.train(batch, 0.01) for batch in batches[:-1]]
             evaluated = e.evaluate(batches[-1])
         results = [x for metrics, norm in trained for x in (*figures(metrics), norm)] + figures(evaluated)
-        return waits, [host(x) for x in results], [host(slab.flat) for slab in (e.parameters, e.m, e.v)]
+        return waits, [host(x) for x in results], [host(slab.flat) for slab in (e.parameters, *e.kept.values())]
 
 
 @pytest.mark.parametrize("norm_first", [False, True], ids=["post-LN", "pre-LN"])

@@ -99,7 +99,7 @@ def test_a_run_with_dropout_repeats_bit_for_bit(threads):
     for _ in range(2):
         with engine(config, threads, dtype=np.float32, seed=3) as e:
             losses = [e.train(micro_batches(masked_examples(config, seed=step), 40), 0.01)[0].loss for step in range(3)]
-            results.append((losses, e.parameters.flat, e.m.flat, e.v.flat))
+            results.append((losses, e.parameters.flat, e.kept["m"].flat, e.kept["v"].flat))
     assert results[0][0] == results[1][0]
     for a, b in zip(results[0][1:], results[1][1:]):
         np.testing.assert_array_equal(a, b)
@@ -140,7 +140,7 @@ def test_clipping_scales_the_gradient_to_the_norm(config):
             norm = e.apply(0.01)
             assert norm == pytest.approx(np.linalg.norm(total), rel=1e-12)
             scale = expected or clip / (norm + 1e-6)
-            np.testing.assert_allclose(e.m.flat, 0.1 * scale * total, rtol=1e-9)
+            np.testing.assert_allclose(e.kept["m"].flat, 0.1 * scale * total, rtol=1e-9)
             assert not any(slab.flat.any() for slab in e.gradients)  # zeroed for the next step
 
 
@@ -155,11 +155,11 @@ def test_a_loss_that_is_not_finite_names_itself_and_moves_nothing(config, thread
         table = e.parameters["bert"]["embeddings"]["word_embeddings"]["weight"]
         good = table[word].copy()
         table[word] = poison
-        before = [slab.flat.copy() for slab in (e.parameters, e.m, e.v)]
+        before = [slab.flat.copy() for slab in (e.parameters, *e.kept.values())]
         with pytest.raises(FloatingPointError,
                            match=r"step 2: the loss is nan, the gradient's norm nan, the learning rate 0\.0125"):
             e.train(batches, 0.0125)
-        for slab, old in zip((e.parameters, e.m, e.v), before):
+        for slab, old in zip((e.parameters, *e.kept.values()), before):
             np.testing.assert_array_equal(slab.flat, old)
         assert e.step == 1
 
@@ -204,11 +204,11 @@ def test_evaluation_draws_nothing_and_changes_nothing(whole):
     config = small_config()  # with dropout, which evaluation must leave out
     batches = micro_batches(masked_examples(config), BUDGETS[7])
     with engine(config, 2) as e:
-        before = [slab.flat.copy() for slab in (e.parameters, e.m, e.v, *e.gradients)]
+        before = [slab.flat.copy() for slab in (e.parameters, *e.kept.values(), *e.gradients)]
         first, second = e.evaluate(batches), e.evaluate(batches)
         assert first == second
         assert first.loss == pytest.approx(float(whole[0].loss), rel=1e-12)
-        for slab, old in zip((e.parameters, e.m, e.v, *e.gradients), before):
+        for slab, old in zip((e.parameters, *e.kept.values(), *e.gradients), before):
             np.testing.assert_array_equal(slab.flat, old)
         assert e.step == 0
 

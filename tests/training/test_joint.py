@@ -96,7 +96,7 @@ def test_the_same_bytes_by_any_number_of_threads(train, uninterrupted, tmp_path)
 def test_lower_layers_of_both_can_be_frozen(train, tmp_path):
     assert train(tmp_path / "run", *ELECTRA, "--freeze", 1, "--steps", 2, "--weight-decay", 0) == 0
     state = checkpoint.load(tmp_path / "run")
-    moved = {name for name, view in state.m.items() if view.any()}
+    moved = {name for name, view in state.kept["m"].items() if view.any()}
     assert moved
     assert not any("embeddings." in name or "encoder.layer.0." in name for name in moved)
 

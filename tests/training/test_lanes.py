@@ -55,7 +55,7 @@ def weights(threads, count, precision=np.float32):
     with engine(config, threads, precision, random_parameters(config, dtype=precision), lanes=count, clip_norm=0.5) as e:
         figures = [(metrics.loss, norm) for metrics, norm in (
             e.train(micro_batches(masked_examples(config, seed=step), 30), 0.01) for step in range(5))]
-        return b"".join(slab.flat.tobytes() for slab in (e.parameters, e.m, e.v)), figures
+        return b"".join(slab.flat.tobytes() for slab in (e.parameters, *e.kept.values())), figures
 
 
 def test_five_steps_of_four_lanes_end_in_the_same_bytes_by_one_two_and_four_threads():

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from minibert.numerics.adam import DEFAULT
+from minibert.numerics.lamb import LAMB
 from minibert.parameters import Layout, Parameters
 from minibert.pretrained import tensors
 from minibert.training import state
@@ -17,14 +19,20 @@ def slabs(shapes):
     return [Parameters(layout, np.arange(layout.size, dtype=np.float32) + i) for i in range(3)]
 
 
-def read(folder, shapes):
+def write(folder, about, names=("m", "v"), optimiser="adamw"):
+    parameters, *kept = slabs(SHAPES)
+    state.write(folder, "kind", about, parameters, dict(zip(names, kept)), optimiser)
+
+
+def read(folder, shapes, optimiser=DEFAULT, ema=None):
     with tensors.opened(folder / state.FILE) as file:
         found = state.read(file, "kind")
-        return found, state.read_slabs(file, Layout(shapes), found.pop("layout", None))
+        parameters, kept = state.read_slabs(file, found, Layout(shapes), optimiser, ema)
+        return found, [parameters, *kept.values()]
 
 
 def test_what_was_written_is_read(tmp_path):
-    state.write(tmp_path, "kind", {"steps": 3}, slabs(SHAPES))
+    write(tmp_path, {"steps": 3})
     found, read_back = read(tmp_path, SHAPES)
     assert found == {"steps": 3}
     for a, b in zip(read_back, slabs(SHAPES)):
@@ -39,14 +47,14 @@ def test_what_was_written_is_read(tmp_path):
     ({**SHAPES, "c.bias": (1,)}, r"has c.bias \(1,\), its numbers are no tensor"),
 ])
 def test_a_state_of_another_layout_is_refused_by_name(tmp_path, shapes, message):
-    state.write(tmp_path, "kind", {}, slabs(SHAPES))
+    write(tmp_path, {})
     with pytest.raises(ValueError, match=rf"{state.FILE}: where this model {message}"):
         read(tmp_path, shapes)
 
 
 def write_as_before(folder, about):
     """As files were written that name neither a version nor a layout."""
-    arrays = {name: slab.flat for name, slab in zip(state.SLABS, slabs(SHAPES))}
+    arrays = {name: slab.flat for name, slab in zip(("parameters", "m", "v"), slabs(SHAPES))}
     tensors.write(folder / state.FILE, arrays, {"kind": json.dumps(about)})
 
 
@@ -63,3 +71,16 @@ def test_a_state_of_a_later_version_is_refused(tmp_path):
     write_as_before(tmp_path, {"version": state.VERSION + 1})
     with pytest.raises(ValueError, match=r"this training state is of version 2, and up to 1 is read"):
         read(tmp_path, SHAPES)
+
+
+def test_a_state_of_another_optimiser_is_refused_by_name(tmp_path):
+    write(tmp_path, {}, optimiser="lamb")
+    with pytest.raises(ValueError, match=r"is for the optimiser 'lamb', and this run learns with adamw"):
+        read(tmp_path, SHAPES)
+    assert len(read(tmp_path, SHAPES, LAMB(ratio="all"))[1]) == 3
+
+
+def test_a_state_without_the_average_that_a_run_needs_is_refused(tmp_path):
+    write(tmp_path, {})
+    with pytest.raises(ValueError, match=r"expected average of shape \(16,\), found None"):
+        read(tmp_path, SHAPES, ema=0.9)
