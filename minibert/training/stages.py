@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from minibert.training.options import SHORT_LENGTH, Settings
 
-SCHEDULE = ("learning_rate", "warmup")  # with a rate of its own a stage has a warm-up and a decay of its own
+SCHEDULE = ("learning_rate", "warmup", "schedule", "power")  # with a rate of its own a stage has all of these of its own
 
 
 class Part(NamedTuple):

@@ -93,7 +93,7 @@ def test_full_moments_that_are_corrected_as_new_ones_move_weights_by_a_third():
     for restarts in (False, True):
         with engine(clip_norm=None, optimiser=AdamW(weight_decay=0.0)) as e:
             e.step = 10**6
-            e.m.flat[:], e.v.flat[:] = 1e-2, 1e-4
+            e.kept["m"].flat[:], e.kept["v"].flat[:] = 1e-2, 1e-4
             if restarts:
                 e.restart()
             before = e.parameters.flat.copy()
