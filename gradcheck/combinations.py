@@ -39,19 +39,25 @@ NARROW = {"embedding_size": 4, "bottleneck_size": 18, "num_attention_heads": 2}
 
 
 def body_of(family: str, size: str = "tiny", **changes: Any) -> dict[str, Any]:
-    """The keys in which a family's bodies differ from BERT's, in a small one of three layers."""
-    config = families.preset(family, size, pad_token_id=0, num_hidden_layers=3, **changes)
+    """The keys in which a family's bodies differ from BERT's, in a small one, of three layers unless told otherwise."""
+    config = families.preset(family, size, pad_token_id=0, **{"num_hidden_layers": 3, **changes})
     keys = (*NEUTRAL, "type_vocab_size", "hidden_act", "layer_norm_eps", "model_type", "num_hidden_layers")
     return {key: getattr(config, key) for key in keys if getattr(config, key) != getattr(BertConfig(), key)}
 
 
 BODIES |= {family: body_of(family) for family in families.FAMILIES if family not in (
-    "bert", "albert", "electra", "ernie", "mobilebert")}
+    "bert", "albert", "electra", "ernie", "mobilebert", "textcnn")}
 BODIES |= {"albert": body_of("albert", embedding_size=4), "ernie": body_of("ernie", task_type_vocab_size=3),
            "electra": body_of("electra", embedding_size=4, objectives=("mlm",)),
            "mobilebert": body_of("mobilebert", size="base", ffn_count=3, **NARROW),
            "mobilebert-tiny": body_of("mobilebert", size="base-tiny", **NARROW),
            "ib-bert": body_of("mobilebert", size="teacher", **NARROW)}
+
+
+#: A body of convolutions has a vector for a text and none for a token, so it carries those of MODELS that ask for no more.
+CONVOLUTIONS: dict[str, Any] = body_of("textcnn", embedding_size=5, filter_sizes=(2, 4), num_hidden_layers=2) | {
+    "num_attention_heads": 1, "type_vocab_size": 2}
+OF_A_TEXT = ("pretraining", "sequence", "labels", "number", "numbers", "choice")
 
 
 def many_terms(config: BertConfig) -> Model:

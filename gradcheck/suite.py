@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.checker import Pair, Result, check, ucurve
-from gradcheck.combinations import BODIES, MODELS, with_targets
+from gradcheck.combinations import BODIES, CONVOLUTIONS, MODELS, OF_A_TEXT, with_targets
 from minibert.analysis import attention_probe, probing, structural, tensor_products
 from minibert.config import BertConfig
 from minibert.layers import (
@@ -25,11 +25,13 @@ from minibert.layers import (
     attention,
     attention_probs,
     attentive_pooling,
+    batch_norm,
     bias_gelu,
     bias_relu,
     bias_tanh,
     binary_cross_entropy,
     contrastive,
+    conv1d,
     cosine,
     cross_entropy,
     dense_norm,
@@ -50,9 +52,9 @@ from minibert.layers import (
     squared_error,
     unit,
 )
-from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute
+from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute, textcnn
 from minibert.model.blocks import mobile, post_ln, pre_ln
-from minibert.model.heads import choice, classifier, dense, mlm, nsp, replaced, san, similarity, span, vectors
+from minibert.model.heads import choice, classifier, cloze, dense, mlm, nsp, replaced, san, similarity, span, vectors
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout
 
@@ -257,6 +259,62 @@ def _(rng: np.random.Generator) -> dict:
 @case(neighbours, "wider")
 def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": rng.standard_normal((B, 3, E))}, "options": {"window": 9}}  # some see no token at all
+
+
+@case(conv1d)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, I, H, 3)}
+
+
+@case(conv1d, "one-window")
+def _(rng: np.random.Generator) -> dict:
+    params = {"weight": rng.standard_normal((I, H, T))}
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": params, "options": {"bias": False}}
+
+
+def apart(tree: dict) -> tuple[dict, dict]:
+    """The parameters of a tree, and its running statistics, which are none."""
+    learned, state = {}, {}
+    for name, node in tree.items():
+        if isinstance(node, dict):
+            learned[name], state[name] = apart(node)
+        else:
+            (state if name.startswith("running_") else learned)[name] = node
+    return learned, state
+
+
+def joined(tree: Any, state: dict, dtype: Any) -> Any:
+    """Both as one again, with statistics of a dtype; NOTHING stays what it is."""
+    return tree and tree | {name: joined(tree[name], node, dtype) if isinstance(node, dict) else node.astype(dtype)
+                            for name, node in state.items()}
+
+
+def _batch_norm(rng: np.random.Generator, **options: Any) -> dict:
+    """The running statistics are no input: in training nothing depends on them, and in evaluation nothing learns them."""
+    state = {"running_mean": rng.standard_normal(H), "running_var": 0.5 + rng.random(H)}
+
+    def forward(x, p):
+        return batch_norm.forward(x, joined(p, state, x.real.dtype), **options)
+
+    def backward(dy, cache, p, g):
+        return batch_norm.backward(dy, cache, joined(p, state, dy.dtype), joined(g, state, dy.dtype))
+
+    return {"layer": Pair(forward, backward), "inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, H)}
+
+
+@case(batch_norm)
+def _(rng: np.random.Generator) -> dict:
+    return _batch_norm(rng)
+
+
+@case(batch_norm, "padding")
+def _(rng: np.random.Generator) -> dict:
+    return _batch_norm(rng, mask=PADDING)
+
+
+@case(batch_norm, "evaluation")
+def _(rng: np.random.Generator) -> dict:
+    return _batch_norm(rng, mask=PADDING, training=False)
 
 
 @case(add_norm)
@@ -711,6 +769,12 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"pooled": rng.standard_normal((B, H))}, "params": affine(rng, 2, H)}
 
 
+@case(cloze)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: cloze.forward(x, p, CONFIG, dropout.Key(31)), cloze.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, H))}, "params": affine(rng, V, H)}
+
+
 @case(classifier)
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: classifier.forward(x, p, CONFIG, dropout.Key(31)), classifier.backward)
@@ -961,3 +1025,47 @@ for _name, _make in MODELS.items():
     @case(joint if _name == "joint" else model, _name)
     def _(rng: np.random.Generator, make: Callable = _make) -> dict:
         return _model(rng, make(CONFIG))
+
+
+def _convolutions(rng: np.random.Generator, config: BertConfig, whole: Model | None, key: dropout.Key | None) -> dict:
+    """A body of convolutions from word vectors, or a whole model on it, some of its texts shorter than the filters."""
+    layout = whole.layout() if whole else Layout(textcnn.shapes(config))
+    tree = layout.tree(rng.standard_normal(layout.size))
+    params, state = apart(tree)
+    for layer in state["bert"]["encoder"]["layer"].values():
+        for filters in layer["filters"].values():
+            filters["BatchNorm"]["running_var"] **= 2
+    if whole:
+        x = with_targets(whole, Inputs(IDS, TYPES, PADDING, {}, choices=2), joined(params, state, np.float64), rng)
+
+    def forward(*arrays):
+        *words, p = arrays
+        p = joined(p, state, p["bert"]["embeddings"]["position_embeddings"]["weight"].real.dtype)
+        if whole:
+            return whole.forward(x, p, key=key, counts=dict.fromkeys(x.targets, 9))
+        return textcnn.forward(*words, TYPES, PADDING, p["bert"], config, key=key)
+
+    def backward(dy, cache, p, g):
+        p, g = joined(p, state, np.float64), joined(g, state, np.float64)
+        if whole:
+            whole.backward(dy, cache, p, g)
+            return None
+        return textcnn.backward(dy, cache, p["bert"], g["bert"]).embeddings
+
+    words = {} if whole else {"words": rng.standard_normal((B, T, config.embedding_width))}
+    return {"layer": Pair(forward, backward), "inputs": words, "params": params, "directions": DIRECTIONS, **KINKED}
+
+
+for _name, _key in (("training", dropout.Key(41)), ("evaluation", None)):
+
+    @case(textcnn, _name)
+    def _(rng: np.random.Generator, key: dropout.Key | None = _key) -> dict:
+        return _convolutions(rng, CONFIG.replace(**CONVOLUTIONS), None, key)
+
+
+for _name in OF_A_TEXT:
+
+    @case(textcnn, _name)
+    def _(rng: np.random.Generator, make: Callable = MODELS[_name]) -> dict:
+        config = CONFIG.replace(**CONVOLUTIONS)
+        return _convolutions(rng, config, make(config), dropout.Key(43))

@@ -13,8 +13,7 @@ from minibert import backend, batched, pretrained, sentence_vectors
 from minibert.backend import Array, get_xp, refuse_nan, to_numpy
 from minibert.config import BertConfig
 from minibert.layers import softmax
-from minibert.model import bert
-from minibert.model.heads import mlm
+from minibert.model import bert, pretraining
 from minibert.parameters import Parameters
 from minibert.pretrained import bundled
 from minibert.text import Encoding, Reading, Tokenizer, forms
@@ -172,7 +171,7 @@ class Bert:
         Reading.of(vocab, [], [encoding.ids]).warn()
         out = self._forward([encoding])
         positions = get_xp(self.parameters.flat).asarray(places)
-        logits, _ = mlm.forward(out.last_hidden_state, positions, self.parameters["cls"]["predictions"], self.config)
+        logits = pretraining.word_logits(out, positions, self.parameters, self.config)
         probabilities = to_numpy(softmax.forward(logits[:, :len(vocab)])[0])  # (M, words): rows that are padding are no words
         refuse_nan(probabilities)
         order = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top]
@@ -189,6 +188,10 @@ class Bert:
             raise ValueError(f"{self.folder} has no masked-word head{f' ({why})' if why else ''}: without it no word can be "
                              "guessed. It holds an encoder; take a checkpoint with a head for that, or train one")
         self.tokenizer.vocab.require("a guess", "[MASK]")
+
+    def require_tokens(self) -> None:
+        """ValueError where a text has one vector, and its tokens have none."""
+        batched.needs_tokens(self)
 
     def embed(self, texts: Text | Sequence[Text], pooling: Literal["mean", "cls", "max"] | None = None,
               normalise: bool | None = None, *, max_length: int | None = None, threads: int | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from minibert.backend import Array, get_xp
 from minibert.model import bert as body
-from minibert.model import embeddings
+from minibert.model import embeddings, textcnn
 from minibert.text import Encoding
 from minibert.workers import Workers, available_cores, micro_batch_tokens
 
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from minibert.pretrained import Trained
 
 TOKENS_GPU = 32768  # of a batch
+
+
+def needs_tokens(bert: Trained) -> None:
+    """ValueError where the model has no vector for a token."""
+    if bert.config.filter_sizes:
+        raise ValueError("this model is made of convolutions: it has one vector for a text, neither vectors of its tokens "
+                         "nor attention, which are needed here; it guesses a hidden word (fill-mask) and learns to classify "
+                         "(finetune)")
 
 
 def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], None], *, threads: int | None = None,
@@ -29,6 +37,7 @@ def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], Non
     Where words see their neighbours, which padding may be, only sequences of equal length stand side by side: the numbers of a
     text are then those that it has alone.
     """
+    needs_tokens(bert)
     lengths, total, done, lock = np.asarray(lengths, np.int64), int(np.sum(lengths)), 0, threading.Lock()
     on_cpu = get_xp(bert.parameters.flat) is np
     tokens = micro_batch_tokens(bert.config.hidden_size, total, threads or available_cores()) if on_cpu else TOKENS_GPU
@@ -71,6 +80,8 @@ def answer(bert: Trained, encodings: Sequence[Encoding], head_mask: Array | None
     xp, mask = get_xp(bert.parameters.flat), None if mask.all() else mask
     positions = embeddings.position_ids(ids, mask, bert.config)
     ids, types, mask, positions = (x if x is None else xp.asarray(x) for x in (ids, types, mask, positions))
+    if bert.config.filter_sizes:
+        return textcnn.forward(ids, types, mask, bert.parameters["bert"], bert.config)[0]
     return body.answer(ids, types, mask, bert.parameters["bert"], bert.config, head_mask, attentions, positions)
 
 

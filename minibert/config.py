@@ -26,7 +26,7 @@ PRESETS = MappingProxyType({
 
 MOST_LAYERS = 10_000
 MOST_NUMBERS = 10**13  # of a model
-POOLERS = ("tanh", "relu", "first", None)  # a linear layer over [CLS] and its activation; [CLS] as it is; none
+POOLERS = ("tanh", "relu", "first", "max", None)  # a linear layer over [CLS] and its activation; [CLS] itself; maxima; none
 NORMS = ("layer_norm", "no_norm")
 READS = ("state", "bottleneck", "shared")
 OBJECTIVES = ("mlm", "nsp", "replaced")  # masked words; pairs (next sentence, order); which tokens are not the text's
@@ -54,6 +54,8 @@ class BertConfig:
                          neighbours; 0: what is projected is the sum
     ``long_decoder``     the masked-word head lengthens each word's vector from E to H with numbers of its own
     ``task_type_vocab_size``  rows of a fourth table of embeddings, of the tasks; 0: there is none
+    ``filter_sizes``     the body is no stack of blocks but convolutions over so many tokens each, which share the hidden size
+                         (``model.textcnn``); the ``pooler`` is then ``max``, and there are two layers; None: it is one
     ``objectives``       what pre-training asks: those of OBJECTIVES that it has a head for
     ``head_act``         the activation in the masked-word head; None: ``hidden_act``
     ``text_head``        the activation of a hidden layer in the head that judges texts, which then reads [CLS] and not the pooled
@@ -92,6 +94,7 @@ class BertConfig:
     word_window: int = 0
     long_decoder: bool = False
     task_type_vocab_size: int = 0
+    filter_sizes: tuple[int, ...] | None = None
     objectives: tuple[str, ...] = ("mlm", "nsp")
     head_act: str | None = None
     text_head: str | None = None
@@ -144,6 +147,7 @@ class BertConfig:
             raise ValueError(f"config: position_offset must be below max_position_embeddings, {self.max_position_embeddings}, "
                              f"got {self.position_offset}")
         self._check_blocks()
+        self._check_filters()
         if self.layer_map is not None:
             self._check_map(self.layer_map)
             object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
@@ -169,6 +173,28 @@ class BertConfig:
         if self.long_decoder and self.embedding_width >= self.hidden_size:
             raise ValueError(f"config: long_decoder must be false where embedding_size, {self.embedding_width}, is not below "
                              f"hidden_size, {self.hidden_size}: there is nothing to lengthen")
+
+    def _check_filters(self) -> None:
+        """What a body of convolutions must be like, and any other must not."""
+        if self.filter_sizes is None:
+            if self.pooler == "max":
+                raise ValueError("config: pooler must not be max where there are no filter_sizes, whose largest numbers it is")
+            return
+        sizes = self.filter_sizes
+        if not (isinstance(sizes, (tuple, list)) and sizes and all(type(k) is int and k > 0 for k in sizes)
+                and len(set(sizes)) == len(sizes)):
+            raise ValueError(f"config: filter_sizes must be numbers of tokens from 1 on, each once, got {brief(sizes)}")
+        object.__setattr__(self, "filter_sizes", tuple(sizes))
+        if self.hidden_size % len(sizes):
+            raise ValueError(f"config: hidden_size must be a multiple of the number of filter_sizes, {len(sizes)}, got "
+                             f"{self.hidden_size}")
+        for key, value in {"pooler": "max", "num_hidden_layers": 2, "num_attention_heads": 1, "layer_map": None,
+                           "position_offset": 0}.items():
+            if getattr(self, key) != value:
+                raise ValueError(f"config: {key} must be {value} where there are filter_sizes, got {brief(getattr(self, key))}")
+        if self.max_position_embeddings < self.least_tokens:
+            raise ValueError(f"config: max_position_embeddings must be at least {self.least_tokens}, what two convolutions over "
+                             f"{max(sizes)} tokens read, got {self.max_position_embeddings}")
 
     def _check_map(self, layer_map: Any) -> None:
         fits = isinstance(layer_map, (tuple, list)) and len(layer_map) == self.num_hidden_layers
@@ -206,6 +232,11 @@ class BertConfig:
     def decoder_width(self) -> int:
         """How wide the masked-word head makes a token's vector before the words are compared with it."""
         return self.hidden_size if self.long_decoder else self.embedding_width
+
+    @property
+    def least_tokens(self) -> int:
+        """What two convolutions, one on the other, read of a text at least; shorter ones are padded to it."""
+        return 2 * max(self.filter_sizes or (1,)) - 1
 
     @property
     def uses(self) -> tuple[int, ...]:
@@ -270,4 +301,5 @@ class BertConfig:
 NEUTRAL = MappingProxyType({
     key: getattr(BertConfig, key) for key in (
         "embedding_size", "layer_map", "position_offset", "pooler", "norm", "bottleneck_size", "attention_reads", "ffn_count",
-        "word_window", "long_decoder", "task_type_vocab_size", "objectives", "head_act", "text_head", "text_head_drops")})
+        "word_window", "long_decoder", "task_type_vocab_size", "filter_sizes", "objectives", "head_act", "text_head",
+        "text_head_drops")})

@@ -73,6 +73,8 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
     if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
     rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(tokenizer or folder, config))]
+    if config.filter_sizes:  # its tokens have none that could be pooled
+        return _rows(rows)
     try:
         pooling = Pooling.of(folder)
         limit = f", at most {pooling.max_length} tokens" if pooling.max_length else ""
@@ -80,6 +82,10 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
                                                        " (the default: the folder does not say)")))
     except ValueError as error:
         rows.append(("Vectors", str(error)))
+    return _rows(rows)
+
+
+def _rows(rows: list[tuple[str, str]]) -> str:
     return "\n".join(f"{what:<11}{text}" for what, text in rows)
 
 
@@ -125,6 +131,11 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
 
 
 def _sizes(c: BertConfig, name: str) -> str:
+    if c.filter_sizes:
+        return (f"{name}: two convolutions each over {', '.join(map(str, c.filter_sizes))} tokens ({families.of(c).title}), "
+                f"{c.hidden_size // len(c.filter_sizes):,} filters of each width,\n"
+                f"{' ' * len(name)}  words of {c.embedding_width:,} numbers, a text of {c.hidden_size:,}, vocabulary "
+                f"{c.vocab_size:,}, {c.max_position_embeddings:,} positions, dropout {c.hidden_dropout_prob:g}")
     kind = {"post_ln": "post-LN", "pre_ln": "pre-LN", "mobile": f"{c.attention_size:,} inside"}[c.block]
     kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
     times = f"{c.ffn_count} × " if c.ffn_count > 1 else ""
@@ -147,7 +158,7 @@ def _parameters(c: BertConfig) -> str:
         of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
     decoder = f"word table, and {V:,} × {H - E:,}" if c.long_decoder else "its decoder is the word table"
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
-    rows = [
+    rows = _of_convolutions(c, n) if c.filter_sizes else [
         ("word embeddings", f"{V:,} × {E:,}", n["word"]),
         ("position embeddings", f"{P:,} × {W:,}", n["position"]),
         *([("token types", f"{S:,} × {W:,}", n["type"])] if S else []),
@@ -175,6 +186,22 @@ def _parameters(c: BertConfig) -> str:
             share = "" if name in OF_A_LAYER and stored > 1 else f"{count / n['total']:.1%}"  # that of one layer would mislead
             lines.append(_line(name if name[0] == "=" else "  " + name, how, f"{count:,}", share))
     return "\n".join(lines)
+
+
+def _of_convolutions(c: BertConfig, n: dict[str, int]) -> list[tuple[str, str, int] | None]:
+    """The rows of a model without blocks."""
+    V, H, E, F, widths = c.vocab_size, c.hidden_size, c.embedding_width, c.hidden_size // len(c.filter_sizes), sum(c.filter_sizes)
+    rows = [
+        ("word embeddings", f"{V:,} × {E:,}", n["word"]),
+        ("position embeddings", f"{c.max_position_embeddings:,} × {E:,}", n["position"]),
+        ("token types", f"{c.type_vocab_size:,} × {E:,}", n["type"]),
+        ("convolutions", f"{widths} × {F:,} × ({E:,} + {F:,})", n["convolutions"]),
+        ("batch norms", f"2 × 2 × {H:,}", n["layers"] - n["convolutions"]),
+        None,
+        ("= encoder", "", n["encoder"]),
+        ("masked-word head", f"{V:,} × {H:,} + {V:,}", n["mlm"]),
+        (f"= with its head; {n['statistics']:,} running statistics beside", "", n["total"])]
+    return [row for row in rows if row is None or row[2]]
 
 
 def _whole(c: BertConfig, n: dict[str, int]) -> str:

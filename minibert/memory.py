@@ -24,8 +24,8 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key
-from minibert.model import blocks, pretraining
-from minibert.parameters import Layout
+from minibert.model import blocks, bodies, pretraining
+from minibert.parameters import STATISTICS, Layout
 
 FLOAT = 4  # bytes of a float32
 MASKED_SHARE = 0.15  # of the tokens are predicted
@@ -56,14 +56,18 @@ def parameter_counts(config: BertConfig) -> dict[str, int]:
     """The number of weights by part, counted over the tensors that a model of this configuration really has.
 
     Keys: word, position, type, task, norm, projection (of the embeddings); attention, feed_forward, bottlenecks, norms (of one
-    layer); layers (all of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
+    layer); convolutions and statistics (all of both; the latter are no weights, and counted nowhere else); layers (all of them,
+    those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
     mlm, nsp and replaced (the heads); total: with the heads of pre-training, and with the pooler where one of them reads it.
     """
-    counts = dict.fromkeys(("word", "position", "type", "task", "norm", "projection", *OF_A_LAYER, "layers", "final_norm",
-                            "pooler", "encoder", "mlm", "nsp", "replaced"), 0)
-    counts["total"] = pretraining.layout(config).size
+    counts = dict.fromkeys(("word", "position", "type", "task", "norm", "projection", *OF_A_LAYER, "convolutions", "statistics",
+                            "layers", "final_norm", "pooler", "encoder", "mlm", "nsp", "replaced"), 0)
+    counts["total"] = pretraining.layout(config).learned
     for name, slot in pretraining.layout(config, pooled=True).slots.items():
         size = slot.stop - slot.start
+        if name.endswith(STATISTICS):
+            counts["statistics"] += size
+            continue
         counts["encoder"] += size * name.startswith("bert.")
         counts["layers"] += size * name.startswith("bert.encoder.")
         counts[_part(name)] += size
@@ -77,7 +81,8 @@ def _part(name: str) -> str:
         return {"word_embeddings": "word", "position_embeddings": "position", "token_type_embeddings": "type",
                 "task_type_embeddings": "task", "LayerNorm": "norm", "projection": "projection"}[name.split(".")[2]]
     if name.startswith("bert.encoder."):
-        marks = {"LayerNorm": "norms", "bottleneck": "bottlenecks", "attention": "attention"}  # the first that is in it
+        marks = {"LayerNorm": "norms", "BatchNorm": "norms", "convolution": "convolutions", "bottleneck": "bottlenecks",
+                 "attention": "attention"}  # the first that is in it
         return next((part for mark, part in marks.items() if f".{mark}." in name), "feed_forward")
     return {"bert.LayerNorm": "final_norm", "bert.pooler": "pooler", "cls.predictions": "mlm", "cls.seq_relationship": "nsp",
             "discriminator_predictions.dense": "replaced", "discriminator_predictions.dense_prediction": "replaced"}[
@@ -92,6 +97,8 @@ def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]
 @lru_cache(maxsize=64)
 def _kept(config: BertConfig, length: int) -> dict[str, int]:
     """Bytes by part that a block keeps of one text: its input, and what is in its cache."""
+    if config.filter_sizes:
+        return {"convolutions, normed and not": _kept_by_convolutions(config, length) // config.num_hidden_layers}
     block = blocks.of(config)
     layout = Layout(block.shapes(config))
     x = np.zeros((1, length, config.hidden_size), np.float32)
@@ -105,6 +112,14 @@ def _kept(config: BertConfig, length: int) -> dict[str, int]:
             part = next(part for pattern, part in PARTS.items() if re.search(pattern, path))
             sizes[part] += array.nbytes
     return sizes
+
+
+def _kept_by_convolutions(config: BertConfig, length: int) -> int:
+    """Bytes that a whole body of convolutions keeps of one text."""
+    body, ids = bodies.of(config), np.zeros((1, length), np.int64)
+    layout = Layout(body.shapes(config))
+    _, cache = body.forward(ids, ids, None, layout.tree(np.zeros(layout.size, np.float32))["bert"], config, key=Key(0))
+    return sum({id(array): array.nbytes for _, array in _arrays(cache)}.values())
 
 
 def _arrays(cache: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -149,6 +164,8 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
     H, N = max(config.hidden_size, config.attention_size), batch * length
     head = V * config.embedding_width  # one gradient of the decoder's weight, before it is added
     block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
+    if config.filter_sizes:
+        block = 3 * N * max(config.filter_sizes) * config.embedding_width  # windows side by side, and their gradients
     return FLOAT * (masked * V + max(head, block))
 
 
@@ -157,6 +174,9 @@ def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     H, I, A, N = config.hidden_size, config.intermediate_size, config.num_attention_heads, batch * length
     widest, again = max(H, config.attention_size), 2 * (config.ffn_count - 1) * (config.attention_size + I)
     probabilities = batch * A * length**2
+    if config.filter_sizes:
+        return [Part("weights", FLOAT * parameter_counts(config)["total"]),
+                Part("all convolutions", batch * _kept_by_convolutions(config, length))]
     return [
         Part("weights", FLOAT * parameter_counts(config)["total"]),
         Part("hidden states", FLOAT * N * H, config.num_hidden_layers + 1),
@@ -183,7 +203,7 @@ def training(config: BertConfig, batch: int, length: int) -> list[Part]:
 def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512) -> list[Part]:
     """The same for the CPU: each of ``workers`` threads has its own gradients and, at a time, one micro-batch of ``tokens``."""
     weights = FLOAT * parameter_counts(config)["total"]
-    size = min(max(1, tokens // length), max(1, -(-batch // workers)))
+    size = batch if config.filter_sizes else min(max(1, tokens // length), max(1, -(-batch // workers)))  # convolutions: not cut
     at_once = min(workers, batch)
     each = activations(config, size, length) + temporaries(config, size, length)
     return [

@@ -61,15 +61,20 @@ class Slot(NamedTuple):
     decay: bool  # does weight decay apply to it?
 
 
+#: How the names of tensors end that are no parameters but running statistics, which no loss has a gradient for.
+STATISTICS = (".running_mean", ".running_var")
+
+
 class Layout:
-    """The order of the tensors in a slab: decayed ones first, then biases and norms, each in the order given.
+    """The order of the tensors in a slab: decayed ones first, then biases and norms, each in the order given. Running statistics
+    are the last, from number ``learned`` on.
 
     ``ties`` maps a name that has no tensor of its own to the name whose tensor it shares (the tied decoder), which may be tied
     itself.
     """
 
     def __init__(self, shapes: Shapes, ties: Mapping[str, str] | None = None) -> None:
-        ordered = sorted(shapes, key=lambda name: not _decays(name))  # stable: layer order within each part
+        ordered = sorted(shapes, key=lambda name: (name.endswith(STATISTICS), not _decays(name)))  # stable: layer order in each
         self.slots: dict[str, Slot] = {}
         start = 0
         for name in ordered:
@@ -77,6 +82,7 @@ class Layout:
             self.slots[name] = Slot(name, tuple(shapes[name]), start, stop, _decays(name))
             start = stop
         self.size = start
+        self.learned = min((slot.start for name, slot in self.slots.items() if name.endswith(STATISTICS)), default=start)
         ties = dict(ties or {})
         self.ties = {name: target for name in ties if (target := _end(name, ties)) in self.slots}
 
@@ -149,9 +155,9 @@ def initialise(layout: Layout, scale: float = 0.02, seed: int = 0, dtype: Any = 
     """
     parameters = Parameters.zeros(layout, np, dtype)
     for name, view in parameters.items():
-        if name.endswith("LayerNorm.weight"):
+        if name.endswith(("Norm.weight", ".running_var")):
             view.fill(1)
-        elif not name.endswith("bias"):
+        elif not name.endswith(("bias", ".running_mean")):
             rng = np.random.default_rng([seed, zlib.crc32(name.encode("ascii"))])
             view[...] = _truncated_normal(rng, view.shape) * scale
     return parameters
@@ -176,5 +182,5 @@ def _end(name: str, ties: Mapping[str, str]) -> str:
 
 
 def _decays(name: str) -> bool:
-    """Weight decay applies to weights, not to biases and layer norms (reference: ``optimization.py``)."""
-    return not (name.endswith("bias") or "LayerNorm" in name)
+    """Weight decay applies to weights, not to biases and norms (reference: ``optimization.py``)."""
+    return not (name.endswith("bias") or "LayerNorm" in name or "BatchNorm" in name)

@@ -19,7 +19,7 @@ import numpy as np
 from minibert import batched
 from minibert.backend import Array, get_xp, to_numpy
 from minibert.layers import layernorm, softmax
-from minibert.model import embeddings, encoder, pretraining
+from minibert.model import bodies, embeddings, encoder, pretraining
 from minibert.model.heads import mlm
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING
@@ -124,6 +124,10 @@ def ask(bert: Trained, text: str, pair: str | None = None, hide: Sequence[int] =
 def guesses(bert: Trained, question: Question, top: int = 10, gates: Any = None) -> list[Guess]:
     """A ``Guess`` for each mask. ``gates`` ``(L, A)``: 0 switches a head off, 1 leaves it on."""
     needs_head(bert)
+    if bert.config.filter_sizes:  # it says the same of every mask
+        ids, types = (get_xp(bert.parameters.flat).asarray(x[None]) for x in (question.ids, question.token_type_ids))
+        out = bodies.of(bert.config).forward(ids, types, None, bert.parameters["bert"], bert.config)[0]
+        return _guesses(bert, question, pretraining.word_logits(out, question.masked, bert.parameters, bert.config), top)
     return _guesses(bert, question, _forward(bert, question, gates)[0].logits, top)
 
 
@@ -352,6 +356,7 @@ def open_gates(bert: Trained, off: Sequence[tuple[int, int]] = ()) -> np.ndarray
 def _forward(bert: Trained, question: Question, gates: Any = None, labels: Sequence[int] | None = None,
              keep: Literal["states", "attentions", "all"] = "states") -> tuple[Output, Any]:
     """``keep``: what is kept of the layers; a backward pass needs all, which takes L times the memory."""
+    batched.needs_tokens(bert)
     xp = get_xp(bert.parameters.flat)
     ids, types, places = (xp.asarray(a, dtype=np.int64) for a in (question.ids[None], question.token_type_ids[None],
                                                                  question.masked))

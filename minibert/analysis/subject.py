@@ -26,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minibert.batched import needs_tokens
 from minibert.data import conll
 from minibert.data.sentences import split_sentences
 from minibert.files import decode_utf8, line_ends
@@ -131,6 +132,7 @@ def of(bert: Trained, data: str | os.PathLike[str] | World | None = None, seed: 
     both models can read. OSError for a file that cannot be read, ValueError for one that is neither CoNLL-U nor text, or of which
     the model can read nothing.
     """
+    needs_tokens(bert)
     world = data if isinstance(data, World) else world_of(bert) if data is None else None
     most = QUICK if quick else SENTENCES
     if world is not None:

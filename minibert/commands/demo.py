@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         watch = Run(args.watch)
     folder = args.model or (args.watch if args.watch and (Path(args.watch) / "model.safetensors").is_file() else None)
     bert = minibert.load(folder, args.device, weights=args.weights, heads=args.heads)
+    bert.require_tokens()
     for note in bert.notes:
         print(f"note: {note}", file=sys.stderr)
     name = "the model that comes with minibert" if folder is None else Path(folder).resolve().name

@@ -32,6 +32,7 @@ from minibert.finetuning.options import OPTIONS, SMALL, Settings, settings_of, s
 from minibert.finetuning.saved import Model
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.shell import command
+from minibert.tasks.batches import whole
 from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
 from minibert.tasks.labelled.common import Data
 from minibert.tasks.labelled.features import Epochs, Feature, micro_batches
@@ -206,6 +207,7 @@ def _begin(settings: Settings, material: Material, seed: int, workers: Workers, 
     engine = engine_of(model.network(weights), model.parameters.to(xp), workers, settings, seed)
     read = Epochs(features, settings.batch_size * settings.accumulate, seed).batch
     into = partial(micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=model.tokenizer.vocab.pad_id)
+    into = whole(into, settings.batch_size) if model.config.filter_sizes else into
     return Begun(model, settings, engine, features, dev_features, (cut, dev_cut), [Stage([Task(read, into)])])
 
 

@@ -31,6 +31,9 @@ class Output(NamedTuple):
     attentions: Sequence[Array | None] | None = None  # L of (B, A, T, T)
 
 
+OUTPUTS = Output._fields
+
+
 class Gradients(NamedTuple):
     """Of every floating array that went in, in its shape; None or empty where none did."""
 

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key
-from minibert.model import bert
+from minibert.model import bert, bodies
 from minibert.model.encoder import add
 from minibert.parameters import Layout, Parameters, Tree, named, subtree
 
@@ -101,9 +101,9 @@ class Model:
     def __post_init__(self) -> None:
         for name, reads in [*((f"head {name}", head.reads) for name, head in self.heads.items()),
                             *((f"term {t.name}", t.reads) for t in self.terms if t.reads not in self.heads)]:
-            if reads.partition(".")[0] not in bert.Output._fields:
+            if reads.partition(".")[0] not in (outputs := bodies.of(self.config).OUTPUTS):
                 raise ValueError(f"{name} reads {reads!r}, which is neither a head ({', '.join(self.heads)}) nor an output of "
-                                 f"the body ({', '.join(bert.Output._fields)})")
+                                 f"the body ({', '.join(outputs)})")
             if reads == "pooled" and self.config.pooler is None:
                 raise ValueError(f"{name} reads the pooled vector, and this configuration has no pooler")
 
@@ -112,7 +112,7 @@ class Model:
 
         ``pooled``: with the pooler, though nothing may read it.
         """
-        shapes, ties = bert.shapes(self.config, pooled or "pooled" in self._reads(self.terms, self.heads)), {}
+        shapes, ties = bodies.of(self.config).shapes(self.config, pooled or "pooled" in self._reads(self.terms, self.heads)), {}
         for name, head in self.heads.items():
             mine = named({head.path: head.module.shapes(self.config, head.outputs)})
             if both := shapes.keys() & mine.keys():
@@ -151,10 +151,11 @@ class Model:
                 read: Collection[str] = (), **opened: Any) -> tuple[Output, Cache]:
         """``p``: the whole tree. ``counts``: of the whole step, by default of this batch. ``read``: heads to compute in any case.
 
-        ``opened``: the other arguments of ``bert.forward``. Without a ``key`` nothing is dropped.
+        ``opened``: the other arguments of the body's ``forward``. Without a ``key`` nothing is dropped.
         """
-        body, bert_cache = bert.forward(x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key,
-                                        position_ids=x.position_ids, task_type_ids=x.task_type_ids, **opened)
+        body, bert_cache = bodies.of(self.config).forward(
+            x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key, position_ids=x.position_ids,
+            task_type_ids=x.task_type_ids, **opened)
         terms = [term for term in self.terms if term.name in x.targets]
         present = [term for term in terms if counts is None or counts[term.name]]
         wanted = {*read, *(term.reads for term in present)} if x.targets else self.heads
@@ -191,7 +192,7 @@ class Model:
             if name in dlogits:
                 dx = head.module.backward(dlogits[name], cache.heads[name], subtree(p, head.path), subtree(g, head.path))
                 body = _added(body, head.reads, dx, cache.bert)
-        return bert.backward(body, cache.bert, p["bert"], g["bert"], frozen)
+        return bodies.of(self.config).backward(body, cache.bert, p["bert"], g["bert"], frozen)
 
     def read(self, out: Output, name: str) -> Array:
         """What a term reads: the logits of a head, or an output of the body."""

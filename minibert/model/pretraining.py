@@ -5,6 +5,7 @@
     loss = mlm + nsp      mlm: mean surprise over the masked tokens      nsp: mean surprise over the pairs
 
 It is the ``model.Model`` of two heads and two terms of ``HEADS`` and ``TERMS``; inputs and outputs have their names here.
+A body of convolutions asks for masked words by another head (``heads.cloze``).
 Relatives of BERT have others of them, which the ``objectives`` of their configuration name: RoBERTa masked words alone, ELECTRA's
 discriminator ``replaced``, which tells of every token whether it is the text's.
 Source: Devlin et al. 2018, section 3.1; reference ``run_pretraining.py``.
@@ -22,7 +23,7 @@ from minibert.config import BertConfig
 from minibert.layers import binary_cross_entropy, cross_entropy
 from minibert.layers.dropout import Key
 from minibert.model import bert, model
-from minibert.model.heads import mlm, nsp, replaced
+from minibert.model.heads import cloze, mlm, nsp, replaced
 from minibert.model.model import Head, Model, Term
 from minibert.parameters import Layout, Parameters, Tree, initialise
 
@@ -64,7 +65,8 @@ class Cache(NamedTuple):
 
 def of(config: BertConfig) -> Model:
     """The model: what an engine trains. Pairs are judged by the pooled vector, so without a pooler there is no head for them."""
-    heads = {name: head for name, head in HEADS.items()
+    there = HEADS if config.filter_sizes is None else {**HEADS, "mlm": Head(cloze)}
+    heads = {name: head for name, head in there.items()
              if name in config.objectives and (config.pooler or head.reads != "pooled")}
     return Model(config, heads, [term for term in TERMS if term.name in heads])
 
@@ -77,6 +79,13 @@ def layout(config: BertConfig, pooled: bool = False) -> Layout:
 def initial_parameters(config: BertConfig, seed: int = 0, dtype: Any = np.float32) -> Parameters:
     """Fresh parameters of the whole model, on the CPU."""
     return initialise(layout(config), config.initializer_range, seed, dtype)
+
+
+def word_logits(out: bert.Output, positions: Array, p: Tree, config: BertConfig) -> Array:
+    """What a body's outputs say of the words at ``positions`` ``(M,)`` of one text: logits ``(M, V)``. ``p``: the whole tree."""
+    if config.filter_sizes is None:
+        return mlm.forward(out.last_hidden_state, positions, p["cls"]["predictions"], config)[0]
+    return cloze.forward(out.pooled, p["cls"]["predictions"], config)[0].repeat(len(positions), axis=0)
 
 
 def inputs(batch: Any, xp: Any = np) -> Inputs:

@@ -22,8 +22,8 @@ from minibert import swap
 from minibert.backend import to_numpy
 from minibert.config import BertConfig
 from minibert.files import write_atomically
-from minibert.model import bert, pretraining
-from minibert.parameters import Layout, Parameters, initialise
+from minibert.model import bodies, pretraining
+from minibert.parameters import Layout, Parameters, Shapes, initialise
 from minibert.pretrained import families, formats, prefixes, sizes, tensors, unread
 from minibert.pretrained.families import CONFIG, OLD_CONFIG, config_path, read_config, without_effect
 from minibert.pretrained.families.table import Names
@@ -114,7 +114,7 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     folder = Path(folder)
     dtype = np.dtype(dtype)
     check_vocabulary(f"config.vocab_size is {config.vocab_size}", config.vocab_size, "the tokenizer", tokenizer)
-    slots, encoder = parameters.layout.slots, bert.shapes(config)
+    slots, encoder = parameters.layout.slots, _shapes(config)
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
@@ -426,10 +426,14 @@ def check_replaceable(folder: Path, config: BertConfig, tokenizer: Tokenizer, wr
 
 def _is_of_another(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> bool:
     try:
-        return formats.find(folder) is not None and (bert.shapes(read_config(config_path(folder))) != bert.shapes(config)
+        return formats.find(folder) is not None and (_shapes(read_config(config_path(folder))) != _shapes(config)
                                                      or Tokenizer.load(folder).vocab != tokenizer.vocab)
     except (OSError, ValueError):
         return False  # nothing that could be opened is lost
+
+
+def _shapes(config: BertConfig) -> Shapes:
+    return bodies.of(config).shapes(config)
 
 
 __all__ = ["CONFIG", "OLD_CONFIG", "VOCABULARY", "WEIGHTS", "Loaded", "Read", "load", "read_parameters", "save", "save_weights"]

@@ -58,8 +58,11 @@ def _judged(config: BertConfig) -> str | None:
 def write(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], config: BertConfig) -> None:
     """Write a model, under our names, to ``path``: all of it, or nothing. Equal models give equal bytes.
 
-    ValueError for one that is too large for one file.
+    ValueError for one that is too large for one file, or a body of convolutions.
     """
+    if config.filter_sizes:
+        raise ValueError("a model of convolutions cannot be written as ONNX here; as safetensors or npz it can (convert --to "
+                         "safetensors)")
     graph = _Graph(tensors)
     outputs = _model(graph, config)
     about = b"".join([*(field(1, node) for node in graph.nodes), field(2, "bert"),

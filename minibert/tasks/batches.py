@@ -91,6 +91,18 @@ def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: 
     return [collate([examples[i] for i in group], pad_id=pad_id) for group in groups([len(e.ids) for e in examples], max_tokens)]
 
 
+def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]], list[Batch]]:
+    """``cut`` for a model whose examples look at one another in training (batch norm): every ``size`` neighbours are one batch.
+
+    They depend on the examples alone: not on their lengths, not on lanes, not on who computes them.
+    """
+    def batches(examples: Sequence[Any]) -> list[Batch]:
+        parts = [examples[start:start + size] for start in range(0, len(examples), size)]
+        return [batch for part in parts for batch in cut(part, max_tokens=2**62)]
+
+    return batches
+
+
 class Position(NamedTuple):
     """Where a stream stands: this pair of numbers and the stream's arguments are all it takes to continue exactly."""
 
@@ -119,9 +131,10 @@ class Stream:
         while True:
             examples, position = stream.batch(position)
 
-    documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or packed
-    sentences without pairs; a corpus of a single document has no pairs. static_masks: the epochs repeat
-    ``dupe_factor`` versions of the examples and their masks, as the reference does, instead of drawing new ones.
+    documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or what
+    ``alone`` makes of sentences without pairs, packed ones by default; a corpus of a single document has no pairs.
+    static_masks: the epochs repeat ``dupe_factor`` versions of the examples and their masks, as the reference does, instead
+    of drawing new ones.
     pairs: of PAIRS, what is asked of a pair: whether its second follows, or (``order``) whether the two were swapped, for
     which one document will do. corruption: the module of ``tasks.corruption`` that hides; its other options
     (``whole_word``, ``rate``, ``mask_share``, ``random_share``) are passed on to its ``rule``.
@@ -140,6 +153,7 @@ class Stream:
         dupe_factor: int = 1,
         pairs: str = "next",
         corruption: ModuleType = masking,
+        alone: Callable[..., list[Example]] = packed,
         **masking_options: float,
     ) -> None:
         if batch_size < 1:
@@ -153,6 +167,7 @@ class Stream:
         self.seed = seed
         self.pairs = PAIRS[pairs]
         self.next_sentence = next_sentence and len(self.documents) >= self.pairs.documents
+        self.alone = alone
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
         self._current: tuple[int, list[Example]] = (-1, [])
@@ -161,7 +176,7 @@ class Stream:
         """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
         version = self._version(epoch)
         if self._current[0] != version:
-            make = self.pairs.make if self.next_sentence else packed
+            make = self.pairs.make if self.next_sentence else self.alone
             examples = make(self.documents, self.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
             self._current = (version, examples)
         return self._current[1]

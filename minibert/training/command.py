@@ -106,6 +106,11 @@ def heard(settings: Settings, config: BertConfig) -> Settings:
         return replace(settings, pairs=settings.pairs or families.of(config).asks)
     if settings.pairs:
         raise ValueError(f"--pairs: a model of {families.of(config).title} has no head that judges pairs; leave it out")
+    if config.filter_sizes:
+        if prepared.is_prepared(settings):
+            raise ValueError(f"--corpus: {families.of(config).title} learns from the phrases of a text, and "
+                             f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
+        settings = replace(settings, short_first=0.0)  # phrases are short in any case
     return replace(settings, next_sentence=False)
 
 
@@ -159,7 +164,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         engine.kept = {name: slab.to(xp) for name, slab in state.kept.items()}
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = _held_out(settings, model, text.held_out, tokenizer)
-    best = _best_loss(text, evaluation, say)
+    best = None if config.filter_sizes else _best_loss(text, evaluation, say)
     kept = probes.Probes(out, tokenizer, text.sentences, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
@@ -186,6 +191,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             record()
 
     def record() -> None:
+        if config.filter_sizes:  # it has no attention to keep
+            return
         [guesser, *_] = model.apart(engine.learned).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
@@ -399,6 +406,10 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
                              vocab_size=len(tokenizer.vocab) if tokenizer else settings.vocab_size,
                              hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
                              **{name: value for name, value in changes.items() if value is not None})
+    idle = ("intermediate", "activation", "pre_ln", "whole_word") if config.filter_sizes else ()
+    if unheard := [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name)]:
+        raise ValueError(f"{', '.join(unheard)}: {settings.family} is made of convolutions, and one piece of a phrase is hidden; "
+                         "leave it out")
     if "replaced" in config.objectives:
         if settings.whole_word and not settings.generator_alone:
             raise ValueError(f"--whole-word: {settings.family} replaces single pieces; leave it out, or train a generator with "
@@ -426,8 +437,8 @@ def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tok
                              batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
                              static_masks=settings.static_masks, dupe_factor=settings.dupe_factor,
                              **prepared.options(documents, config, settings))
-    return Task(stream.batch, partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens,
-                                      pad_id=tokenizer.vocab.pad_id))
+    cut = partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id)
+    return Task(stream.batch, batches.whole(cut, settings.batch_size) if config.filter_sizes else cut)
 
 
 def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Tokenizer) -> list[batches.Batch]:

@@ -22,7 +22,7 @@ from minibert.layers.dropout import Key
 from minibert.model import embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
-from minibert.parameters import Parameters
+from minibert.parameters import STATISTICS, Parameters
 from minibert.training import adamw, averaging, lanes, optimisers, together
 from minibert.training.averaging import AVERAGE
 from minibert.training.precision import LossScale, dtype_of
@@ -87,6 +87,7 @@ class Engine:
         if ema is not None:
             self.kept[AVERAGE].flat[...] = parameters.flat
         self.step, self.origin = 0, 0  # steps done; after how many of them the optimiser began to count
+        self._summed = 0  # micro-batches whose gradients are in the slabs
         self._tables: dict[frozenset[str], list[adamw.Run]] = {}
 
     def _carry(self, count: int) -> None:
@@ -138,6 +139,7 @@ class Engine:
         def carrier(part: range, slabs: Sequence[Parameters]) -> list[list[tuple]]:
             return lanes.carry(part, slabs, lambda lane, slab: [(i, work(i, slab)) for i in shares[lane]])
 
+        self._summed += len(batches)
         carried = self.workers.map(carrier, lanes.parts(self._plan), self._slabs)
         return self._metrics(batches, dict(figure for part in carried for lane in part for figure in lane))
 
@@ -198,18 +200,28 @@ class Engine:
         self.step += 1
         table = self.table(frozenset(term.name for term in self.model.terms) if present is None else present)
         if not self.on_cpu:
+            self._move_statistics()
             return self._apply_on_device(table, lr)
         pieces = adamw.pieces(table, PIECE)
         norm = sum(self.workers.map(self._sum_piece, pieces)) ** 0.5
         if not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
-            self.step -= 1
+            self.step, self._summed = self.step - 1, 0
             for slab in self.gradients:
                 slab.flat.fill(0)
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
                                      f"the learning rate {lr:.3g}")
+        self._move_statistics()
         scale = None if self.clip_norm is None else min(1.0, self.clip_norm / (norm + 1e-6))
         self._move([[run] for run in pieces], lr, self.step - self.origin, scale)
         return norm
+
+    def _move_statistics(self) -> None:
+        """What is no parameter goes where the micro-batches of the step say in the mean; nothing clips it: see ``batch_norm``."""
+        summed, self._summed, learned = max(self._summed, 1), 0, self.parameters.layout.learned
+        if learned < self.parameters.layout.size:
+            way = lanes.join(self._plan, (slabs[0].flat[learned:] for slabs in self._slabs))
+            self.parameters.flat[learned:] -= self.xp.where(self.xp.isfinite(way), way / summed, 0)  # it may have overflowed
+            way.fill(0)
 
     def table(self, present: frozenset[str]) -> list[adamw.Run]:
         """The runs of the slab in a step with these terms: what is frozen or idle is inactive."""
@@ -217,7 +229,8 @@ class Engine:
             idle, top = self.model.idle(present), self.config.num_hidden_layers + 1
             self._tables[present] = adamw.runs(
                 self.parameters.layout,
-                lambda name: not name.startswith(idle) and (self.freeze is None or depth(name, self.config) > self.freeze),
+                lambda name: not name.startswith(idle) and not name.endswith(STATISTICS) and (
+                    self.freeze is None or depth(name, self.config) > self.freeze),
                 lambda name: self.layer_decay ** (top - depth(name, self.config)), self.rule.APART)
         return self._tables[present]
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from minibert.config import BertConfig
 from minibert.model import joint, pretraining
 from minibert.model.model import Model
-from minibert.tasks.corruption import masking, replaced
+from minibert.tasks.corruption import masking, one_word, replaced
+from minibert.tasks.segments.phrases import phrases
 from minibert.training.options import Settings
 
 
@@ -22,11 +23,15 @@ OBJECTIVES = {
                      lambda settings: {"corruption": masking, "whole_word": settings.whole_word}),
     "replaced": Objective(lambda config, settings: joint.of(config, joint.smaller(config, settings.generator_size or joint.SIZE)),
                           lambda settings: {"corruption": replaced}),
+    "cloze": Objective(lambda config, settings: pretraining.of(config),
+                       lambda settings: {"corruption": one_word, "alone": phrases}),
 }
 
 
 def of(config: BertConfig) -> Objective:
-    """That of a model: what it is asked first."""
+    """That of a model: what it is asked first; of one that has a vector for a text alone, the word that is missing from it."""
+    if config.filter_sizes:
+        return OBJECTIVES["cloze"]
     return OBJECTIVES[next((name for name in config.objectives if name in OBJECTIVES), "mlm")]
 
 

@@ -74,7 +74,7 @@ class Settings(Course):
         return not (self.cased or self.cut)
 
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert")
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
 RECIPES = ("bert", "roberta", "electra")  # the files of minibert/recipes
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps

@@ -26,14 +26,14 @@ KINDS = {  # what the own time of a module is spent on
     "attention": "attention", "attention_probs": "attention", "softmax": "attention",
     "attentive_pooling": "attention",
     "layernorm": "normalisation", "add_norm": "normalisation", "no_norm": "normalisation", "norm": "normalisation",
-    "dense_norm": "normalisation",
+    "dense_norm": "normalisation", "batch_norm": "normalisation", "conv1d": "convolutions",
     "gelu": "activation", "bias_gelu": "activation", "bias_relu": "activation", "bias_tanh": "activation",
     "activation": "activation",
     "dropout": "dropout", "embedding": "lookups", "neighbours": "lookups",
     "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss", "contrastive": "loss",
 }
-PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "nsp": "next sentence",
-         "replaced": "replaced words",
+PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "cloze": "masked words", "nsp": "next sentence",
+         "textcnn": "convolutions", "replaced": "replaced words",
          **dict.fromkeys(("classifier", "choice", "span", "dense", "san", "vectors", "similarity"), "task head"),
          **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln", "mobile")

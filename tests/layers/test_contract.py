@@ -13,11 +13,13 @@ from minibert.layers import (
     attention,
     attention_probs,
     attentive_pooling,
+    batch_norm,
     bias_gelu,
     bias_relu,
     bias_tanh,
     binary_cross_entropy,
     contrastive,
+    conv1d,
     cosine,
     cross_entropy,
     dense_norm,
@@ -104,6 +106,23 @@ def _(rng, dtype):
 @case("neighbours")
 def _(rng, dtype):
     return neighbours, (normal(rng, dtype, B, T, H),), None, {}
+
+
+@case("convolution")
+def _(rng, dtype):
+    return conv1d, (normal(rng, dtype, B, T, H),), {"weight": normal(rng, dtype, 7, H, 3), "bias": normal(rng, dtype, 7)}, {}
+
+
+@case("batch norm")
+def _(rng, dtype):
+    p = {**scale(rng, dtype), "running_mean": normal(rng, dtype, H), "running_var": rng.random(H).astype(dtype)}
+    return batch_norm, (normal(rng, dtype, B, T, H),), p, {"mask": MASK == 1}
+
+
+@case("batch norm, evaluation")
+def _(rng, dtype):
+    module, x, p, _ = CASES["batch norm"](rng, dtype)
+    return module, x, p, {"training": False}
 
 
 @case("gelu, erf")

@@ -15,7 +15,7 @@ from typing import Any
 
 from minibert.config import PRESETS, BertConfig
 from minibert.files import brief, read_json
-from minibert.pretrained.families import albert, bert, distilbert, electra, ernie, mobilebert, roberta
+from minibert.pretrained.families import albert, bert, distilbert, electra, ernie, mobilebert, roberta, textcnn
 from minibert.pretrained.families.table import Family, Names
 
 CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
@@ -23,7 +23,7 @@ CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
 #: model_type -> its table.
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (
     bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
-    ernie.ERNIE, mobilebert.MOBILEBERT)})
+    ernie.ERNIE, mobilebert.MOBILEBERT, textcnn.TEXTCNN)})
 
 #: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
