@@ -147,18 +147,18 @@ def tuning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    seen = [row for row in rows if row.get("dev_loss") is not None]
-    training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(rows) < 40 else None}
+    learned, seen = ([row for row in rows if row.get(name) is not None] for name in ("loss", "dev_loss"))
+    training = {"color": BLUE, "alpha": 0.6, "linewidth": 1.5, "marker": "." if len(learned) < 40 else None}
     dev = {"color": ORANGE, "linewidth": 2.4, "marker": "o", "markersize": 6}
     figure = Figure(figsize=(12, 5.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=17, fontweight="bold")
     loss, score = figure.subplots(1, 2)
-    _curve(loss, rows, [row["loss"] for row in rows], label="training", **training)
+    _curve(loss, learned, [row["loss"] for row in learned], label="training", **training)
     _curve(loss, seen, [row["dev_loss"] for row in seen], "{:.2f}", 9, label="dev examples", **dev)
     loss.set_title("Loss", fontsize=14)
-    if metric == "accuracy" and rows[-1].get("accuracy") is not None:
-        _curve(score, rows, [row["accuracy"] for row in rows], **training)
+    if metric == "accuracy" and learned[-1].get("accuracy") is not None:
+        _curve(score, learned, [row["accuracy"] for row in learned], **training)
     _curve(score, seen, [row[f"dev_{metric}"] for row in seen], "{:.3f}", 9, **dev)
     score.set_title(metric.replace("_", " "), fontsize=14)
     for axes in (loss, score):

@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,19 +23,18 @@ import numpy as np
 
 from minibert import backend, swap
 from minibert.data import rows
-from minibert.data.randomness import ORDER, generator
 from minibert.files import not_over, read_json, remove_leftovers, write_atomically
 from minibert.finetuning import models, report, saved
-from minibert.finetuning.look import look
-from minibert.finetuning.options import OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
+from minibert.finetuning.material import Materials, fingerprint, read_all, with_columns
+from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
+from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of, reading, seen
 from minibert.finetuning.saved import Model
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.shell import command
 from minibert.tasks.batches import whole
-from minibert.tasks.labelled import PROBLEM_TYPES, common, name_of, task_of
+from minibert.tasks.labelled import PROBLEM_TYPES
 from minibert.tasks.labelled.common import Data
-from minibert.tasks.labelled.features import Epochs, Feature, micro_batches
-from minibert.text import Reading
+from minibert.tasks.labelled.features import Epochs, Turns, micro_batches
 from minibert.training import optimisers
 from minibert.training import state as states
 from minibert.training.checkpoint import FILE, FINE_TUNING, LOG
@@ -48,20 +46,6 @@ from minibert.training.runs import Say, clear, engine_of, explained, head, log_t
 from minibert.workers import Workers, keep_freed_memory
 
 SETTINGS, RESULT = FINE_TUNING, "metrics.json"
-LOWER_IS_BETTER = ("mean_squared_error", "loss")
-
-Scores = dict[str, float]
-
-
-class Material(NamedTuple):
-    """What a run reads, ready to be learned from."""
-
-    task: ModuleType
-    labels: list[str]
-    train: Data
-    dev: Data
-    fingerprint: str  # of both files
-
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``finetune`` ask for. The exit code: 0 done, 130 interrupted and saved."""
@@ -69,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         alone(OPTIONS, args)
         out = Path(args.resume)
-        settings, fingerprint = _read_settings(out)
+        settings, before = _read_settings(out)
         for folder in (out, *out.glob("seed-*")):
             _tidy(folder)
         if (out / RESULT).is_file():
@@ -77,19 +61,19 @@ def run(args: argparse.Namespace) -> int:
             return 0
         say = log_to(out / LOG)
         say(f"\nResuming {out}")
-        material = _read(settings)
-        if material.fingerprint != fingerprint:
-            raise ValueError(f"{settings.train} or {settings.dev or 'its dev part'} has changed since the run began, so it "
-                             "cannot go on exactly; restore the files, or begin a new run")
-        return _runs(out, settings, material, args, say)
+        materials = read_all(settings)
+        if fingerprint(materials) != before:
+            files = [f"{each.settings.train} or {each.settings.dev or 'its dev part'}" for each in materials.values()]
+            raise ValueError(f"{' or '.join(files)} has changed since the run began, so it cannot go on exactly; restore the "
+                             "files, or begin a new run")
+        return _runs(out, settings, materials, args, say)
     settings = settings_of(args)
-    _check_metric(settings, task_of(settings).METRICS)
-    material = _read(settings)
+    materials = read_all(settings)
     if args.profile:
-        return _profile(settings, material, args)
+        return _profile(settings, materials, args)
     out = new_folder(args.out, SETTINGS)
     try:
-        return _runs(out, settings, material, args, log_to(out / LOG))
+        return _runs(out, settings, materials, args, log_to(out / LOG))
     except BaseException:
         for name in (LOG, SETTINGS):
             if not any(out.rglob(WEIGHTS)) and not any(out.rglob(FILE)):
@@ -98,66 +82,10 @@ def run(args: argparse.Namespace) -> int:
         raise
 
 
-def _check_metric(settings: Settings, names: Collection[str]) -> None:
-    if settings.metric not in (None, "loss", *names):
-        raise ValueError(f"--metric must be one of {', '.join(names)} and loss, got {settings.metric!r}")
-
-
-def _read(settings: Settings) -> Material:
-    """Both files; without ``--dev`` a tenth of the training examples is kept aside."""
-    task = task_of(settings)
-    train = common.with_labels(task, task.read(settings.train, settings))
-    fingerprint = hashlib.sha256(train.path.read_bytes())
-    if settings.dev is not None:
-        dev = common.with_labels(task, task.read(settings.dev, _with_columns(settings, train)))
-        fingerprint.update(dev.path.read_bytes())
-    elif len(train.examples) == 1:
-        raise ValueError(f"{train.path} holds one example, which is not enough to learn from and to measure on"
-                         + ("; a blank line ends a sentence" if task.KIND == "token" else ""))
-    else:
-        aside = kept_aside([task.classes(example) for example in train.examples])
-        dev = train._replace(examples=[e for i, e in enumerate(train.examples) if i in aside], notes=[])
-        train = train._replace(examples=[e for i, e in enumerate(train.examples) if i not in aside])
-        if not dev.examples:
-            raise ValueError(f"{train.path}: no example can be kept aside to measure on without a class losing its only one; "
-                             "give more examples, or others to measure on with --dev")
-    if not train.examples:
-        raise ValueError(f"{train.path}: one example is not enough to learn from")
-    labels = task.labels(train.examples)
-    if settings.metric:  # not every figure is there for all data
-        _check_metric(settings, task.score(dev.examples, [task.right(e) for e in dev.examples], labels))
-    return Material(task, labels, train, dev, fingerprint.hexdigest())
-
-
-def kept_aside(classes: Sequence[Collection[str]]) -> set[int]:
-    """Which of the examples, given by their classes, are kept out of training: a tenth of each class, drawn always alike.
-
-    They are shuffled and sorted by their rarest class. Of every ten that follow one another one is taken, the first that leaves
-    another example of each of its classes.
-    """
-    left = Counter(name for found in classes for name in found)
-    rarest = [min(((left[name], name) for name in found), default=(0, "")) for found in classes]
-    order = sorted(generator(0, ORDER).permutation(len(classes)).tolist(), key=lambda i: rarest[i])
-    aside = set()
-    for start in range(0, max(10, len(order)) - 9, 10):
-        chosen = next((i for i in order[start:start + 10] if all(left[name] > 1 for name in classes[i])), None)
-        if chosen is not None:
-            aside.add(chosen)
-            left.subtract(classes[chosen])
-    return aside
-
-
-def _with_columns(settings: Settings, data: Data) -> Settings:
-    """The settings, with the columns named that were found."""
-    if settings.task not in ("classify", "regress", "choice", "rank", "embed"):
-        return settings
-    return replace(settings, **{role: data.columns.get(role) for role in ("text", "pair", "label")})
-
-
-def _runs(out: Path, settings: Settings, material: Material, args: argparse.Namespace, say: Say) -> int:
+def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say) -> int:
     """One run, or one for each seed."""
     xp, device = backend.choose(args.device)
-    write_atomically(out / SETTINGS, json.dumps({"settings": asdict(settings), "data": material.fingerprint}, indent=2) + "\n")
+    write_atomically(out / SETTINGS, json.dumps({"settings": asdict(settings), "data": fingerprint(materials)}, indent=2) + "\n")
     dtype_of(settings.precision, xp)
     with Workers(args.threads, args.workers) as workers:
         head(say, settings, workers, device)
@@ -167,13 +95,16 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
             if not (folder / RESULT).is_file():
                 if settings.seeds > 1:
                     say(f"\nSeed {seed}")
-                if not _one(folder, settings, material, seed, workers, xp, say, first=not results):
+                if not _one(folder, settings, materials, seed, workers, xp, say, first=not results):
                     say(f"\nStopped; everything is saved. To go on:\n  {command('minibert', 'finetune', '--resume', out)}")
                     return 130
             results[seed] = _scores(folder / RESULT)
     if settings.seeds > 1:
-        _summary(out, settings, material.task, results, say)
-    use = ("search", out, "FILE", "QUERY") if material.task.KIND in models.POOLED else ("predict", out, "FILE")
+        _summary(out, chooses(settings, materials), results, say)
+    pooled = any(material.task.KIND in models.POOLED for material in materials.values())
+    use = ("search", out, "FILE", "QUERY") if pooled else ("predict", out, "FILE")
+    if settings.task == MULTI:
+        use = (*use, "--task", next(iter(materials)))
     say(f"The model is in {out}. Use it:\n  {command('minibert', *use)}")
     return 0
 
@@ -181,112 +112,124 @@ def _runs(out: Path, settings: Settings, material: Material, args: argparse.Name
 class Begun(NamedTuple):
     """What one run trains on, and with."""
 
-    model: Model
     settings: Settings  # all of them decided
     engine: Engine
-    features: list[Feature]
-    dev_features: list[Feature]
-    cut: tuple[int, int]  # how many examples of each were too long
-    stages: list[Stage]
+    parts: list[Part]
+    stage: Stage
+    epoch: int  # its steps
 
 
-def _begin(settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say) -> Begun:
-    """Put a head on the model, and make features of the examples."""
+def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say) -> Begun:
+    """Put a head for each task on the model, and make features of the examples."""
     from minibert.pretrained import bundled
 
-    task, labels, train, dev, _ = material
-    model = saved.begin(settings.model or bundled(), task, labels, _with_columns(settings, train), seed)
-    for note in model.notes:
+    begun = saved.begin_several(settings.model or bundled(), {
+        name: saved.Asked(m.task, m.labels, with_columns(m.settings, m.train)) for name, m in materials.items()}, seed)
+    for note in begun[0].notes:
         say(f"note: {note}")
-    features, cut = task.encode(train.examples, model.tokenizer, labels, model.settings)
-    dev_features, dev_cut = task.encode(dev.examples, model.tokenizer, labels, model.settings)
-    rate = settings.learning_rate or (3e-4 if model.config.hidden_size <= SMALL else 5e-5)
-    settings = replace(model.settings, learning_rate=rate, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
-    settings = settled(settings, model.config.hidden_size, settings.max_length, workers.count, xp)
-    weights = class_weights(settings.class_weights, features, labels)
-    engine = engine_of(model.network(weights), model.parameters.to(xp), workers, settings, seed)
-    read = Epochs(features, settings.batch_size * settings.accumulate, seed).batch
-    into = partial(micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=model.tokenizer.vocab.pad_id)
-    into = whole(into, settings.batch_size) if model.config.filter_sizes else into
-    return Begun(model, settings, engine, features, dev_features, (cut, dev_cut), [Stage([Task(read, into)])])
+    found = [part_of(material, model) for material, model in zip(materials.values(), begun)]
+    config, longest = begun[0].config, max(model.settings.max_length for model in begun)
+    rate = settings.learning_rate or (3e-4 if config.hidden_size <= SMALL else 5e-5)
+    settings = replace(settings if settings.task == MULTI else begun[0].settings, learning_rate=rate,
+                       micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
+    settings = settled(settings, config.hidden_size, longest, workers.count, xp)
+    engine = engine_of(models.joined([part.network for part in found]), begun[0].parameters.to(xp), workers, settings, seed)
+    read = [Epochs(part.features, settings.batch_size * settings.accumulate, seed) for part in found]
+    into = [partial(part.batches, max_tokens=settings.micro_batch_tokens) for part in found]
+    tasks = [Task(epochs.batch, whole(cut, settings.batch_size) if config.filter_sizes else cut) for epochs, cut in zip(read, into)]
+    turns = Turns(list(map(len, read)), seed)
+    return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns))
 
 
-def _profile(settings: Settings, material: Material, args: argparse.Namespace) -> int:
-    """Time some steps and show where they go. Nothing is written."""
+def _profile(settings: Settings, materials: Materials, args: argparse.Namespace) -> int:
+    """Time some steps of each task and show where they go. Nothing is written."""
     xp, device = backend.choose(args.device)
     with Workers(args.threads, args.workers) as workers:
         head(print, settings, workers, device)
-        begun = _begin(settings, material, settings.seed, workers, xp, print)
-        print(profiled(begun.engine, begun.stages[0].tasks[0], begun.settings.learning_rate, None))
+        begun = _begin(settings, materials, settings.seed, workers, xp, print)
+        for part, task in zip(begun.parts, begun.stage.tasks):
+            print(f"\n{part.model.name}" if part.model.name else "", end="")
+            print(profiled(begun.engine, task, begun.settings.learning_rate, None))
     return 0
 
 
-def _one(folder: Path, settings: Settings, material: Material, seed: int, workers: Workers, xp: Any, say: Say,
+def _one(folder: Path, settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say,
          first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
     folder.mkdir(parents=True, exist_ok=True)
-    begun = _begin(settings, material, seed, workers, xp, say)
-    task, labels, train, dev, _ = material
-    model, settings, engine, features, dev_features, cut, stages = begun
-    if first:
-        say(f"\n{name_of(task)}: {train.path} and {dev.path}\n" + look(
-            task, train, dev, features, dev_features, cut, settings.max_length,
-            tuple(_reading(model, *part) for part in ((train, features), (dev, dev_features)))))
-    dev_batches = micro_batches(dev_features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
-    progress = Progress(total=0 if settings.minutes else total_steps(len(features), settings))
+    settings, engine, found, stage, epoch = _begin(settings, materials, seed, workers, xp, say)
+    for part in found if first else ():
+        say(part.look())
+    dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
+    progress = Progress(total=0 if settings.minutes else total_steps(epoch, settings))
     if (folder / FILE).is_file():
-        progress = read_state(folder, engine, settings, len(features))
+        progress = read_state(folder, engine, settings, len(found[0].features))
     course = (f"{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples" if progress.total else
               f"{settings.minutes:g} minutes of steps of {settings.batch_size * settings.accumulate} examples")
     say(f"\n{course}, learning rate {settings.learning_rate:g}, "
         f"{'fresh weights' if settings.from_scratch else 'weights of ' + str(settings.model or 'the bundled model')}"
         + (f"; going on after step {progress.step:,}" if progress.step else ""))
-    metric = settings.metric or task.METRIC
 
-    def scored(loss: float, logits: list[np.ndarray]) -> tuple[Scores, list[Any]]:
-        guesses = task.guess(logits, dev_features, dev.examples, labels, settings)
-        return task.score(dev.examples, guesses, labels) | {"loss": loss}, guesses
+    metric = chooses(settings, materials)
 
     def at_dev() -> Look:
-        return {f"dev_{name}": value for name, value in scored(*engine.predict(dev_batches))[0].items()}
+        return seen(found, [part.scored(*engine.predict(batches, part.network))[0] for part, batches in zip(found, dev_batches)])
 
     def keep() -> None:
-        saved.save(folder, model._replace(parameters=engine.learned))
+        models_ = [part.model._replace(parameters=engine.learned) for part in found]
+        saved.save_several(folder, models_) if settings.task == MULTI else saved.save(folder, *models_)
 
-    epoch = steps_an_epoch(len(features), settings)
-    loop = Loop(engine, stages, settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
-                worth=lambda found: better(found, metric, "dev_"), keep=keep,
-                save=lambda progress: save_state(folder, engine, progress), line=_line, say=say)
+    loop = Loop(engine, [stage], settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
+                worth=lambda look: better(look, metric, "dev_"), keep=keep,
+                save=lambda progress: save_state(folder, engine, progress), line=partial(_line, parts=found), say=say)
     with explained(folder):
         if not loop.run():
             return False
     progress = loop.progress
     from minibert import plots  # matplotlib takes a second to import
 
-    plots.tuning_curve(loop.rows, folder / "loss.png", metric, progress.best_step, f"Fine-tuning {folder.name}")
-    best = saved.load(folder)
-    scores, guesses = scored(*predict(engine.model, best.parameters, dev_batches, workers))
     minutes, seconds = divmod(round(progress.seconds), 60)
-    say(f"\n{progress.step:,} steps in {minutes} min {seconds:02} s; the best look was after step {progress.best_step:,}. On the "
-        f"{len(dev.examples):,} dev examples:\n")
-    say(report.write(folder, task, dev.examples, guesses, labels, scores, {
-        "metric": metric, "best_step": progress.best_step, "steps": progress.step, "seconds": round(progress.seconds, 1),
-        "seed": seed, "settings": asdict(settings)}))
+    say(f"\n{progress.step:,} steps in {minutes} min {seconds:02} s; the best look was after step {progress.best_step:,}.")
+    about = {"best_step": progress.best_step, "steps": progress.step, "seconds": round(progress.seconds, 1), "seed": seed}
+    results = []
+    for part, batches in zip(found, dev_batches):
+        name, material = part.model.name, part.material
+        where = folder / name
+        where.mkdir(exist_ok=True)
+        plots.tuning_curve(part.rows(loop.rows), where / "loss.png", material.metric, progress.best_step,
+                           f"Fine-tuning {where.name}")
+        best = saved.load(folder, task=name or None)
+        scores, guesses = part.scored(*predict(part.network, best.parameters, batches, workers))
+        results.append(scores)
+        say(f"\n{f'{name}, on its' if name else 'On the'} {len(material.dev.examples):,} dev examples:\n")
+        say(report.write(where, material.task, material.dev.examples, guesses, material.labels, scores, {
+            "metric": material.metric, **about, "settings": asdict(part.model.settings if name else settings)}))
+    if settings.task == MULTI:
+        scores = {part.column(name): value for part, each in zip(found, results) for name, value in each.items()}
+        say(report.write_several(folder, [
+            report.Kept(part.model.name, part.material.metric, each[part.material.metric], part.best(loop.rows))
+            for part, each in zip(found, results)], scores | {MEAN: mean(found, results)},
+            {"metric": MEAN, **about, "settings": asdict(settings)}))
     _tidy(folder)
     return True
 
 
-def better(scores: Look, metric: str, prefix: str = "") -> float:
-    """The score that chooses between two models, the greater the better."""
-    return -scores[prefix + metric] if metric in LOWER_IS_BETTER else scores[prefix + metric]
+def chooses(settings: Settings, materials: Materials) -> str:
+    """The score that chooses between two models: that of the task, or the mean over the tasks."""
+    return MEAN if settings.task == MULTI else materials[""].metric
 
 
-def _line(loop: Loop) -> str:
+def _line(loop: Loop, parts: Sequence[Part]) -> str:
     """The last row, in words."""
     row = loop.rows[-1]
-    scores = "  ".join(f"{name.removeprefix('dev_')} {value:.4f}" for name, value in row.items() if name.startswith("dev_"))
+    losses = [(part.model.name, row.get(part.column("loss"))) for part in parts]
+    said = "  ".join(f"{name} loss {loss:.4f}".strip() for name, loss in losses if loss is not None)
+    names = [name for name in row if name.startswith("dev_")]
+    if parts[0].model.name:
+        names = [*(part.column(part.material.metric, "dev") for part in parts), f"dev_{MEAN}"]
+    scores = "  ".join(f"{name.removeprefix('dev_')} {row[name]:.4f}" for name in names)
     best = "  (best so far)" if loop.progress.best_step == row["step"] else ""
-    return f"epoch {row['epoch']:.1f}  step {row['step']:,}  loss {row['loss']:.4f}  |  dev: {scores}{best}"
+    return f"epoch {row['epoch']:.1f}  step {row['step']:,}  {said}  |  dev: {scores}{best}"
 
 
 def save_state(folder: Path, engine: Engine, progress: Progress) -> None:
@@ -325,9 +268,8 @@ def _scores(path: Path) -> Scores:
     return scores
 
 
-def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int, Scores], say: Say) -> None:
+def _summary(out: Path, metric: str, results: dict[int, Scores], say: Say) -> None:
     """Mean and spread over the seeds; the model of the best one becomes that of the whole folder."""
-    metric = settings.metric or task.METRIC
     best = max(results, key=lambda seed: better(results[seed], metric))
     spread = {name: [scores[name] for scores in results.values()] for name in results[best]}
     say(f"\n{len(results)} seeds" + "".join(
@@ -342,33 +284,6 @@ def _summary(out: Path, settings: Settings, task: ModuleType, results: dict[int,
         "scores": {name: float(np.mean(x)) for name, x in spread.items()},
         "standard_deviation": {name: float(np.std(x, ddof=1)) for name, x in spread.items()},
         "seeds": results, "best_seed": best}, indent=2) + "\n")
-
-
-def class_weights(wanted: str | None, features: Sequence[Feature], labels: Sequence[str]) -> np.ndarray | None:
-    """(C,) what each class counts. ``balanced``: N / (C · N_c), so that all classes together count alike.
-
-    Of labels that do not exclude one another it is N / N_c - 1: that one is there counts as much, all in all, as that it is not.
-    """
-    if wanted is None:
-        return None
-    if wanted == "balanced" and features[0].labels.dtype.kind == "b":
-        there = np.sum([feature.labels for feature in features], 0)
-        return np.maximum(len(features) - there, 1) / np.maximum(there, 1)
-    numbers = np.concatenate([np.atleast_1d(feature.labels) for feature in features])
-    if wanted == "balanced":
-        counts = np.bincount(numbers[numbers >= 0], minlength=len(labels))
-        return counts.sum() / (len(labels) * np.maximum(counts, 1.0))
-    weights = np.ones(len(labels))
-    for part in wanted.split(","):
-        label, _, value = part.rpartition("=")
-        try:
-            weights[labels.index(label)] = float(value)
-        except ValueError:
-            raise ValueError(f"--class-weights: expected balanced or LABEL=WEIGHT,… with labels {', '.join(labels)}, "
-                             f"got {part!r}") from None
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(f"--class-weights: weights must be numbers from 0 on, not all of them 0, got {wanted!r}")
-    return weights
 
 
 def run_predict(args: argparse.Namespace) -> int:
@@ -388,7 +303,7 @@ def run_predict(args: argparse.Namespace) -> int:
     features, cut = task.encode(bare, model.tokenizer, labels, model.settings)
     note = f"{len(data.examples):,} examples; columns " + ", ".join(f"{role}: {name}" for role, name in data.columns.items())
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
-    for note in _reading(model, data, features).notes():
+    for note in reading(model, data, features).notes():
         print(f"note: {note}", file=sys.stderr)
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
@@ -403,12 +318,6 @@ def run_predict(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
     print(scores, file=sys.stderr)
     return 0
-
-
-def _reading(model: Model, data: Data, features: Sequence[Feature]) -> Reading:
-    """How much of the examples is unknown to the model, and how many special tokens are written there."""
-    return Reading.of(model.tokenizer.vocab, map(model.task.texts, data.examples), (ids for f in features for ids in f.ids),
-                      model.settings.literal)
 
 
 def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], labels: Sequence[str]) -> str:

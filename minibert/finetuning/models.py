@@ -25,7 +25,8 @@ Source: Devlin et al. 2018, section 3.2 and figure 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ KINDS = MappingProxyType({
     "token": (classifier, "last_hidden_state", cross_entropy), "span": (span, "last_hidden_state", cross_entropy),
     "vectors": (vectors, "last_hidden_state", contrastive), "similarity": (similarity, "last_hidden_state", squared_error)})
 HEAD, TERM = "task", "label"
+PARTS = "tasks"  # where the tensors of the heads of several tasks are
 POOLED = ("vectors", "similarity")  # of the tokens' vectors one is made
 
 
@@ -55,6 +57,21 @@ def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None 
     """
     options = {**loss, **({} if weights is None else {"weights": weights})}
     return Model(config, {HEAD: head_of(config, kind, outputs, head)}, (Term(TERM, HEAD, KINDS[kind][2], options=options),))
+
+
+def part(alone: Model, name: str) -> Model:
+    """A model of one task as a part of one of several: head and term by the name of the task, tensors under ``tasks.NAME``."""
+    [head], [term] = alone.heads.values(), alone.terms
+    return Model(alone.config, {name: replace(head, path=f"{PARTS}.{name}.{head.path}")}, [term._replace(name=name, reads=name)])
+
+
+def joined(parts: Sequence[Model]) -> Model:
+    """One body with the heads and terms of all.
+
+    Source: Liu et al. 2019, "Multi-Task Deep Neural Networks for Natural Language Understanding", arXiv:1901.11504, figure 1.
+    """
+    heads = {name: head for each in parts for name, head in each.heads.items()}
+    return Model(parts[0].config, heads, [term for each in parts for term in each.terms])
 
 
 def chosen(kind: Kind, settings: Any) -> dict[str, Mapping[str, Any]]:

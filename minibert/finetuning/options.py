@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from minibert.training.course import MOST, Course, Options, add_files, add_run
 
 TASKS = ("classify", "regress", "tag", "qa", "choice", "rank", "embed")  # see minibert/tasks/labelled
+MULTI = "multi"  # several of them: see parts.py
 HEADS = ("linear", "san")  # of classify
 POOLINGS = ("mean", "cls", "max")  # see minibert/layers/pooling.py
 
@@ -23,6 +24,7 @@ class Settings(Course):
     """Everything that decides the course of a run. It is stored in the run's folder, and resuming reads it back."""
 
     task: str = "classify"
+    tasks: tuple[tuple[str, ...], ...] = ()  # of multi: what each --task says
     multi_label: bool = False
     head: str = "linear"
     model: str | None = None
@@ -58,8 +60,11 @@ class Settings(Course):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task not in TASKS:
-            raise ValueError(f"the task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        object.__setattr__(self, "tasks", tuple(map(tuple, self.tasks)))
+        if self.task not in (*TASKS, MULTI):
+            raise ValueError(f"the task must be one of {', '.join(TASKS)} and {MULTI}, got {self.task!r}")
+        if bool(self.tasks) != (self.task == MULTI):
+            raise ValueError(f"--task: several tasks at once are learned by minibert finetune {MULTI} --task KIND FILE --task …")
         self.counts("stride", "max_query", "max_answer", "seeds", "heads")
         self.need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
         self.need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
@@ -97,18 +102,18 @@ def steps_an_epoch(examples: int, settings: Settings) -> int:
     return -(-examples // (settings.batch_size * settings.accumulate))
 
 
-def total_steps(examples: int, settings: Settings) -> int:
-    """Steps of the whole run."""
-    return max(1, round(steps_an_epoch(examples, settings) * settings.epochs))
+def total_steps(epoch: int, settings: Settings) -> int:
+    """Steps of the whole run. ``epoch``: of an epoch."""
+    return max(1, round(epoch * settings.epochs))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``finetune``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""
     add = OPTIONS.add
-    parser.add_argument("task", nargs="?", choices=TASKS, metavar="TASK",
+    parser.add_argument("task", nargs="?", choices=(*TASKS, MULTI), metavar="TASK",
                         help="classify: a class for a text or a pair; regress: a number; tag: a class for each word; qa: the "
                         "answer to a question in a text; choice: which of several endings fits; rank: which candidate answers a "
-                        "question; embed: near vectors for texts that belong together")
+                        "question; embed: near vectors for texts that belong together; multi: several of them at once")
     data = parser.add_argument_group("data")
     add(data, "model", "folder of a run or of a BERT checkpoint", metavar="DIR",
         default_text="the model that comes with minibert")
@@ -116,6 +121,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(data, "train", "examples to learn from: TSV, CSV, JSON Lines; tag: also CoNLL, CoNLL-U; qa: SQuAD's JSON",
         metavar="FILE", default_text="none")
     add(data, "dev", "examples to measure on", metavar="FILE", default_text="a tenth of the training examples")
+    data.add_argument("--task", dest="tasks", action="append", nargs="+", default=argparse.SUPPRESS,
+                      metavar=("KIND", "FILE"), help="multi: one of its tasks, as often as there are tasks: classify, regress …, "
+                      "examples to learn from, examples to measure on, and what is for this task alone, as name=sst2 "
+                      "pair=sentence2 head=san max-length=64 (default: none)")
     add(data, "text", "column or field of the text (tag: of the words; qa: of the context): its name, or in a table its number "
         "from 1", metavar="COLUMN", default_text="guessed and shown")
     add(data, "pair", "column of the second text (qa: of the question; choice: of what every choice begins with)",
@@ -172,7 +181,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``predict``."""
     parser.add_argument("model", metavar="DIR", help="folder that finetune wrote, or a BERT checkpoint with a head for a task")
     parser.add_argument("file", metavar="FILE", help="examples, with labels or without")
-    parser.add_argument("--task", choices=TASKS, default=None, help="what the head is for (default: the folder says it)")
+    parser.add_argument("--task", metavar="TASK", default=None, help="what the head is for, or the name of one of several tasks "
+                        "(default: the folder says it)")
     add_files(parser)
     for role in ("text", "pair", "label"):
         parser.add_argument(f"--{role}", metavar="COLUMN", default=None, help=f"column of the {role} (default: as in training)")
@@ -190,7 +200,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
     given = OPTIONS.given(args)
     if given.get("task") is None:
         raise ValueError(f"name a task: minibert finetune {{{','.join(TASKS)}}} --train FILE")
-    if "train" not in given:
+    if given["task"] == MULTI and (foreign := [OPTIONS.typed(name) for name in ("train", "dev") if name in given]):
+        raise ValueError(f"{', '.join(foreign)}: each task of {MULTI} names its own files: --task KIND TRAIN [DEV]")
+    if given["task"] != MULTI and "train" not in given:
         raise ValueError("--train FILE is missing: the examples to learn from")
     if "epochs" in given and "minutes" in given:
         raise ValueError("--epochs and --minutes both say how long to train: give one of them")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from minibert.files import write_atomically
 from minibert.tasks.labelled import name_of
@@ -54,6 +54,29 @@ def write(folder: str | os.PathLike[str], task: ModuleType, examples: Sequence[A
                        (plots.confusion_of_each, "label by label"))
         draw(*picture, folder / "confusion.png", f"{folder.name}: {title}")
     write_atomically(folder / "metrics.json", json.dumps({"scores": scores, **extra}, indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+class Kept(NamedTuple):
+    """Of one task of several: the score that chooses, in the model that was kept and at the task's own best look."""
+
+    name: str
+    metric: str
+    score: float
+    best: Mapping[str, Any]  # the row of that look
+
+
+def write_several(folder: str | os.PathLike[str], tasks: Sequence[Kept], scores: dict[str, float], extra: dict[str, Any]) -> str:
+    """Write report.txt and metrics.json of a run of several tasks; each has those of its own in a folder. Returns the report."""
+    folder, wide = Path(folder), max(len(task.name) for task in tasks)
+    lines = [f"{'':<{wide}}  {'':<12}  the model that was kept  its best look"]
+    for name, metric, score, best in tasks:
+        lines.append(f"{name:<{wide}}  {metric:<12}  {score:>23.4f}  {best[f'dev_{metric}']:.4f} after step {best['step']:,}")
+    lines.append(f"{'mean':<{wide}}  {'':<12}  {scores['mean']:>23.4f}")
+    report = "\n".join(lines)
+    write_atomically(folder / "report.txt", report + "\n")
+    best_steps = {task.name: task.best["step"] for task in tasks}
+    write_atomically(folder / "metrics.json", json.dumps({"scores": scores, "best_steps": best_steps, **extra}, indent=2) + "\n")
     return report
 
 

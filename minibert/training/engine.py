@@ -148,9 +148,10 @@ class Engine:
         work = self._work(batches, None, self.learned)
         return self._metrics(batches, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
 
-    def predict(self, batches: Sequence[Any]) -> tuple[float, list[np.ndarray]]:
-        """The loss, and the logits of every feature: see the function of this name."""
-        return predict(self.model, self.learned, batches, self.workers)
+    def predict(self, batches: Sequence[Any], model: Model | None = None) -> tuple[float, list[np.ndarray]]:
+        """The loss, and the logits of every feature: see the function of this name. ``model``: with the head that is asked,
+        where there are several."""
+        return predict(model or self.model, self.learned, batches, self.workers)
 
     def _work(self, batches: Sequence[Any], key: Key | None, parameters: Parameters | None = None) -> Callable[..., tuple]:
         """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures.

@@ -53,12 +53,13 @@ class Task(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A part of a run: each step reads one of its tasks, which is drawn by their weights."""
+    """A part of a run: each step reads one of its tasks, which is drawn by their weights, or which ``order`` says."""
 
     tasks: Sequence[Task]
     share: float = 1.0  # of all steps; the last stage lasts to the end
     weights: Sequence[float] = (1.0,)
     course: Course | None = None  # of a schedule of its own, for which Adam counts its steps anew; None: the run's goes on
+    order: Callable[[int], int] | None = None  # step of the stage -> number of the task
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class Loop:
         stage, positions = self.stages[at], list(self.progress.positions)
         if step == self.begins(at):
             positions = self._enter(at)
-        number = draw(stage.weights, self.engine.seed, step)
+        number = stage.order(step - self.begins(at)) if stage.order else draw(stage.weights, self.engine.seed, step)
         examples, positions[number] = stage.tasks[number].batch(positions[number])
         metrics, norm = self.engine.train(stage.tasks[number].cut(examples), self.learning_rate(step + 1))
         self._since.append((metrics, norm))

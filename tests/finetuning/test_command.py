@@ -14,7 +14,7 @@ import pytest
 
 from minibert import pretrained
 from minibert.demo.watch import Run
-from minibert.finetuning import command, saved
+from minibert.finetuning import command, material, parts, saved
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters
@@ -378,7 +378,7 @@ def test_the_guess_that_would_be_right_scores_best_and_by_every_name_there_is(ta
     scores = module.score(examples, guesses, module.labels(examples))
     assert set(scores) <= set(module.METRICS)
     assert module.METRIC in scores
-    assert all(value == pytest.approx(0 if name in command.LOWER_IS_BETTER else 1) for name, value in scores.items())
+    assert all(value == pytest.approx(0 if name in parts.LOWER_IS_BETTER else 1) for name, value in scores.items())
     assert not any(right is False for _, right in map(module.row, examples, guesses))
 
 
@@ -391,15 +391,15 @@ def test_the_loss_chooses_among_seeds_too(finetune, tmp_path):
 
 def test_a_tenth_of_every_class_is_kept_aside_and_none_leaves_training():
     classes = ["a"] * 40 + ["b"] * 20 + ["c"] * 9 + ["d"]
-    aside = [classes[i] for i in command.kept_aside([[name] for name in classes])]
+    aside = [classes[i] for i in material.kept_aside([[name] for name in classes])]
     assert sorted(aside) == ["a"] * 4 + ["b"] * 2 + ["c"]
-    aside = command.kept_aside([[name] for name in classes])
-    assert aside == command.kept_aside([[name] for name in classes])  # drawn always alike
-    assert command.kept_aside([[str(i)] for i in range(30)]) == set()  # each the only one
-    assert len(command.kept_aside([()] * 45)) == 4  # no classes
-    assert len(command.kept_aside([()] * 3)) == 1
+    aside = material.kept_aside([[name] for name in classes])
+    assert aside == material.kept_aside([[name] for name in classes])  # drawn always alike
+    assert material.kept_aside([[str(i)] for i in range(30)]) == set()  # each the only one
+    assert len(material.kept_aside([()] * 45)) == 4  # no classes
+    assert len(material.kept_aside([()] * 3)) == 1
     several = [{"x", str(i // 2)} for i in range(40)]  # every second label twice
-    aside = command.kept_aside(several)
+    aside = material.kept_aside(several)
     assert len(aside) == 4
     assert set().union(*(found for i, found in enumerate(several) if i not in aside)) == set().union(*several)
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from minibert.finetuning import command, options
+from minibert.finetuning import command, options, parts
 from minibert.finetuning.look import look
 from minibert.finetuning.options import Settings
 from minibert.tasks.labelled import TASKS, classify, multi_label
@@ -121,8 +121,8 @@ def test_balanced_weights_make_a_rare_label_count_as_much_where_it_is_as_where_i
     _, _, tokenizer = tiny_model.make()
     made = examples(("a", "c"), ("a", "c"), ("a", "c"), ("a", "b", "c"), ("c",))
     features, _ = multi_label.encode(made, tokenizer, ["a", "b", "c"], Settings(max_length=24))
-    np.testing.assert_allclose(command.class_weights("balanced", features, ["a", "b", "c"]), [1 / 4, 4, 1 / 5])
-    np.testing.assert_allclose(command.class_weights("b=3", features, ["a", "b", "c"]), [1, 3, 1])
+    np.testing.assert_allclose(parts.class_weights("balanced", features, ["a", "b", "c"]), [1 / 4, 4, 1 / 5])
+    np.testing.assert_allclose(parts.class_weights("b=3", features, ["a", "b", "c"]), [1, 3, 1])
 
 
 @pytest.mark.parametrize("weights", ["balanced", "b=30,c=30"])

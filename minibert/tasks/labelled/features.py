@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.data.randomness import ORDER, generator
+from minibert.data.randomness import ORDER, TASKS, generator
 from minibert.tasks.batches import Batch, Position, groups, rectangle
 from minibert.tasks.examples import IGNORE
+
+TARGET = "label"  # the term of the loss, where there is one task
 
 
 class Feature(NamedTuple):
@@ -33,8 +35,8 @@ class Feature(NamedTuple):
         return sum(map(len, self.ids))
 
 
-def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0) -> Batch:
-    """A batch of the features in their order. Its target ``label``: (B,), (B, C), (B, T) or (B, 2)."""
+def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0, target: str = TARGET) -> Batch:
+    """A batch of the features in their order. Its ``target``, the term of their task: (B,), (B, C), (B, T) or (B, 2)."""
     ids, types, real = rectangle([ids for feature in features for ids in feature.ids],
                                  [split for feature in features for split in feature.splits], pad_id)
     labels = [feature.labels for feature in features]
@@ -44,10 +46,10 @@ def collate(features: Sequence[Feature], places: Sequence[int], pad_id: int = 0)
         padded[real] = np.concatenate(labels)
         labels = padded
     mask = None if real.all() else real
-    return Batch(ids, types, mask, {"label": np.asarray(labels)}, choices=len(features[0].ids), places=list(places))
+    return Batch(ids, types, mask, {target: np.asarray(labels)}, choices=len(features[0].ids), places=list(places))
 
 
-def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
+def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id: int = 0, target: str = TARGET) -> list[Batch]:
     """The features as batches of similar length, longest first, each of about ``max_tokens`` tokens with padding at most.
 
     They are cut evenly: an even number of batches, none much larger than the others, so that no worker waits long for the
@@ -56,7 +58,7 @@ def micro_batches(features: Sequence[Feature], max_tokens: int = 512, *, pad_id:
     alike: dict[int, list[int]] = {}
     for i, feature in enumerate(features):
         alike.setdefault(len(feature.ids), []).append(i)
-    return [collate([features[i] for i in chosen], chosen, pad_id) for rows, places in alike.items()
+    return [collate([features[i] for i in chosen], chosen, pad_id, target) for rows, places in alike.items()
             for group in _evenly([features[i].length for i in places], max_tokens, rows)
             for chosen in [[places[i] for i in group]]]
 
@@ -93,3 +95,23 @@ class Epochs:
         index += len(chosen)
         after = Position(epoch, index) if index < len(self.features) else Position(epoch + 1, 0)
         return [self.features[i] for i in chosen], after
+
+
+class Turns:
+    """Which of several tasks each step reads: in an epoch every batch of every task once, all of them shuffled together.
+
+    So a task is read as often as it has batches, and each in its own order. Source: Liu et al. 2019, "Multi-Task Deep Neural
+    Networks", arXiv:1901.11504, algorithm 1; namisan/mt-dnn ``batcher.py``.
+    """
+
+    def __init__(self, batches: Sequence[int], seed: int) -> None:
+        self.tasks, self.seed = np.repeat(np.arange(len(batches)), batches), seed
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self.tasks)
+
+    def __call__(self, step: int) -> int:
+        """The number of the task that is read in step ``step``, counted from 0."""
+        epoch, index = divmod(step, len(self))
+        return int(generator(self.seed, TASKS, epoch).permutation(self.tasks)[index])
