@@ -85,6 +85,8 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "vectors": lambda config: models.of(config, "vectors", 0, head={"pooling": "cls"}, loss={"symmetric": True}),
     "similarity": lambda config: models.of(config, "similarity", 0),
     "many-terms": many_terms,
+    "several": lambda config: models.joined([models.part(models.of(config, kind, outputs), name) for name, kind, outputs in (
+        ("a", "sequence", 3), ("b", "number", 1), ("c", "san", 2), ("d", "token", 4))]),
 }
 
 

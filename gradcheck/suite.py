@@ -1004,9 +1004,9 @@ def _model(rng: np.random.Generator, whole: Model) -> dict:
     """Loss, every addend of it, the logits of every head and all outputs of the body."""
     layout = whole.layout()
     params = layout.tree(rng.standard_normal(layout.size) * 0.5)
-    spans = any(head.module is span for head in whole.heads.values())  # scores of padding are near -10000: digits that central
-    mask = None if spans else PADDING  # differences need; the head's own entry has them
-    x = with_targets(whole, Inputs(IDS, TYPES, mask, {}, MASKED, choices=2), params, rng)
+    hides = any(head.module in (span, san) for head in whole.heads.values())  # scores of what is hidden are near -10000: digits
+    mask, types = (None, np.maximum(TYPES, np.arange(T) == T - 1)) if hides else (PADDING, TYPES)  # that central differences need
+    x = with_targets(whole, Inputs(IDS, types, mask, {}, MASKED, choices=2), params, rng)
 
     def forward(p):
         return whole.forward(x, p, key=dropout.Key(37), counts=dict.fromkeys(x.targets, 9))

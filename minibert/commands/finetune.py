@@ -8,7 +8,7 @@ from minibert.finetuning.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a model learns a task: classify, regress, tag, qa, choice, rank or embed"
+SUMMARY = "a model learns a task: classify, regress, tag, qa, choice, rank, embed, or several"
 TEXT = """\
 A trained model learns a task from labelled examples: a head is put on it, and all of it is trained
 a little further. Looks at the data first, keeps the model that is best on the dev examples, and
@@ -22,6 +22,8 @@ examples:
       a BERT checkpoint learns to tag words, five times: mean and spread
   minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
       each text may have several labels, written sport|politics or ["sport", "politics"]
+  minibert finetune multi --task classify sst2/train.tsv sst2/dev.tsv --task regress sts.tsv --out runs/both
+      two tasks share one model, each with a head of its own; minibert predict runs/both FILE --task sst2
   minibert finetune embed --train pairs.tsv --out runs/vectors
       texts that belong together get near vectors, for minibert search
   minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch

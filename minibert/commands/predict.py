@@ -16,6 +16,8 @@ tab-separated text; where the file has labels, the scores are shown.
 EXAMPLES = """\
 examples:
   minibert predict runs/sentiment reviews.tsv
+  minibert predict runs/both reviews.tsv --task sst2
+      of a model of several tasks the one that is called sst2
   minibert predict runs/sentiment reviews.txt --out guesses.tsv
       one text a line is enough; where the file has labels, the scores are shown
 """

@@ -136,7 +136,8 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     engine = engine_of(models.joined([part.network for part in found]), begun[0].parameters.to(xp), workers, settings, seed)
     read = [Epochs(part.features, settings.batch_size * settings.accumulate, seed) for part in found]
     into = [partial(part.batches, max_tokens=settings.micro_batch_tokens) for part in found]
-    tasks = [Task(epochs.batch, whole(cut, settings.batch_size) if config.filter_sizes else cut) for epochs, cut in zip(read, into)]
+    into = [whole(cut, settings.batch_size) for cut in into] if config.filter_sizes else into
+    tasks = [Task(epochs.batch, cut) for epochs, cut in zip(read, into)]
     turns = Turns(list(map(len, read)), seed)
     return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns))
 

@@ -14,6 +14,7 @@ from minibert.layers.batch_norm import RATE
 from minibert.model import pretraining
 from minibert.parameters import STATISTICS
 from minibert.pretrained import families
+from minibert.tasks import labelled
 from minibert.tasks.batches import Stream, micro_batches, whole
 from minibert.tasks.corruption import one_word
 from minibert.tasks.examples import IGNORE, Example
@@ -109,7 +110,7 @@ def quick_tuning(monkeypatch):
 def test_every_tensor_of_equal_name_and_shape_goes_into_a_task(trained, tmp_path, quick_tuning, capsys, file, text, more):
     (tmp_path / file).write_text(text, encoding="utf-8")
     path, out = str(tmp_path / file), tmp_path / "tuned"
-    begun = saved.begin(trained, finetuning.task_of(options_of(more)), ["a", "b"], options_of(more), 0)
+    begun = saved.begin(trained, labelled.task_of(options_of(more)), ["a", "b"], options_of(more), 0)
     there = dict(pretrained.load(trained).parameters.items())
     assert {name for name, view in begun.parameters.items() if name in there and (view == there[name]).all()} == {
         name for name in there if name.startswith("bert.")}
