@@ -70,8 +70,15 @@ def many_terms(config: BertConfig) -> Model:
     return Model(config, heads, [Term(*term) for term in terms])
 
 
+def further(config: BertConfig) -> Model:
+    """Whatever else can be asked in pre-training, of a body with a pooler or without one."""
+    return pretraining.of(config, [term.name for term in pretraining.TERMS if term.name in pretraining.FURTHER and (
+        config.pooler or pretraining.HEADS[term.reads].reads != "pooled")])
+
+
 MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "pretraining": pretraining.of,
+    "further": further,
     "sequence": lambda config: models.of(config, "sequence", 3, np.array([0.5, 2.0, 1.0])),
     "labels": lambda config: models.of(config, "labels", 3, np.array([0.5, 2.0, 1.0])),
     "san": lambda config: models.of(config, "san", 3),

@@ -115,7 +115,7 @@ def to_ids(part, tokenizer):
 def ask(pairs, p):
     """NSP logits (B, 2) and labels (B,) for unmasked pairs."""
     nothing = np.empty(0, np.int64)
-    batch = batches.collate([masking.Masked(*pair, nothing, nothing) for pair in pairs])
+    batch = batches.collate([masking.Masked(*pair[:3], nothing, nothing) for pair in pairs])
     x = pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions)
     return pretraining.forward(x, p, model.config)[0].next_logits, batch.targets["nsp"]
 

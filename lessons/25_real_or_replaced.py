@@ -237,7 +237,7 @@ for words, place in zip(some, places):
     seen = np.array([tokenizer.vocab.cls_id, *tokenizer.ids(" ".join(words)), tokenizer.vocab.sep_id], np.int32)
     truth = seen[place + 1]
     seen[place + 1] = tokenizer.vocab.mask_id
-    questions.append(Masked(seen, len(seen), IGNORE, np.array([place + 1]), np.array([truth]), rng.random(1)))
+    questions.append(Masked(seen, len(seen), IGNORE, np.array([place + 1]), np.array([truth]), {"replaced": rng.random(1)}))
 batch = batches.collate(questions)
 x = inputs(batch, np, config)
 out, _ = whole.forward(x, p.tree)

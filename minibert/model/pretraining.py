@@ -7,28 +7,43 @@
 It is the ``model.Model`` of two heads and two terms of ``HEADS`` and ``TERMS``; inputs and outputs have their names here.
 A body of convolutions asks for masked words by another head (``heads.cloze``).
 Relatives of BERT have others of them, which the ``objectives`` of their configuration name: RoBERTa masked words alone, ELECTRA's
-discriminator ``replaced``, which tells of every token whether it is the text's.
+discriminator ``replaced``, which tells of every token whether it is the text's. A run may ask further questions (``FURTHER``),
+for which no class of other libraries has a head:
+
+::
+
+    three_ways, distance, reorder       a class of the pooled vector, as nsp is: more outputs, tensors of their own
+    capitalisation, token_document      one of two classes for every token
+    trigrams                            the word that stood at a place, by the masked-word head: no tensors of its own
+
 Source: Devlin et al. 2018, section 3.1; reference ``run_pretraining.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minibert.backend import Array
-from minibert.config import BertConfig
+from minibert.config import OBJECTIVES, BertConfig
 from minibert.layers import binary_cross_entropy, cross_entropy
 from minibert.layers.dropout import Key
 from minibert.model import bert, model
-from minibert.model.heads import cloze, mlm, nsp, replaced
+from minibert.model.heads import classifier, cloze, mlm, nsp, replaced
 from minibert.model.model import Head, Model, Term
 from minibert.parameters import Layout, Parameters, Tree, initialise
 
-HEADS = MappingProxyType({"mlm": Head(mlm), "nsp": Head(nsp), "replaced": Head(replaced)})
-TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy), Term("replaced", "replaced", binary_cross_entropy))
+HEADS = MappingProxyType({
+    "mlm": Head(mlm), "nsp": Head(nsp), "replaced": Head(replaced),
+    **{name: Head(nsp, classes, path=f"cls.{name}") for name, classes in (("three_ways", 3), ("distance", 3), ("reorder", 9))},
+    **{name: Head(classifier, 2, "last_hidden_state", f"cls.{name}") for name in ("capitalisation", "token_document")},
+})
+TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy), Term("replaced", "replaced", binary_cross_entropy),
+         Term("trigrams", "mlm", cross_entropy), *(Term(name, name, cross_entropy) for name in HEADS if name not in OBJECTIVES))
+FURTHER = tuple(term.name for term in TERMS if term.name not in OBJECTIVES)  # what no configuration names
 
 
 class Inputs(NamedTuple):
@@ -63,12 +78,15 @@ class Cache(NamedTuple):
     config: BertConfig
 
 
-def of(config: BertConfig) -> Model:
-    """The model: what an engine trains. Pairs are judged by the pooled vector, so without a pooler there is no head for them."""
+def of(config: BertConfig, further: Collection[str] = ()) -> Model:
+    """The model: what an engine trains. Pairs are judged by the pooled vector, so without a pooler there is no head for them.
+
+    ``further``: those of ``FURTHER`` that are asked as well. Their tensors come behind all others.
+    """
     there = HEADS if config.filter_sizes is None else {**HEADS, "mlm": Head(cloze)}
     heads = {name: head for name, head in there.items()
-             if name in config.objectives and (config.pooler or head.reads != "pooled")}
-    return Model(config, heads, [term for term in TERMS if term.name in heads])
+             if name in further or (name in config.objectives and (config.pooler or head.reads != "pooled"))}
+    return Model(config, heads, [term for term in TERMS if term.reads in heads and (term.name in heads or term.name in further)])
 
 
 def layout(config: BertConfig, pooled: bool = False) -> Layout:

@@ -37,14 +37,16 @@ from minibert.text.saved import VOCABULARY
 from minibert.workers import available_cores, share_out
 
 WEIGHTS = formats.WEIGHTS[0]
+HEADS = "heads.safetensors"  # of pre-training, for which no other tool has a class
 IN_8_BITS = ("int8", "uint8", "Q8_0")
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
+FURTHER = tuple(f"{pretraining.HEADS[name].path}." for name in pretraining.FURTHER if name in pretraining.HEADS)
 DECODER, HEAD = "cls.predictions.decoder.weight", "cls.predictions."
 TABLE = "bert.embeddings.word_embeddings.weight"  # that the decoder is, too
 
 #: The files that make a model, besides its weights. What a save does not replace would be left of another model.
-PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json"}
+PARTS = {CONFIG, OLD_CONFIG, *tokenizers.FILES, "finetuning.json", HEADS}
 
 
 class Trained(Protocol):
@@ -106,10 +108,11 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     """Write a model to ``folder``, which is made where there is none. Equal models give equal bytes.
 
     ``dtype``: of the stored weights, float32, float16 or float64. ``without``: tensors to leave out, such as heads that were
-    never trained. A folder may be saved to again and again, with the same sizes and vocabulary; at every moment it holds one
-    model, the old one or the new one, whatever cuts the save off (``minibert.swap``). FileExistsError for a folder that holds
-    another model, or files that would be left of another, ValueError for parts that do not belong together or weights too large
-    for float16, OSError where the disk refuses.
+    never trained. Heads of pre-training that no other tool has a class for get a file of their own, ``HEADS``. A folder may be
+    saved to again and again, with the same sizes and vocabulary; at every moment it holds one model, the old one or the new one,
+    whatever cuts the save off (``minibert.swap``). FileExistsError for a folder that holds another model, or files that would be
+    left of another, ValueError for parts that do not belong together or weights too large for float16, OSError where the disk
+    refuses.
     """
     folder = Path(folder)
     dtype = np.dtype(dtype)
@@ -118,13 +121,25 @@ def save(folder: str | os.PathLike[str], config: BertConfig, parameters: Paramet
     if ({name: slot.shape for name, slot in slots.items() if ENCODER.search(name)}
             != {name: shape for name, shape in encoder.items() if ENCODER.search(name)}):
         raise ValueError("the parameters do not have the tensors of this configuration; save them with their own config")
-    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS})
+    further = {name for name in slots if name.startswith(FURTHER)}
+    check_replaceable(folder, config, tokenizer, {CONFIG, *tokenizers.files_of(tokenizer), WEIGHTS, *[HEADS] * bool(further)})
     unknown = {key: value for key, value in config.unknown.items() if key not in ("torch_dtype", "dtype")}  # of another file
     text = families.to_json(config.replace(unknown=unknown))
     with swap.saving(folder) as staged:
         write_atomically(staged / CONFIG, text)
         tokenizer.save(staged)
-        save_weights(staged / WEIGHTS, parameters, dtype, names=families.names(config), without=without)
+        save_weights(staged / WEIGHTS, parameters, dtype, names=families.names(config), without=further.union(without))
+        if further:
+            save_weights(staged / HEADS, parameters, dtype, without=slots.keys() - further)
+
+
+def read_further(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The heads of pre-training that were saved beside a model, by the names of their tensors; nothing where there are none."""
+    path = Path(folder) / HEADS
+    if not path.is_file():
+        return {}
+    with tensors.opened(path) as reader:
+        return {name: reader[name] for name in reader.shapes if name.startswith(FURTHER)}
 
 
 def save_weights(path: str | os.PathLike[str], parameters: Parameters, dtype: Any = np.float32, *, names: Names | None = None,
@@ -172,6 +187,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32,
     if rows < 0:
         notes.append(f"the table of words has no row for {', '.join(tokenizer.vocab.tokens[rows:][:8])}: added to the tokenizer "
                      "and not to the model; a text with such a token is refused")
+    if (folder / HEADS).is_file():
+        notes.append(f"{HEADS} holds heads of pre-training that other tools have no class for; only train --init reads them")
     if ignored := without_effect(config):
         notes.append(f"{CONFIG}: these keys have no effect here: {', '.join(ignored)}")
     return Loaded(config, parameters, tokenizer, notes, initialised, folder)

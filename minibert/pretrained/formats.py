@@ -32,7 +32,7 @@ WHOLE = (".gguf",)  # how formats end that hold the vocabulary too
 
 #: How weights of any other name end, and what ends so and is something else.
 _ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pdparams", ".onnx", ".gguf")
-_BESIDE = re.compile(r"\.|training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|"
+_BESIDE = re.compile(r"\.|heads\.safetensors|training_args|optimizer|scheduler|scaler|sampler|rng_state|random_states|"
                      r".*(_state|\.vectors)\.safetensors")
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from minibert.data.documents import Document
 from minibert.data.randomness import ORDER, generator
-from minibert.tasks.corruption import masking
-from minibert.tasks.corruption.masking import Masked
-from minibert.tasks.examples import Example, arrays
+from minibert.tasks.corruption import mask_all, masking
+from minibert.tasks.examples import IGNORE, Example, Masked, arrays
+from minibert.tasks.marks import Places
+from minibert.tasks.segments import SEGMENTS
 from minibert.tasks.segments.full_sentences import packed
-from minibert.tasks.segments.next_sentence import sentence_pairs
-from minibert.tasks.segments.sentence_order import ordered_pairs
+from minibert.tasks.words import WORDS
 
 
 class Batch(NamedTuple):
@@ -70,17 +70,29 @@ def collate(examples: Sequence[Masked], *, pad_id: int = 0) -> Batch:
     """One batch of masked examples in their order.
 
     Its targets: ``mlm`` ``(M,)``, the ids at the masked positions, and ``nsp`` ``(B,)``, 0 where b follows, 1 where it is from
-    elsewhere, IGNORE where there is no pair. Where guesses are drawn, also ``replaced`` ``(M,)``: the numbers that decide them.
+    elsewhere, IGNORE where there is no pair. And by their terms those that the examples have besides: ``(M,)`` at the same
+    positions (``replaced``: the numbers that decide what a generator's guesses are), ``(B,)``, or ``(B, T)`` with IGNORE in the
+    padding.
 
     Raises ValueError where there are none.
     """
     ids, types, real = rectangle([example.ids for example in examples], [example.split for example in examples], pad_id)
-    drawn = {} if examples[0].numbers is None else {"replaced": np.concatenate([example.numbers for example in examples])}
+    first = examples[0]
     return Batch(ids, types, None if real.all() else real, {
         "mlm": np.concatenate([example.labels for example in examples]),
         "nsp": np.array([example.next_label for example in examples], dtype=np.int64),
-        **drawn,
+        **{name: np.concatenate([example.others[name] for example in examples]) for name in first.others},
+        **{name: _together([example.targets[name] for example in examples], real) for name in first.targets},
     }, np.concatenate([b * ids.shape[1] + example.positions for b, example in enumerate(examples)]))
+
+
+def _together(targets: Sequence[Any], real: np.ndarray) -> np.ndarray:
+    """A label of each example ``(B,)``, or of each of its tokens ``(B, T)``."""
+    if np.ndim(targets[0]) == 0:
+        return np.array(targets, np.int64)
+    found = np.full(real.shape, IGNORE, np.int64)
+    found[real] = np.concatenate(targets)
+    return found
 
 
 def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
@@ -91,34 +103,11 @@ def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: 
     return [collate([examples[i] for i in group], pad_id=pad_id) for group in groups([len(e.ids) for e in examples], max_tokens)]
 
 
-def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]], list[Batch]]:
-    """``cut`` for a model whose examples look at one another in training (batch norm): every ``size`` neighbours are one batch.
-
-    They depend on the examples alone: not on their lengths, not on lanes, not on who computes them.
-    """
-    def batches(examples: Sequence[Any]) -> list[Batch]:
-        parts = [examples[start:start + size] for start in range(0, len(examples), size)]
-        return [batch for part in parts for batch in cut(part, max_tokens=2**62)]
-
-    return batches
-
-
 class Position(NamedTuple):
     """Where a stream stands: this pair of numbers and the stream's arguments are all it takes to continue exactly."""
 
     epoch: int = 0
     index: int = 0  # examples of this epoch already used
-
-
-class Pairs(NamedTuple):
-    """What is asked of a pair."""
-
-    make: Callable[..., list[Example]]
-    documents: int  # at least
-    title: str
-
-
-PAIRS = {"next": Pairs(sentence_pairs, 2, "next sentence"), "order": Pairs(ordered_pairs, 1, "sentence order")}
 
 
 class Stream:
@@ -135,9 +124,11 @@ class Stream:
     ``alone`` makes of sentences without pairs, packed ones by default; a corpus of a single document has no pairs.
     static_masks: the epochs repeat ``dupe_factor`` versions of the examples and their masks, as the reference does, instead
     of drawing new ones.
-    pairs: of PAIRS, what is asked of a pair: whether its second follows, or (``order``) whether the two were swapped, for
-    which one document will do. corruption: the module of ``tasks.corruption`` that hides; its other options
-    (``whole_word``, ``rate``, ``mask_share``, ``random_share``) are passed on to its ``rule``.
+    pairs: of ``SEGMENTS``, what goes into an example and is asked of it as a whole. corruption: the module of
+    ``tasks.corruption`` that hides; its other options (``whole_word``, ``rate``, ``mask_share``, ``random_share``) are passed on
+    to its ``rule``. words: of ``WORDS``, what else is asked of the words.
+
+    ValueError for ``documents`` that lack a mark which one of these must know (``marks``).
     """
 
     def __init__(
@@ -154,20 +145,25 @@ class Stream:
         pairs: str = "next",
         corruption: ModuleType = masking,
         alone: Callable[..., list[Example]] = packed,
-        **masking_options: float,
+        words: Sequence[str] = (),
+        **masking_options: Any,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if dupe_factor < 1:
             raise ValueError(f"dupe_factor must be at least 1, got {dupe_factor}")
-        self.documents = arrays(documents)
+        self.questions = [(WORDS[name], WORDS[name].rule(tokenizer)) for name in words]
+        modules = corruption, *(module for module, _ in self.questions)
+        marks = {name for module in modules for name in getattr(module, "MARKS", ())}
+        self.places = Places(documents, sorted(marks), tokenizer.vocab) if marks else None
+        self.documents = self.places.documents if self.places else arrays(documents)
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.batch_size = batch_size
         self.seed = seed
-        self.pairs = PAIRS[pairs]
-        self.next_sentence = next_sentence and len(self.documents) >= self.pairs.documents
-        self.alone = alone
+        asked = SEGMENTS[pairs]
+        paired = next_sentence and len(self.documents) >= asked.documents
+        self.make = asked.make if paired or asked.term is None else alone
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
         self._current: tuple[int, list[Example]] = (-1, [])
@@ -176,25 +172,30 @@ class Stream:
         """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
         version = self._version(epoch)
         if self._current[0] != version:
-            make = self.pairs.make if self.next_sentence else self.alone
-            examples = make(self.documents, self.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
-            self._current = (version, examples)
+            given = self.places or self
+            examples = self.make(given.documents, given.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
+            self._current = (version, [*map(self.places.looked_up, examples)] if self.places else examples)
         return self._current[1]
 
     def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Masked], Position]:
         """The ``batch_size`` masked examples from a position on, and the position after them."""
         epoch, index = position
-        batch: list[Masked] = []
+        batch: list[Example] = []
+        keys: list[tuple[int, int, int]] = []
         while len(batch) < self.batch_size:
             examples = self.examples(epoch)
             order = generator(self.seed, ORDER, epoch).permutation(len(examples))
             taken = order[index : index + self.batch_size - len(batch)].tolist()
             version = self._version(epoch)
-            batch += [self.corruption.mask_example(examples[i], self.rule, (self.seed, version, i)) for i in taken]
+            batch += [examples[i] for i in taken]
+            keys += [(self.seed, version, i) for i in taken]
             index += len(taken)
             if index >= len(examples):
                 epoch, index = epoch + 1, 0
-        return batch, Position(epoch, index)
+        masked = mask_all(self.corruption, batch, self.rule, keys)
+        for module, rule in self.questions:
+            masked = [module.ask(*row, rule, key) for *row, key in zip(masked, batch, keys)]
+        return masked, Position(epoch, index)
 
     def _version(self, epoch: int) -> int:
         return epoch if self.versions is None else epoch % self.versions

@@ -1,15 +1,17 @@
-"""An example is one row of a batch before anything in it is hidden."""
+"""An example is one row of a batch: before anything in it is hidden, and as the model sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minibert.data.documents import Document
 
 IGNORE = -100  # a label that is no class and no token id: it takes no part in a loss
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Example(NamedTuple):
@@ -18,6 +20,28 @@ class Example(NamedTuple):
     ids: np.ndarray  # (T,) int32
     split: int  # index of the first token of segment b; T where there is no second segment
     next_label: int  # 0: b follows a; 1: b is from another document; IGNORE: no pair
+    targets: Mapping[str, Any] = NOTHING  # what else is asked, by term: a label of the whole, or one for each token (T,)
+    marks: Mapping[str, np.ndarray] = NOTHING  # (T,) each: what is known of its tokens beside their ids, see ``marks``
+
+
+class Masked(NamedTuple):
+    """An example as the model sees it, with what it has to guess."""
+
+    ids: np.ndarray  # (T,) int32
+    split: int  # index of the first token of segment b; T where there is none
+    next_label: int  # 0: b follows a; 1: b is from another document; IGNORE: no pair
+    positions: np.ndarray  # (M,) int64, ascending: which tokens are asked for
+    labels: np.ndarray  # (M,) int64: the original ids at those positions; IGNORE where only ``others`` ask
+    others: Mapping[str, np.ndarray] = NOTHING  # (M,) each: what else is asked at those positions, by term
+    targets: Mapping[str, Any] = NOTHING  # as in an example
+
+
+class Marked(list):
+    """Documents of ids with ``marks``, by name, that lie as the ids do: by document and sentence, one for each token."""
+
+    def __init__(self, documents: Sequence[Document], marks: Mapping[str, Sequence[Document]]) -> None:
+        super().__init__(documents)
+        self.marks = marks
 
 
 def arrays(documents: Iterable[Document], limit: int | None = None) -> list[list[np.ndarray]]:
@@ -27,6 +51,7 @@ def arrays(documents: Iterable[Document], limit: int | None = None) -> list[list
     ``limit``: cut to one example, all the rest of it would never be seen.
     """
     result = []
+    marks = getattr(documents, "marks", {})
     for document in documents:
         sentences = []
         for sentence in document:
@@ -35,4 +60,4 @@ def arrays(documents: Iterable[Document], limit: int | None = None) -> list[list
             sentences.extend(ids[start : start + step] for start in range(0, len(ids), step or 1))
         if sentences:
             result.append(sentences)
-    return result
+    return Marked(result, {name: arrays(x, limit) for name, x in marks.items()}) if marks else result

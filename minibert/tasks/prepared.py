@@ -16,9 +16,8 @@ from minibert.data.randomness import ORDER, generator
 from minibert.data.sentences import MARKS
 from minibert.tasks import batches
 from minibert.tasks.batches import Batch, Position, micro_batches
-from minibert.tasks.corruption import masking
-from minibert.tasks.corruption.masking import Masked
-from minibert.tasks.examples import IGNORE, Example
+from minibert.tasks.corruption import mask_all, masking
+from minibert.tasks.examples import IGNORE, Example, Masked
 
 
 class Stream:
@@ -43,7 +42,7 @@ class Stream:
         pairs: str = "next",
         corruption: ModuleType = masking,
         anew: bool = False,
-        **masking_options: float,
+        **masking_options: Any,
     ) -> None:
         self.part, self.wanted = part, Wanted(tokenizer.vocab, max_length)
         self.batch_size, self.seed, self.next_sentence = batch_size, seed, next_sentence
@@ -102,7 +101,7 @@ def instances(text: batches.Stream, versions: int, masked: bool = True) -> Itera
         for number, example in enumerate(text.examples(version)):
             label = None if example.next_label == IGNORE else example.next_label
             if masked:
-                hidden = text.corruption.mask_example(example, text.rule, (text.seed, version, number))
+                [hidden] = mask_all(text.corruption, [example], text.rule, [(text.seed, version, number)])
                 yield Instance(hidden.ids, hidden.split, label, hidden.positions, hidden.labels)
             else:
                 yield Instance(example.ids, example.split, label)

@@ -32,7 +32,8 @@ from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
-from minibert.tasks.examples import IGNORE
+from minibert.tasks.corruption import CORRUPTIONS
+from minibert.tasks.marks import marked
 from minibert.text import learn, learn_unigram, saved_unigram, spm
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
@@ -43,7 +44,7 @@ from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
-from minibert.training.objectives import model_of
+from minibert.training.objectives import ASKED_OF_TEXTS, called, enough, fitting, marks, model_of, tasks, title
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -82,12 +83,14 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
-    settings = heard(settings, start.config)
+    settings = fitting(start.config, settings)
     if prepared.is_prepared(settings):
+        if start.config.filter_sizes:
+            raise ValueError(f"--corpus: {families.of(start.config).title} learns from the phrases of a text, and "
+                             f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
         settings = prepared.settled(settings, args)
-    for part in parts(settings):
-        for task in part.tasks:
-            heard(task, start.config)
+    for task in tasks(settings):
+        fitting(start.config, task)
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -98,20 +101,6 @@ def run(args: argparse.Namespace) -> int:
     except BaseException:
         clear(out)
         raise
-
-
-def heard(settings: Settings, config: BertConfig) -> Settings:
-    """The settings with what the family asks of pairs; ValueError where it asks nothing and they do."""
-    if "nsp" in config.objectives:
-        return replace(settings, pairs=settings.pairs or families.of(config).asks)
-    if settings.pairs:
-        raise ValueError(f"--pairs: a model of {families.of(config).title} has no head that judges pairs; leave it out")
-    if config.filter_sizes:
-        if prepared.is_prepared(settings):
-            raise ValueError(f"--corpus: {families.of(config).title} learns from the phrases of a text, and "
-                             f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
-        settings = replace(settings, short_first=0.0)  # phrases are short in any case
-    return replace(settings, next_sentence=False)
 
 
 def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path) -> int:
@@ -164,7 +153,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         engine.kept = {name: slab.to(xp) for name, slab in state.kept.items()}
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = _held_out(settings, model, text.held_out, tokenizer)
-    best = None if config.filter_sizes else _best_loss(text, evaluation, say)
+    best = None if config.filter_sizes else _best_loss(text, evaluation, settings, say)
     kept = probes.Probes(out, tokenizer, text.sentences, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
@@ -212,16 +201,16 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     return 0
 
 
-def _best_loss(text: Text, evaluation: Sequence[batches.Batch], say: Say) -> float | None:
+def _best_loss(text: Text, evaluation: Sequence[batches.Batch], settings: Settings, say: Say) -> float | None:
     """The loss that nobody can beat on held-out text, where the corpus was generated and its examples are without pairs."""
     if not text.corpus.words:
         return None
     tokens, examples = text.tokenizer.vocab.tokens, []
     for batch in evaluation:
-        if "replaced" in batch.targets:
+        if not all(CORRUPTIONS[task.masks].blind for task in tasks(settings)) or batch.targets.keys() & {"replaced", "trigrams"}:
             say("The best possible loss of this corpus is known for BERT's masks, not for these.\n")
             return None
-        if (batch.targets["nsp"] != IGNORE).any():
+        if (batch.token_type_ids > 0).any() or "reorder" in batch.targets:
             say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
             return None
         rows, places = np.divmod(batch.positions, batch.ids.shape[1])
@@ -246,8 +235,8 @@ def _line(loop: Loop) -> str:
     """The last row, which has held-out figures, in words."""
     row = loop.rows[-1]
     width = len(f"{loop.progress.total:,}")
-    right = row.get("held_out_nsp_accuracy")
-    pairs = "" if right is None else f"  {loop.course.pairs or 'next'} {right:5.1%}"
+    pairs = "".join(f"  {called(term.name, loop.course)} {right:5.1%}" for term in loop.engine.model.terms
+                    if term.name != "mlm" and (right := row.get(f"held_out_{term.name}_accuracy")) is not None)
     if row.get("held_out_replaced_loss") is not None:
         pairs = f"  replaced {row['held_out_replaced_loss']:.3f} nats, {row['held_out_replaced_found'] or 0:5.1%} found"
     loss = sum(term.weight * (row.get(f"{term.name}_loss") or 0) for term in loop.engine.model.terms)
@@ -315,7 +304,8 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
             metrics, norm = engine.train(repeated, settings.learning_rate * min(1.0, step / 10))
             done = metrics.loss < goal
             if step == 1 or step % 20 == 0 or done:
-                pairs = f"{settings.pairs} {metrics.nsp_accuracy:6.1%}  " if metrics.counts.get("nsp") else ""
+                pairs = "".join(f"{called(term, settings)} {metrics.accuracy(term):6.1%}  "
+                                for term, count in metrics.counts.items() if count and term not in ("mlm", "replaced"))
                 pairs += f"replaced {metrics.replaced_loss:.4f} nats  " if metrics.counts.get("replaced") else ""
                 print(f"step {step:4}  loss {metrics.loss:8.4f}  masked {metrics.mlm_accuracy:6.1%}  {pairs}"
                       f"gradient norm {float(norm):.3f}", flush=True)
@@ -363,9 +353,17 @@ class Start(NamedTuple):
     notes: Sequence[str] = ()
 
     def model(self, settings: Settings, tokenizer: Tokenizer) -> tuple[BertConfig, Parameters]:
-        """The model, for the tokens of a tokenizer."""
+        """The model, for the tokens of a tokenizer. Further heads of one that goes on are in its folder, or fresh."""
         if self.parameters is not None:
-            return self.config, self.parameters
+            layout = model_of(self.config, settings).layout()
+            if layout.slots.keys() == self.parameters.layout.slots.keys():
+                return self.config, self.parameters
+            parameters = initialise(layout, self.config.initializer_range, settings.seed)
+            known = {**folder.read_further(settings.init), **dict(self.parameters.items())}
+            for name, values in parameters.items():
+                if name in known and known[name].shape == values.shape:
+                    values[...] = known[name]
+            return self.config, parameters
         config = config_of(settings, tokenizer)
         parameters = initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
         for name, table in parameters.items():
@@ -433,6 +431,8 @@ def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer:
 
 
 def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> Task:
+    if isinstance(documents, list):
+        enough(config, settings, documents)
     stream = prepared.stream(documents, tokenizer, max_length=settings.max_length,
                              batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
                              static_masks=settings.static_masks, dupe_factor=settings.dupe_factor,
@@ -480,7 +480,8 @@ def read_text(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) 
         for note in tokenizer.notes:
             say(f"note: {note}")
     numbers = tokenizer.ids_of(sentence for part in (train, held_out) for document in part for sentence in document)
-    ids = [[[next(numbers) for _ in document] for document in part] for part in (train, held_out)]
+    ids = [marked([[next(numbers) for _ in document] for document in part], part, tokenizer, marks(settings))
+           for part in (train, held_out)]
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")
     return Text(corpus, *ids, tokenizer, found, ids[1])
@@ -538,9 +539,8 @@ def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> No
     from minibert import plots  # matplotlib takes a second to import
 
     model, settings = loop.engine.model, loop.course
-    titles = {"nsp": batches.PAIRS[settings.pairs or "next"].title, "replaced": "replaced words that are found"}
-    asked = [plots.Asked(term.name, titles[term.name], 2 if term.name == "nsp" else None) for term in model.terms
-             if term.name != "mlm"]
+    asked = [plots.Asked(term.name, title(term.name, settings), model.heads[term.reads].outputs if term.name in ASKED_OF_TEXTS
+                         else None) for term in model.terms if term.name != "mlm"]
     begins = [loop.begins(i) for i in range(1, len(loop.stages))]
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
                          0 if settings.stages else begins[0], best, asked, begins if settings.stages else ())

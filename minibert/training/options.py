@@ -43,7 +43,10 @@ class Settings(Course):
     short_first: float = 0.2
     next_sentence: bool = True
     pairs: str | None = None
+    masking: str | None = None
     whole_word: bool = False
+    phrases: str | None = None
+    words: tuple[str, ...] = ()
     static_masks: bool = False
     dupe_factor: int = 10
 
@@ -54,6 +57,7 @@ class Settings(Course):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "words", tuple(self.words))  # JSON and TOML have lists
         self.counts("vocab_size", "max_length", "dupe_factor", "layers", "hidden", "heads", "intermediate", "steps")
         self.need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
         self.need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
@@ -65,8 +69,16 @@ class Settings(Course):
             from minibert.text.cut import Cut
 
             Cut(self.cut, "--cut")
+        for name, known in (("pairs", PAIRS), ("masking", MASKING)):
+            self.need(name, getattr(self, name) in (None, *known), f"one of {', '.join(known)}")
+        self.need("words", {*self.words} <= {*WORDS}, f"some of {', '.join(WORDS)}")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
+
+    @property
+    def masks(self) -> str:
+        """What is hidden, by name."""
+        return self.masking or ("whole-words" if self.whole_word else "pieces")
 
     @property
     def lower_case(self) -> bool:
@@ -76,6 +88,10 @@ class Settings(Course):
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
 RECIPES = ("bert", "roberta", "electra")  # the files of minibert/recipes
+PAIRS = ("next", "order", "order-original", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences")
+MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
+           "roberta-special", "ngrams", "spans", "phrases", "frequency")
+WORDS = ("trigrams", "capitalisation", "token-document")
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
@@ -158,9 +174,20 @@ def add_examples(group: Any) -> None:
     add = OPTIONS.add
     add(group, "max_length", "longest sequence, in tokens", type=int, metavar="T")
     OPTIONS.add_negative(group, "next_sentence", "masked words only, on packed sentences instead of pairs")
-    add(group, "pairs", "what is asked of a pair: next, whether b follows a or is from elsewhere; order, whether neighbours were "
-        "swapped", choices=("next", "order"), default_text="the family's: order of albert, else next")
-    add(group, "whole_word", "mask whole words instead of single pieces", action="store_true")
+    add(group, "pairs", "what goes into an example and is asked of it: next, whether b follows a or is from elsewhere; order, "
+        "whether neighbours were swapped (order-original: a lone sentence gets a b from elsewhere); three-ways, whether b is the "
+        "next, the one before or from elsewhere; distance, whether b follows, is of the same document or of another; reorder, in "
+        "which order up to three parts stand; nothing of full-sentences and doc-sentences, which do not cross documents",
+        choices=PAIRS, metavar="NAME", default_text="the family's: order of albert, else next")
+    add(group, "masking", "what is hidden: pieces; whole-words, and as the reference, transformers (gaps) and RoBERTa have them; "
+        "roberta, its counts (roberta-special: special tokens too); ngrams of ALBERT; spans; phrases; frequency, rare words more "
+        "often", choices=MASKING, metavar="NAME", default_text="pieces")
+    add(group, "whole_word", "mask whole words instead of single pieces: --masking whole-words", action="store_true")
+    add(group, "phrases", "with --masking phrases: those that belong together, one a line, or a file with CoNLL's tags",
+        metavar="FILE", default_text="none: words")
+    add(group, "words", "what else is asked of words: trigrams, in which order three of them stood; capitalisation, whether one "
+        "had a capital letter; token-document, whether it occurs elsewhere in its document", nargs="+", choices=WORDS,
+        metavar="NAME", default_text="nothing")
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -179,6 +206,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
     if "pairs" in given and not given.get("next_sentence", True):
         raise ValueError("--pairs says what is asked of a pair, and --no-next-sentence asks for none: give one of them")
+    if "masking" in given and "whole_word" in given:
+        raise ValueError("--whole-word is --masking whole-words, and --masking says what is hidden as well: give one of them")
+    if "phrases" in given and given.get("masking") != "phrases":
+        raise ValueError("--phrases: what --masking phrases hides whole; give it with it")
     if "vocab_size" in given and "vocab" in given:
         raise ValueError("--vocab-size is for a vocabulary that is learned here, and --vocab names one: give one of them")
     if "generator_size" in given and "generator_alone" in given:

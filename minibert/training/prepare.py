@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from minibert.data.prepared.instances import Instance, Padding
 from minibert.data.prepared.shards import FORMATS, KEPT_ASIDE
 from minibert.tasks import batches
-from minibert.tasks.corruption import masking
+from minibert.tasks.corruption import replaced
 from minibert.tasks.prepared import instances
 from minibert.training import command
-from minibert.training.objectives import asked
+from minibert.training.objectives import asked, fitting, further
 from minibert.training.options import settings_of
 from minibert.training.runs import new_folder
 
@@ -32,10 +32,13 @@ def run(args: argparse.Namespace) -> int:
     args.static_masks = True
     settings = settings_of(args)
     start = command.start_of(settings)
-    settings, tokens = command.heard(settings, start.config), settings.max_length
+    settings, tokens = fitting(start.config, settings), settings.max_length
     module = KINDS[args.format]
     hides = asked(start.config, settings)
-    if args.masks and hides["corruption"] is not masking:
+    if asked_besides := further(settings):
+        raise ValueError(f"the files hold hidden words, and of a pair whether it is one, but nothing of "
+                         f"{' and '.join(sorted(asked_besides))}: leave out what asks for it (--pairs, --words)")
+    if args.masks and hides["corruption"] is replaced:
         raise ValueError(f"--family {settings.family} draws its masks while it trains: give --format lddl --no-masks")
     if args.format != "lddl" and not args.masks:
         raise ValueError(f"--no-masks: the files of {args.format} hold masks; give --format lddl, or leave it out")

@@ -20,7 +20,7 @@ from minibert.tasks import batches, prepared
 from minibert.tasks.examples import arrays
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
-from minibert.training.objectives import OBJECTIVES, asked
+from minibert.training.objectives import OBJECTIVES, asked, further, marks
 from minibert.training.options import Settings
 from minibert.training.runs import Say
 from minibert.training.stages import SCHEDULE
@@ -45,6 +45,9 @@ def settled(settings: Settings, args: argparse.Namespace) -> Settings:
         if said := sorted(name for table in (stage, *stage["task"]) for name in table.keys() - OF_STEPS):
             raise ValueError(f"--recipe {settings.recipe}: its stages say {said[0]}, which is for texts, and "
                              f"{' '.join(settings.corpus)} holds prepared examples, which have been cut already")
+    if further(settings) or marks(settings):
+        raise ValueError("--pairs, --words and --masking may ask of prepared examples only what these tell: whether b follows, "
+                         "what is hidden by a rule that looks at ids alone; prepare the text anew, or train on the text itself")
     return replace(settings, short_first=0.0)
 
 
@@ -52,6 +55,7 @@ def options(text: Any, config: BertConfig, settings: Settings) -> dict[str, Any]
     """What is asked of a text, or of prepared examples, whose masks are drawn anew where others are asked for than BERT's."""
     found = asked(config, settings)
     if isinstance(text, Part):
+        del found["words"]
         usual = OBJECTIVES["mlm"].hides(Settings())
         found["anew"] = any(found.get(name) != value for name, value in usual.items())
     return found

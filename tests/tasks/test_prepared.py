@@ -83,7 +83,7 @@ def test_masks_that_are_there_are_kept_and_drawn_anew_where_asked(part):
         ids = one.ids.copy()
         ids[one.positions] = one.labels
         assert ids.tobytes() in texts
-    numbers = prepared.Stream(part, TOKENIZER, anew=True, corruption=replaced, **OPTIONS).batch()[0][0].numbers
+    numbers = prepared.Stream(part, TOKENIZER, anew=True, corruption=replaced, **OPTIONS).batch()[0][0].others["replaced"]
     assert len(numbers) >= 1
 
 

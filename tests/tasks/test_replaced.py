@@ -22,7 +22,7 @@ def test_tokens_are_drawn_with_replacement_and_hidden_or_left(tokenizer):
     for i, example in enumerate(examples(tokenizer)):
         masked = replaced.mask_example(example, rule, (1, 0, i))
         seen, positions, labels = masked.ids, masked.positions, masked.labels
-        assert len(positions) == len(labels) == len(masked.numbers) == 15  # round(0.15 · 102): special tokens are counted
+        assert len(positions) == len(labels) == len(masked.others["replaced"]) == 15  # round(0.15 · 102): with special tokens
         assert np.array_equal(labels, example.ids[positions])
         assert (np.diff(positions) >= 0).all()
         assert 0 < positions.min() <= positions.max() < LENGTH - 1
@@ -43,8 +43,8 @@ def test_a_token_that_is_drawn_twice_has_one_number(tokenizer):
     numbers = []
     for i, example in enumerate(examples(tokenizer, 50)):
         masked = replaced.mask_example(example, rule, (1, 0, i))
-        found = {int(position): number for position, number in zip(masked.positions, masked.numbers)}
-        assert [found[position] for position in masked.positions.tolist()] == masked.numbers.tolist()
+        found = {int(position): number for position, number in zip(masked.positions, masked.others["replaced"])}
+        assert [found[position] for position in masked.positions.tolist()] == masked.others["replaced"].tolist()
         numbers += found.values()
     assert 0 <= min(numbers) < 0.01 < 0.99 < max(numbers) < 1
     assert len(set(numbers)) == len(numbers)
@@ -53,15 +53,15 @@ def test_a_token_that_is_drawn_twice_has_one_number(tokenizer):
 def test_the_same_key_gives_the_same(tokenizer):
     rule, [example] = replaced.rule(tokenizer), examples(tokenizer, 1)
     one, two, other = (replaced.mask_example(example, rule, key) for key in ((3, 1, 2), (3, 1, 2), (3, 1, 3)))
-    assert all(np.array_equal(a, b) for a, b in zip(one, two))
-    assert not np.array_equal(one.numbers, other.numbers)
+    assert all(np.array_equal(a, b) for a, b in zip((*one[:5], one.others["replaced"]), (*two[:5], two.others["replaced"])))
+    assert not np.array_equal(one.others["replaced"], other.others["replaced"])
 
 
 def test_where_all_is_special_nothing_is_drawn(tokenizer):
     ids = np.array([tokenizer.vocab.cls_id, tokenizer.vocab.sep_id], np.int32)
     masked = replaced.mask_example(Example(ids, 2, IGNORE), replaced.rule(tokenizer), (0, 0, 0))
     assert np.array_equal(masked.ids, ids)
-    assert len(masked.positions) == len(masked.labels) == len(masked.numbers) == 0
+    assert len(masked.positions) == len(masked.labels) == len(masked.others["replaced"]) == 0
 
 
 def test_a_stream_carries_the_numbers_to_the_batch(documents, tokenizer):

@@ -5,10 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
+from minibert.model import pretraining
 from minibert.tasks.examples import IGNORE
+from minibert.tasks.segments import SEGMENTS
+from minibert.tasks.segments.distance import ADJACENT, OTHER, SAME, distances
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
+from minibert.tasks.segments.reordering import ORDERS, reordered
 from minibert.tasks.segments.sentence_order import ordered_pairs
+from minibert.tasks.segments.three_ways import NEXT, PREVIOUS, RANDOM, three_ways
+from minibert.training import options
 
 
 def segments(example, vocab):
@@ -146,7 +152,7 @@ def test_empty_sentences_and_documents_are_ignored(tokenizer):
 
 
 def test_bad_input_is_said(tokenizer):
-    with pytest.raises(ValueError, match="at least two documents with text, got 1"):
+    with pytest.raises(ValueError, match="at least 2 documents with text, got 1"):
         sentence_pairs([[[5, 6]], [[]]], tokenizer, max_length=16, seed=0)
     with pytest.raises(ValueError, match="max_length must be at least 5"):
         sentence_pairs([[[5]], [[6]]], tokenizer, max_length=4, seed=0)
@@ -201,3 +207,95 @@ def test_a_lone_sentence_is_no_pair_or_as_in_the_original_a_next_sentence_in_dis
         ordered_pairs(documents[:1], tokenizer, max_length=64, seed=0, lone_from_another=True)
     with pytest.raises(ValueError, match="max_length must be at least 5"):
         ordered_pairs(documents, tokenizer, max_length=4, seed=0)
+
+
+def parts(example, vocab):
+    """The texts between the special tokens."""
+    ids, found = example.ids.tolist(), [[]]
+    assert ids[0] == vocab.cls_id
+    assert ids[-1] == vocab.sep_id
+    for i in ids[1:-1]:
+        found.append([]) if i == vocab.sep_id else found[-1].append(i)
+    return found
+
+
+def test_the_options_know_every_way_and_every_term_has_a_head():
+    assert options.PAIRS == tuple(SEGMENTS)
+    assert {way.term for way in SEGMENTS.values()} <= {None, *pretraining.HEADS}
+    assert pretraining.HEADS["reorder"].outputs == len(ORDERS) == 9
+
+
+def test_three_ways_are_a_third_each_and_true(tokenizer, numbered_documents):
+    examples = three_ways(numbered_documents, tokenizer, max_length=64, seed=3)
+    counts = np.zeros(3, int)
+    for example in examples:
+        a, b = parts(example, tokenizer.vocab)
+        way = example.targets["three_ways"]
+        assert len(example.ids) <= 64
+        assert example.next_label == IGNORE
+        assert example.split == len(a) + 2
+        counts[way] += 1
+        assert (a[0] // 1000 != b[0] // 1000) == (way == RANDOM)
+        if way != RANDOM:
+            assert (b[0] > a[-1]) == (way == NEXT)
+            assert (a[0] > b[-1]) == (way == PREVIOUS)
+    lone = three_ways([[[10, 11]], [[1010]], [[2010, 2011, 2012]]], tokenizer, max_length=64, seed=3, short_prob=0.0)
+    assert {example.targets["three_ways"] for example in lone} == {RANDOM}  # of one sentence
+    assert all(abs(count / counts.sum() - 1 / 3) < 0.12 for count in counts)
+
+
+def test_distances_are_true(tokenizer, numbered_documents):
+    counts = np.zeros(3, int)
+    for example in distances(numbered_documents, tokenizer, max_length=40, seed=3):
+        a, b = parts(example, tokenizer.vocab)
+        way = example.targets["distance"]
+        counts[way] += 1
+        assert (a[0] // 1000 != b[0] // 1000) == (way == OTHER)
+        for segment in (a, b):
+            assert np.all(np.diff(segment) == 1)
+        if way == ADJACENT:
+            assert b[0] > a[-1]
+        if way == SAME:
+            assert b[0] > a[-1] + 1 or a[0] > b[-1] + 1
+    assert all(abs(count / counts.sum() - 1 / 3) < 0.12 for count in counts)
+
+
+def test_of_the_same_document_there_is_a_sentence_between(tokenizer):
+    documents = numbered([[3] * 12, [3] * 12])
+    for example in distances(documents, tokenizer, max_length=15, seed=1, short_prob=0.0):
+        a, b = parts(example, tokenizer.vocab)
+        if example.targets["distance"] == SAME:
+            assert b[0] > a[-1] + 3 or a[0] > b[-1] + 3
+
+
+def test_parts_are_put_back_by_their_class(tokenizer, numbered_documents):
+    """The inverse of the permutation that the class names gives the text; all nine classes come."""
+    seen = set()
+    for epoch in range(3):
+        for example in reordered(numbered_documents, tokenizer, max_length=64, seed=3, epoch=epoch):
+            found, order = parts(example, tokenizer.vocab), ORDERS[example.targets["reorder"]]
+            assert len(example.ids) <= 64
+            assert len(found) == len(order)
+            assert example.split == len(example.ids)
+            text = [i for part in np.argsort(order) for i in found[part]]
+            assert np.all(np.diff(text) == 1)
+            seen.add(order)
+    assert len(seen) == 9
+    assert ORDERS[:4] == [(0,), (0, 1), (1, 0), (0, 1, 2)]
+
+
+def test_full_sentences_within_a_document(tokenizer, numbered_documents, count):
+    examples = packed(numbered_documents, tokenizer, max_length=64, seed=0, within=True)
+    assert all(len({i // 1000 for i in example.ids[1:-1].tolist()}) == 1 for example in examples)
+    assert all(len(parts(example, tokenizer.vocab)) == 1 for example in examples)
+    assert count(e.ids for e in examples) == count(s for d in numbered_documents for s in d)
+
+
+def test_what_cannot_be_is_said(tokenizer):
+    one = numbered([[5] * 8])
+    for make, what in ((three_ways, "three-way pairs"), (distances, "sentence distance")):
+        with pytest.raises(ValueError, match=f"for {what} there must be at least 2 documents with text, got 1: separate"):
+            make(one, tokenizer, max_length=32, seed=0)
+    assert reordered(one, tokenizer, max_length=32, seed=0)
+    with pytest.raises(ValueError, match="max_length must be at least 7"):
+        reordered(one, tokenizer, max_length=6, seed=0)

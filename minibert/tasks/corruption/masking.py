@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.data.randomness import MASKS, philox
-from minibert.tasks.examples import Example
+from minibert.tasks.examples import Example, Masked
 
 
 class Rule(NamedTuple):
@@ -25,17 +25,6 @@ class Rule(NamedTuple):
     rate: float  # share of the tokens that are chosen
     mask_share: float  # share of the chosen that become [MASK]
     random_share: float  # share of the chosen that become a random token
-
-
-class Masked(NamedTuple):
-    """An example as the model sees it, with what it has to guess."""
-
-    ids: np.ndarray  # (T,) int32
-    split: int  # index of the first token of segment b; T where there is none
-    next_label: int  # 0: b follows a; 1: b is from another document; IGNORE: no pair
-    positions: np.ndarray  # (M,) int64, ascending: which tokens were chosen
-    labels: np.ndarray  # (M,) int64: the original ids at those positions
-    numbers: np.ndarray | None = None  # (M,) from [0, 1), where a guess is drawn for each of them: see ``replaced``
 
 
 def rule(
@@ -85,12 +74,19 @@ def mask(ids: np.ndarray, rule: Rule, key: tuple[int, int, int]) -> tuple[np.nda
         chosen = _whole_words(ids, candidates, rule.is_continuation, bits[0], count)
     positions = candidates[chosen]
     labels = ids[positions].astype(np.int64)
-    share = bits[1, chosen] * 2.0**-64  # uniform in [0, 1)
-    random = rule.ordinary[bits[2, chosen] % len(rule.ordinary)]
-    keep_or_random = np.where(share < rule.mask_share + rule.random_share, random, labels)
-    ids = ids.copy()
-    ids[positions] = np.where(share < rule.mask_share, rule.mask_id, keep_or_random)
-    return ids, positions, labels
+    return hide(ids, positions, rule, bits[1, chosen] * 2.0**-64, bits[2, chosen]), positions, labels
+
+
+def hide(ids: np.ndarray, positions: np.ndarray, rule: Rule, fates: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """What the model sees of ids ``(T,)``: at the positions ``(M,)`` [MASK], a random token, or what was there.
+
+    fates: ``(M,)`` from [0, 1), which of the three; draws: ``(M,)`` whole numbers, which random token.
+    """
+    random = rule.ordinary[draws % len(rule.ordinary)]
+    keep_or_random = np.where(fates < rule.mask_share + rule.random_share, random, ids[positions])
+    seen = ids.copy()
+    seen[positions] = np.where(fates < rule.mask_share, rule.mask_id, keep_or_random)
+    return seen
 
 
 def _whole_words(
@@ -117,5 +113,11 @@ def _whole_words(
 
 def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Masked:
     """``mask`` for a whole example."""
-    ids, positions, labels = mask(example.ids, rule, key)
-    return Masked(ids, example.split, example.next_label, positions, labels)
+    seen, positions, _ = mask(example.ids, rule, key)
+    return masked(example, seen, positions)
+
+
+def masked(example: Example, seen: np.ndarray, positions: np.ndarray) -> Masked:
+    """The example as it is seen ``(T,)``, with its own tokens at the positions ``(M,)`` asked for."""
+    return Masked(seen, example.split, example.next_label, positions, example.ids[positions].astype(np.int64),
+                  targets=example.targets)

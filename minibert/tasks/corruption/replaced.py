@@ -21,8 +21,8 @@ import numpy as np
 
 from minibert.data.randomness import MASKS, generator
 from minibert.tasks.corruption import masking
-from minibert.tasks.corruption.masking import Masked, Rule
-from minibert.tasks.examples import Example
+from minibert.tasks.corruption.masking import Rule
+from minibert.tasks.examples import Example, Masked
 
 
 def rule(tokenizer: Any, *, rate: float = 0.15, mask_share: float = 0.85) -> Rule:
@@ -43,4 +43,4 @@ def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Mas
     positions = np.sort(candidates[rng.integers(len(candidates), size=count)]) if count else candidates
     seen = ids.copy()
     seen[positions[fates[positions] < rule.mask_share]] = rule.mask_id
-    return Masked(seen, example.split, example.next_label, positions, ids[positions].astype(np.int64), numbers[positions])
+    return masking.masked(example, seen, positions)._replace(others={"replaced": numbers[positions]})

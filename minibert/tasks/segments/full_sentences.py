@@ -16,13 +16,13 @@ from minibert.tasks.examples import IGNORE, Example, arrays
 
 
 def packed(
-    documents: Iterable[Document], tokenizer: Any, *, max_length: int, seed: int, epoch: int = 0
+    documents: Iterable[Document], tokenizer: Any, *, max_length: int, seed: int, epoch: int = 0, within: bool = False
 ) -> list[Example]:
     """Full sentences packed up to ``max_length``: ``[CLS] s s s [SEP]``, without next-sentence prediction.
 
     Documents follow one another in an order drawn from (seed, epoch), joined by a [SEP] where two of them meet in one
     example ("FULL-SENTENCES" of Liu et al. 2019, RoBERTa, 4.2). No token is lost; a sentence longer than an example
-    continues in the next one.
+    continues in the next one. ``within``: an example ends with its document ("DOC-SENTENCES").
 
     max_length: of an example, in tokens, special tokens included; at least 3. Raises ValueError where there is no text.
     """
@@ -42,6 +42,9 @@ def packed(
         examples.append(Example(ids, len(ids), IGNORE))
 
     for number in generator(seed, PAIRS, epoch).permutation(len(documents)):
+        if chunk and within:
+            close()
+            chunk, length = [], 0
         between = [sep] if chunk else []
         for sentence in documents[number]:
             if chunk and length + len(between) + len(sentence) > room:

@@ -44,11 +44,7 @@ def sentence_pairs(
     """
     room = room_of(max_length)
     documents = arrays(documents, room)
-    if len(documents) < 2:
-        raise ValueError(
-            f"next-sentence pairs need at least two documents with text, got {len(documents)}: "
-            "separate documents by a blank line, or train without next-sentence prediction"
-        )
+    enough(documents, 2, "next-sentence pairs")
     rng = generator(seed, PAIRS, epoch)
     examples = []
     for number, document in enumerate(documents):
@@ -72,6 +68,13 @@ def sentence_pairs(
             examples.append(pair(*truncate(rng, a, b, room), next_label, tokenizer.vocab))
             target = target_length(rng, room, short_prob)
     return examples
+
+
+def enough(documents: list, least: int, what: str) -> None:
+    """ValueError where there are too few documents for ``what``."""
+    if len(documents) < least:
+        raise ValueError(f"for {what} there must be at least {least} document{'s' * (least > 1)} with text, got "
+                         f"{len(documents)}: separate documents by a blank line, or train without pairs")
 
 
 def room_of(max_length: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
 from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import from_another, pair, room_of, target_length, truncate
+from minibert.tasks.segments.next_sentence import enough, from_another, pair, room_of, target_length, truncate
 
 
 def ordered_pairs(
@@ -41,9 +41,7 @@ def ordered_pairs(
     """
     room = room_of(max_length)
     documents = arrays(documents, room)
-    if len(documents) < 1 + lone_from_another:
-        raise ValueError(f"sentence order needs at least {1 + lone_from_another} documents with text, got {len(documents)}: "
-                         "separate documents by a blank line, or train without pairs")
+    enough(documents, 1 + lone_from_another, "sentence order")
     rng, vocab, examples = generator(seed, PAIRS, epoch), tokenizer.vocab, []
     for number, document in enumerate(documents):
         i = 0

@@ -1,0 +1,44 @@
+"""Phrases that belong together, one a line; or the names in a file with CoNLL's tags (``B-`` begins one, ``I-`` goes on)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minibert.data import conll
+from minibert.files import decode_utf8
+
+ENDS = (".conll", ".conllu", ".iob", ".bio", ".iob2", ".bio2")
+
+
+def read(path: str | os.PathLike[str]) -> list[str]:
+    """The phrases of a file, each once, in the order in which they come.
+
+    A file whose name ends in one of ``ENDS``, or that has tabs in it, is one of words and tags. FileNotFoundError where there is
+    none, ValueError for one without a phrase.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r} with phrases: expected one a line, or words with CoNLL's tags")
+    text = decode_utf8(path.read_bytes(), path).replace("\r\n", "\n")
+    found = _tagged(path, text) if path.suffix in ENDS or "\t" in text else text.split("\n")
+    phrases = [*dict.fromkeys(" ".join(phrase.split()) for phrase in found if phrase.strip())]
+    if not phrases:
+        raise ValueError(f"{path} has no phrase in it: expected one a line, or words with CoNLL's tags (B-, I-, O)")
+    return phrases
+
+
+def _tagged(path: Path, text: str) -> list[str]:
+    found = conll.read(path, text, None, ())
+    word, tag = (found.table.columns.index(name) for name in (found.word, found.label))
+    phrases: list[list[str]] = []
+    for sentence in found.sentences:
+        before = "O"
+        for _, cells in sentence:
+            kind, _, name = cells[tag].partition("-")
+            if kind == "B" or (kind == "I" and before != name):
+                phrases.append([cells[word]])
+            elif kind == "I":
+                phrases[-1].append(cells[word])
+            before = name if kind in ("B", "I") else "O"
+    return [" ".join(words) for words in phrases]
