@@ -27,8 +27,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
 from minibert.layers import dropout, embedding, layernorm, linear, neighbours, norm
@@ -61,18 +59,6 @@ def shapes(config: BertConfig) -> Shapes:
         "LayerNorm": layernorm.shapes(width),
         "projection": linear.shapes(config.hidden_size, (window or 1) * E) if window or config.embedding_size else {},
     })
-
-
-def sinusoids(positions: int, width: int) -> np.ndarray:
-    """``(P, E)`` √2·sin and √2·cos of position/10,000^(2i/E), in turns: numbers to begin a position table with, instead of random
-    ones. Their mean square is 1.
-
-    The product of two rows depends on how far apart they are and on nothing else, and a matrix turns each row into the one k
-    further on, the same matrix everywhere. So "look at the word before" is learned once, and not at each place by itself. Source:
-    Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, section 3.5, where the table does not learn.
-    """
-    angles = np.arange(positions)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)
-    return 2**0.5 * np.stack([np.sin(angles), np.cos(angles)], -1).reshape(positions, -1)[:, :width]
 
 
 def position_ids(ids: Array, attention_mask: Array | None, config: BertConfig) -> Array | None:

@@ -25,7 +25,7 @@ from minibert.analysis import guesses, probes
 from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
-from minibert.model import embeddings, pretraining
+from minibert.model import pretraining
 from minibert.model.model import Model
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
@@ -365,11 +365,7 @@ class Start(NamedTuple):
                     values[...] = known[name]
             return self.config, parameters
         config = config_of(settings, tokenizer)
-        parameters = initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
-        for name, table in parameters.items():
-            if settings.sinusoids and name.endswith("position_embeddings.weight"):
-                table[...] = config.initializer_range * embeddings.sinusoids(*table.shape)
-        return config, parameters
+        return config, initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
 
 
 def start_of(settings: Settings, notes: Sequence[str] = ()) -> Start:

@@ -35,7 +35,6 @@ class Settings(Course):
     activation: str | None = None
     pre_ln: bool = False
     initial_range: float | None = None
-    sinusoids: bool = False
     generator_size: float | None = None
     generator_alone: bool = False
 
@@ -95,7 +94,7 @@ WORDS = ("trigrams", "capitalisation", "token-document")
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
-                "activation", "pre_ln", "initial_range", "sinusoids", "generator_size", "generator_alone")  # what --init has
+                "activation", "pre_ln", "initial_range", "generator_size", "generator_alone")  # what --init takes from its folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
 
@@ -125,8 +124,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(model, "pre_ln", "normalise before each sublayer instead of after it", action="store_true")
     add(model, "initial_range", "size of the first random weights", type=float, metavar="STD",
         default_text="0.02 at width 768, as in the reference, and more at a smaller width")
-    add(model, "sinusoids", "begin the positions with sines and cosines instead of random numbers: what is learned of one "
-        "distance then holds everywhere", action="store_true")
     add(model, "generator_size", "width of electra's generator, as a share of the discriminator's", type=float, metavar="SHARE",
         default_text="0.25")
     add(model, "generator_alone", "of electra only a generator, in the sizes asked for: it guesses masked words",

@@ -451,21 +451,6 @@ def test_wrong_shapes_are_named(option, value, message):
         pretraining.forward(random_inputs(config), random_parameters(config).tree, config, **{option: value})
 
 
-@pytest.mark.parametrize("width", [12, 7])
-def test_sinusoids_say_how_far_apart_two_places_are_and_no_more(width):
-    table = embeddings.sinusoids(40, width)
-    assert table.shape == (40, width)
-    np.testing.assert_allclose(table[3, :4], np.sqrt(2) * np.array([np.sin(3), np.cos(3), *(
-        f(3 * 10_000 ** (-2 / width)) for f in (np.sin, np.cos))]), rtol=0, atol=1e-14)
-    if width % 2 == 0:
-        products = table @ table.T / width
-        for k in range(40):
-            np.testing.assert_allclose(np.diag(products, k), products[0, k], rtol=0, atol=1e-13)
-        assert products[0, 0] == pytest.approx(1, abs=1e-14)
-        step = np.linalg.lstsq(table[:20], table[1:21], rcond=None)[0]  # from each place to the next
-        np.testing.assert_allclose(table[20:39] @ step, table[21:40], rtol=0, atol=1e-6)
-
-
 def test_an_input_longer_than_the_position_table_is_an_error():
     config = small_config(max_position_embeddings=8)
     with pytest.raises(ValueError, match="input of 9 tokens: the model has 8 positions"):

@@ -199,7 +199,6 @@ MODES = {
     "whole words": ["--whole-word"],
     "static masks": ["--static-masks", "--dupe-factor", "2"],
     "pre-LN": ["--pre-ln"],
-    "sines": ["--sinusoids"],
     "cased": ["--cased"],
     "tanh": ["--activation", "gelu_new"],
     "as the reference": ["--no-bias-correction"],

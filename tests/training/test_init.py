@@ -99,7 +99,7 @@ def test_a_model_of_what_is_no_prose_reads_on_by_its_own_rule(begin, source, res
 
 @pytest.mark.parametrize("option", [
     "--vocab words.txt", "--vocab-size 100", "--cased", "--cut characters", "--preset base", "--layers 1", "--hidden 8",
-    "--heads 2", "--intermediate 8", "--activation gelu", "--pre-ln", "--initial-range 0.1", "--sinusoids"])
+    "--heads 2", "--intermediate 8", "--activation gelu", "--pre-ln", "--initial-range 0.1"])
 def test_what_contradicts_the_model_is_refused(begin, tmp_path, option):
     with pytest.raises(ValueError, match=f"^--init takes vocabulary and sizes of the model in its folder, so {option.split()[0]} "
                                          "cannot be given as well$"):
