@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -16,13 +17,15 @@ import numpy as np
 from minibert import pretrained, scoring, search
 from minibert.analysis import probes, subject
 from minibert.data import corpora
+from minibert.data.prepared import shards, tf_example, tfrecord
+from minibert.data.prepared.instances import Wanted
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
 from minibert.pretrained import families, formats, gguf, leveldb, onnx_writer, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS, asked_for
-from minibert.text import Reading, Tokenizer
+from minibert.text import Reading, Tokenizer, Vocabulary
 from minibert.text.bytepairs import BytePairs
 from minibert.text.frame import ROBERTA
 from minibert.text.learn import learn_bpe
@@ -186,6 +189,29 @@ def resealed_header(data: bytes, rng: np.random.Generator) -> bytes:
     else:
         header = odd_json(header, rng)
     return len(header).to_bytes(8, "little") + header + data[8 + length:]
+
+
+def resealed_record(data: bytes, rng: np.random.Generator) -> bytes:
+    """Records with a damaged message, or one that says odd things, and right checksums."""
+    pieces, at = [], 0
+    while at < len(data):
+        length = int.from_bytes(data[at:at + 8], "little")
+        pieces.append(data[at + 12:at + 12 + length])
+        at += length + 16
+    i = int(rng.integers(len(pieces)))
+    if rng.integers(2):
+        pieces[i] = damaged(pieces[i], rng)
+    else:
+        found = {name: np.frombuffer(bytes(values), np.uint8).astype(np.int64 if kind == 3 else np.float32)
+                 for name, (kind, values) in tf_example.features(pieces[i], "it").items()}
+        name = str(rng.choice(list(found)))
+        odd = [np.zeros(0), np.zeros(20_000), np.full(9, 2**62), np.full(9, -1), np.arange(9)[::-1], np.full(9, np.nan)]
+        with np.errstate(invalid="ignore"):
+            found[name] = odd[int(rng.integers(len(odd)))].astype(rng.choice([np.int64, np.float32]))
+        pieces[i] = tf_example.message(found)
+    with tempfile.TemporaryDirectory() as folder:
+        tfrecord.write(Path(folder, "a"), pieces)
+        return Path(folder, "a").read_bytes()
 
 
 # What is read, and how.
@@ -421,6 +447,23 @@ def _read_vectors(folder: Path) -> Any:
     return kept[0].tobytes(), kept[1]
 
 
+def _prepared(name: str) -> Format:
+    """Examples for pre-training that the program itself wrote: a file of ``tests/data/prepared``."""
+    [source] = _TESTS.glob(f"data/prepared/{name}")
+
+    def write(folder: Path) -> Sequence[Path]:
+        (folder / source.name).write_bytes(source.read_bytes())
+        return [folder / source.name]
+
+    def read(folder: Path) -> Any:
+        found = shards.find([str(folder / source.name)], 0.3, 0)
+        wanted = Wanted(Vocabulary.load(source.parent / "vocab.txt"), 24)
+        return [[None if x is None else np.asarray(x).tolist() for x in one] for part in (found.train, found.held_out)
+                for number in range(len(part.blocks)) for one in part.read(number, wanted)]
+
+    return Format(write, read, (damaged, resealed_record) if source.suffix == ".tfrecord" else (damaged,))
+
+
 def _trees(sentence: str) -> str:
     """A document of one sentence in CoNLL-U; each word hangs on the one before it."""
     row = "{0}\t{1}\t{1}\tNOUN\t_\tNumber=Sing\t{2}\tdep\t_\tSense=a.1|Scope=2-3|Antecedent=1:2\n"
@@ -495,6 +538,10 @@ FORMATS: dict[str, Format] = {
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),
     "corpus": Format(_file("text.txt", "\n\n".join("\n".join(f"{s}." for s in _SENTENCES) for _ in range(3)) + "\n"),
                      lambda folder: corpora.read(str(folder / "text.txt")).documents, (damaged, odd_text)),
+    "examples, tf.Example": _prepared("reference-*/examples.tfrecord"),
+    "examples, tf.Example packed": _prepared("reference-*/packed.tfrecord.gz"),
+    "examples, HDF5": _prepared("nvidia-*/examples.hdf5"),
+    "examples, LDDL": _prepared("lddl-*/masked.parquet"),
     "trees, CoNLL-U": Format(_file("a.conllu", "\n".join(map(_trees, _SENTENCES))), _read_trees, (damaged, odd_text)),
     "minimal pairs": Format(_file("a.tsv", "good\tbad\n" + "".join(f"{s}\t{s[::-1]}\n" for s in _SENTENCES)),
                             lambda folder: scoring.read_pairs(folder / "a.tsv"), (damaged, odd_text)),

@@ -1,4 +1,4 @@
-"""Protocol Buffers' encoding of a message: what TensorFlow's indices, SentencePiece's models and ONNX's graphs are written in.
+"""Protocol Buffers' encoding of a message: TensorFlow's indices and examples, SentencePiece's models and ONNX's graphs.
 
 A message is a row of fields, each a tag and a value. The tag is a number: which field (its number in the ``.proto`` file), and
 in the three lowest bits how the value is written: 0 a varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes. A

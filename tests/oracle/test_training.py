@@ -84,13 +84,13 @@ def torch_adamw(decayed, rest):
     return step
 
 
-def reference_adam(decayed, rest):
+def reference_adam(decayed, rest, weight_decay=CONSTANTS.weight_decay):
     """``AdamWeightDecayOptimizer`` of the reference implementation: no correction of the moments."""
     moments = {p: (torch.zeros_like(p), torch.zeros_like(p)) for p in [*decayed, *rest]}
 
     @torch.no_grad()
     def step(lr):
-        for decay, group in ((CONSTANTS.weight_decay, decayed), (0.0, rest)):
+        for decay, group in ((weight_decay, decayed), (0.0, rest)):
             for p in group:
                 m, v = moments[p]
                 m.copy_(CONSTANTS.beta1 * m + (1 - CONSTANTS.beta1) * p.grad)

@@ -84,6 +84,7 @@ def nvidia() -> None:
 
 def lddl() -> None:
     import dask.bag
+    import pyarrow.parquet
 
     sys.modules["lddl.dask.bert.binning"] = SimpleNamespace(  # for bins, with parts of dask that are gone
         to_textfiles_binned=None, to_dataframe_binned=None, to_parquet_binned=None)
@@ -100,10 +101,17 @@ def lddl() -> None:
         pairs = [pair for i in range(len(documents)) for pair in program.create_pairs_from_document(
             documents, i, max_seq_length=LENGTH, masking=masking, vocab_words=words)]
         name = "masked" if masking else "plain"
-        program._save_parquet(dask.bag.from_sequence(pairs, npartitions=1), str(path / name), masking=masking)
-        [written] = (path / name).glob("*.parquet")
-        written.rename(path / f"{name}.parquet")
-        shutil.rmtree(path / name)
+        if masking:  # dask of today refuses a column of bytes, so the file has the program's schema, and is pyarrow's alone
+            schema = pyarrow.schema([
+                ("A", pyarrow.string()), ("B", pyarrow.string()), ("is_random_next", pyarrow.bool_()),
+                ("num_tokens", pyarrow.uint16()), ("masked_lm_positions", pyarrow.binary()),
+                ("masked_lm_labels", pyarrow.string())])
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(pairs, schema), path / "masked.parquet")
+        else:
+            program._save_parquet(dask.bag.from_sequence(pairs, npartitions=1), str(path / name), masking=masking)
+            [written] = (path / name).glob("*.parquet")
+            written.rename(path / f"{name}.parquet")
+            shutil.rmtree(path / name)
         for pair in pairs:
             if masking:
                 pair["masked_lm_positions"] = program.deserialize_np_array(pair["masked_lm_positions"]).tolist()

@@ -59,7 +59,7 @@ def read(block: Block, wanted: Wanted) -> list[Instance]:
         groups = [group for group, (start, end) in enumerate(pairwise(ends))
                   if start < block.first + block.count and end > block.first]
         skip = block.first - (ends[groups[0]] if groups else 0)
-        for batch in file.iter_batches(AT_ONCE, row_groups=groups, columns=columns):
+        for batch in file.iter_batches(AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
             for row in batch.slice(min(skip, len(batch))).to_pylist():
                 if len(found) == block.count:
                     return found
