@@ -103,6 +103,18 @@ def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: 
     return [collate([examples[i] for i in group], pad_id=pad_id) for group in groups([len(e.ids) for e in examples], max_tokens)]
 
 
+def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]], list[Batch]]:
+    """``cut`` for a model whose examples look at one another in training (batch norm): every ``size`` neighbours are one batch.
+
+    They depend on the examples alone: not on their lengths, not on lanes, not on who computes them.
+    """
+    def batches(examples: Sequence[Any]) -> list[Batch]:
+        parts = [examples[start:start + size] for start in range(0, len(examples), size)]
+        return [batch for part in parts for batch in cut(part, max_tokens=2**62)]
+
+    return batches
+
+
 class Position(NamedTuple):
     """Where a stream stands: this pair of numbers and the stream's arguments are all it takes to continue exactly."""
 
