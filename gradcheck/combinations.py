@@ -11,9 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from minibert.compression import distil
 from minibert.config import NEUTRAL, BertConfig
 from minibert.finetuning import models
-from minibert.layers import binary_cross_entropy, contrastive, cross_entropy, squared_error
+from minibert.layers import (
+    binary_cross_entropy,
+    contrastive,
+    cosine_distance,
+    cross_entropy,
+    divergence,
+    soft_targets,
+    squared_error,
+    token_error,
+)
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import joint, pretraining
 from minibert.model.heads import classifier, mlm, nsp, replaced
@@ -76,6 +86,13 @@ def further(config: BertConfig) -> Model:
         config.pooler or pretraining.HEADS[term.reads].reads != "pooled")])
 
 
+def distilled(config: BertConfig) -> Model:
+    """A student of a teacher with twice its layers, and wider: its states are projected."""
+    teacher = BertConfig(hidden_size=2 * config.hidden_size, num_hidden_layers=2 * config.num_hidden_layers,
+                         num_attention_heads=config.num_attention_heads)
+    return distil.of(pretraining.of(config), teacher, distil.Weights(1.5, 1.0, 1.0, 1.0, 0.5))
+
+
 MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "pretraining": pretraining.of,
     "further": further,
@@ -94,6 +111,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "many-terms": many_terms,
     "several": lambda config: models.joined([models.part(models.of(config, kind, outputs), name) for name, kind, outputs in (
         ("a", "sequence", 3), ("b", "number", 1), ("c", "san", 2), ("d", "token", 4))]),
+    "distilled": distilled,
 }
 
 
@@ -107,6 +125,13 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
             targets[term.name] = rng.random(y.size if x.positions is None else x.positions.size)
         elif term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
+        elif term.loss in (cosine_distance, token_error, divergence):  # of a teacher: what it has, and which tokens are real
+            real = x.attention_mask[:, :, None] if x.attention_mask is not None else np.ones((*y.shape[:1], y.shape[-2], 1))
+            real = real[:, None] if y.ndim == 4 else real
+            t = rng.standard_normal(y.shape)
+            targets[term.name] = (y * np.exp(t) / (y * np.exp(t)).sum(-1, keepdims=True) if y.ndim == 4 else t), real
+        elif term.loss is soft_targets:
+            targets[term.name] = rng.standard_normal(y.shape)
         elif term.loss is contrastive:
             targets[term.name] = rng.permutation(y[:, :, 0].size).reshape(y.shape[:2])
         elif term.loss is binary_cross_entropy:

@@ -17,7 +17,10 @@ import numpy as np
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, CONVOLUTIONS, MODELS, OF_A_TEXT, with_targets
 from minibert.analysis import attention_probe, probing, structural, tensor_products
+from minibert.compression import theseus
+from minibert.compression.theseus import Schedule
 from minibert.config import BertConfig
+from minibert.finetuning import models
 from minibert.layers import (
     absolute_error,
     activation,
@@ -33,8 +36,10 @@ from minibert.layers import (
     contrastive,
     conv1d,
     cosine,
+    cosine_distance,
     cross_entropy,
     dense_norm,
+    divergence,
     dropout,
     embedding,
     gelu,
@@ -47,16 +52,18 @@ from minibert.layers import (
     no_norm,
     norm,
     pooling,
+    soft_targets,
     softmax,
     squared_distance,
     squared_error,
+    token_error,
     unit,
 )
 from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute, textcnn
 from minibert.model.blocks import mobile, post_ln, pre_ln
-from minibert.model.heads import choice, classifier, cloze, dense, mlm, nsp, replaced, san, similarity, span, vectors
+from minibert.model.heads import choice, classifier, cloze, dense, mlm, nsp, projection, replaced, san, similarity, span, vectors
 from minibert.model.model import Inputs, Model
-from minibert.parameters import NOTHING, Layout
+from minibert.parameters import NOTHING, Layout, Parameters
 
 B, T, H, A, I, V, L, E = 4, 5, 6, 3, 7, 11, 2, 9  # no two alike that could be mistaken for each other
 DIRECTIONS = 3  # random ones for each array of a model that has too many elements
@@ -367,6 +374,66 @@ def _(rng: np.random.Generator) -> dict:
     targets = rng.standard_normal(B).astype(np.float32)  # one part of a batch of 9; float32: they are data, and have no gradient
     layer = Pair(lambda x: squared_error.forward(x, targets, 9), squared_error.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
+
+
+@case(soft_targets)
+def _(rng: np.random.Generator) -> dict:
+    targets = 2 * rng.standard_normal((7, V)).astype(np.float32)  # what a teacher says is data, too
+    layer = Pair(lambda x: soft_targets.forward(x, targets, temperature=2.5), soft_targets.backward)
+    return {"layer": layer, "inputs": {"x": 2 * rng.standard_normal((7, V))}}
+
+
+@case(soft_targets, "count")
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal((B, T, V))  # one part of a batch in which 90 rows count
+    layer = Pair(lambda x: soft_targets.forward(x, targets, 90), soft_targets.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, V))}}
+
+
+@case(cosine_distance)
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal((B, T, H)), PADDING[:, :, None]
+    layer = Pair(lambda x: cosine_distance.forward(x, targets), cosine_distance.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+@case(cosine_distance, "count")
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal((B, T, H)), None
+    layer = Pair(lambda x: cosine_distance.forward(x, targets, 90), cosine_distance.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+@case(token_error)
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal((B, A, T, T)), PADDING[:, None, :, None]
+    layer = Pair(lambda x: token_error.forward(x, targets), token_error.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, A, T, T))}}
+
+
+@case(token_error, "count")
+def _(rng: np.random.Generator) -> dict:
+    targets = rng.standard_normal((B, T, H)), None
+    layer = Pair(lambda x: token_error.forward(x, targets, 900), token_error.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+def _divergence(rng: np.random.Generator, real: np.ndarray | None, count: int | None = None) -> dict:
+    """The teacher looks at no padding; the student's numbers are above 0, as those of a softmax are."""
+    targets = rng.random((B, A, T, T)) * PADDING[:, None, None, :]
+    targets = targets / targets.sum(-1, keepdims=True), real
+    layer = Pair(lambda x: divergence.forward(x, targets, count), divergence.backward)
+    return {"layer": layer, "inputs": {"x": rng.random((B, A, T, T)) + 0.1}}
+
+
+@case(divergence)
+def _(rng: np.random.Generator) -> dict:
+    return _divergence(rng, PADDING[:, None, :, None])
+
+
+@case(divergence, "count")
+def _(rng: np.random.Generator) -> dict:
+    return _divergence(rng, None, 90)
 
 
 @case(absolute_error)
@@ -793,6 +860,11 @@ def _dense(rng: np.random.Generator, form: str, drops: bool) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 3))}
 
 
+@case(projection)
+def _(rng: np.random.Generator) -> dict:
+    return {"inputs": {"x": rng.standard_normal((B, T, H))}, "params": affine(rng, I, H)}
+
+
 @case(dense)
 def _(rng: np.random.Generator) -> dict:
     return _dense(rng, "tanh", True)
@@ -1069,3 +1141,47 @@ for _name in OF_A_TEXT:
     def _(rng: np.random.Generator, make: Callable = MODELS[_name]) -> dict:
         config = CONFIG.replace(**CONVOLUTIONS)
         return _convolutions(rng, config, make(config), dropout.Key(43))
+
+
+def _theseus(rng: np.random.Generator, config: BertConfig, learns: Callable[[str], bool], clip_all: bool) -> dict:
+    """One of two modules is the predecessor's. What does not learn has no gradient, unless the norm is that of all."""
+    alone = models.of(config, "sequence", 3)
+    whole = theseus.of(alone, config.replace(num_hidden_layers=2 * L), Schedule(0.5, 10**6, linear=False), clip_all)
+    key = next(key for step in range(100) if whole.draws(key := dropout.Key(41, step)) == (True, False))
+    layout = whole.layout()
+    every = {name: rng.standard_normal(slot.shape) * 0.5 for name, slot in layout.slots.items()}
+    x = Inputs(IDS, TYPES, PADDING, {"label": rng.integers(0, 3, B)})
+
+    def whole_tree(p: dict) -> dict:
+        flat = np.zeros(layout.size, np.result_type(*p.values()))
+        tree = Parameters(layout, flat)
+        for name, view in tree.items():
+            view[...] = p.get(name, every[name])
+        return tree.tree
+
+    def forward(p: dict) -> tuple:
+        return whole.forward(x, whole_tree(p), key=key)
+
+    def backward(dy: Any, cache: Any, p: dict, g: dict) -> None:
+        slab = Parameters(layout, np.zeros(layout.size)) if g else NOTHING
+        whole.backward(dy, cache, whole_tree(p), slab.tree if g else NOTHING)
+        for name, view in slab.items() if g else ():
+            if name in g:
+                g[name] += view
+            else:
+                assert clip_all or not view.any(), name
+
+    params = {name: values for name, values in every.items() if learns(name)}
+    return {"layer": Pair(forward, backward), "inputs": {}, "params": params, "directions": DIRECTIONS,
+            "zero": {name: name.replace("key", "query") for name in params if name.endswith("key.bias")}}
+
+
+@case(theseus)
+def _(rng: np.random.Generator) -> dict:
+    return _theseus(rng, CONFIG, lambda name: name.startswith(theseus.LAYER), clip_all=False)
+
+
+@case(theseus, "clip-all")
+def _(rng: np.random.Generator) -> dict:
+    still = (f"{theseus.PREDECESSOR}layer.3.", "bert.embeddings.", "bert.pooler.", "classifier.")
+    return _theseus(rng, CONFIG, lambda name: name.startswith(still), clip_all=True)

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -37,52 +37,82 @@ from minibert.tasks.labelled.common import Data
 from minibert.tasks.labelled.features import Epochs, Turns, micro_batches
 from minibert.training import optimisers
 from minibert.training import state as states
-from minibert.training.checkpoint import FILE, FINE_TUNING, LOG
+from minibert.training.checkpoint import COMPRESSION, FILE, FINE_TUNING, LOG
 from minibert.training.course import alone
 from minibert.training.engine import Engine, predict, tokens_at_a_time
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task
 from minibert.training.precision import dtype_of
-from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
+from minibert.training.runs import Say, Taught, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
 from minibert.workers import Workers, keep_freed_memory
 
 SETTINGS, RESULT = FINE_TUNING, "metrics.json"
+
+
+class Way(NamedTuple):
+    """How a run begins: models with fresh heads, which learn by themselves, unless they have a teacher (``compression``)."""
+
+    command: str = "finetune"  # which goes on with it
+    read: Callable[[Settings], Materials] = read_all
+    begin: Callable[..., list[Model]] = saved.begin_several
+    taught: Callable[[Model, models.Model, int, int, Any], Taught] = (  # a model, the network, steps, a seed, a device
+        lambda model, network, steps, seed, xp: Taught(network, model.parameters))
+
+
+FINETUNE = Way()
+
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``finetune`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
     if args.resume:
         alone(OPTIONS, args)
-        out = Path(args.resume)
-        settings, before = _read_settings(out)
-        for folder in (out, *out.glob("seed-*")):
-            _tidy(folder)
-        if (out / RESULT).is_file():
-            print(f"{out} is complete.")  # not to the log: the disk may be read-only
-            return 0
-        say = log_to(out / LOG)
-        say(f"\nResuming {out}")
-        materials = read_all(settings)
-        if fingerprint(materials) != before:
-            files = [f"{each.settings.train} or {each.settings.dev or 'its dev part'}" for each in materials.values()]
-            raise ValueError(f"{' or '.join(files)} has changed since the run began, so it cannot go on exactly; restore the "
-                             "files, or begin a new run")
-        return _runs(out, settings, materials, args, say)
+        if (Path(args.resume) / COMPRESSION).is_file():
+            raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
+        return resume(Path(args.resume), args)
     settings = settings_of(args)
     materials = read_all(settings)
     if args.profile:
         return _profile(settings, materials, args)
     out = new_folder(args.out, SETTINGS)
     try:
-        return _runs(out, settings, materials, args, log_to(out / LOG))
+        return begin(out, settings, materials, args)
     except BaseException:
-        for name in (LOG, SETTINGS):
-            if not any(out.rglob(WEIGHTS)) and not any(out.rglob(FILE)):
-                (out / name).unlink(missing_ok=True)
-        clear(out)
+        forget(out)
         raise
 
 
-def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say) -> int:
+def begin(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, way: Way = FINETUNE) -> int:
+    """Train into a folder."""
+    return _runs(out, settings, materials, args, log_to(out / LOG), way)
+
+
+def resume(out: Path, args: argparse.Namespace, way: Way = FINETUNE) -> int:
+    """Go on with the run in a folder."""
+    settings, before = _read_settings(out)
+    for folder in (out, *out.glob("seed-*")):
+        _tidy(folder)
+    if (out / RESULT).is_file():
+        print(f"{out} is complete.")  # not to the log: the disk may be read-only
+        return 0
+    say = log_to(out / LOG)
+    say(f"\nResuming {out}")
+    materials = way.read(settings)
+    if fingerprint(materials) != before:
+        files = [f"{each.settings.train} or {each.settings.dev or 'its dev part'}" for each in materials.values()]
+        raise ValueError(f"{' or '.join(files)} has changed since the run began, so it cannot go on exactly; restore the "
+                         "files, or begin a new run")
+    return _runs(out, settings, materials, args, say, way)
+
+
+def forget(out: Path) -> None:
+    """Take away the folder of a run that ended before anything was saved."""
+    if not any(out.rglob(WEIGHTS)) and not any(out.rglob(FILE)):
+        (out / LOG).unlink(missing_ok=True)
+        (out / SETTINGS).unlink(missing_ok=True)
+    clear(out)
+
+
+def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say, way: Way) -> int:
     """One run, or one for each seed."""
     xp, device = backend.choose(args.device)
     write_atomically(out / SETTINGS, json.dumps({"settings": asdict(settings), "data": fingerprint(materials)}, indent=2) + "\n")
@@ -95,8 +125,8 @@ def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Na
             if not (folder / RESULT).is_file():
                 if settings.seeds > 1:
                     say(f"\nSeed {seed}")
-                if not _one(folder, settings, materials, seed, workers, xp, say, first=not results):
-                    say(f"\nStopped; everything is saved. To go on:\n  {command('minibert', 'finetune', '--resume', out)}")
+                if not _one(folder, settings, materials, seed, workers, xp, say, way, first=not results):
+                    say(f"\nStopped; everything is saved. To go on:\n  {command('minibert', way.command, '--resume', out)}")
                     return 130
             results[seed] = _scores(folder / RESULT)
     if settings.seeds > 1:
@@ -119,11 +149,11 @@ class Begun(NamedTuple):
     epoch: int  # its steps
 
 
-def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say) -> Begun:
+def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way) -> Begun:
     """Put a head for each task on the model, and make features of the examples."""
     from minibert.pretrained import bundled
 
-    begun = saved.begin_several(settings.model or bundled(), {
+    begun = way.begin(settings.model or bundled(), {
         name: saved.Asked(m.task, m.labels, with_columns(m.settings, m.train)) for name, m in materials.items()}, seed)
     for note in begun[0].notes:
         say(f"note: {note}")
@@ -133,12 +163,14 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     settings = replace(settings if settings.task == MULTI else begun[0].settings, learning_rate=rate,
                        micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
     settings = settled(settings, config.hidden_size, longest, workers.count, xp)
-    engine = engine_of(models.joined([part.network for part in found]), begun[0].parameters.to(xp), workers, settings, seed)
     read = [Epochs(part.features, settings.batch_size * settings.accumulate, seed) for part in found]
     into = [partial(part.batches, max_tokens=settings.micro_batch_tokens) for part in found]
     into = [whole(cut, settings.batch_size) for cut in into] if config.filter_sizes else into
     tasks = [Task(epochs.batch, cut) for epochs, cut in zip(read, into)]
     turns = Turns(list(map(len, read)), seed)
+    network = models.joined([part.network for part in found])
+    taught = way.taught(begun[0], network, total_steps(len(turns), settings), seed, xp)
+    engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher)
     return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns))
 
 
@@ -147,18 +179,18 @@ def _profile(settings: Settings, materials: Materials, args: argparse.Namespace)
     xp, device = backend.choose(args.device)
     with Workers(args.threads, args.workers) as workers:
         head(print, settings, workers, device)
-        begun = _begin(settings, materials, settings.seed, workers, xp, print)
+        begun = _begin(settings, materials, settings.seed, workers, xp, print, FINETUNE)
         for part, task in zip(begun.parts, begun.stage.tasks):
             print(f"\n{part.model.name}" if part.model.name else "", end="")
             print(profiled(begun.engine, task, begun.settings.learning_rate, None))
     return 0
 
 
-def _one(folder: Path, settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say,
+def _one(folder: Path, settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way,
          first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings, engine, found, stage, epoch = _begin(settings, materials, seed, workers, xp, say)
+    settings, engine, found, stage, epoch = _begin(settings, materials, seed, workers, xp, say, way)
     for part in found if first else ():
         say(part.look())
     dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
@@ -177,7 +209,8 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
         return seen(found, [part.scored(*engine.predict(batches, part.network))[0] for part, batches in zip(found, dev_batches)])
 
     def keep() -> None:
-        models_ = [part.model._replace(parameters=engine.learned) for part in found]
+        [(_, alone)] = engine.model.apart(engine.learned).values()
+        models_ = [part.model._replace(parameters=alone) for part in found]
         saved.save_several(folder, models_) if settings.task == MULTI else saved.save(folder, *models_)
 
     loop = Loop(engine, [stage], settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
@@ -327,7 +360,7 @@ def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], l
     lines = []
     if known:
         lines.append("  ".join(f"{name} {value:.4f}" for name, value in task.score(*zip(*known), labels).items()))
-    if foreign := Counter(name for example in examples for name in _unknown(task, example, labels)):
+    if foreign := Counter(name for example in examples for name in unknown(task, example, labels)):
         names = [f"{name!r} ({n:,})" for name, n in foreign.most_common(5)] + ["…"] * (len(foreign) > 5)
         lines.append(f"labels that this model does not know: {', '.join(names)}; it knows {', '.join(labels[:20])}"
                      + " …" * (len(labels) > 20))
@@ -343,10 +376,10 @@ def _scored(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], l
 
 def _is_known(task: ModuleType, example: Any, labels: Sequence[str]) -> bool:
     """Does it have a label, and is it one that the model could have guessed?"""
-    return getattr(example, task.LABEL) is not None and not _unknown(task, example, labels)
+    return getattr(example, task.LABEL) is not None and not unknown(task, example, labels)
 
 
-def _unknown(task: ModuleType, example: Any, labels: Sequence[str]) -> list[str]:
+def unknown(task: ModuleType, example: Any, labels: Sequence[str]) -> list[str]:
     if task.KIND == "span" or getattr(example, task.LABEL) is None:
         return []
     return [name for name in task.classes(example) if name not in labels]
@@ -374,7 +407,7 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, lis
         except ValueError as error:
             errors.append(error)
             continue
-        labels = _called(model, data)
+        labels = called(model, data)
         taken = [getattr(tried, role) for role in ("text", "pair", "label") if role not in given and getattr(tried, role)]
         named = any(name.isdigit() and name not in data.columns.values() for name in taken)
         if (named or (labelled is None and not tried.label)) and not any(_is_known(model.task, e, labels) for e in data.examples):
@@ -386,7 +419,7 @@ def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, lis
     raise errors[-1]
 
 
-def _called(model: Model, data: Data) -> list[str]:
+def called(model: Model, data: Data) -> list[str]:
     """What the classes are called: their numbers where the model has no names for them (``LABEL_0``) and the file has numbers."""
     task, numbers = model.task, [str(i) for i in range(len(model.labels))]
     found = {name for e in data.examples if getattr(e, task.LABEL) is not None for name in task.classes(e)}

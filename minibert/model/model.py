@@ -147,6 +147,10 @@ class Model:
                 *(() if "pooled" in reads else ("bert.pooler.",)), *(() if top else ("bert.LayerNorm.",)),
                 *(f"bert.encoder.layer.{i}." for i in sorted({*self.config.uses} - {*layers})))
 
+    def rate(self, name: str) -> float:
+        """What the learning rate is multiplied by for a tensor. With 0 it stays, and has its share of the gradient's norm."""
+        return 1.0
+
     def forward(self, x: Inputs, p: Tree, *, key: Key | None = None, counts: Mapping[str, float] | None = None,
                 read: Collection[str] = (), **opened: Any) -> tuple[Output, Cache]:
         """``p``: the whole tree. ``counts``: of the whole step, by default of this batch. ``read``: heads to compute in any case.

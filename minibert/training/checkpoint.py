@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
+from minibert.model.model import Model
 from minibert.parameters import Parameters
 from minibert.pretrained import tensors
 from minibert.text.tokenizer import Tokenizer
@@ -22,6 +23,7 @@ from minibert.training.state import FILE
 
 LOG = "log.txt"
 FINE_TUNING = "settings.json"  # only a fine-tuning run has it
+COMPRESSION = "compression.json"  # only a run with a teacher has it
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def save(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     states.write(folder, "state", state, checkpoint.parameters, checkpoint.kept, name_of(constants_of(checkpoint.settings)))
 
 
-def load(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Read a run's training state.
+def load(folder: str | os.PathLike[str], model: Callable[[BertConfig, Settings], Model] = model_of) -> Checkpoint:
+    """Read a run's training state. ``model``: what it trains.
 
     Raises FileNotFoundError where the folder has none, ValueError for a file that is damaged or does not fit itself.
     """
@@ -72,7 +74,7 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             tokenizer = _tokenizer(state, config)
             progress = Progress.of(state["progress"])
             corpus_sha256 = state["corpus_sha256"]
-            parameters, kept = states.read_slabs(file, state, model_of(config, settings).layout(), constants_of(settings),
+            parameters, kept = states.read_slabs(file, state, model(config, settings).layout(), constants_of(settings),
                                                  settings.ema)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: this is no training state of minibert ({type(error).__name__}: {error})") from None

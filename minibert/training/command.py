@@ -12,7 +12,7 @@ import datetime
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,12 @@ import numpy as np
 
 from minibert import backend, memory
 from minibert.analysis import guesses, probes
+from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
-from minibert.model.model import Model
+from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
@@ -69,11 +70,26 @@ class Text(NamedTuple):
     sentences: list  # held out, to be looked at: ids by document and sentence
 
 
+class Way(NamedTuple):
+    """What a run trains on its texts: the model of its settings, unless it has a teacher (``compression``)."""
+
+    command: str = "train"  # which goes on with it
+    model: Callable[[BertConfig, Settings], Model] = model_of
+    teacher: Callable[[Model, Any], Callable[[Inputs], Mapping[str, Array]] | None] = lambda model, xp: None  # see Engine
+    asked: Callable[[batches.Batch], batches.Batch] = lambda batch: batch  # what else is asked of a batch
+
+
+TRAIN = Way()
+
+
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``train`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
     if args.resume:
-        return _resume(args)
+        alone(OPTIONS, args, ("out", "overfit_batch", "profile", "describe"))
+        if (Path(args.resume) / checkpoint.COMPRESSION).is_file():
+            raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
+        return resume(Path(args.resume), args)
     settings, recipe = settings_of(args), described(args)
     if args.describe:
         if not recipe:
@@ -97,18 +113,19 @@ def run(args: argparse.Namespace) -> int:
         return _profile(args, settings, start)
     out = new_folder(args.out, checkpoint.FILE)
     try:
-        return _begin(args, settings, start, out)
+        return begin(args, settings, start, out)
     except BaseException:
         clear(out)
         raise
 
 
-def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path) -> int:
+def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path, way: Way = TRAIN) -> int:
+    """Train into a folder."""
     say = log_to(out / checkpoint.LOG)
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with _workers(args, settings, start.config) as workers:
+    with _workers(args, settings, start.config, way.model) as workers:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(say, settings, workers, device)
         for note in start.notes:
@@ -118,13 +135,12 @@ def _begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
         state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters)
-        return _train(out, state, text, workers, xp, say)
+        return _train(out, state, text, workers, xp, say, way)
 
 
-def _resume(args: argparse.Namespace) -> int:
-    alone(OPTIONS, args, ("out", "overfit_batch", "profile", "describe"))
-    out = Path(args.resume)
-    state = checkpoint.load(out)
+def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN) -> int:
+    """Go on with the run in a folder."""
+    state = checkpoint.load(out, way.model)
     for place in (out, *filter(Path.is_dir, out.iterdir())):
         remove_leftovers(place)
     if state.progress.finished(state.settings.patience) and (out / GUESSES).is_file():
@@ -133,7 +149,7 @@ def _resume(args: argparse.Namespace) -> int:
     say = log_to(out / checkpoint.LOG)
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
-    with _workers(args, state.settings, state.config) as workers:
+    with _workers(args, state.settings, state.config, way.model) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         head(say, state.settings, workers, device)
         text = _read(state.settings, say, state.tokenizer)
@@ -141,14 +157,14 @@ def _resume(args: argparse.Namespace) -> int:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
                              f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
                              "go on exactly; restore the text (or the version of minibert that read it), or begin a new run")
-        return _train(out, state, text, workers, xp, say)
+        return _train(out, state, text, workers, xp, say, way)
 
 
-def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say) -> int:
+def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say, way: Way) -> int:
     """Train from a state on, and write the folder."""
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
-    model = model_of(config, settings)
-    engine = engine_of(model, state.parameters.to(xp), workers, settings)
+    model = way.model(config, settings)
+    engine = engine_of(model, state.parameters.to(xp), workers, settings, teacher=way.teacher(model, xp))
     if state.kept is not None:
         engine.kept = {name: slab.to(xp) for name, slab in state.kept.items()}
     engine.resume(state.progress.step, state.progress.loss_scale)
@@ -158,7 +174,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
     def look() -> Look:
-        return {f"held_out_{name}": value for name, value in figures(engine.model, [engine.evaluate(evaluation)]).items()}
+        looked = engine.evaluate([way.asked(batch) for batch in evaluation])
+        return {f"held_out_{name}": value for name, value in figures(engine.model, [looked]).items()}
 
     def keep() -> None:
         if settings.keep_best:
@@ -185,7 +202,8 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         [guesser, *_] = model.apart(engine.learned).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
-    loop = Loop(engine, stages_of(settings, config, text.train, tokenizer), settings, state.progress, out / METRICS,
+    stages = [_asking(stage, way) for stage in stages_of(settings, config, text.train, tokenizer)]
+    loop = Loop(engine, stages, settings, state.progress, out / METRICS,
                 every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
                 worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
     if state.progress.step in (0, state.progress.total):
@@ -194,7 +212,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         done = loop.run()
     if not done:
         say(f"\nStopped after step {loop.progress.step:,} of {loop.progress.total:,}; everything is saved. To go on:\n"
-            f"  {command('python', '-m', 'minibert', 'train', '--resume', out)}"
+            f"  {command('python', '-m', 'minibert', way.command, '--resume', out)}"
             + (" < the same text" if "-" in settings.corpus else ""))
         return 130
     _finish(out, loop, text, say)
@@ -331,10 +349,11 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     return 0
 
 
-def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig) -> Workers:
+def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
+             model: Callable[[BertConfig, Settings], Model] = model_of) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow."""
     threads = available_cores() if args.threads is None else args.threads
-    bodies = model_of(config, settings).bodies
+    bodies = model(config, settings).bodies
 
     def need(count: int) -> int:
         tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
@@ -356,7 +375,7 @@ class Start(NamedTuple):
         """The model, for the tokens of a tokenizer. Further heads of one that goes on are in its folder, or fresh."""
         if self.parameters is not None:
             layout = model_of(self.config, settings).layout()
-            if layout.slots.keys() == self.parameters.layout.slots.keys():
+            if settings.init is None or layout.slots.keys() == self.parameters.layout.slots.keys():
                 return self.config, self.parameters
             parameters = initialise(layout, self.config.initializer_range, settings.seed)
             known = {**folder.read_further(settings.init), **dict(self.parameters.items())}
@@ -424,6 +443,14 @@ def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer:
     documents, run = prepared.once(documents), parts(settings)
     tasks = {task: _task(task, config, documents, tokenizer) for part in run for task in part.tasks}
     return [Stage([tasks[task] for task in part.tasks], part.share, part.weights, part.course) for part in run]
+
+
+def _asking(stage: Stage, way: Way) -> Stage:
+    """The stage, with what else is asked of its batches."""
+    def asking(task: Task) -> Task:
+        return task._replace(cut=lambda examples: [way.asked(batch) for batch in task.cut(examples)])
+
+    return stage._replace(tasks=[asking(task) for task in stage.tasks])
 
 
 def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> Task:
@@ -535,8 +562,9 @@ def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> No
     from minibert import plots  # matplotlib takes a second to import
 
     model, settings = loop.engine.model, loop.course
+    words = {term.name for term in pretraining.TERMS} - {"mlm"}  # not what a teacher is asked
     asked = [plots.Asked(term.name, title(term.name, settings), model.heads[term.reads].outputs if term.name in ASKED_OF_TEXTS
-                         else None) for term in model.terms if term.name != "mlm"]
+                         else None) for term in model.terms if term.name in words]
     begins = [loop.begins(i) for i in range(1, len(loop.stages))]
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
                          0 if settings.stages else begins[0], best, asked, begins if settings.stages else ())

@@ -151,6 +151,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_text(parser: argparse.ArgumentParser) -> None:
     """The text, and how it is cut into tokens."""
     add = OPTIONS.add
+    text = add_corpus(parser)
+    add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
+        default_text="learn one")
+    add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
+    add(text, "cased", "keep capital letters and accents", action="store_true")
+    add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
+        "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
+
+
+def add_corpus(parser: argparse.ArgumentParser) -> Any:
+    """The text alone. The group of these options."""
+    add = OPTIONS.add
     text = parser.add_argument_group("text")
     add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python; or files of "
         "examples that were prepared (see minibert prepare)",
@@ -158,12 +170,7 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
         choices=("auto", "lines", "prose"))
     add(text, "held_out", "share of the documents kept aside to measure on", type=float, metavar="SHARE")
-    add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
-        default_text="learn one")
-    add(text, "vocab_size", "entries of the vocabulary to learn", type=int, metavar="N")
-    add(text, "cased", "keep capital letters and accents", action="store_true")
-    add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
-        "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
+    return text
 
 
 def add_examples(group: Any) -> None:

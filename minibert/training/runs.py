@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from minibert import __version__
-from minibert.model.model import Model
+from minibert.backend import Array
+from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters
 from minibert.shell import command
 from minibert.tasks.batches import Position
@@ -30,6 +31,14 @@ Settings = TypeVar("Settings", bound=Course)
 PROFILED_STEPS = 20
 
 
+class Taught(NamedTuple):
+    """A model with what it is taught by (``compression``): what an engine trains in the place of the model alone."""
+
+    model: Model  # its ``apart`` is the model alone
+    parameters: Parameters
+    teacher: Callable[[Inputs], Mapping[str, Array]] | None = None  # see Engine
+
+
 def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: Any = np) -> Settings:
     """The settings with lanes, and tokens of a micro-batch, where none were asked for. A run keeps them when it is resumed.
 
@@ -41,10 +50,12 @@ def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: An
     return replace(course, lanes=lanes, micro_batch_tokens=tokens)
 
 
-def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Course, seed: int | None = None) -> Engine:
+def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Course, seed: int | None = None,
+              teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> Engine:
     """The engine that a course asks for."""
     return Engine(model, parameters, workers, constants_of(course), course.clip or None, course.seed if seed is None else seed,
-                  course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema)
+                  course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema,
+                  teacher=teacher)
 
 
 def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:
@@ -122,7 +133,8 @@ def clear(out: Path) -> None:
     """Take away the folder of a run that ended before anything was saved, so that the next try can have its name."""
     if not (out / checkpoint.FILE).exists():
         with suppress(OSError):
-            (out / checkpoint.LOG).unlink(missing_ok=True)
+            for name in (checkpoint.LOG, checkpoint.COMPRESSION):
+                (out / name).unlink(missing_ok=True)
             out.rmdir()  # not where something else is in it
 
 

@@ -21,8 +21,10 @@ from minibert.layers import (
     contrastive,
     conv1d,
     cosine,
+    cosine_distance,
     cross_entropy,
     dense_norm,
+    divergence,
     dropout,
     embedding,
     gelu,
@@ -35,9 +37,11 @@ from minibert.layers import (
     no_norm,
     norm,
     pooling,
+    soft_targets,
     softmax,
     squared_distance,
     squared_error,
+    token_error,
     unit,
 )
 from minibert.layers.dropout import Key
@@ -236,6 +240,27 @@ def _(rng, dtype):
     return squared_error, (normal(rng, dtype, 6), normal(rng, dtype, 6)), None, {"count": 9}
 
 
+@case("soft targets")
+def _(rng, dtype):
+    return soft_targets, (normal(rng, dtype, 6, 9), normal(rng, dtype, 6, 9)), None, {"temperature": 2.0}
+
+
+@case("distance by the cosine")
+def _(rng, dtype):
+    return cosine_distance, (normal(rng, dtype, B, T, H), (normal(rng, dtype, B, T, H), MASK[:, :, None])), None, {}
+
+
+@case("error of tokens")
+def _(rng, dtype):
+    return token_error, (normal(rng, dtype, B, T, H), (normal(rng, dtype, B, T, H), MASK[:, :, None])), None, {"count": 9}
+
+
+@case("divergence of what heads look at")
+def _(rng, dtype):
+    x, y = (rng.dirichlet(np.ones(T), (B, A, T)).astype(dtype) for _ in range(2))
+    return divergence, (x, (y, MASK[:, None, :, None])), None, {}
+
+
 @case("absolute error")
 def _(rng, dtype):
     return absolute_error, (normal(rng, dtype, B, T), normal(rng, dtype, B, T), rng.random((B, T)).astype(dtype)), None, {}
@@ -383,7 +408,10 @@ def test_inputs_and_upstream_gradients_are_left_as_they_were(build, dtype):
 
 def test_inputs_need_not_be_contiguous(build, dtype):
     layer, inputs, p, options = build(np.random.default_rng(0), dtype)
-    strided = tuple(np.repeat(a, 2, axis=-1)[..., ::2] for a in inputs)
+    def apart(a):
+        return tuple(map(apart, a)) if isinstance(a, tuple) else np.repeat(a, 2, axis=-1)[..., ::2]
+
+    strided = apart(inputs)
     y, cache = forward(layer, inputs, p, options)
     y2, cache2 = forward(layer, strided, p, options)
     for a, b in zip(arrays((y,)), arrays((y2,)), strict=True):

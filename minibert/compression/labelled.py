@@ -1,0 +1,92 @@
+"""A student of a teacher that was fine-tuned: it learns from labelled examples, as ``minibert finetune`` does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from minibert.compression import recipes, students, theseus
+from minibert.compression.options import Settings, of_labelled
+from minibert.finetuning import command, saved
+from minibert.finetuning.command import Way
+from minibert.finetuning.material import Materials, read_all
+from minibert.finetuning.options import DEFAULTS
+from minibert.finetuning.options import Settings as Course
+from minibert.model.model import Model
+from minibert.tasks.labelled import name_of
+from minibert.training.runs import Taught, new_folder
+
+COLUMNS = ("text", "pair", "label", "header")  # of the teacher's examples, which these need not have
+
+
+def begin(args: argparse.Namespace, recipe: Settings) -> int:
+    """A run in a folder of its own."""
+    teacher = teacher_of(recipe)
+    told = {name: value for name, value in asdict(teacher.settings).items()
+            if name == "task" or (value != getattr(DEFAULTS, name) and name not in COLUMNS)}
+    settings = of_labelled(args, **{**told, "model": recipe.teacher})
+    recipes.check_dropout(recipe, settings.dropout)
+    way = way_of(recipe, teacher)
+    materials = way.read(settings)
+    out = new_folder(args.out, command.SETTINGS)
+    try:
+        recipes.write(out, recipe, teacher.parameters, of_texts=False)
+        return command.begin(out, settings, materials, args, way)
+    except BaseException:
+        command.forget(out)
+        raise
+
+
+def resume(args: argparse.Namespace, out: Path, recipe: Settings, teacher: saved.Model) -> int:
+    """Go on with a run."""
+    return command.resume(out, args, way_of(recipe, teacher))
+
+
+def teacher_of(recipe: Settings) -> saved.Model:
+    """The teacher; ValueError for one without a head for a task, or one that the recipe cannot ask."""
+    teacher = saved.load(recipe.teacher)
+    if recipe.recipe == "distil" and recipe.soft and teacher.task.KIND != "sequence":
+        raise ValueError("--soft: answers are softened where each text has one of several classes, and the teacher's task is "
+                         f"{name_of(teacher.task)}: give --soft 0")
+    return teacher
+
+
+def way_of(recipe: Settings, teacher: saved.Model) -> Way:
+    """What a run reads and trains in the place of a model alone."""
+    def read(settings: Course) -> Materials:
+        material = read_all(settings)[""]
+        labels = command.called(teacher, material.train)
+        examples = (*material.train.examples, *material.dev.examples)
+        if unknown := sorted({name for example in examples for name in command.unknown(teacher.task, example, labels)}):
+            raise ValueError(f"{settings.train}: the teacher does not know the label {unknown[0]!r}; it knows "
+                             f"{', '.join(labels)}")
+        return {"": material._replace(labels=labels)}
+
+    def start(_: str, asked: Mapping[str, saved.Asked], seed: int) -> list[saved.Model]:
+        [(task, labels, settings)] = asked.values()
+        if recipe.student:
+            student = saved.begin(recipe.student, task, labels, settings, seed)
+            recipes.check_student(recipe, student.config, student.tokenizer, teacher.config, teacher.tokenizer)
+            return [student]
+        limit = min(teacher.config.max_tokens, teacher.tokenizer.max_length)
+        if settings.max_length > limit:
+            raise ValueError(f"--max-length is {settings.max_length}, but the teacher reads at most {limit} tokens")
+        layers = recipes.layers_of(recipe, teacher.config)
+        config = recipes.config_of(recipe, teacher.config, len(layers)).replace(
+            hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
+        layout = replace(teacher.network(), config=config).layout()
+        parameters, fresh = students.begun(layout, teacher.parameters, layers, config.initializer_range, seed)
+        return [saved.Model(task, config, parameters, teacher.tokenizer, labels, settings,
+                            [*teacher.notes, recipes.said(recipe, layers, fresh, parameters)])]
+
+    def taught(student: saved.Model, network: Model, steps: int, seed: int, xp: Any) -> Taught:
+        whole = recipes.taught(recipe, network, teacher.config, steps)
+        if isinstance(whole, theseus.Theseus):
+            return Taught(whole, theseus.begun(whole, teacher.parameters))
+        parameters = students.grown(whole.layout(), student.parameters, network.config.initializer_range, seed)
+        return Taught(whole, parameters, recipes.answers(whole, teacher.network(), teacher.parameters, xp))
+
+    return Way("compress", read, start, taught)

@@ -1,0 +1,171 @@
+"""What ``minibert compress`` can be told beside what ``train`` and ``finetune`` can: a recipe, a teacher, a student."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from minibert.finetuning import options as labelled
+from minibert.training import options as texts
+from minibert.training.course import Options, add_run
+
+RECIPES = ("distil", "theseus")
+PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
+ATTENTION_LOSSES = ("kl", "mse")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a student is made of its teacher. It is stored in the run's folder, and resuming reads it back."""
+
+    recipe: str = "distil"
+    teacher: str = ""
+    student: str | None = None
+    layers: str | None = None
+    hidden: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+
+    soft: float = 5.0
+    hard: float = 2.0
+    cosine: float = 1.0
+    states: float = 0.0
+    attentions: float = 0.0
+    temperature: float = 2.0
+    masked_only: bool = False
+    attention_loss: str = "kl"
+
+    replacing: str = "linear"
+    replace_rate: float = 0.3
+    replaced_after: float = 0.67
+    clip_all: bool = False
+
+    def __post_init__(self) -> None:
+        for name in PARTS:
+            self._need(name, 0 <= getattr(self, name) < float("inf"), "a finite number from 0 on")
+        self._need("recipe", self.recipe in RECIPES, f"one of {', '.join(RECIPES)}")
+        self._need("temperature", 0 < self.temperature < float("inf"), "a finite number above 0")
+        self._need("attention_loss", self.attention_loss in ATTENTION_LOSSES, f"one of {', '.join(ATTENTION_LOSSES)}")
+        self._need("replacing", self.replacing in ("linear", "constant"), "linear or constant")
+        self._need("replace_rate", 0 < self.replace_rate <= 1, "above 0, and at most 1")
+        self._need("replaced_after", 0 <= self.replaced_after <= 1, "a share of the steps, from 0 to 1")
+        for name in ("hidden", "heads", "intermediate"):
+            self._need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+        if not any(getattr(self, name) for name in PARTS):
+            raise ValueError("all parts of the loss count 0, so that nothing is learned: give one of "
+                             f"{', '.join(f'--{name}' for name in PARTS)} a number above 0")
+
+    def _need(self, name: str, right: bool, what: str) -> None:
+        if not right:
+            raise ValueError(f"--{name.replace('_', '-')} must be {what}, got {getattr(self, name)!r}")
+
+
+ONLY = {  # what no other recipe uses, and what that is
+    "distil": ("a loss against the teacher", ("student", "hidden", "heads", "intermediate", *PARTS, "temperature",
+                                              "masked_only", "attention_loss")),
+    "theseus": ("modules that are replaced", ("replacing", "replace_rate", "replaced_after", "clip_all"))}
+OPTIONS = Options(Settings, {})
+TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``compress``. Those not given are absent from the parsed arguments: their defaults are in the settings."""
+    add = OPTIONS.add
+    parser.add_argument("recipe", nargs="?", choices=RECIPES, metavar="RECIPE",
+                        help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
+                        "encoder takes the place of a larger one")
+    models = parser.add_argument_group("models")
+    add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
+        metavar="DIR", default_text="none")
+    add(models, "student", "distil: folder of a model to begin with, of the same vocabulary", metavar="DIR",
+        default_text="some of the teacher's layers")
+    add(models, "layers", "how many layers the student has, such as 3, or which of the teacher's it begins with, from 0 on, such "
+        "as 0,2,4; a number takes them evenly from first to last, and theseus its first ones", metavar="LAYERS",
+        default_text="half of them")
+    sizes = {"hidden": "width", "heads": "attention heads a layer", "intermediate": "width inside the feed-forward part"}
+    for name, what in sizes.items():
+        add(models, name, f"distil: {what} of the student", type=int, metavar="N", default_text="the teacher's")
+
+    losses = parser.add_argument_group("distil")
+    for name, what in (("soft", "the teacher's softened answers"), ("hard", "the hidden words, or the labels"),
+                       ("cosine", "the angle between the last hidden states"), ("states", "hidden states, layer by layer"),
+                       ("attentions", "where the heads look, layer by layer")):
+        add(losses, name, f"weight of the loss of {what}; 0 leaves it out", type=float, metavar="WEIGHT")
+    add(losses, "temperature", "what the logits of both are divided by before the softmax", type=float, metavar="T")
+    add(losses, "masked_only", "the teacher is asked at the hidden words alone, not at every token", action="store_true")
+    add(losses, "attention_loss", "kl: the divergence of the distributions; mse: their squared error",
+        choices=ATTENTION_LOSSES)
+
+    modules = parser.add_argument_group("theseus")
+    add(modules, "replacing", "how the rate of replacing goes: linear, in a line to 1; constant, and then at once 1",
+        choices=("linear", "constant"))
+    add(modules, "replace_rate", "probability that a module is replaced in the first step", type=float, metavar="RATE")
+    add(modules, "replaced_after", "share of the steps after which all modules are replaced", type=float, metavar="SHARE")
+    add(modules, "clip_all", "clip by the norm over all tensors, also those that do not learn, as the reference does",
+        action="store_true")
+
+    texts.add_corpus(parser)
+    task = parser.add_argument_group("task, of texts")
+    texts.add_examples(task)
+    data = parser.add_argument_group("labelled examples, of a teacher that finetune wrote")
+    _add_labelled(data)
+
+    course = parser.add_argument_group("course; defaults are those of train, with --train those of finetune")
+    texts.OPTIONS.add_batches(course, "sequences")
+    texts.OPTIONS.add(course, "steps", "texts: how long to train", type=int, metavar="N", default_text=str(texts.DEFAULT_STEPS))
+    labelled.OPTIONS.add(course, "epochs", "examples: times that they are gone through", type=float, metavar="N")
+    texts.OPTIONS.add_course(course, rate="5e-4; with --train 5e-5, and 3e-4 for small models", looks="held-out examples",
+                             eval_every="a twelfth of the run, or an epoch")
+    labelled.OPTIONS.add(course, "seeds", "examples: train so many times, each with the next seed", type=int, metavar="N")
+    add_run(parser)
+
+
+def _add_labelled(group: Any) -> None:
+    add = labelled.OPTIONS.add
+    add(group, "train", "examples to learn from, as finetune reads them", metavar="FILE", default_text="none")
+    add(group, "dev", "examples to measure on", metavar="FILE", default_text="a tenth of the training examples")
+    for role in ("text", "pair", "label"):
+        add(group, role, f"column of the {role}", metavar="COLUMN", default_text="guessed and shown")
+    add(group, "metric", "score on the dev examples that chooses the best look", metavar="NAME", default_text="the task's")
+
+
+def recipe_of(args: argparse.Namespace) -> Settings:
+    """The recipe that the arguments ask for; ValueError for values that cannot be."""
+    given = OPTIONS.given(args)
+    if "recipe" not in given:
+        raise ValueError(f"name a recipe: minibert compress {{{','.join(RECIPES)}}} --teacher DIR")
+    if not given.get("teacher"):
+        raise ValueError("--teacher DIR is missing: the folder of the model to make a smaller one of")
+    settings = Settings(**given)
+    for recipe, (what, names) in ONLY.items():
+        if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
+            raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
+    if settings.recipe == "theseus" and getattr(args, "minutes", None):
+        raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")
+    if settings.student and (twice := [OPTIONS.typed(name) for name in ("layers", "hidden", "heads", "intermediate")
+                                       if name in given]):
+        raise ValueError(f"--student takes the sizes of the model in its folder, so {', '.join(twice)} cannot be given as well")
+    return settings
+
+
+def of_texts(args: argparse.Namespace, longest: int) -> texts.Settings:
+    """The settings of a run on texts, of so many tokens at most; ValueError where some are for labelled examples."""
+    given = {"max_length": min(texts.Settings.max_length, longest), **_given(args, texts.OPTIONS)}
+    _refuse(args, labelled.OPTIONS, texts.OPTIONS, "labelled examples, which --train names")
+    return texts.settings_of(argparse.Namespace(**{**TEXTS, **given}))
+
+
+def of_labelled(args: argparse.Namespace, **of_teacher: Any) -> labelled.Settings:
+    """The settings of a run on labelled examples, of which the teacher says some; ValueError where others are for texts."""
+    _refuse(args, texts.OPTIONS, labelled.OPTIONS, "texts, and --train names labelled examples")
+    return labelled.settings_of(argparse.Namespace(**{**of_teacher, **_given(args, labelled.OPTIONS)}))
+
+
+def _given(args: argparse.Namespace, options: Options) -> dict[str, Any]:
+    return {name: value for name, value in options.given(args).items() if name not in OPTIONS.names}
+
+
+def _refuse(args: argparse.Namespace, foreign: Options, own: Options, what: str) -> None:
+    if names := [foreign.typed(name, value) for name, value in _given(args, foreign).items() if name not in own.names]:
+        raise ValueError(f"{', '.join(names)}: only for {what}; leave it out")

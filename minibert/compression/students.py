@@ -1,0 +1,106 @@
+"""Where a student begins: with some of its teacher's layers.
+
+Of L layers n are taken that are spread evenly from the first to the last, number round(i·(L-1)/(n-1)): of 12 for 6 these are
+0, 2, 4, 7, 9 and 11, as in DistilBERT. Embeddings and heads are the teacher's; what has another shape begins fresh.
+
+Source: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 3, and its code (``extract_distilbert.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minibert.config import BertConfig
+from minibert.parameters import Layout, Parameters, initialise
+from minibert.pretrained import families
+
+LAYER = "bert.encoder.layer."
+
+
+def spread(count: int, layers: int) -> tuple[int, ...]:
+    """Which of so many ``layers`` a student of ``count`` begins with."""
+    return tuple(round(i * (layers - 1) / max(1, count - 1)) for i in range(count))
+
+
+def chosen(asked: str | None, layers: int) -> tuple[int, ...]:
+    """What ``--layers`` says of a teacher of so many: ``3`` how many, ``0,2,4`` which ones, None half of them.
+
+    ValueError for layers that the teacher has not.
+    """
+    if asked is None:
+        return spread(max(1, layers // 2), layers)
+    try:
+        numbers = [int(part) for part in asked.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise ValueError("--layers must say how many, such as 3, or which of the teacher's from 0 on, such as 0,2,4; "
+                         f"got {asked!r}")
+    if "," not in asked:
+        check_layers(numbers[0], layers)
+        return spread(numbers[0], layers)
+    check_layers(len(numbers), layers)
+    if foreign := [n for n in numbers if not 0 <= n < layers]:
+        raise ValueError(f"--layers: the teacher's {layers} layers count from 0 to {layers - 1}, got {foreign[0]}")
+    return tuple(numbers)
+
+
+def check_layers(count: int, layers: int) -> None:
+    """ValueError for a student that is no smaller."""
+    if not 1 <= count <= layers:
+        raise ValueError(f"a student has from 1 to as many layers as its teacher, which has {layers}, got {count}: ask for fewer "
+                         "with --layers")
+
+
+def config_of(teacher: BertConfig, layers: int, hidden: int | None = None, heads: int | None = None,
+              intermediate: int | None = None) -> BertConfig:
+    """A student's configuration: the teacher's, with so many layers and, where they are given, other widths.
+
+    ValueError for a teacher whose layers share their tensors.
+    """
+    if teacher.filter_sizes:
+        raise ValueError("the teacher is made of convolutions, and has no layers of which a student could have some: take a "
+                         "teacher with attention")
+    if teacher.layer_map is not None:
+        raise ValueError("the teacher's layers share their tensors, so that none of them can be taken alone: take a teacher "
+                         "whose layers each have their own")
+    sizes = {"hidden_size": hidden, "num_attention_heads": heads,
+             "intermediate_size": intermediate or (hidden and hidden * teacher.intermediate_size // teacher.hidden_size)}
+    config = teacher.replace(num_hidden_layers=layers, **{name: size for name, size in sizes.items() if size is not None})
+    families.to_json(config)
+    return config
+
+
+def begun(layout: Layout, teacher: Parameters, layers: Sequence[int], scale: float, seed: int) -> tuple[Parameters, list[str]]:
+    """A student's parameters: the teacher's where it has them in the same shape, else fresh ones; and the names of these.
+
+    ``layers``: of each layer of the student, which one of the teacher's it begins with.
+    """
+    student, there, fresh = initialise(layout, scale, seed, teacher.flat.dtype), dict(teacher.items()), []
+    for name, view in student.items():
+        source = name
+        if name.startswith(LAYER):
+            number, _, rest = name.removeprefix(LAYER).partition(".")
+            source = f"{LAYER}{layers[int(number)]}.{rest}"
+        if source in there and there[source].shape == view.shape:
+            view[...] = there[source]
+        else:
+            fresh.append(name)
+    return student, fresh
+
+
+def grown(layout: Layout, student: Parameters, scale: float, seed: int) -> Parameters:
+    """A student's parameters among more, which begin fresh: the layers that only comparing needs."""
+    parameters, there = initialise(layout, scale, seed, student.flat.dtype), dict(student.items())
+    for name, view in parameters.items():
+        if name in there:
+            view[...] = there[name]
+    return parameters
+
+
+def taken(parameters: Parameters, layout: Layout) -> Parameters:
+    """A copy of the tensors of a layout, out of more."""
+    copy, there = Parameters(layout, parameters.flat[:layout.size].copy()), dict(parameters.items())
+    for name, view in copy.items():
+        view[...] = there[name]
+    return copy
