@@ -20,7 +20,8 @@ from minibert.training.loop import METRICS, Row, read_rows
 POINTS = 1000  # of a curve: more than a screen has beside each other
 LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run stay far below
 LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
-RIGHT = re.compile(r"held_out_(.+)_(accuracy|found)")  # of pre-training: the columns of its tasks
+RIGHT = re.compile(r"(?:held_out|dev)_(.+)_(accuracy|found)")  # of pre-training, of fine-tuning: the columns of several tasks
+ONE_OF = re.compile(r"(?!dev_|held_out_).+_loss")  # of a step that reads one task of several
 LOSSES = {"training": ("mlm_loss", "loss"), "held_out": ("held_out_mlm_loss", "dev_loss")}  # of pre-training, of fine-tuning
 _FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
            "unigram_loss": r"loss by frequency alone +([0-9]+\.[0-9]+)", "best_loss": r"best possible loss +([0-9]+\.[0-9]+)"}
@@ -93,6 +94,8 @@ def _curves(rows: Sequence[Row]) -> tuple[dict[str, Any], int]:
     """
     figures = {name: [(row["step"], row[column]) for row in rows for column in columns if row.get(column) is not None]
                for name, columns in LOSSES.items()}
+    figures["training"] = figures["training"] or [
+        (row["step"], value) for row in rows for name, value in row.items() if ONE_OF.fullmatch(name) and value is not None]
     finite = {name: [point for point in some if _drawn(point)] for name, some in figures.items()}
     left_out = sum(len(figures[name]) - len(finite[name]) for name in figures)
     columns = [column for column in dict.fromkeys(name for row in rows for name in row) if RIGHT.fullmatch(column)]

@@ -89,9 +89,11 @@ def better(scores: Look, metric: str, prefix: str = "") -> float:
 
 
 def seen(found: Sequence[Part], scores: Sequence[Scores]) -> Look:
-    """The columns of a look: ``dev_accuracy``; of several tasks ``dev_NAME_accuracy``, and the mean of what chooses in each."""
+    """The columns of a look: ``dev_accuracy``; of several ``dev_NAME_accuracy``, and means of the loss and of what chooses."""
     look = {part.column(name, "dev"): value for part, each in zip(found, scores) for name, value in each.items()}
-    return {**look, f"dev_{MEAN}": mean(found, scores)} if found[0].model.name else look
+    if not found[0].model.name:
+        return look
+    return {**look, "dev_loss": float(np.mean([each["loss"] for each in scores])), f"dev_{MEAN}": mean(found, scores)}
 
 
 def mean(found: Sequence[Part], scores: Sequence[Scores]) -> float:

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from minibert.demo.watch import Run
 from minibert.finetuning import command, saved, several
 from minibert.finetuning.options import Settings
 from minibert.tasks.labelled import TASKS
@@ -78,6 +79,10 @@ def test_what_is_written_of_each_task(learn, tmp_path):
     about = result(tmp_path / "out")
     looks = {int(row["step"]): float(row["dev_mean"]) for row in rows if row["dev_mean"]}
     assert looks[about["best_step"]] == max(looks.values())
+    report = Run(tmp_path / "out").report()  # the demo's view
+    assert [step for step, _ in report["training"]] == [int(row["step"]) for row in rows]
+    assert [step for step, _ in report["held_out"]] == list(looks)
+    assert list(report["tasks"]) == ["classify"]
     assert about["best_steps"].keys() == {"classify", "regress"}
 
 
