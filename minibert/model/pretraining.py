@@ -81,7 +81,7 @@ class Cache(NamedTuple):
 def of(config: BertConfig, further: Collection[str] = ()) -> Model:
     """The model: what an engine trains. Pairs are judged by the pooled vector, so without a pooler there is no head for them.
 
-    ``further``: those of ``FURTHER`` that are asked as well. Their tensors come behind all others.
+    ``further``: those of ``FURTHER`` that are asked as well.
     """
     there = HEADS if config.filter_sizes is None else {**HEADS, "mlm": Head(cloze)}
     heads = {name: head for name, head in there.items()

@@ -3,7 +3,7 @@
 So ``"word."`` and ``"don't"`` are one word each. Every word is chosen with a chance of 15 %, by itself, so that an example may
 ask for none or for many; a chosen word is always hidden, all of its pieces by [MASK].
 
-Where the gaps are, ids do not tell: it is a mark of the text (``marks``, ``begins``).
+Where the gaps are, ids do not tell: it is a mark of the text (``marks``, ``begins``). One difference: [UNK] is not asked for.
 
 Source: transformers 5.24 ``DataCollatorForLanguageModeling(whole_word_mask=True)``.
 """

@@ -9,6 +9,7 @@ at a time, and passed over where no n fits; so is one that overlaps what was cho
 kept by itself. [CLS] and [SEP] are no candidates, and so an n-gram may cross the [SEP].
 
 A piece begins a word where the tokenizer says so, and also where it holds anything but letters from a to z: a digit or a sign.
+One difference: [UNK] is neither a candidate nor drawn as a random token, as no special token is.
 
 Source: Lan et al. 2019, "ALBERT", 4.1 (arXiv 1909.11942); Joshi et al. 2019, "SpanBERT"; google-research/albert
 ``create_pretraining_data.py``, ``create_masked_lm_predictions``.

@@ -1,4 +1,4 @@
-"""Whole words as in the reference implementation, to the letter.
+"""Whole words as in the reference implementation.
 
 ::
 
@@ -9,6 +9,8 @@ asked. Each piece of a chosen word is then masked, replaced or kept by itself.
 
 A piece with ``##`` joins the candidate before it, and [CLS] and [SEP] are no candidates: where the front of b was cut off, a
 ``##`` that it begins with goes with the last word of a, across the [SEP]. ``masking`` with ``whole_word`` ends a word there.
+
+One difference: [UNK] is neither a candidate nor drawn as a random token, as no special token is.
 
 Source: google-research/bert ``create_pretraining_data.py``, ``create_masked_lm_predictions``.
 """

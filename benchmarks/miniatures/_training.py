@@ -1,0 +1,49 @@
+"""What miniatures of tasks share: a corpus as numbers, and a run with looks at its end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from minibert.config import BertConfig
+from minibert.data import corpora
+from minibert.parameters import Parameters, initialise
+from minibert.tasks.batches import Batch
+from minibert.text.tokenizer import Tokenizer
+from minibert.text.vocabulary import SPECIAL, Vocabulary
+from minibert.training.command import config_of, stages_of
+from minibert.training.engine import Metrics
+from minibert.training.loop import Loop, Progress
+from minibert.training.objectives import model_of
+from minibert.training.options import Settings
+from minibert.training.runs import engine_of
+from minibert.workers import Workers
+
+
+@cache
+def world() -> tuple[list, Tokenizer]:
+    """The documents of the generated language as numbers, and whose numbers they are."""
+    corpus = corpora.read(["world"])
+    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *corpus.words]), lower_case=False)
+    return [[tokenizer.ids(sentence) for sentence in document] for document in corpus.documents], tokenizer
+
+
+def looks(settings: Settings, documents: list, tokenizer: Tokenizer, at: Mapping[str, Sequence[Batch]],
+          start: tuple[BertConfig, Parameters] | None = None, judged: Settings | None = None) -> dict[str, Metrics]:
+    """Train on documents for ``settings.steps``, on one thread, and look. ``start``: a model that goes on, else a fresh one.
+
+    ``judged``: other settings to look by, whose model has the same tensors.
+    """
+    config = start[0] if start else config_of(settings, tokenizer)
+    model = model_of(config, settings)
+    parameters = start[1] if start else initialise(model.layout(), config.initializer_range, settings.seed)
+    with Workers(1) as workers, tempfile.TemporaryDirectory() as folder:
+        engine = engine_of(model, parameters, workers, settings)
+        loop = Loop(engine, stages_of(settings, config, documents, tokenizer), settings, Progress(total=settings.steps),
+                    Path(folder, "metrics.csv"), every=lambda total: total, look=dict, save=lambda progress: None,
+                    line=lambda loop: "trained", say=lambda text: None)
+        loop.run()
+        engine.model = model_of(config, judged or settings)
+        return {name: engine.evaluate(batches) for name, batches in at.items()}
