@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     positions: np.ndarray | None = None  # (M,) int64: flat indices b·T + t of the tokens that are asked for, ascending; None: all
     choices: int = 1  # so many neighbouring sequences are the choices of one example
     places: Sequence[int] = ()  # of its examples in the list that was cut
+    position_ids: np.ndarray | None = None  # (N, T) rows of the position table; None: counted from the first token on
 
     @property
     def tokens(self) -> int:
@@ -113,6 +115,23 @@ def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]
         return [batch for part in parts for batch in cut(part, max_tokens=2**62)]
 
     return batches
+
+
+def shifted(cut: Callable[..., list[Batch]], room: int, first: int = 0) -> Callable[..., list[Batch]]:
+    """``cut``, whose sequences begin at any of ``room`` positions that leaves space for them, and not at the first.
+
+    Which one the ids of a sequence decide, so it is always the same for the same example, however examples are cut. ``first``:
+    rows of the position table that stand before the first position. Source: Kiyono et al. 2021, "SHAPE: Shifted Absolute
+    Position Embedding for Transformers", arXiv:2109.05644.
+    """
+    def of(batch: Batch) -> Batch:
+        N, T = batch.ids.shape
+        lengths = np.full(N, T) if batch.attention_mask is None else batch.attention_mask.sum(1)
+        starts = [zlib.crc32(row[:n].tobytes()) % (room - n + 1) for row, n in zip(batch.ids.astype("<i8"), lengths.tolist())]
+        places = np.minimum(np.array(starts)[:, None] + np.arange(T), room - 1)  # padding needs no place of its own
+        return batch._replace(position_ids=first + places)
+
+    return lambda examples, **options: [*map(of, cut(examples, **options))]
 
 
 class Position(NamedTuple):

@@ -107,6 +107,10 @@ def run(args: argparse.Namespace) -> int:
         settings = prepared.settled(settings, args)
     for task in tasks(settings):
         fitting(start.config, task)
+    if settings.shift_positions and not any(task.max_length < settings.max_length for part in parts(settings) if part.share
+                                            for task in part.tasks):
+        raise ValueError("--shift-positions is for sequences that are shorter than the longest, and this run has none: leave it "
+                         "out, or begin with short ones (--short-first)")
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
@@ -419,7 +423,7 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
                              vocab_size=len(tokenizer.vocab) if tokenizer else settings.vocab_size,
                              hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
                              **{name: value for name, value in changes.items() if value is not None})
-    idle = ("intermediate", "activation", "pre_ln", "whole_word") if config.filter_sizes else ()
+    idle = ("intermediate", "activation", "pre_ln", "whole_word", "shift_positions") if config.filter_sizes else ()
     if unheard := [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name)]:
         raise ValueError(f"{', '.join(unheard)}: {settings.family} is made of convolutions, and one piece of a phrase is hidden; "
                          "leave it out")
@@ -441,7 +445,7 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
 def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read. Stages that have a task in common share it: it goes on in its text."""
     documents, run = prepared.once(documents), parts(settings)
-    tasks = {task: _task(task, config, documents, tokenizer) for part in run for task in part.tasks}
+    tasks = {task: _task(task, config, documents, tokenizer, settings.max_length) for part in run for task in part.tasks}
     return [Stage([tasks[task] for task in part.tasks], part.share, part.weights, part.course) for part in run]
 
 
@@ -453,7 +457,8 @@ def _asking(stage: Stage, way: Way) -> Stage:
     return stage._replace(tasks=[asking(task) for task in stage.tasks])
 
 
-def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> Task:
+def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer, longest: int = 0) -> Task:
+    """``longest``: of the sequences of the run."""
     if isinstance(documents, list):
         enough(config, settings, documents)
     stream = prepared.stream(documents, tokenizer, max_length=settings.max_length,
@@ -461,6 +466,8 @@ def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tok
                              static_masks=settings.static_masks, dupe_factor=settings.dupe_factor,
                              **prepared.options(documents, config, settings))
     cut = partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id)
+    if settings.shift_positions and settings.max_length < longest:
+        cut = batches.shifted(cut, longest, config.position_offset)
     return Task(stream.batch, batches.whole(cut, settings.batch_size) if config.filter_sizes else cut)
 
 

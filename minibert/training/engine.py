@@ -298,8 +298,11 @@ def inputs(batch: Any, xp: Any, config: BertConfig) -> Inputs:
         return None if array is None else xp.asarray(array)
 
     targets = {term: move(target) for term, target in batch.targets.items()}
+    places = batch.position_ids
+    if places is None:
+        places = embeddings.position_ids(batch.ids, batch.attention_mask, config)
     return Inputs(move(batch.ids), move(batch.token_type_ids), move(batch.attention_mask), targets, move(batch.positions),
-                  batch.choices, move(embeddings.position_ids(batch.ids, batch.attention_mask, config)))
+                  batch.choices, move(places))
 
 
 def tokens_at_a_time(xp: Any) -> int:

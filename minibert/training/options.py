@@ -40,6 +40,7 @@ class Settings(Course):
 
     max_length: int = 64
     short_first: float = 0.2
+    shift_positions: bool = False
     next_sentence: bool = True
     pairs: str | None = None
     masking: str | None = None
@@ -134,6 +135,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     OPTIONS.add_batches(task, "sequences")
     add(task, "short_first", f"share of the steps, the first ones, on short runs of text ({SHORT_LENGTH} tokens, no pairs): the "
         "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
+    add(task, "shift_positions", "sequences that are shorter than the longest begin at any position, and not at the first: what "
+        "is learned from them then holds at all", action="store_true")
     add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")
     add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
 

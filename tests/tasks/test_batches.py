@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minibert.tasks.batches import Position, Stream, collate, held_out, micro_batches
+from minibert.tasks.batches import Position, Stream, collate, held_out, micro_batches, shifted
 from minibert.tasks.examples import IGNORE
 
 
@@ -62,6 +62,26 @@ def test_the_token_budget_changes_the_cut_and_nothing_else(stream, max_tokens):
         assert batch.ids.size <= max_tokens or len(batch.ids) == 1
         assert batch.attention_mask is None or batch.attention_mask.sum(1).max() == batch.ids.shape[1]
     assert sum(len(batch.positions) for batch in batches) == sum(len(example.labels) for example in examples)
+
+
+def test_shifted_sequences_stand_anywhere_in_their_room_and_are_cut_alike(stream):
+    examples, _ = stream.batch()
+    longest = max(len(example.ids) for example in examples)
+    places = []
+    for max_tokens in (20, 10**6):
+        batches = shifted(micro_batches, longest + 9, first=2)(examples, max_tokens=max_tokens)
+        rows = {}
+        for batch, plain in zip(batches, micro_batches(examples, max_tokens)):
+            np.testing.assert_array_equal(batch.ids, plain.ids)
+            real = np.ones(batch.ids.shape, bool) if batch.attention_mask is None else batch.attention_mask
+            assert batch.position_ids.min() >= 2
+            assert batch.position_ids.max() < 2 + longest + 9
+            for ids, at, mine in zip(batch.ids, batch.position_ids, real):
+                assert (np.diff(at[mine]) == 1).all()
+                rows[tuple(ids[mine])] = at[0]
+        places.append(rows)
+    assert places[0] == places[1]
+    assert len(set(places[0].values())) > 2
 
 
 def test_similar_lengths_waste_little(stream):

@@ -85,6 +85,16 @@ def test_the_first_steps_read_short_runs_of_text_and_the_others_pairs(train, tmp
         assert sum((b.targets["nsp"] != IGNORE).sum() for b in batches) == 4
 
 
+@pytest.mark.parametrize("shift", [False, True])
+def test_short_runs_of_text_train_all_positions_where_they_are_shifted(train, tmp_path, shift):
+    """Steps of 16 tokens alone move the first 16 rows of the position table, or all 32."""
+    more = ["--shift-positions"] if shift else []
+    assert train(tmp_path / "run", "--steps", 10, "--short-first", 0.99, "--eval-every", 100, *more) == 0
+    moments = checkpoint.load(tmp_path / "run").kept["m"]["bert"]["embeddings"]["position_embeddings"]["weight"]
+    rows = np.abs(moments).sum(1) > 0
+    assert rows.tolist() == [True] * 32 if shift else [True] * 16 + [False] * 16
+
+
 def test_a_row_over_both_kinds_of_steps_means_the_pairs_over_those_that_have_some(train, tmp_path, monkeypatch):
     """An untrained head's loss is near ln 2, however many steps without pairs share its row."""
     monkeypatch.setattr("minibert.training.loop.ROWS", 1)
@@ -417,7 +427,8 @@ def test_metrics_are_read_by_the_names_in_their_first_line(tmp_path):
 
 @pytest.mark.parametrize(("options", "message"), [
     (["--dupe-factor", "2"], "give --static-masks with it"), (["--vocab-size", "50", "--vocab", "vocab.txt"], "give one of them"),
-    (["--overfit-batch", "--profile"], "give one of them")])
+    (["--overfit-batch", "--profile"], "give one of them"),
+    (["--shift-positions", "--short-first", "0"], "this run has none")])
 def test_options_that_would_have_no_effect(options, message, tmp_path, capsys):
     assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
     assert message in capsys.readouterr().err
