@@ -203,10 +203,9 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         task = None
     if task not in (None, *NAMES):
         raise ValueError(f"--task must be one of {', '.join(NAMES)}, got {task!r}; {folder} is of one task, without a name")
+    module = _said(reading) if name else None
     named = reading.pop("task", None)
-    if name:
-        module = task_of(Settings(task=named, **{switch: reading[switch] for switch in _SWITCHES}))
-    else:
+    if not name:
         module = TASKS[task or named] if task or named else of_model(config, there)
     if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
         module = TASKS["embed_scored" if reading.get("scored") else "embed"]
@@ -219,8 +218,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     labels = reading.pop("labels", None) or _labels(module, config, there, folder)
     if module in PROBLEM_TYPES.values() and not name and task != "regress":
         module = _of_outputs(config, len(labels), folder, task)
-    whole = models.of(config, module.KIND, len(labels))
-    layout = (models.part(whole, name) if name else whole).layout()
+    whole = _joined(config, parts) if name else models.of(config, module.KIND, len(labels))
+    layout = whole.layout()
     loaded = pretrained.load(folder, xp, dtype, layout, tokenizer, file, heads)
     if absent := sorted(loaded.initialised):
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
@@ -238,6 +237,17 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
                          "transformers") from None
     settings = _with_pooling(settings, module, folder)
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes, name)
+
+
+def _said(reading: Mapping[str, Any]) -> ModuleType:
+    """Which task ``finetuning.json`` means."""
+    return task_of(Settings(task=reading["task"], **{switch: reading[switch] for switch in _SWITCHES}))
+
+
+def _joined(config: BertConfig, parts: Mapping[str, dict[str, Any]]) -> models.Model:
+    """The model of all tasks of a folder."""
+    return models.joined([models.part(models.of(config, _said(reading).KIND, len(reading["labels"])), name)
+                          for name, reading in parts.items()])
 
 
 def _one_of(parts: Mapping[str, dict[str, Any]], name: str | None, folder: Path) -> tuple[str, dict[str, Any]]:

@@ -63,7 +63,9 @@ def test_all_tasks_at_once_are_learned_and_each_answers_from_the_folder(learn, f
     assert f"predict {out} FILE --task classify" in said
     for name in ALL:
         assert predict(out, files(name)[1], "--task", name) == 0
-        assert capsys.readouterr().out == (out / name / "predictions.tsv").read_text(encoding="utf-8"), name
+        said = capsys.readouterr()
+        assert said.out == (out / name / "predictions.tsv").read_text(encoding="utf-8"), name
+        assert "not used" not in said.err
         assert result(out / name)["scores"] == {key.removeprefix(f"{name}_"): value for key, value in scores.items()
                                                 if key.removeprefix(f"{name}_") in result(out / name)["scores"]}
 
