@@ -193,24 +193,50 @@ def test_ngrams_cross_the_separator_and_digits_begin_words(tokenizer):
 # --- the others ------------------------------------------------------------------------------------------------------
 
 
-def test_spans_have_geometric_lengths_one_fate_and_stay_in_their_segment(tokenizer):
+def spanbert(words, anchors, sizes, budget):
+    """``PairWithSpanMaskingScheme.mask`` told again, for a text of one segment; one of the anchors is drawn after the other."""
+    mask = set()
+    for anchor in anchors:
+        if len(mask) >= budget:
+            break
+        if anchor in mask:
+            continue
+        number = next(i for i, word in enumerate(words) if anchor in word)
+        count = 0
+        while count < sizes[anchor] and number + count < len(words) and len(mask) < budget:
+            for i in words[number + count]:
+                if len(mask) >= budget:
+                    break
+                mask.add(i)
+            count += 1
+    return sorted(mask)
+
+
+def test_spans_are_spanberts(tokenizer):
+    rng = np.random.default_rng(3)
+    for example in random_rows(tokenizer, 100):
+        ids = example.ids[example.ids >= 5]
+        words, whole = units.runs(ids < PIECES), np.arange(len(ids)) == 0
+        anchors, sizes, budget = rng.permutation(len(ids)), rng.integers(1, 11, len(ids)), int(rng.integers(1, 12))
+        expected = spanbert([range(*word) for word in words], anchors, sizes, budget)
+        assert spans.choose(words, whole, anchors, sizes, budget).tolist() == expected
+
+
+def test_spans_have_geometric_lengths_and_one_fate_and_stay_in_their_segment(tokenizer):
     rule = spans.rule(tokenizer)
     chances = np.diff(rule.chances, prepend=0)
     assert chances[1:] / chances[:-1] == pytest.approx(0.8)
     assert (chances * np.arange(1, 11)).sum() == pytest.approx(3.8, abs=0.01)
-    long = row(tokenizer, [10 + i for i in range(120)])
-    lengths, hidden = [], 0
+    long, lengths = row(tokenizer, [10 + i for i in range(120)]), []
     for i in range(200):
         masked = spans.mask_example(long, rule, (0, 0, i))
         assert len(masked.positions) == 18
-        runs = np.split(masked.positions, np.flatnonzero(np.diff(masked.positions) > 1) + 1)
-        lengths += [len(run) for run in runs]
-        hidden += sum(len({*(masked.ids[run] == tokenizer.vocab.mask_id)}) == 1 for run in runs)
-    assert 3 < np.mean(lengths) < 4.5
-    assert hidden / len(lengths) > 0.93  # but where two touch, with fates of their own
-    for i in range(100):
-        whole = spans.mask_example(row(tokenizer, [10, PIECES], [PIECES, 11]), rule, (0, 0, i)).positions.tolist()
-        assert len(whole) == 1  # ceil(0.15 · 4)
+        for run in np.split(masked.positions, np.flatnonzero(np.diff(masked.positions) > 1) + 1):
+            lengths.append(len(run))
+            assert len({*(masked.ids[run] == tokenizer.vocab.mask_id)}) == 1
+    assert 3.3 < np.mean(lengths) < 4.7  # those that touch are one
+    four, apart = [(i, i + 1) for i in range(4)], np.array([True, False, True, False])  # two words in each segment
+    assert spans.choose(four, apart, [1, 3, 0], [2] * 4, 2).tolist() == [1, 3]  # and not 1, 2
 
 
 def test_gaps_make_words_and_they_are_always_masked(tokenizer):

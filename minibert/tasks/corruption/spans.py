@@ -4,16 +4,20 @@
 
     p(n) ∝ 0.8^(n-1) · 0.2      n = 1 … 10 words, 3.8 in the mean          budget = ceil(0.15 · tokens)
 
-A span begins at a random word; one that overlaps another is passed over. Where the budget is spent a span ends, in the middle of
-a word too. What becomes of its tokens is drawn once for the whole span. A span stays within its segment.
+A span begins with the word of a random token that is not hidden yet, and may run into what is. Where the budget is spent it ends,
+in the middle of a word too. Spans that touch are one, and what becomes of its tokens is drawn once for all of them. A span stays
+within its segment.
 
-The original also teaches a span's borders to guess what is inside (its SBO); here the words themselves are guessed, as ever.
+Two differences: a random token is drawn from all words alike, there as they occur in the text; and the original also teaches the
+borders of a span to guess what is inside (its SBO), where here the words themselves are guessed, as ever.
 
-Source: Joshi et al. 2019, "SpanBERT", 3.1 (arXiv 1907.10529); facebookresearch/SpanBERT ``pair_with_span_masking``.
+Source: Joshi et al. 2019, "SpanBERT", 3.1 (arXiv 1907.10529); facebookresearch/SpanBERT ``masking.py``,
+``PairWithSpanMaskingScheme``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,24 +43,35 @@ def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Mas
     """An example with spans hidden. The same key always gives the same."""
     ids, tokens, (seed, epoch, index) = example.ids, rule.tokens, key
     candidates = tokens.is_ordinary[ids].nonzero()[0]
-    apart = np.append(True, np.diff(candidates) > 1)  # behind a special token
-    words = units.runs(~tokens.is_continuation[ids[candidates]] | apart[: len(candidates)])
-    rng, left, taken = generator(seed, MASKS, epoch, index), int(np.ceil(tokens.rate * len(candidates))), []
-    free = np.ones(len(candidates), bool)
-    sizes = 1 + np.searchsorted(rule.chances[:-1], rng.random(len(words)), side="right")
-    for word in rng.permutation(len(words)):
-        last = word
-        while last + 1 < min(word + sizes[word], len(words)) and not apart[words[last + 1][0]]:
-            last += 1
-        span = np.arange(words[word][0], words[last][1])[:left]
-        if free[span].all():
-            free[span] = False
-            taken.append(span)
-            left -= len(span)
-        if not left:
+    n = len(candidates)
+    apart = np.diff(candidates, prepend=-1) > 1  # behind a special token
+    words = units.runs(~tokens.is_continuation[ids[candidates]] | apart)
+    rng = generator(seed, MASKS, epoch, index)
+    sizes = 1 + np.searchsorted(rule.chances[:-1], rng.random(n), side="right")
+    chosen = choose(words, apart, rng.permutation(n), sizes, int(np.ceil(tokens.rate * n)))
+    spans = np.cumsum(apart[chosen] | (np.diff(chosen, prepend=-2) > 1)) - 1  # of each token, which one
+    fates, draws = rng.random(n)[spans], rng.integers(2**63, size=n)[:len(chosen)]
+    return masking.masked(example, masking.hide(ids, candidates[chosen], tokens, fates, draws), candidates[chosen])
+
+
+def choose(words: list[tuple[int, int]], apart: np.ndarray, anchors: Iterable[int], sizes: Sequence[int],
+           budget: int) -> np.ndarray:
+    """The tokens of the spans, in ascending order. anchors: tokens by which spans are begun; sizes: of each, in words.
+
+    apart: ``(N,)`` bool, which of the tokens begin a segment.
+    """
+    word_of = [number for number, (start, stop) in enumerate(words) for _ in range(start, stop)]
+    chosen: set[int] = set()
+    for anchor in anchors:
+        if len(chosen) >= budget:
             break
-    order = sorted(range(len(taken)), key=lambda i: taken[i][0])
-    chosen = np.concatenate([taken[i] for i in order]) if taken else np.empty(0, np.int64)
-    fates = np.repeat(rng.random(len(taken)), [len(taken[i]) for i in order])
-    seen = masking.hide(ids, candidates[chosen], tokens, fates, rng.integers(2**63, size=len(chosen)))
-    return masking.masked(example, seen, candidates[chosen])
+        if anchor in chosen:
+            continue
+        first = word_of[anchor]
+        for start, stop in words[first:first + sizes[anchor]]:
+            if apart[start] and start != words[first][0]:
+                break
+            for token in range(start, stop):
+                if len(chosen) < budget:
+                    chosen.add(token)
+    return np.array(sorted(chosen), np.int64)
