@@ -64,6 +64,7 @@ from minibert.model.blocks import mobile, post_ln, pre_ln
 from minibert.model.heads import choice, classifier, cloze, dense, mlm, nsp, projection, replaced, san, similarity, span, vectors
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout, Parameters
+from minibert.tasks.segments.prefix import sees
 
 B, T, H, A, I, V, L, E = 4, 5, 6, 3, 7, 11, 2, 9  # no two alike that could be mistaken for each other
 DIRECTIONS = 3  # random ones for each array of a model that has too many elements
@@ -1031,9 +1032,10 @@ for _name, _changes in BODIES.items():
         return _bert(rng, CONFIG.replace(**changes), CAUSAL if "norm_first" in changes else PADDING)
 
 
-def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "") -> dict:
+def _pretraining(rng: np.random.Generator, positions: np.ndarray | None, labels: np.ndarray, only: str = "",
+                 mask: np.ndarray = PADDING) -> dict:
     """Every output of the model with both heads, or ``only`` one; its decoder is tied to the word embeddings."""
-    x = pretraining.Inputs(IDS, TYPES, PADDING, positions, labels, np.array([0, 1, cross_entropy.IGNORE, 1]))
+    x = pretraining.Inputs(IDS, TYPES, mask, positions, labels, np.array([0, 1, cross_entropy.IGNORE, 1]))
     layout = pretraining.layout(CONFIG)
 
     def forward(p):
@@ -1058,6 +1060,11 @@ MASKED, WORDS = np.array([1, 6, 8, 12, 15]), np.array([1, 7, cross_entropy.IGNOR
 @case(pretraining)
 def _(rng: np.random.Generator) -> dict:
     return _pretraining(rng, MASKED, WORDS, only="loss")
+
+
+@case(pretraining, "prefix")
+def _(rng: np.random.Generator) -> dict:
+    return _pretraining(rng, MASKED, WORDS, only="loss", mask=sees(TYPES, PADDING))
 
 
 @case(pretraining, "all-outputs")

@@ -21,6 +21,7 @@ from minibert.text.forms import Text
 from minibert.text.reading import as_words
 
 if TYPE_CHECKING:
+    from minibert.generation import Continuation
     from minibert.scoring import Score
 
 Guesses = list[tuple[str, float]]
@@ -230,6 +231,18 @@ class Bert:
         Reading.of(self.tokenizer.vocab, [], [encoding.ids for encoding in encodings]).warn()
         found = scoring.score(self, encodings, metric, threads, progress)
         return found[0] if forms.is_one(texts) else found
+
+    def generate(self, text: str, *, beams: int = 4, most: int = 32, penalty: float = 0.6,
+                 literal: bool = False) -> list[Continuation]:
+        """What a model that has learned to write (``train --pairs prefix``) goes on with: the likeliest, the best first.
+
+        ``beams``: beginnings that are followed, and continuations that come back at most. ``most``: tokens of one. ``penalty``:
+        what makes up for length. See ``generation``. ``literal``: special tokens that are written in the text are words.
+        """
+        from minibert import generation
+
+        self.require_mask()
+        return generation.continued(self, text, beams=beams, most=most, penalty=penalty, literal=literal)
 
     def reading(self, texts: str | Sequence[str], literal: bool = False) -> Reading:
         """How much of texts the model can read: their tokens, how many of them are unknown, the special tokens written there."""

@@ -12,8 +12,8 @@ from typing import Any
 from minibert.commands.terminal import sentence
 
 #: In the order in which ``--help`` names them; each is a module of ``minibert.commands``.
-COMMANDS = ("train", "prepare", "fill-mask", "tokenize", "finetune", "compress", "predict", "info", "embed", "search", "score",
-            "convert", "world", "analyse", "demo")
+COMMANDS = ("train", "prepare", "fill-mask", "generate", "tokenize", "finetune", "compress", "predict", "info", "embed", "search",
+            "score", "convert", "world", "analyse", "demo")
 DESCRIPTION = """\
 BERT written out by hand in NumPy: train one, question it, look inside.
 

@@ -16,6 +16,7 @@ from minibert.tasks.examples import IGNORE, Example, Masked, arrays
 from minibert.tasks.marks import Places
 from minibert.tasks.segments import SEGMENTS
 from minibert.tasks.segments.full_sentences import packed
+from minibert.tasks.segments.prefix import sees
 from minibert.tasks.words import WORDS
 
 
@@ -24,7 +25,8 @@ class Batch(NamedTuple):
 
     ids: np.ndarray  # (N, T) int64
     token_type_ids: np.ndarray  # (N, T) int64: 0 for the first text and padding, 1 for the second
-    attention_mask: np.ndarray | None  # (N, T) bool: True for tokens, False for padding; None where nothing is padded
+    attention_mask: np.ndarray | None  # (N, T) bool: True for tokens, False for padding; None where nothing is padded; or which
+    # keys each query may see (N, T, T), a token itself always
     targets: Mapping[str, np.ndarray]  # by term
     positions: np.ndarray | None = None  # (M,) int64: flat indices b·T + t of the tokens that are asked for, ascending; None: all
     choices: int = 1  # so many neighbouring sequences are the choices of one example
@@ -34,7 +36,8 @@ class Batch(NamedTuple):
     @property
     def tokens(self) -> int:
         """Tokens without padding."""
-        return self.ids.size if self.attention_mask is None else int(self.attention_mask.sum())
+        mask = self.attention_mask
+        return self.ids.size if mask is None else int((mask.diagonal(axis1=1, axis2=2) if mask.ndim == 3 else mask).sum())
 
 
 def rectangle(sequences: Sequence[np.ndarray], splits: Sequence[int], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,7 +83,8 @@ def collate(examples: Sequence[Masked], *, pad_id: int = 0) -> Batch:
     """
     ids, types, real = rectangle([example.ids for example in examples], [example.split for example in examples], pad_id)
     first = examples[0]
-    return Batch(ids, types, None if real.all() else real, {
+    mask = sees(types, real) if first.prefix else None if real.all() else real
+    return Batch(ids, types, mask, {
         "mlm": np.concatenate([example.labels for example in examples]),
         "nsp": np.array([example.next_label for example in examples], dtype=np.int64),
         **{name: np.concatenate([example.others[name] for example in examples]) for name in first.others},

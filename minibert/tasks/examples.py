@@ -34,6 +34,7 @@ class Masked(NamedTuple):
     labels: np.ndarray  # (M,) int64: the original ids at those positions; IGNORE where only ``others`` ask
     others: Mapping[str, np.ndarray] = NOTHING  # (M,) each: what else is asked at those positions, by term
     targets: Mapping[str, Any] = NOTHING  # as in an example
+    prefix: bool = False  # no token of segment b sees what comes after it: see ``segments.prefix``
 
 
 class Marked(list):

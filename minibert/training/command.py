@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert import backend, memory
+from minibert import backend, generation, memory
 from minibert.analysis import guesses, probes
 from minibert.backend import Array
 from minibert.config import BertConfig
@@ -45,7 +45,7 @@ from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
-from minibert.training.objectives import ASKED_OF_TEXTS, called, enough, fitting, marks, model_of, tasks, title
+from minibert.training.objectives import ASKED_OF_TEXTS, called, enough, fitting, marks, model_of, tasks, title, writes
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -201,7 +201,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             record()
 
     def record() -> None:
-        if config.filter_sizes:  # it has no attention to keep
+        if config.filter_sizes or writes(settings):  # one has no attention to keep, the other has never met a mask
             return
         [guesser, *_] = model.apart(engine.learned).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
@@ -263,8 +263,9 @@ def _line(loop: Loop) -> str:
         pairs = f"  replaced {row['held_out_replaced_loss']:.3f} nats, {row['held_out_replaced_found'] or 0:5.1%} found"
     loss = sum(term.weight * (row.get(f"{term.name}_loss") or 0) for term in loop.engine.model.terms)
     best = "  (best so far)" if loop.worth is not None and loop.progress.best_step == row["step"] else ""
+    word = "next word" if writes(loop.course) else "masked"
     return (f"step {row['step']:{width},}  loss {loss:.3f}  |  held-out: "
-            f"masked {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
+            f"{word} {row['held_out_mlm_loss']:.3f} nats, {row['held_out_mlm_accuracy']:5.1%} right{pairs}{best}")
 
 
 def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
@@ -275,8 +276,9 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
     kept = [row for row in looks if row["step"] == loop.progress.best_step] if loop.course.keep_best else looks
     loss, accuracy = kept[-1]["held_out_mlm_loss"], kept[-1]["held_out_mlm_accuracy"]
     [place, *_] = loop.engine.model.apart(loop.engine.learned)
-    table = guesses.table(folder.load(out / place), text.sentences, seed=loop.course.seed)
-    say("\nHeld-out sentences and what the model makes of them:\n")
+    writer = writes(loop.course)
+    table = (generation if writer else guesses).table(folder.load(out / place), text.sentences, seed=loop.course.seed)
+    say(f"\nHeld-out sentences and what the model {'goes on with' if writer else 'makes of them'}:\n")
     say(table)
     write_atomically(out / GUESSES, table + "\n")
     progress = loop.progress
@@ -285,14 +287,14 @@ def _finish(out: Path, loop: Loop, text: Text, say: Say) -> None:
     early = f" of {progress.total:,}, for {progress.waited} looks were not better," * (progress.step < progress.total)
     best = f", after step {progress.best_step:,}" if loop.course.keep_best else ""
     say(f"\n{progress.step:,} steps{early or ','} {progress.tokens:,} tokens in {minutes} min {seconds:02} s. "
-        f"On held-out text{best}: {loss:.3f} nats a masked word,\n"
+        f"On held-out text{best}: {loss:.3f} nats a {'' if writer else 'masked '}word,\n"
         f"{_against(loss, text.report.unigram_loss)} guessing by frequency and {_against(loss, text.report.ln_vocabulary)} "
         f"blind guessing; {accuracy:.1%} of them right.")
     if (found := kept[-1].get("held_out_replaced_found")) is not None:
         say(f"Of the words that its generator has put in, the discriminator finds {found:.1%}, and of all tokens it tells "
             f"{kept[-1]['held_out_replaced_accuracy']:.1%} rightly.")
-    say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n"
-        f"  {command('python', '-m', 'minibert', 'fill-mask', '--model', out / place, example)}")
+    asks = ("generate", "--model", out / place, "TEXT") if writer else ("fill-mask", "--model", out / place, example)
+    say(f"The run is in {out}: loss.png shows the curve. Ask it something:\n  {command('python', '-m', 'minibert', *asks)}")
 
 
 def _example(table: str, mask: str) -> str:

@@ -29,6 +29,8 @@ class Objective(NamedTuple):
 
 
 def _by_masking(settings: Settings) -> dict[str, Any]:
+    if own := segments(settings).corruption:
+        return {"corruption": own}
     corruption = CORRUPTIONS[settings.masks]
     return {"corruption": corruption.module, **corruption.options,
             **{name: FILES[name](getattr(settings, name)) for name in corruption.files if getattr(settings, name)}}
@@ -93,6 +95,11 @@ def marks(settings: Settings) -> set[str]:
     return {name for module in modules for name in getattr(module, "MARKS", ())}
 
 
+def writes(settings: Settings) -> bool:
+    """Does a run teach to write on from a text, and nothing else?"""
+    return all(segments(task).corruption for task in tasks(settings))
+
+
 def asked(config: BertConfig, settings: Settings) -> dict[str, Any]:
     """What is asked of a text, as options of a stream."""
     return {"next_sentence": settings.next_sentence, "pairs": settings.pairs or "next", "words": settings.words,
@@ -109,6 +116,10 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
         for option, value in (("pairs", settings.pairs), ("words", settings.words), ("masking", settings.masking)):
             if value:
                 raise ValueError(f"--{option}: {family.title} {of(config).alone}")
+    if segments(settings).corruption:
+        for option, value in (("masking", settings.masking), ("whole-word", settings.whole_word), ("words", settings.words)):
+            if value:
+                raise ValueError(f"--{option}: --pairs {settings.pairs} asks for the next word everywhere; leave one of them out")
     if config.filter_sizes:
         settings = replace(settings, short_first=0.0)  # phrases are short in any case
     if "nsp" in config.objectives:

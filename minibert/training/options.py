@@ -88,7 +88,7 @@ class Settings(Course):
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
 RECIPES = ("bert", "roberta", "electra")  # the files of minibert/recipes
-PAIRS = ("next", "order", "order-original", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences")
+PAIRS = ("next", "order", "order-original", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences", "prefix")
 MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
            "roberta-special", "ngrams", "spans", "phrases", "frequency")
 WORDS = ("trigrams", "capitalisation", "token-document")
@@ -184,7 +184,8 @@ def add_examples(group: Any) -> None:
     add(group, "pairs", "what goes into an example and is asked of it: next, whether b follows a or is from elsewhere; order, "
         "whether neighbours were swapped (order-original: a lone sentence gets a b from elsewhere); three-ways, whether b is the "
         "next, the one before or from elsewhere; distance, whether b follows, is of the same document or of another; reorder, in "
-        "which order up to three parts stand; nothing of full-sentences and doc-sentences, which do not cross documents",
+        "which order up to three parts stand; nothing of full-sentences and doc-sentences, which do not cross documents; prefix, "
+        "each next word of b, of which no more is seen than what stands before it (minibert generate)",
         choices=PAIRS, metavar="NAME", default_text="the family's: order of albert, else next")
     add(group, "masking", "what is hidden: pieces; whole-words, and as the reference, transformers (gaps) and RoBERTa have them; "
         "roberta, its counts (roberta-special: special tokens too); ngrams of ALBERT; spans; phrases; frequency, rare words more "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
+from minibert.tasks.corruption import next_words
 from minibert.tasks.examples import Example
 from minibert.tasks.segments import distance, reordering, three_ways
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
+from minibert.tasks.segments.prefix import prefixed
 from minibert.tasks.segments.sentence_order import ordered_pairs
 
 
@@ -19,6 +21,7 @@ class Segments(NamedTuple):
     title: str  # what is asked
     term: str | None = None  # whose target its label is; None: nothing is asked
     documents: int = 1  # at least
+    corruption: ModuleType | None = None  # the one that goes with it; None: any
 
 
 SEGMENTS: Mapping[str, Segments] = MappingProxyType({
@@ -30,4 +33,5 @@ SEGMENTS: Mapping[str, Segments] = MappingProxyType({
     "reorder": Segments(reordering.reordered, "order of parts", reordering.TERM),
     "full-sentences": Segments(packed, "nothing of pairs"),
     "doc-sentences": Segments(partial(packed, within=True), "nothing of pairs"),
+    "prefix": Segments(prefixed, "nothing of pairs", corruption=next_words),
 })
