@@ -422,6 +422,22 @@ def _finetuned(folder: Path) -> Sequence[Path]:
     return [folder / "config.json", folder / saved.READING, folder / command.SETTINGS]
 
 
+def _several(folder: Path) -> Sequence[Path]:
+    examples.write(folder, "safetensors")
+    asked = {"a": saved.Asked(TASKS["classify"], ["bad", "good"], Settings(max_length=8)),
+             "b": saved.Asked(TASKS["regress"], ["LABEL_0"], Settings(task="regress", max_length=8))}
+    saved.save_several(folder, saved.begin_several(folder, asked, 0))
+    tasks = [["classify", "a.tsv", "name=a"], ["regress", "b.tsv", "max-length=8"]]
+    (folder / command.SETTINGS).write_text(json.dumps({"settings": {"task": "multi", "tasks": tasks}, "data": "0"}),
+                                           encoding="utf-8")
+    return [folder / "config.json", folder / saved.READING, folder / command.SETTINGS]
+
+
+def _read_several(folder: Path) -> Any:
+    model = saved.load(folder, task="b")
+    return command._read_settings(folder), model.labels, model.settings, model.parameters.flat.tobytes()
+
+
 def _read_finetuned(folder: Path) -> Any:
     model = saved.load(folder)
     return command._read_settings(folder), model.labels, model.settings, model.parameters.flat.tobytes()
@@ -533,6 +549,7 @@ FORMATS: dict[str, Format] = {
     "state of train": Format(_state, _read_state, (damaged, resealed_header)),
     "state of finetune": Format(_finetuning_state, _read_finetuning_state, (damaged, resealed_header)),
     "fine-tuned model": Format(_finetuned, _read_finetuned, (damaged, odd_json)),
+    "model of several tasks": Format(_several, _read_several, (damaged, odd_json)),
     "metrics.csv": Format(_metrics, lambda folder: loop.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
     "probes.jsonl": Format(_file("probes.jsonl", _lines(_PROBES)), probes.read, (damaged, odd_json)),
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),

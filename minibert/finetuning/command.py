@@ -29,6 +29,7 @@ from minibert.finetuning.material import Materials, fingerprint, read_all, with_
 from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
 from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of, reading, seen
 from minibert.finetuning.saved import Model
+from minibert.finetuning.several import parts as parts_of
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.shell import command
 from minibert.tasks.batches import whole
@@ -433,6 +434,8 @@ def _read_settings(out: Path) -> tuple[Settings, str]:
         raise FileNotFoundError(f"{path}: there is no such file, so there is no fine-tuning run to go on with in {out}{other}")
     try:
         state = read_json(path, dict)
-        return Settings(**{"literal": True, **state["settings"]}), state["data"]  # so it was before there was a choice
+        settings = Settings(**{"literal": True, **state["settings"]})  # so it was before there was a choice
+        parts_of(settings)  # or they are none
+        return settings, state["data"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); begin a new run") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from minibert.files import brief
 from minibert.training.course import MOST, Course, Options, add_files, add_run
 
 TASKS = ("classify", "regress", "tag", "qa", "choice", "rank", "embed")  # see minibert/tasks/labelled
@@ -61,6 +62,8 @@ class Settings(Course):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "tasks", tuple(map(tuple, self.tasks)))
+        if not all(words and all(isinstance(word, str) for word in words) for words in self.tasks):
+            raise ValueError(f"--task must be followed by a kind and a file, got {brief(self.tasks)}")
         if self.task not in (*TASKS, MULTI):
             raise ValueError(f"the task must be one of {', '.join(TASKS)} and {MULTI}, got {self.task!r}")
         if bool(self.tasks) != (self.task == MULTI):

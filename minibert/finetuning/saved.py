@@ -299,7 +299,10 @@ def _reading(path: Path) -> dict[str, Any]:
     try:
         found = read_json(path, dict)
         if models.PARTS in found:
-            return {models.PARTS: {name: _of_a_task(part) for name, part in found[models.PARTS].items()}}
+            parts = {name: _of_a_task(part) for name, part in found[models.PARTS].items()}
+            for part in parts.values():
+                _said(part)  # or it is none
+            return {models.PARTS: parts}
         return _of_a_task(found)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); delete it, and the model is read as one of "
