@@ -57,12 +57,14 @@ _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transfo
 
 def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str = "safetensors",
             dtype: str | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
-            weights: str | os.PathLike[str] | None = None, heads: int | None = None) -> list[str]:
+            weights: str | os.PathLike[str] | None = None, heads: int | None = None,
+            change: Callable[[Copy], Copy] = lambda it: it) -> list[str]:
     """Write the model of one folder to another in ``format``, a key of ``FORMATS``. Returns what there is to say about it.
 
     ``dtype``: float32, float16 or float64 to change the type of the numbers. ``tokenizer``: the copy's, where the source has none
-    or another is wanted. ``weights`` and ``heads``: as for ``pretrained.load``. ValueError and FileNotFoundError for what cannot
-    be read or does not fit float16, FileExistsError where the destination holds another model.
+    or another is wanted. ``weights`` and ``heads``: as for ``pretrained.load``. ``change``: what is done to the copy before it is
+    written. ValueError and FileNotFoundError for what cannot be read or does not fit float16, FileExistsError where the
+    destination holds another model.
     """
     source, destination = Path(source), Path(destination)
     if format not in FORMATS:
@@ -72,8 +74,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         raise FileExistsError(f"{destination} is a file; a checkpoint is written as a folder: choose another name")
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
-    beside, target, text = _beside(source), FORMATS[format], families.to_json(config)
-    check_replaceable(destination, config, tokenizer, {CONFIG, *files_of(tokenizer), target.file, *beside}, _BESIDE)
+    beside, target = _beside(source), FORMATS[format]
     names = families.names(config)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
@@ -86,15 +87,18 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
         before = f"{weights.name} ({reader.format}, {_types(reader.dtypes[found[name]] for name in ordered)})"
     if dtype is not None:
         arrays = {name: _cast(weights, name, x, np.dtype(dtype)) for name, x in arrays.items()}
+    it = change(Copy(arrays, config, tokenizer, _pooling(source)))
+    text = families.to_json(it.config)
+    check_replaceable(destination, it.config, it.tokenizer, {CONFIG, *files_of(it.tokenizer), target.file, *beside}, _BESIDE)
     with swap.saving(destination) as staged:
         write_atomically(staged / CONFIG, text)
-        tokenizer.save(staged)
+        it.tokenizer.save(staged)
         for path in beside:
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
-        target.write(staged / target.file, Copy(arrays, config, tokenizer, _pooling(source)))
-    after = f"{destination / target.file} ({format}, {_types(x.dtype.name for x in arrays.values())})"
-    return [f"{before} -> {after}: {sum(x.size for x in arrays.values()):,} numbers in {len(arrays)} tensors", *said, *notes]
+        target.write(staged / target.file, it)
+    after = f"{destination / target.file} ({format}, {_types(x.dtype.name for x in it.arrays.values())})"
+    return [f"{before} -> {after}: {sum(x.size for x in it.arrays.values()):,} numbers in {len(arrays)} tensors", *said, *notes]
 
 
 def _cast(path: Path, name: str, x: np.ndarray, dtype: np.dtype) -> np.ndarray:

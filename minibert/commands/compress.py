@@ -8,7 +8,7 @@ from minibert.compression.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a smaller model learns from a larger one: distil or theseus"
+SUMMARY = "a smaller model learns from a larger one: distil, theseus or vocabulary"
 TEXT = """\
 Makes a smaller model of a larger one, its teacher. The student learns from texts, as in minibert
 train, or with --train from labelled examples, as in minibert finetune, and is a plain model in a
@@ -17,13 +17,15 @@ folder of its own in the end.
 EXAMPLES = """\
 examples:
   minibert compress distil --teacher runs/mini --corpus book.txt --out runs/student
-      half of the layers, which learn the answers and the states of a model that guesses masked words
+      half of the layers learn the answers and the states of a model that guesses masked words
   minibert compress distil --teacher DIR --layers 0,2,4,7,9,11 --states 1 --attentions 1
       begun with these layers; hidden states and attention are compared layer by layer as well
   minibert compress distil --teacher runs/sentiment --train train.tsv --dev dev.tsv --layers 3
       a classifier with three layers from a larger one
   minibert compress theseus --teacher runs/sentiment --train train.tsv --dev dev.tsv
       one layer takes the place of two, more and more often, until the old ones are gone
+  minibert compress vocabulary --teacher DIR --corpus reports/ --out runs/reports
+      the table of words holds the pieces that these texts use, and single characters
   minibert compress --resume runs/student
       go on where a run was interrupted (Ctrl-C saves it)
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minibert.compression import labelled, texts
+from minibert.compression import labelled, texts, vocabulary
 from minibert.compression.options import OPTIONS, Settings, recipe_of
 from minibert.compression.recipes import sha256
 from minibert.files import read_json
@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if args.profile:
         raise ValueError("--profile: train and finetune show where the time of a step goes, and compress does not; leave it out")
     recipe = recipe_of(args)
+    if recipe.recipe == "vocabulary":
+        return vocabulary.run(args, recipe.teacher)
     return (labelled if hasattr(args, "train") else texts).begin(args, recipe)
 
 

@@ -10,7 +10,7 @@ from minibert.finetuning import options as labelled
 from minibert.training import options as texts
 from minibert.training.course import Options, add_run
 
-RECIPES = ("distil", "theseus")
+RECIPES = ("distil", "theseus", "vocabulary")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
 ATTENTION_LOSSES = ("kl", "mse")
 
@@ -74,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     parser.add_argument("recipe", nargs="?", choices=RECIPES, metavar="RECIPE",
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
-                        "encoder takes the place of a larger one")
+                        "encoder takes the place of a larger one; vocabulary: the words that a corpus does not use are "
+                        "taken out, and nothing is trained")
     models = parser.add_argument_group("models")
     add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
         metavar="DIR", default_text="none")
@@ -141,6 +142,14 @@ def recipe_of(args: argparse.Namespace) -> Settings:
     for recipe, (what, names) in ONLY.items():
         if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
             raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
+    if settings.recipe == "vocabulary":
+        needed = {"recipe", "teacher", "corpus", "layout"}
+        if foreign := [OPTIONS.typed(name) for part in (OPTIONS, texts.OPTIONS, labelled.OPTIONS) for name in part.given(args)
+                       if name not in needed]:
+            raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: the recipe vocabulary trains nothing; give it --teacher, "
+                             "--corpus, --layout and --out alone")
+        if not hasattr(args, "corpus"):
+            raise ValueError("--corpus TEXT is missing: the texts whose words are to be kept")
     if settings.recipe == "theseus" and getattr(args, "minutes", None):
         raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")
     if settings.student and (twice := [OPTIONS.typed(name) for name in ("layers", "hidden", "heads", "intermediate")
