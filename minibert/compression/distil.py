@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.backend import Array
 from minibert.compression.students import taken
 from minibert.config import BertConfig
 from minibert.layers import cosine_distance, divergence, soft_targets, token_error
@@ -126,7 +127,7 @@ def answers(model: Model, parameters: Parameters, asked: Mapping[str, str]) -> C
     def teacher(x: Inputs) -> dict[str, Any]:
         layers = encoder.forgetful(encoder.stack(parameters["bert"]["encoder"], NOTHING, model.config), looks)
         out, _ = model.forward(x._replace(targets={}), parameters.tree, layers=layers)
-        real = None if x.attention_mask is None else x.attention_mask[:, :, None]  # (B, T, 1)
+        real = None if x.attention_mask is None else _tokens(x.attention_mask)[:, :, None]  # (B, T, 1)
         shaped = {"attentions": None if real is None else real[:, None]}  # (B, 1, T, 1)
         found = {}
         for name, reads in asked.items():
@@ -143,7 +144,7 @@ def everywhere(batch: Batch) -> Batch:
         return batch
     words = np.full(batch.ids.size, IGNORE)
     words[batch.positions] = batch.targets["mlm"]
-    real = np.arange(batch.ids.size) if batch.attention_mask is None else np.flatnonzero(batch.attention_mask)
+    real = np.arange(batch.ids.size) if batch.attention_mask is None else np.flatnonzero(_tokens(batch.attention_mask))
     return batch._replace(positions=real, targets={**batch.targets, "mlm": words[real]})
 
 
@@ -154,6 +155,12 @@ def _answers(batch: Batch) -> int:
 
 def _pairs(batch: Batch) -> int:
     """Pairs of tokens that see one another."""
-    if batch.attention_mask is None:
+    mask = batch.attention_mask
+    if mask is None:
         return batch.ids.size * batch.ids.shape[1]
-    return int((batch.attention_mask.sum(1) ** 2).sum())
+    return int(mask.sum() if mask.ndim == 3 else (mask.sum(1) ** 2).sum())
+
+
+def _tokens(mask: Array) -> Array:
+    """Which tokens are real ``(B, T)``, by a mask of tokens or one of pairs of them, where each sees itself."""
+    return mask if mask.ndim == 2 else mask.diagonal(axis1=1, axis2=2)

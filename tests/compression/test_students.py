@@ -93,6 +93,11 @@ def test_all_tokens_are_asked_and_the_masked_words_stay_the_only_targets():
     np.testing.assert_array_equal(asked.positions, [0, 1, 2, 5, 6, 7, 8, 9])
     np.testing.assert_array_equal(asked.targets["mlm"], [IGNORE, 7, IGNORE, IGNORE, 8, IGNORE, IGNORE, IGNORE])
     assert len(distil.everywhere(batch((5, 5))).positions) == 10
+    pairs = np.tril(np.ones((5, 5), bool)) & batch().attention_mask[:, :, None] & batch().attention_mask[:, None]
+    one_way = distil.everywhere(batch()._replace(attention_mask=pairs))
+    np.testing.assert_array_equal(one_way.positions, asked.positions)
+    whole = distil.of(pretraining.of(small_config()), small_config(), distil.Weights(attentions=1.0), attention_loss="mse")
+    assert whole.counts([one_way])["attention_0"] == 2 * (6 + 15)
 
 
 def test_counts_are_of_tokens_numbers_and_heads():
