@@ -59,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
             module.write(path, shard, text.tokenizer.vocab, padding)
             count, files = count + len(shard), files + 1
         print(f"{name}: {count:,} examples in {files:,} file{'s' * (files != 1)}")
+    family = () if settings.family == "bert" else ("--family", settings.family)
     print(f"The examples are in {out}, with the tokenizer beside them. To train on them:\n"
-          f"  {command.command('python', '-m', 'minibert', 'train', '--corpus', out, '--max-length', tokens)}")
+          f"  {command.command('python', '-m', 'minibert', 'train', '--corpus', out, '--max-length', tokens, *family)}")
     return 0
 
 

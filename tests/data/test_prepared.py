@@ -401,6 +401,15 @@ def test_text_and_prepared_examples_do_not_mix(tmp_path):
         shards.find([str(path), str(tmp_path / "a.txt")], 0.1, 0)
 
 
+def test_a_folder_with_texts_and_prepared_examples(tmp_path):
+    written(tmp_path, "tfrecord")
+    VOCAB.save(tmp_path / "vocab.txt")
+    assert shards.is_prepared(str(tmp_path))
+    (tmp_path / "a.txt").write_text("A text.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"holds prepared examples \(examples.tfrecord\) and texts \(a.txt\): name the files"):
+        shards.is_prepared(str(tmp_path))
+
+
 def test_a_corpus_of_one_example(tmp_path):
     with pytest.raises(ValueError, match="has 0 examples to train on and 1 held out: it takes at least one of each"):
         shards.find([str(written(tmp_path, "tfrecord", examples(1)))], 0.1, 0)

@@ -147,6 +147,13 @@ def test_versions_files_and_bins(written, capsys):
         assert bins == {int(block.path.suffix[-1])}
 
 
+def test_every_format_is_a_choice():
+    parser = argparse.ArgumentParser()
+    arguments_of.add_arguments(parser)
+    [choices] = (action.choices for action in parser._actions if action.dest == "format")
+    assert set(choices) == set(prepare.KINDS)
+
+
 @pytest.mark.parametrize(("options", "what"), [
     (("--format", "tfrecord", "--no-masks"), "--no-masks: the files of tfrecord hold masks; give --format lddl"),
     (("--format", "hdf5", "--bin-size", 8), "--bin-size is for files by length"),

@@ -19,6 +19,7 @@ import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -137,17 +138,25 @@ def _ids(words: str, name: str, what: str, vocab: Vocabulary) -> list[int]:
 
 def _saved(data: bytes, what: str) -> np.ndarray:
     """(M,) int64 of the bytes that numpy.save wrote, which are looked at before anything is made of them."""
-    file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = readers[version](file)
-        if len(shape) != 1 or dtype.kind not in "iu" or shape[0] * dtype.itemsize != len(data) - file.tell():
+        start = 10 + int.from_bytes(data[8:10], "little")
+        shape, dtype = _header(data[:start])
+        if len(shape) != 1 or dtype.kind not in "iu" or shape[0] * dtype.itemsize != len(data) - start:
             raise ValueError(f"{shape[:3]} numbers of {dtype}")
-        return np.frombuffer(data, dtype, offset=file.tell()).astype(np.int64)
+        return np.frombuffer(data, dtype, offset=start).astype(np.int64)
     except Exception as error:  # a header is Python's own notation, and may be anything
         raise ValueError(f"{what}: masked_lm_positions is not a row of whole numbers as numpy.save writes it "
                          f"({str(error)[:100]})") from None
+
+
+@lru_cache(1024)
+def _header(data: bytes) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type, of the first bytes of what numpy.save wrote, in its version 1."""
+    file = io.BytesIO(data)
+    if (version := np.lib.format.read_magic(file)) != (1, 0):
+        raise ValueError(f"its version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype
 
 
 def _columns(file: Any, path: Path) -> list[str]:

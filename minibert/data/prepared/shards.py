@@ -18,6 +18,7 @@ from minibert.data.randomness import HELD_OUT, ORDER, generator
 FORMATS = {"tfrecord": tf_example, "hdf5": hdf5, "lddl": lddl}
 KEPT_ASIDE = "held-out"  # how the names of files begin whose examples are all held out
 POOL = 16384  # examples in memory, among which the next one is drawn
+_OF_TOKENIZERS = ("vocab.txt", "merges.txt")  # no texts
 _START = 1024  # bytes by which a file is told: what is packed begins with a table of its codes
 
 
@@ -95,9 +96,15 @@ class Prepared(NamedTuple):
 
 
 def is_prepared(source: str) -> bool:
-    """Whether a source of texts is a file of prepared examples, or a folder with some."""
+    """Whether a source of texts is a file of prepared examples, or a folder with some. ValueError for a folder with both."""
     path = Path(source)
-    return _format(path) is not None if path.is_file() else path.is_dir() and bool(_files(path)[0])
+    if not path.is_dir():
+        return path.is_file() and _format(path) is not None
+    found, others = _files(path)
+    if found and (texts := [name for name in others if name.endswith(".txt") and name not in _OF_TOKENIZERS]):
+        raise ValueError(f"{path} holds prepared examples ({found[0].name}) and texts ({texts[0]}): name the files that are "
+                         "meant")
+    return bool(found)
 
 
 def find(sources: Sequence[str], held_out: float, seed: int) -> Prepared:

@@ -77,7 +77,7 @@ def message(features: dict[str, np.ndarray]) -> bytes:
 def features(piece: bytes, what: str) -> dict[str, tuple[int, bytes]]:
     """Name -> (kind of its list, its numbers packed) of an Example. ValueError, with ``what``, for what is none."""
     found = {}
-    for entry in _fields([*_fields([piece], what).get(1, [])], what).get(1, []):
+    for entry in _fields(_fields([piece], what).get(1, []), what).get(1, []):
         parts = _fields([entry], what)
         name, feature = (parts.get(number, [b""])[-1:] for number in (1, 2))
         for kind, lists in _fields(feature, what).items():
@@ -94,6 +94,8 @@ def _fields(messages: list, what: str) -> dict[int, list]:
 
 
 def _joined(parts: list, what: str) -> bytes:
+    if len(parts) == 1 and isinstance(parts[0], bytes):  # as a rule
+        return parts[0]
     if not all(isinstance(part, bytes) for part in parts):
         raise ValueError(f"{what} is damaged: there is a number where a message should be")
     return b"".join(parts)
