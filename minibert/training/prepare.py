@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from minibert.data.prepared.instances import Instance, Padding
 from minibert.data.prepared.shards import FORMATS, KEPT_ASIDE
 from minibert.tasks import batches
-from minibert.tasks.corruption import replaced
+from minibert.tasks.corruption import CORRUPTIONS
 from minibert.tasks.prepared import instances
+from minibert.tasks.segments import SEGMENTS
 from minibert.training import command
 from minibert.training.objectives import asked, fitting, further
 from minibert.training.options import settings_of
@@ -38,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if asked_besides := further(settings):
         raise ValueError(f"the files hold hidden words, and of a pair whether it is one, but nothing of "
                          f"{' and '.join(sorted(asked_besides))}: leave out what asks for it (--pairs, --words)")
-    if args.masks and hides["corruption"] is replaced:
-        raise ValueError(f"--family {settings.family} draws its masks while it trains: give --format lddl --no-masks")
+    if args.masks and hides["corruption"] not in {way.module for way in CORRUPTIONS.values()}:
+        asks = f"--pairs {settings.pairs}" if SEGMENTS[settings.pairs or "next"].corruption else f"--family {settings.family}"
+        raise ValueError(f"{asks} does not hide words beforehand, which the files hold: leave it out, or train on the text")
     if args.format != "lddl" and not args.masks:
         raise ValueError(f"--no-masks: the files of {args.format} hold masks; give --format lddl, or leave it out")
     if args.format != "lddl" and args.bin_size:
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             module.write(path, shard, text.tokenizer.vocab, padding)
             count, files = count + len(shard), files + 1
         print(f"{name}: {count:,} examples in {files:,} file{'s' * (files != 1)}")
-    family = () if settings.family == "bert" else ("--family", settings.family)
+    family = ("--family", settings.family) if settings.family != type(settings).family else ()
     print(f"The examples are in {out}, with the tokenizer beside them. To train on them:\n"
           f"  {command.command('python', '-m', 'minibert', 'train', '--corpus', out, '--max-length', tokens, *family)}")
     return 0

@@ -20,7 +20,7 @@ from minibert.tasks import batches, prepared
 from minibert.tasks.examples import arrays
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
-from minibert.training.objectives import OBJECTIVES, asked, further, marks
+from minibert.training.objectives import OBJECTIVES, asked, further, marks, segments
 from minibert.training.options import Settings
 from minibert.training.runs import Say
 from minibert.training.stages import SCHEDULE
@@ -45,7 +45,7 @@ def settled(settings: Settings, args: argparse.Namespace) -> Settings:
         if said := sorted(name for table in (stage, *stage["task"]) for name in table.keys() - OF_STEPS):
             raise ValueError(f"--recipe {settings.recipe}: its stages say {said[0]}, which is for texts, and "
                              f"{' '.join(settings.corpus)} holds prepared examples, which have been cut already")
-    if further(settings) or marks(settings):
+    if further(settings) or marks(settings) or (getattr(args, "pairs", None) and segments(settings).term is None):
         raise ValueError("--pairs, --words and --masking may ask of prepared examples only what these tell: whether b follows, "
                          "what is hidden by a rule that looks at ids alone; prepare the text anew, or train on the text itself")
     return replace(settings, short_first=0.0)

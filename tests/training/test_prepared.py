@@ -111,6 +111,8 @@ def test_the_tokenizer_lies_beside_the_examples(written, train, tmp_path):
 @pytest.mark.parametrize(("options", "what"), [
     (("--short-first", 0.1), "--short-first is for texts, and .* holds prepared examples"),
     (("--layout", "lines"), "--layout is for texts"),
+    (("--pairs", "prefix"), "--pairs, --words and --masking may ask of prepared examples only what these tell"),
+    (("--words", "trigrams"), "--pairs, --words and --masking may ask of prepared examples only what these tell"),
     (("--recipe", "bert"), "--recipe bert: its stages say max_length, which is for texts, and .* holds prepared examples"),
     (("--max-length", 20), r"record \d+: it has \d+ tokens, and an example has at most 20: give --max-length"),
 ])
@@ -158,7 +160,9 @@ def test_every_format_is_a_choice():
     (("--format", "tfrecord", "--no-masks"), "--no-masks: the files of tfrecord hold masks; give --format lddl"),
     (("--format", "hdf5", "--bin-size", 8), "--bin-size is for files by length"),
     (("--shard-size", 0), "--shard-size must be at least 1, got 0"),
-    (("--family", "electra"), "--family electra draws its masks while it trains: give --format lddl --no-masks"),
+    (("--family", "electra"), "--family electra does not hide words beforehand, which the files hold"),
+    (("--pairs", "prefix"), "--pairs prefix does not hide words beforehand"),
+    (("--pairs", "three-ways"), "the files hold hidden words, and of a pair whether it is one, but nothing of"),
     (("--max-predictions", 1), "give a larger --max-length or --max-predictions"),
 ])
 def test_what_cannot_be_prepared(options, what, written):
