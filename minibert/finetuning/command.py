@@ -168,7 +168,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     into = [partial(part.batches, max_tokens=settings.micro_batch_tokens) for part in found]
     into = [whole(cut, settings.batch_size) for cut in into] if config.filter_sizes else into
     tasks = [Task(epochs.batch, cut) for epochs, cut in zip(read, into)]
-    turns = Turns(list(map(len, read)), seed)
+    turns = Turns(list(map(len, read)), seed, settings.ratio)
     network = models.joined([part.network for part in found])
     taught = way.taught(begun[0], network, total_steps(len(turns), settings), seed, xp)
     engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher)

@@ -26,6 +26,7 @@ class Settings(Course):
 
     task: str = "classify"
     tasks: tuple[tuple[str, ...], ...] = ()  # of multi: what each --task says
+    ratio: float | None = None  # of multi; None: all batches of all tasks
     multi_label: bool = False
     head: str = "linear"
     model: str | None = None
@@ -77,6 +78,7 @@ class Settings(Course):
         if self.head != "linear" and (self.task != "classify" or self.multi_label):
             raise ValueError(f"--head {self.head}: it tells one of the classes of a pair, so it is for classify without "
                              "--multi-label")
+        self.need("ratio", self.ratio is None or 0 < self.ratio <= MOST, f"a number above 0, and at most {MOST:,}")
         if self.pair is not None and self.task == "tag":
             raise ValueError("--pair: the task tag reads one text, no second one")
         if self.header is not None and self.task == "qa":
@@ -93,6 +95,7 @@ class Settings(Course):
 
 DEFAULTS = Settings()
 ONLY = {  # what no other task uses, and what that is
+    MULTI: ("several tasks", ("ratio",)),
     "qa": ("windows and answers", ("stride", "max_query", "max_answer", "null_threshold")),
     "embed": ("vectors of texts", ("scored", "negative", "pooling", "normalise", "temperature", "symmetric"))}
 COMPARED = ("negative", "temperature", "symmetric")  # of embed: what scored pairs, which are judged one by one, do without
@@ -128,6 +131,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       metavar=("KIND", "FILE"), help="multi: one of its tasks, as often as there are tasks: classify, regress …, "
                       "examples to learn from, examples to measure on, and what is for this task alone, as name=sst2 "
                       "pair=sentence2 head=san max-length=64 (default: none)")
+    add(data, "ratio", "multi: an epoch is one of the first task, and so many times as many batches of the others", type=float,
+        metavar="R", default_text="all batches of all tasks")
     add(data, "text", "column or field of the text (tag: of the words; qa: of the context): its name, or in a table its number "
         "from 1", metavar="COLUMN", default_text="guessed and shown")
     add(data, "pair", "column of the second text (qa: of the question; choice: of what every choice begins with)",

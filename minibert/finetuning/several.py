@@ -79,7 +79,7 @@ def _part(words: Sequence[str], settings: Settings) -> tuple[str, Settings]:
         raise ValueError(f"{said}: a task is called by letters a to z, digits, - and _, got {name!r}; give it another name with "
                          "name=…")
     try:
-        return name, replace(settings, task=kind, tasks=(), **given)
+        return name, replace(settings, task=kind, tasks=(), ratio=None, **given)
     except ValueError as error:
         raise ValueError(f"{said}: {error}") from None
 

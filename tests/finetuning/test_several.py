@@ -108,6 +108,23 @@ def test_tasks_are_read_as_often_as_they_have_batches_and_mixed():
     assert {Turns([4], 1)(step) for step in range(9)} == {0}
 
 
+def test_a_ratio_reads_the_first_task_whole_and_so_much_of_the_others():
+    turns = Turns([5, 40, 20], seed=4, ratio=0.8)
+    epochs = [[turns(step) for step in range(9 * epoch, 9 * (epoch + 1))] for epoch in range(200)]
+    assert len(turns) == 9
+    assert all(Counter(epoch)[0] == 5 for epoch in epochs)
+    counts = Counter(task for epoch in epochs for task in epoch)
+    assert counts[1] / counts[2] == pytest.approx(2, rel=0.25)  # as they have batches
+    assert len(Turns([5, 4], 4, ratio=9)) == 9  # there are no more
+
+
+def test_a_run_with_a_ratio(learn, tmp_path):
+    assert learn(("regress", "classify"), "--ratio", 0.5, "--epochs", 2, regress=16) == 0  # 2 and 6 batches
+    assert result(tmp_path / "out")["steps"] == 6
+    with pytest.raises(ValueError, match="--ratio: only the task multi has several tasks; classify does without"):
+        command.run(parsed("classify", "--train", "x", "--ratio", 2))
+
+
 @pytest.mark.parametrize("name", ["classify", "tag", "rank"])
 def test_one_task_of_several_is_the_task_by_itself(name, learn, finetune, tmp_path):
     """The same head to begin with, the same batches in the same order, the same dropout: the same bytes."""

@@ -100,18 +100,25 @@ class Epochs:
 class Turns:
     """Which of several tasks each step reads: in an epoch every batch of every task once, all of them shuffled together.
 
-    So a task is read as often as it has batches, and each in its own order. Source: Liu et al. 2019, "Multi-Task Deep Neural
-    Networks", arXiv:1901.11504, algorithm 1; namisan/mt-dnn ``batcher.py``.
+    So a task is read as often as it has batches, and each in its own order. With a ``ratio`` an epoch is one of the first task,
+    and so many times as many batches of the others, drawn among theirs.
+
+    Source: Liu et al. 2019, "Multi-Task Deep Neural Networks", arXiv:1901.11504, algorithm 1; namisan/mt-dnn ``batcher.py``.
     """
 
-    def __init__(self, batches: Sequence[int], seed: int) -> None:
-        self.tasks, self.seed = np.repeat(np.arange(len(batches)), batches), seed
+    def __init__(self, batches: Sequence[int], seed: int, ratio: float | None = None) -> None:
+        self.tasks, self.first, self.seed = np.repeat(np.arange(len(batches)), batches), batches[0], seed
+        others = len(self.tasks) - self.first
+        self.others = others if ratio is None else min(int(ratio * self.first), others)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
-        return len(self.tasks)
+        return self.first + self.others
 
     def __call__(self, step: int) -> int:
         """The number of the task that is read in step ``step``, counted from 0."""
         epoch, index = divmod(step, len(self))
-        return int(generator(self.seed, TASKS, epoch).permutation(self.tasks)[index])
+        rng, tasks = generator(self.seed, TASKS, epoch), self.tasks
+        if len(self) < len(tasks):
+            tasks = np.concatenate([tasks[:self.first], rng.permutation(tasks[self.first:])[:self.others]])
+        return int(rng.permutation(tasks)[index])
