@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradcheck.combinations import BODIES
+from gradcheck.combinations import BODIES, CONVOLUTIONS
 from minibert import kernels
 from minibert.backend import to_numpy
 from minibert.layers.dropout import Key
 from minibert.model import pretraining
-from minibert.tasks.batches import micro_batches
+from minibert.tasks.batches import Batch, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine
 from minibert.training.precision import LossScale, dtype_of
@@ -43,6 +43,25 @@ def test_the_model_gives_the_same_with_the_same_masks(xp, changes):
     if emulator.launched:
         fused = ("attention_probs", "add_norm", "cross_entropy", *(["bias_gelu"] if config.hidden_act != "relu" else []))
         assert {"add_segments", "gemm", *(f"{name}_backward" for name in fused)} <= set(emulator.launched)
+
+
+def test_convolutions_give_the_same_and_so_does_a_step_of_theirs(xp):
+    """Running statistics too. The body has no twins but those of its loss and its tables."""
+    config = small_config(**CONVOLUTIONS | {"hidden_dropout_prob": 0.0})
+    model, parameters = pretraining.of(config), pretraining.initial_parameters(config.replace(initializer_range=0.3))
+    rng = np.random.default_rng(0)
+    real = np.arange(9) < np.array([9, 4, 7])[:, None]
+    batches = [Batch(rng.integers(1, config.vocab_size, (3, 9)) * real, 0 * real, real, {"mlm": rng.integers(0, 37, 3)})] * 2
+    found = []
+    for there in (np, xp):
+        with Workers(1) as workers:
+            engine = Engine(model, parameters.astype(np.float32).to(there), workers, CONSTANTS)
+            losses = [float(engine.train(batches, 0.01)[0].loss) for _ in range(3)]
+            found.append((losses, to_numpy(engine.parameters.flat), float(engine.evaluate(batches).loss)))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5)
+    assert distance(found[1][1], found[0][1]) < 1e-5
+    assert found[1][2] == pytest.approx(found[0][2], rel=1e-5)
+    assert found[0][0][2] < found[0][0][0]
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float16", 5e-3), ("bfloat16", 4e-2)])
