@@ -160,7 +160,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
         say(f"note: {note}")
     found = [part_of(material, model) for material, model in zip(materials.values(), begun)]
     config, longest = begun[0].config, max(model.settings.max_length for model in begun)
-    rate = settings.learning_rate or (3e-4 if config.hidden_size <= SMALL else 5e-5)
+    rate = settings.learning_rate or (3e-4 if config.hidden_size <= SMALL or config.filter_sizes else 5e-5)
     settings = replace(settings if settings.task == MULTI else begun[0].settings, learning_rate=rate,
                        micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
     settings = settled(settings, config.hidden_size, longest, workers.count, xp)

@@ -154,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     course = parser.add_argument_group("course")
     add(course, "epochs", "times that the examples are gone through", type=float, metavar="N")
     OPTIONS.add_batches(course, "examples")
-    OPTIONS.add_course(course, rate=f"5e-5, and 3e-4 for models of hidden size {SMALL} or less", looks="the dev examples",
+    OPTIONS.add_course(course, rate=f"5e-5; 3e-4 for a hidden size of {SMALL} or less, or convolutions", looks="the dev examples",
                        eval_every="once an epoch")
     add(course, "class_weights", "balanced: rare classes count more; or LABEL=WEIGHT,…", metavar="WEIGHTS",
         default_text="all alike")
