@@ -20,7 +20,7 @@ from minibert.training.loop import METRICS, Row, read_rows
 POINTS = 1000  # of a curve: more than a screen has beside each other
 LARGEST = {METRICS: 16 << 20, probes.FILE: 256 << 20}  # bytes; those of a run stay far below
 LOG_BYTES = 1 << 20  # of a log: the floors stand near its beginning
-RIGHT = re.compile(r"(?:held_out|dev)_(.+)_(accuracy|found)")  # of pre-training, of fine-tuning: the columns of several tasks
+RIGHT = re.compile(r"(?:held_out|dev)_(?!subset_)(.+)_(accuracy|found)")  # the columns of several tasks
 ONE_OF = re.compile(r"(?!dev_|held_out_).+_loss")  # of a step that reads one task of several
 LOSSES = {"training": ("mlm_loss", "loss"), "held_out": ("held_out_mlm_loss", "dev_loss")}  # of pre-training, of fine-tuning
 _FLOORS = {"ln_vocabulary": r"loss of blind guessing +([0-9]+\.[0-9]+)",
