@@ -52,8 +52,8 @@ def _train(folder: Path, size: str, seed: int, steps: int, begun: bool) -> None:
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
     batch = ["--batch-size", "32", "--learning-rate", "4e-3"]  # with 16 it is stuck at frequencies for most of the steps
-    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--steps", str(steps), *batch, "--lanes", "2", "--seed", str(seed),
-           "--out", str(folder)]
+    new = ["--corpus", CORPORA[size], "--no-next-sentence", "--shift-positions", "--steps", str(steps), *batch, "--lanes", "2",
+           "--seed", str(seed), "--out", str(folder)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
