@@ -88,7 +88,7 @@ def test_a_real_model_without_a_head_gives_way_to_the_one_that_comes_along(asked
 def test_what_cannot_be_measured_says_why(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "QUICK", 5)
     scoreboard.measure(Plan(seeds=1, quick=True, names=["contextual"]), tmp_path / "S.md")
-    assert "not measured: the world of 201 words has 5 sentences" in (tmp_path / "S.md").read_text(encoding="utf-8")
+    assert "not measured: the world of 201 words has 5 different sentences" in (tmp_path / "S.md").read_text(encoding="utf-8")
     key = '{"name": "trees", "side": "world", "seed": 0, "quick": true, "source": "x"'
     for damaged in ('{"name": "trees"', "", "[]", key + "}", key.replace('"trees"', "[1]") + ', "refused": "no"}',
                     key + ', "bundled": false, "verdict": "agrees", "lines": [["a", 1]]}'):
