@@ -45,7 +45,7 @@ from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
-from minibert.training.objectives import ASKED_OF_TEXTS, called, enough, fitting, marks, model_of, tasks, title, writes
+from minibert.training.objectives import ASKED_OF_TEXTS, agreed, called, enough, fitting, marks, model_of, tasks, title, writes
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -99,14 +99,15 @@ def run(args: argparse.Namespace) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
+    for task in tasks(settings):
+        fitting(start.config, task)
     settings = fitting(start.config, settings)
+    agreed(settings)
     if prepared.is_prepared(settings):
         if start.config.filter_sizes:
             raise ValueError(f"--corpus: {families.of(start.config).title} learns from the phrases of a text, and "
                              f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
         settings = prepared.settled(settings, args)
-    for task in tasks(settings):
-        fitting(start.config, task)
     if settings.shift_positions and not any(task.max_length < settings.max_length for part in parts(settings) if part.share
                                             for task in part.tasks):
         raise ValueError("--shift-positions is for sequences that are shorter than the longest, and this run has none: leave it "

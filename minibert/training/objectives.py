@@ -79,12 +79,17 @@ def further(settings: Settings) -> set[str]:
 
 def called(term: str, settings: Settings) -> str:
     """What a term is called where people read of it."""
-    return settings.pairs or "next" if term == "nsp" else term.replace("_", "-")
+    return _pairs(settings) if term == "nsp" else term.replace("_", "-")
+
+
+def _pairs(settings: Settings) -> str:
+    """What a run asks of pairs by the head that all families have."""
+    return next((task.pairs for task in tasks(settings) if task.pairs and segments(task).term == "nsp"), "next")
 
 
 def title(term: str, settings: Settings) -> str:
     """What a term asks, in words."""
-    asked = {way.term: way.title for way in SEGMENTS.values()} | {"nsp": segments(replace(settings, next_sentence=True)).title}
+    asked = {way.term: way.title for way in SEGMENTS.values()} | {"nsp": SEGMENTS[_pairs(settings)].title}
     return {**asked, "replaced": "replaced words that are found"}.get(term, term.replace("_", " "))
 
 
@@ -130,6 +135,16 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
     if term and not (term in config.objectives or (term in pretraining.FURTHER and config.pooler)):
         raise ValueError(f"--pairs: a model of {family.title} has no head that judges pairs; leave it out")
     return settings
+
+
+def agreed(settings: Settings) -> None:
+    """ValueError where two tasks of a run ask different things of one head."""
+    found: dict[str, str] = {}
+    for task in tasks(settings):
+        term, asks = segments(task).term, task.pairs or "next"
+        if term and found.setdefault(term, asks) != asks:
+            raise ValueError(f"--recipe {settings.recipe}: one head answers pairs {found[term]} and pairs {asks}, and they mean "
+                             "different things by its answers: ask for one of them in all stages")
 
 
 def enough(config: BertConfig, settings: Settings, documents: list) -> None:

@@ -87,7 +87,7 @@ class Settings(Course):
 
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
-RECIPES = ("bert", "roberta", "electra")  # the files of minibert/recipes
+RECIPES = ("bert", "roberta", "albert", "electra", "ernie-2.0", "structbert", "nvidia")  # the files of minibert/recipes
 PAIRS = ("next", "order", "order-original", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences", "prefix")
 MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
            "roberta-special", "ngrams", "spans", "phrases", "frequency")

@@ -4,7 +4,7 @@
 
     [recipe]                  title, source, figures; preset: the size of model that its numbers were published for
     [options]                 options of ``train`` by their names: family = "bert"
-    [[stage]]                 in their order: steps or share, and max_length, batch_size, accumulate, learning_rate, warmup
+    [[stage]]                 in their order: steps or share, and max_length, batch_size, learning_rate, warmup, schedule
     [[stage.task]]            what a step of this stage may read, drawn by weight, by its options: pairs, whole_word
 
 A stage or a task says what is other than in ``[options]``. A stage with a learning rate has a warm-up and a decay of its own, and
@@ -18,6 +18,7 @@ import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from minibert.files import brief, decode_utf8
@@ -29,6 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABOUT = ("title", "source", "figures", "preset")
 OF_A_STAGE = ("max_length", "batch_size", "accumulate", *SCHEDULE)
@@ -70,7 +72,7 @@ def read(name: str) -> Recipe:
     add_arguments(parser)
     of_a_task = OPTIONS.groups["task"].difference(OF_A_STAGE, NOT_OF_A_TASK)
     said = _said(found.get("options", {}), OPTIONS.names - {"recipe", "stages"}, parser, f"{path}, [options]")
-    stages = [_stage(stage, of_a_task, parser, f"{path}, stage {i}")
+    stages = [_stage(stage, said, of_a_task, parser, f"{path}, stage {i}")
               for i, stage in enumerate(_tables(found.get("stage", []), f"{path}: stage"), start=1)]
     if stages and "short_first" in said:
         raise ValueError(f"{path}, [options]: short_first asks for a stage, and this recipe has its own: leave it out")
@@ -78,8 +80,8 @@ def read(name: str) -> Recipe:
     return Recipe(str(name), *(about.get(key, "") for key in ABOUT[:3]), about.get("preset"), said, stages)
 
 
-def _stage(table: Any, of_a_task: Collection[str], parser: _Parser, where: str) -> dict[str, Any]:
-    """A stage with its tasks, one if it names none."""
+def _stage(table: Any, run: Mapping[str, Any], of_a_task: Collection[str], parser: _Parser, where: str) -> dict[str, Any]:
+    """A stage with its tasks, one if it names none. ``run``: what the options say."""
     table = dict(_table(table, where))
     tasks = _tables(table.pop("task", [{}]), f"{where}: task")
     long = {key: table.pop(key) for key in ("steps", "share") if key in table}
@@ -90,23 +92,24 @@ def _stage(table: Any, of_a_task: Collection[str], parser: _Parser, where: str) 
         kinds = int if key == "steps" else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
             raise ValueError(f"{where}: {key} must be a {'whole ' * (key == 'steps')}number above 0, got {brief(value)}")
-    own = _said(table, {*of_a_task, *OF_A_STAGE}, parser, where)
+    own = _said(table, {*of_a_task, *OF_A_STAGE}, parser, where, run)
     if "learning_rate" not in own and (without := [key for key in SCHEDULE if key in own]):
         raise ValueError(f"{where}: {without[0]} is of a schedule of its own, which needs a learning_rate: say it as "
                          f"well, or give {without[0]} in [options], for the whole run")
-    return {**long, **own, "task": [_task(task, of_a_task, parser, f"{where}, task {i}") for i, task in enumerate(tasks, 1)]}
+    return {**long, **own, "task": [_task(task, {**run, **own}, of_a_task, parser, f"{where}, task {i}")
+                                    for i, task in enumerate(tasks, start=1)]}
 
 
-def _task(table: Any, of_a_task: Collection[str], parser: _Parser, where: str) -> dict[str, Any]:
+def _task(table: Any, stage: Mapping[str, Any], of_a_task: Collection[str], parser: _Parser, where: str) -> dict[str, Any]:
     table = dict(_table(table, where))
     weight = table.pop("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
         raise ValueError(f"{where}: weight must be a number above 0, got {brief(weight)}")
-    return {"weight": float(weight), **_said(table, of_a_task, parser, where)}
+    return {"weight": float(weight), **_said(table, of_a_task, parser, where, stage)}
 
 
-def _said(table: Any, names: Collection[str], parser: _Parser, where: str) -> dict[str, Any]:
-    """Options as the command line would take them."""
+def _said(table: Any, names: Collection[str], parser: _Parser, where: str, above: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """Options as the command line would take them. ``above``: those that hold where the table says nothing else."""
     table = {key.replace("-", "_"): value for key, value in _table(table, where).items()}
     _known(table, names, where)
     found = {}
@@ -121,9 +124,12 @@ def _said(table: Any, names: Collection[str], parser: _Parser, where: str) -> di
             raise ValueError(f"{where}: {key} must be a number or a text, got {brief(value)}")
         try:
             found[key] = getattr(parser.parse_args([OPTIONS.typed(key), *map(str, words)]), key)
-            OPTIONS.settings(**{key: found[key]})
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
+    try:
+        OPTIONS.settings(**{**above, **found})
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     return found
 
 

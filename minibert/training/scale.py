@@ -31,7 +31,8 @@ from minibert.training.stages import parts
 
 GIVES_WAY = {"init": OF_THE_MODEL, "minutes": ("steps",), "vocab": ("vocab_size",), "generator_alone": ("generator_size",),
              "next_sentence": ("pairs",)}  # what an option of the command line makes void in a recipe
-SCALED = {"steps", "batch_size", "max_length", "learning_rate"}  # what it changes there in proportion
+SIZES = ("preset", "steps", "batch_size", "max_length")
+SCALED = {*SIZES, "learning_rate"}  # what an option of the command line changes in a recipe in proportion
 
 
 class Sizes(NamedTuple):
@@ -106,6 +107,8 @@ def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
             if name in stage:
                 stage[name] = max(least, round(stage[name] * getattr(run, name) / getattr(written, name)))
         stage["share"] = stage.pop("steps", 0) / written.steps or stage["share"]
+    if words := _words({name: given.get(name, value) for name, value in said.items()}, SIZES):
+        lines.append(f"options: {words}")
     if "minutes" not in given:
         said["steps"] = run.steps
     return {**said, "batch_size": run.batch_size, "max_length": run.max_length, "stages": tuple(stages)}, lines
@@ -152,10 +155,11 @@ def _stages(settings: Settings) -> list[str]:
         long = f"{part.share * settings.steps:,.0f} steps" if settings.steps else f"{part.share:.1%} of the steps"
         lines.append(f"stage {number}: {long}, {_words(table, ('share', 'task'))}".removesuffix(", "))
         for task, weight in zip(table["task"], part.weights):
-            share = f"{weight / sum(part.weights):.0%} of its steps" if len(part.tasks) > 1 else "asks"
-            lines += [f"  {share}: {words}"] if (words := _words(task, ("weight",))) else []
+            if (words := _words(task, ("weight",))) or len(part.tasks) > 1:
+                lines.append(f"  {weight / sum(part.weights):.0%} of its steps: {words or 'as the options say'}")
     return lines
 
 
 def _words(table: Mapping[str, Any], without: Collection[str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in table.items() if name not in without)
+    return ", ".join(f"{name} {' '.join(value) if isinstance(value, (list, tuple)) else value}"
+                     for name, value in table.items() if name not in without)

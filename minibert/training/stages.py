@@ -52,6 +52,7 @@ def short_first(settings: Settings) -> Sequence[Mapping[str, Any]]:
 
 def _said(settings: Settings, table: Mapping[str, Any], where: str) -> Settings:
     try:
-        return replace(settings, stages=(), **{name: value for name, value in table.items() if name != "weight"})
+        return replace(settings, stages=(), **{name: tuple(value) if isinstance(value, list) else value
+                                               for name, value in table.items() if name != "weight"})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None

@@ -34,7 +34,7 @@ def test_every_setting_is_an_option_whose_default_is_said_in_its_help():
         assert field.name in found
         action = found[field.name]
         assert action.default == options.argparse.SUPPRESS
-        if field.default is not None and action.nargs != 0:
+        if field.default not in (None, ()) and action.nargs != 0:
             shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
             assert f"(default: {shown})" in action.help, field.name
         assert action.help

@@ -1,17 +1,21 @@
 """Recipes: what a file may say, in which sizes it runs, and that each that comes with the package does run."""
 
-import json
+from pathlib import Path
 
 import pytest
 
 from minibert import pretrained
+from minibert.model import bert
+from minibert.tasks import batches
 from minibert.training import checkpoint, command, recipe, scale
 from minibert.training.adamw import learning_rate
+from minibert.training.loop import read_rows
 from minibert.training.options import RECIPES
 from minibert.training.stages import parts
 from tests.training.conftest import SMALL, arguments
-from tests.training.runs import assert_same_run, interrupt_after
+from tests.training.runs import assert_same_run, interrupt_after, slabs
 
+ROOT = Path(__file__).parents[2]
 TWO = """
 [options]
 learning_rate = 0.001
@@ -27,6 +31,9 @@ whole_word = true
 [[stage]]
 steps = 6
 """
+ASKED = {"bert": ("mlm", "nsp"), "roberta": ("mlm",), "albert": ("mlm", "nsp"), "electra": ("mlm", "replaced"),
+         "ernie-2.0": ("mlm", "capitalisation", "token_document", "reorder", "distance"),
+         "structbert": ("mlm", "three_ways", "trigrams"), "nvidia": ("mlm", "nsp")}
 OWN = """
 [[stage]]
 steps = 8
@@ -132,6 +139,34 @@ def test_what_no_recipe_can_say_is_told_with_file_and_table(tmp_path, text, more
     assert "\n" not in str(raised.value)
 
 
+def test_what_no_model_answers_is_refused_before_anything_is_made(train, tmp_path):
+    both = TWO + "pairs = 'order'\n"
+    with pytest.raises(ValueError, match="one head answers pairs next and pairs order, and they mean different things"):
+        train(tmp_path / "run", "--recipe", written(tmp_path, both))
+    with pytest.raises(ValueError, match="--pairs: a model of RoBERTa has no head that judges pairs"):
+        train(tmp_path / "run", "--recipe", written(tmp_path, TWO), "--family", "roberta")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_combined_step_is_one_backward_pass(train, tmp_path, monkeypatch):
+    """Three terms of the loss, and the body is walked back once a micro-batch."""
+    walked, cut = [], []
+    backward, whole = bert.backward, batches.micro_batches
+    monkeypatch.setattr(bert, "backward", lambda *args, **options: (walked.append(1), backward(*args, **options))[1])
+    monkeypatch.setattr(batches, "micro_batches", lambda *args, **options: (cut.append(len(x := whole(*args, **options))), x)[1])
+    assert train(tmp_path / "run", "--pairs", "three-ways", "--words", "trigrams", "--short-first", 0) == 0
+    assert len(walked) == sum(cut[-12:])
+    row = read_rows(tmp_path / "run" / "metrics.csv")[-1]
+    assert None not in (row["mlm_loss"], row["three_ways_loss"], row["trigrams_loss"])
+
+
+def test_the_recipe_of_the_readme(train, tmp_path):
+    [text] = (ROOT / "README.md").read_text(encoding="utf-8").split("```toml")[1:]
+    assert train(tmp_path / "run", "--recipe", written(tmp_path, text.split("```")[0]), "--steps", 8) == 0
+    first, last = parts(checkpoint.load(tmp_path / "run").settings)
+    assert (first.share, last.share, last.weights) == (0.75, 0.25, [1.0, 2.0])
+
+
 def test_a_recipe_that_there_is_not():
     with pytest.raises(FileNotFoundError, match="there is no file bart, and the recipes that come with minibert are bert, r"):
         asked("--recipe", "bart")
@@ -181,9 +216,12 @@ def test_a_published_recipe_runs_and_goes_on(name, corpus, resume, tmp_path, mon
         interrupt_after(patch, 7)
         assert go(tmp_path / "broken") == 130
     assert resume(tmp_path / "broken") == 0
-    place = "generator" if name == "electra" else ""
-    files = {"roberta": "vocab.json", "albert": "tokenizer.json"}
-    if not place:
-        assert_same_run(tmp_path / "broken", tmp_path / "straight", files.get(name, "vocab.txt"))
-    assert pretrained.load(tmp_path / "straight" / place)
-    assert json.loads(json.dumps(checkpoint.load(tmp_path / "straight").settings.stages))
+    assert slabs(tmp_path / "broken") == slabs(tmp_path / "straight")
+    for place in ("generator", "discriminator") if name == "electra" else ("",):
+        ours, theirs = (pretrained.load(tmp_path / run / place) for run in ("broken", "straight"))
+        assert ours.parameters.flat.tobytes() == theirs.parameters.flat.tobytes()
+        assert not [note for note in ours.notes if not note.startswith("heads.safetensors holds heads of pre-training")]
+    row = read_rows(tmp_path / "straight" / "metrics.csv")[-1]
+    asked = {name[len("held_out_"):-len("_loss")] for name, value in row.items()
+             if name.startswith("held_out_") and name.endswith("_loss") and value is not None}
+    assert asked == {*ASKED[name]}
