@@ -21,6 +21,7 @@ from minibert.data.prepared import shards, tf_example, tfrecord
 from minibert.data.prepared.instances import Wanted
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
+from minibert.parameters import Parameters
 from minibert.pretrained import families, formats, gguf, leveldb, onnx_writer, tensors
 from minibert.pretrained.folder import read_parameters
 from minibert.sentence_vectors import Pooling
@@ -31,6 +32,7 @@ from minibert.text.frame import ROBERTA
 from minibert.text.learn import learn_bpe
 from minibert.text.sentencepiece import SentencePiece
 from minibert.training import checkpoint, loop, options
+from minibert.training.adamw import AdamW
 from tests import tiny_model
 from tests.pretrained import examples, fairseq_models, writers
 
@@ -389,7 +391,7 @@ def _state(folder: Path) -> Sequence[Path]:
     config, parameters, tokenizer = examples.tiny()
     progress = loop.Progress(step=3, total=9, positions=((0, 4),), tokens=99)
     checkpoint.save(folder, checkpoint.Checkpoint(options.Settings(), config, tokenizer, "0" * 64, progress, parameters,
-                                                  parameters.zeros_like(), parameters.zeros_like()))
+                                                  _moments(parameters)))
     return [folder / checkpoint.FILE]
 
 
@@ -400,8 +402,12 @@ def _read_state(folder: Path) -> Any:
 
 def _engine() -> SimpleNamespace:
     _, parameters, _ = examples.tiny()
-    return SimpleNamespace(parameters=parameters, m=parameters.zeros_like(), v=parameters.zeros_like(), xp=np,
+    return SimpleNamespace(parameters=parameters, kept=_moments(parameters), xp=np, optimiser=AdamW(), ema=None,
                            resume=lambda step, loss_scale: None)
+
+
+def _moments(parameters: Parameters) -> dict[str, Parameters]:
+    return {name: parameters.zeros_like() for name in ("m", "v")}
 
 
 def _finetuning_state(folder: Path) -> Sequence[Path]:
