@@ -204,7 +204,7 @@ def test_what_a_real_model_cannot_read_is_said_before_anything_is_measured(asked
     monkeypatch.setattr(pretrained, "bundled", lambda: (_ for _ in ()).throw(ValueError("it reads none of it")))
     scoreboard.measure(plan._replace(data=str(tmp_path / "some"), names=["contextual"]), tmp_path / "S.md")
     records = {record["side"]: record for record in scoreboard.read(tmp_path / "S.jsonl")}
-    assert "some has 5 sentences that the model can read whole" in records["real"]["refused"]
+    assert "some has 1 different sentences of two words or more that the model can read" in records["real"]["refused"]
 
 
 def test_what_compares_two_trainings_takes_a_second_one(asked, tmp_path, monkeypatch):
