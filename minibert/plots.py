@@ -359,6 +359,28 @@ def _shade(share: float) -> Any:
     return colormaps["viridis"](0.9 * share)
 
 
+def frontier(speeds: Sequence[float], good: Sequence[float], names: Sequence[str], path: str | os.PathLike[str],
+             ylabel: str) -> None:
+    """Models as points: how many texts a second, and how good."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=12)
+    axes.plot(speeds, good, "o", color=BLUE, markersize=10)
+    for x, y, name in zip(speeds, good, names):
+        axes.annotate(name, (x, y), xytext=(8, 8), textcoords="offset points", fontsize=12)
+    axes.margins(0.2)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("texts a second", fontsize=14)
+    axes.set_ylabel(ylabel, fontsize=14)
+    axes.set_title("Smaller and faster, and how good", fontsize=17, fontweight="bold")
+    save(figure, path)
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a picture; its format follows from the name."""
     with replacing(path) as temporary:

@@ -26,6 +26,8 @@ examples:
       one layer takes the place of two, more and more often, until the old ones are gone
   minibert compress vocabulary --teacher DIR --corpus reports/ --out runs/reports
       the table of words holds the pieces that these texts use, and single characters
+  minibert compress report runs/sentiment runs/student --dev dev.tsv --out runs/report
+      parameters, memory, products, texts a second and accuracy side by side
   minibert compress --resume runs/student
       go on where a run was interrupted (Ctrl-C saves it)
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minibert.compression import labelled, texts, vocabulary
+from minibert.compression import labelled, report, texts, vocabulary
 from minibert.compression.options import OPTIONS, Settings, recipe_of
 from minibert.compression.recipes import sha256
 from minibert.files import read_json
@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         return _resume(args, Path(args.resume))
     if args.profile:
         raise ValueError("--profile: train and finetune show where the time of a step goes, and compress does not; leave it out")
+    if args.recipe == "report":
+        return report.run(args)
     recipe = recipe_of(args)
     if recipe.recipe == "vocabulary":
         return vocabulary.run(args, recipe.teacher)

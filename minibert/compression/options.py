@@ -72,10 +72,11 @@ TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``compress``. Those not given are absent from the parsed arguments: their defaults are in the settings."""
     add = OPTIONS.add
-    parser.add_argument("recipe", nargs="?", choices=RECIPES, metavar="RECIPE",
+    parser.add_argument("recipe", nargs="?", choices=(*RECIPES, "report"), metavar="RECIPE",
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
                         "encoder takes the place of a larger one; vocabulary: the words that a corpus does not use are "
-                        "taken out, and nothing is trained")
+                        "taken out, and nothing is trained; report: models beside one another")
+    parser.add_argument("folders", nargs="*", metavar="DIR", help="report: folders of models, the largest first")
     models = parser.add_argument_group("models")
     add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
         metavar="DIR", default_text="none")
@@ -134,6 +135,8 @@ def _add_labelled(group: Any) -> None:
 def recipe_of(args: argparse.Namespace) -> Settings:
     """The recipe that the arguments ask for; ValueError for values that cannot be."""
     given = OPTIONS.given(args)
+    if args.folders:
+        raise ValueError(f"{args.folders[0]}: only report takes folders without an option; name the teacher's with --teacher")
     if "recipe" not in given:
         raise ValueError(f"name a recipe: minibert compress {{{','.join(RECIPES)}}} --teacher DIR")
     if not given.get("teacher"):

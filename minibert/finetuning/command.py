@@ -330,7 +330,7 @@ def run_predict(args: argparse.Namespace) -> int:
         model = model._replace(settings=replace(model.settings, literal=args.literal))
     task = model.task
     given = {name: getattr(args, name) for name in ("text", "pair", "label", "header") if getattr(args, name) is not None}
-    data, labels = _read_for(model, args.file, given)
+    data, labels = read_for(model, args.file, given)
     not_over(args.file, args.out)
     for note in (*model.notes, *data.notes):
         print(f"note: {note}", file=sys.stderr)
@@ -386,7 +386,7 @@ def unknown(task: ModuleType, example: Any, labels: Sequence[str]) -> list[str]:
     return [name for name in task.classes(example) if name not in labels]
 
 
-def _read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, list[str]]:
+def read_for(model: Model, file: str, given: dict[str, Any]) -> tuple[Data, list[str]]:
     """The examples of a file, with the columns of the training data or as many as are there; and what their classes are called.
 
     Labels are taken where there are some. A column that was only guessed to hold them, but has none that the model knows, was
