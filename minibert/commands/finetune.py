@@ -22,8 +22,8 @@ examples:
       a BERT checkpoint learns to tag words, five times: mean and spread
   minibert finetune classify --multi-label --train topics.jsonl --out runs/topics
       each text may have several labels, written sport|politics or ["sport", "politics"]
-  minibert finetune multi --task classify sst2/train.tsv sst2/dev.tsv --task regress sts.tsv --out runs/both
-      two tasks share one model, each with a head of its own; minibert predict runs/both FILE --task sst2
+  minibert finetune multi --task classify sst2/train.tsv --task regress sts.tsv --out runs/both
+      two tasks share one model, each with its head; minibert predict runs/both FILE --task sst2
   minibert finetune embed --train pairs.tsv --out runs/vectors
       texts that belong together get near vectors, for minibert search
   minibert finetune classify --train train.tsv --dev dev.tsv --out runs/scratch --from-scratch
