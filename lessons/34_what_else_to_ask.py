@@ -2,13 +2,13 @@
 # # 34. What else to ask
 #
 # **You will do** hide words by five rules and ask one model about all of them, let a judge that counts shared words answer four
-# questions about pairs, and teach a small model to put three words back in order.
+# questions about pairs, and move words for a model to put back.
 #
 # **You will learn** what BERT's successors ask of a text instead, why a question that is easier for a wrong reason teaches less,
 # and that the masked-word head can answer more than one question.
 #
-# **You need** lesson 10 (masking), lesson 11 (next sentence), lesson 13 (a training run).
-# Time: about 30 minutes to read; runs in about 40 s.
+# **You need** lesson 10 (masking), lesson 11 (next sentence).
+# Time: about 25 minutes to read; runs in about 20 s.
 
 # %%
 from itertools import permutations
@@ -17,7 +17,6 @@ import numpy as np
 import workbench as wb
 
 import minibert
-from minibert.config import BertConfig
 from minibert.data import python_docs
 from minibert.model import pretraining
 from minibert.tasks import batches
@@ -25,12 +24,8 @@ from minibert.tasks.corruption import CORRUPTIONS, ngrams, reference_words, unit
 from minibert.tasks.examples import IGNORE
 from minibert.tasks.segments import SEGMENTS
 from minibert.tasks.segments.reordering import ORDERS
-from minibert.text import Tokenizer, Vocabulary
-from minibert.text.vocabulary import SPECIAL
-from minibert.training.adamw import learning_rate
 from minibert.training.engine import Engine
 from minibert.workers import Workers
-from minibert.world import World
 
 rng = np.random.default_rng(34)
 bert = minibert.load(device="cpu")
@@ -137,18 +132,19 @@ print("200 texts: the same places")
 
 # %%
 COUNT = wb.choose(1200, 12)
+SHARE = 0.15  # <- the knob
 rows = []
 with Workers() as workers:
     engine = Engine(pretraining.of(bert.config), bert.parameters, workers)
     for name in ("pieces", "whole-words", "ngrams", "spans", "frequency"):
         way = CORRUPTIONS[name]
         asked = batches.held_out(documents, tokenizer, max_length=64, next_sentence=False, max_examples=COUNT,
-                                 corruption=way.module, **way.options)
+                                 corruption=way.module, rate=SHARE, **way.options)
         found = engine.evaluate(asked)
         rows.append([name, found.counts["mlm"] / found.tokens, float(found.mlm_loss), found.mlm_accuracy])
 wb.table(["what is hidden", "share of tokens", "nats", "right"], rows)
 nats = {name: loss for name, _, loss, _ in rows}
-if not wb.QUICK:
+if not wb.QUICK and SHARE == 0.15:
     assert nats["pieces"] < nats["whole-words"] < nats["spans"], "the more of the neighbours is gone, the harder"
     assert nats["frequency"] == max(nats.values()), "and rare words are the hardest"
 
@@ -209,15 +205,11 @@ if not wb.QUICK:
 # what is hidden is never moved.
 
 # %%
-world = World.of("small")
-texts = [world.sentences(document) for document in world.documents(wb.choose(60_000, 3000))]
-words = Tokenizer(Vocabulary([*SPECIAL, *world.words]), lower_case=False)
-ids = [[words.ids(sentence) for sentence in document] for document in texts]
-stream = batches.Stream(ids, words, max_length=24, batch_size=32, seed=0, pairs="full-sentences", words=["trigrams"])
+stream = batches.Stream(documents, tokenizer, max_length=24, batch_size=32, seed=0, pairs="full-sentences", words=["trigrams"])
 example = next(one for one in stream.batch()[0] if (one.others["trigrams"] != IGNORE).any())
-print(" ".join(words.vocab.tokens[i] for i in example.ids))
+print(" ".join(tokenizer.vocab.tokens[i] for i in example.ids))
 for place, word, moved in zip(example.positions, example.labels, example.others["trigrams"]):
-    print(f"  place {place}:", words.vocab.tokens[max(word, moved)], "(hidden)" if word != IGNORE else "(moved)")
+    print(f"  place {place}:", tokenizer.vocab.tokens[max(word, moved)], "(hidden)" if word != IGNORE else "(moved)")
 assert ((example.labels == IGNORE) != (example.others["trigrams"] == IGNORE)).all(), "each place is asked for by one of the two"
 
 # %% [markdown]
@@ -229,35 +221,26 @@ print("places that change, of the six orders:", moved, "mean", np.mean(moved))
 assert np.mean(moved) == 2, "two of three"
 
 # %% [markdown]
-# ## Learning to restore order
+# ## Who was never asked
 #
-# Two small models read as much; one is asked both questions, the other masked words alone. Both are then asked to restore.
+# The bundled model was never asked for an order. Can it restore one? The head is the same, so it can be asked at once.
 
 # %%
-STEPS = wb.choose(700, 8)  # <- the knob
-small = BertConfig(vocab_size=len(words.vocab), hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256,
-                   max_position_embeddings=24, hidden_dropout_prob=0, attention_probs_dropout_prob=0, initializer_range=0.07)
-both = pretraining.of(small, ["trigrams"])
-aside = [[words.ids(sentence) for sentence in world.sentences(document)] for document in world.documents(8000, seed=1)]
-look = batches.held_out(aside, words, max_length=24, pairs="full-sentences", words=["trigrams"])
-restored = {}
-for name, questions in (("both questions", ["trigrams"]), ("masked words", [])):
-    text = batches.Stream(ids, words, max_length=24, batch_size=32, seed=0, pairs="full-sentences", words=questions)
-    position = batches.Position()
-    with Workers() as workers:
-        engine = Engine(both, pretraining.initial_parameters(small), workers)
-        for step in range(1, STEPS + 1):
-            examples, position = text.batch(position)
-            engine.train(batches.micro_batches(examples), learning_rate(step, 4e-3, STEPS // 10, STEPS))
-        found = engine.evaluate(look)
-    restored[name] = [float(found.mlm_loss), float(found.accuracy("trigrams"))]
-wb.table(["trained on", "masked words: nats", "restored"], [[name, *row] for name, row in restored.items()])
+with Workers() as workers:
+    engine = Engine(pretraining.of(bert.config, ["trigrams"]), bert.parameters, workers)
+    found = engine.evaluate(batches.held_out(documents, tokenizer, max_length=64, max_examples=COUNT, pairs="full-sentences",
+                                             words=["trigrams"]))
+restored = found.accuracy("trigrams")
+wb.table(["asked for", "places", "nats", "right"],
+         [["a hidden word", found.counts["mlm"], float(found.mlm_loss), found.mlm_accuracy],
+          ["a moved word", found.counts["trigrams"], float(found.trigrams_loss), restored]])
 if not wb.QUICK:
-    assert restored["both questions"][1] > restored["masked words"][1] + 0.1, "who was asked restores more"
+    assert restored < found.mlm_accuracy, "though the word that is looked for stands one or two places away"
 
 # %% [markdown]
-# The other one is not lost: 10 % of what BERT hides is a random word, so it has learned that a word may be wrong. But it never
-# learned that the right one stands two places on.
+# The answer stands in the text, one or two places away, and a model that was asked for it would look there. This one believes
+# what it sees: of the words that it was asked for in training and could see, half were right as they stood (10 % kept, 10 %
+# random).
 #
 # ## What a tutorial often says, and what is so
 #
@@ -267,12 +250,12 @@ if not wb.QUICK:
 #
 # ## One knob to turn
 #
-# `STEPS`, above. Guess first: with a tenth of the steps, which of the two columns suffers more, and in which row? Then: is there
-# a number of steps at which both models restore alike?
+# `SHARE`, above: how much is hidden. Guess first: with 40 % instead of 15 %, which rule becomes harder by how much, and does
+# their order change?
 
 # %%
-print(f"{STEPS} steps: restored {restored['both questions'][1]:.1%} and {restored['masked words'][1]:.1%}")
-assert 0 <= restored["both questions"][1] <= 1
+print(f"{SHARE:.0%} hidden: pieces {nats['pieces']:.2f} nats, spans {nats['spans']:.2f}")
+assert nats["pieces"] > 0
 
 # %% [markdown]
 # ## All of it in one command
