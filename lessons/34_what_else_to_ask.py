@@ -8,7 +8,7 @@
 # and that the masked-word head can answer more than one question.
 #
 # **You need** lesson 10 (masking), lesson 11 (next sentence).
-# Time: about 25 minutes to read; runs in about 20 s.
+# Time: about 25 minutes to read; runs in about 25 s.
 
 # %%
 from itertools import permutations
