@@ -45,6 +45,7 @@ from minibert.layers import (
     gelu,
     gru,
     hard_concrete,
+    kl_divergence,
     layernorm,
     linear,
     mixture,
@@ -347,6 +348,14 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     labels = np.array([4, cross_entropy.IGNORE, 10, 4, 0, cross_entropy.IGNORE, 7])
     return {"inputs": {"x": 2 * rng.standard_normal((7, V)), "labels": labels}, "options": {"weights": rng.random(V) + 0.2}}
+
+
+@case(kl_divergence)
+def _(rng: np.random.Generator) -> dict:
+    p = rng.random((5, V)) * (rng.random((5, V)) < 0.7)  # one part of a batch of 9, some probabilities 0
+    p = (p / p.sum(-1, keepdims=True) * np.array([[1], [0], [1], [1], [0]]))
+    layer = Pair(lambda x: kl_divergence.forward(x, p, 9), kl_divergence.backward)
+    return {"layer": layer, "inputs": {"x": 2 * rng.standard_normal((5, V))}}
 
 
 def _binary_cross_entropy(rng: np.random.Generator, **options: Any) -> dict:

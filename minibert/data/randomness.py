@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PAIRS, ORDER, MASKS, TASKS, HELD_OUT, SHUFFLES = range(1, 7)  # what the numbers are for: no two uses share a stream
+PAIRS, ORDER, MASKS, TASKS, HELD_OUT, SHUFFLES, NOISE = range(1, 8)  # what the numbers are for: no two uses share a stream
 
 
 def philox(seed: int, use: int, epoch: int = 0, index: int = 0) -> np.random.Philox:

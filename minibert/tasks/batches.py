@@ -101,12 +101,27 @@ def _together(targets: Sequence[Any], real: np.ndarray) -> np.ndarray:
     return found
 
 
-def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0) -> list[Batch]:
+class Streamed(Sequence):
+    """The batches of groups of examples, each made anew whenever it is asked for, and kept by nobody."""
+
+    def __init__(self, examples: Sequence[Masked], groups: Sequence[Sequence[int]], pad_id: int) -> None:
+        self.examples, self.groups, self.pad_id = examples, groups, pad_id
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, i: int) -> Batch:
+        return collate([self.examples[i] for i in self.groups[i]], pad_id=self.pad_id)
+
+
+def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0,
+                  streamed: bool = False) -> Sequence[Batch]:
     """The examples as batches of similar length, longest first, each of at most ``max_tokens`` tokens with padding.
 
-    Sums and counts do not depend on ``max_tokens``.
+    Sums and counts do not depend on ``max_tokens``. ``streamed``: see ``Streamed``; for steps that are too large to be held.
     """
-    return [collate([examples[i] for i in group], pad_id=pad_id) for group in groups([len(e.ids) for e in examples], max_tokens)]
+    found = Streamed(examples, groups([len(e.ids) for e in examples], max_tokens), pad_id)
+    return found if streamed else list(found)
 
 
 def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]], list[Batch]]:

@@ -468,7 +468,8 @@ def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tok
                              batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
                              static_masks=settings.static_masks, dupe_factor=settings.dupe_factor,
                              **prepared.options(documents, config, settings))
-    cut = partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id)
+    cut = partial(batches.micro_batches, max_tokens=settings.micro_batch_tokens, pad_id=tokenizer.vocab.pad_id,
+                  streamed=settings.accumulate > 1)
     if settings.shift_positions and settings.max_length < longest:
         cut = batches.shifted(cut, longest, config.position_offset)
     return Task(stream.batch, batches.whole(cut, settings.batch_size) if config.filter_sizes else cut)

@@ -9,6 +9,7 @@ from typing import Any
 
 MOST = 2**31 - 1  # of any number of things
 OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf")  # what they are: training/optimisers.py
+ADVERSARIES = ("fgm", "fgm-only", "virtual")  # what they are: training/adversarial.py
 SCHEDULES = ("linear", "polynomial", "square-root", "constant")  # what they are: training/schedules.py
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
@@ -30,6 +31,8 @@ class Course:
     schedule: str = "linear"
     power: float = 1.0
     ema: float | None = None
+    adversarial: str | None = None
+    adversarial_norm: float | None = None  # None: as usual for its kind
     weight_decay: float = 0.01
     clip: float = 1.0
     bias_correction: bool = True
@@ -51,6 +54,14 @@ class Course:
         self.need("beta2", 0 <= self.beta2 < 1, "from 0 to below 1")
         self.need("power", 0 < self.power < float("inf"), "a finite number above 0")
         self.need("ema", self.ema is None or 0 < self.ema < 1, "between 0 and 1")
+        self.need("adversarial", self.adversarial in (None, *ADVERSARIES), f"one of {', '.join(ADVERSARIES)}")
+        self.need("adversarial_norm", self.adversarial_norm is None or 0 < self.adversarial_norm < float("inf"),
+                  "a finite number above 0")
+        if self.adversarial_norm is not None and self.adversarial is None:
+            raise ValueError("--adversarial-norm: how far --adversarial moves the word table; give --adversarial KIND with it")
+        if self.adversarial is not None and self.freeze is not None:
+            raise ValueError("--adversarial follows the gradient of the word table, and --freeze leaves it without one: give one "
+                             "of them")
         if self.power != 1 and self.schedule != "polynomial":
             raise ValueError(f"--power is for --schedule polynomial, and this one is {self.schedule}: leave it out")
         self.need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
@@ -127,6 +138,10 @@ class Options:
         self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
         self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
                  "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")
+        self.add(group, "adversarial", "learn beside the word table, where the loss is greater: fgm, the gradient there added to "
+                 "the usual one; fgm-only, that gradient alone; virtual, where the guesses change most, to guess there as here",
+                 choices=ADVERSARIES, default_text="no")
+        self.add(group, "adversarial_norm", "how far beside it", type=float, metavar="NORM", default_text="0.5, virtual: 1")
         self.add(group, "weight_decay", "of the optimiser; none on biases and norms", type=float, metavar="RATE")
         self.add(group, "clip", "largest norm of a step's gradient; 0: no limit", type=float, metavar="NORM")
         self.add_negative(group, "bias_correction", "Adam as in the reference implementation, without it")

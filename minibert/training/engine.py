@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from minibert.layers.dropout import Key
 from minibert.model import embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
-from minibert.parameters import STATISTICS, Parameters
+from minibert.parameters import STATISTICS, Parameters, Slot, Tree
 from minibert.training import adamw, averaging, lanes, optimisers, together
 from minibert.training.averaging import AVERAGE
 from minibert.training.precision import LossScale, dtype_of
@@ -55,6 +55,15 @@ class Metrics:
         return self.accuracy(term) if figure == "accuracy" else self.losses.get(term, 0.0)
 
 
+class Known(NamedTuple):
+    """What is known of a step beforehand."""
+
+    counts: Mapping[str, float]  # by term: what its loss is divided by
+    targets: Mapping[str, int]  # by term: how many there are
+    sizes: Sequence[int]  # of each micro-batch: its tokens, padding counted
+    tokens: int  # of all, without padding
+
+
 class Engine:
     """A model in training: its parameters, their gradients, and what the optimiser keeps, on one device.
 
@@ -63,17 +72,19 @@ class Engine:
     each layer is that of the layer above times this. ``lanes``: of the sum of gradients, by default one a worker. ``teacher``:
     from the inputs of a micro-batch to further targets, such as the states of another model. ``optimiser``: the constants of one
     of ``optimisers``. ``ema``: the decay of an average of the weights (see ``averaging``), which then is what is evaluated.
+    ``adversary``: how a step's gradient is made in place of ``accumulate``, see ``adversarial``.
     ``kept``: slabs by name, what the optimiser keeps and the average. ValueError for a ``freeze`` that cannot be.
     """
 
     def __init__(self, model: Model, parameters: Parameters, workers: Workers, optimiser: Any = adamw.DEFAULT,
                  clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32", *, freeze: int | None = None,
                  layer_decay: float = 1.0, lanes: int | None = None, ema: float | None = None,
+                 adversary: Callable[..., Metrics] | None = None,
                  teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> None:
         check_freeze(freeze, model.config)
         self.model, self.parameters, self.workers = model, parameters, workers
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
-        self.freeze, self.layer_decay, self.ema, self.teacher = freeze, layer_decay, ema, teacher
+        self.freeze, self.layer_decay, self.ema, self.adversary, self.teacher = freeze, layer_decay, ema, adversary, teacher
         self.rule = optimisers.module_of(optimiser)
         self.xp = get_xp(parameters.flat)
         self.on_cpu = self.xp is np
@@ -127,42 +138,81 @@ class Engine:
         On the CPU a loss or a norm that is not finite raises FloatingPointError; weights and moments stay as they were, the
         gradients are dropped.
         """
-        metrics = self.accumulate(batches)
-        present = frozenset(term for term, count in self.model.counts(batches).items() if count)
+        known = self._known(batches)
+        metrics = (Engine.accumulate if self.adversary is None else self.adversary)(self, batches, known)
+        present = frozenset(term for term, count in known.counts.items() if count)
         return metrics, self.apply(lr, present, float(metrics.loss) if self.on_cpu else None)
 
-    def accumulate(self, batches: Sequence[Any]) -> Metrics:
-        """Forward and backward of every micro-batch; the gradients are added to the slabs."""
-        work = self._work(batches, Key(self.seed, self.step))
-        shares = share_out(range(len(batches)), [b.ids.size for b in batches], self.lanes)
+    def accumulate(self, batches: Sequence[Any], known: Known | None = None, model: Model | None = None) -> Metrics:
+        """Forward and backward of every micro-batch; the gradients are added to the slabs.
+
+        ``batches`` may be made as they are asked for (``tasks.batches.Streamed``): each is, once to be counted and once to be
+        computed with, and then let go. ``model``: in place of the engine's, with the same tensors.
+        """
+        known = known or self._known(batches)
+        work = self._work(batches, known, Key(self.seed, self.step), model=model)
+        shares = share_out(range(len(batches)), known.sizes, self.lanes)
 
         def carrier(part: range, slabs: Sequence[Parameters]) -> list[list[tuple]]:
             return lanes.carry(part, slabs, lambda lane, slab: [(i, work(i, slab)) for i in shares[lane]])
 
         self._summed += len(batches)
         carried = self.workers.map(carrier, lanes.parts(self._plan), self._slabs)
-        return self._metrics(batches, dict(figure for part in carried for lane in part for figure in lane))
+        return self._metrics(known, dict(figure for part in carried for lane in part for figure in lane))
 
     def evaluate(self, batches: Sequence[Any]) -> Metrics:
         """Forward only, nothing dropped, with the average of the weights where there is one."""
-        work = self._work(batches, None, self.learned)
-        return self._metrics(batches, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
+        known = self._known(batches)
+        work = self._work(batches, known, None, self.learned)
+        return self._metrics(known, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
 
     def predict(self, batches: Sequence[Any], model: Model | None = None) -> tuple[float, list[np.ndarray]]:
         """The loss, and the logits of every feature: see the function of this name. ``model``: with the head that is asked,
         where there are several."""
         return predict(model or self.model, self.learned, batches, self.workers)
 
-    def _work(self, batches: Sequence[Any], key: Key | None, parameters: Parameters | None = None) -> Callable[..., tuple]:
+    def _known(self, batches: Sequence[Any]) -> Known:
+        """A look at every micro-batch before the first forward pass."""
+        looks = [(self.model.counts([batch]), self.model.counts([batch], options=False), batch.ids.size, batch.tokens)
+                 for batch in batches]
+        counts, targets, sizes, tokens = zip(*looks)
+        return Known(*({term: sum(each[term] for each in some) for term in some[0]} for some in (counts, targets)), sizes,
+                     sum(tokens))
+
+    def guesses(self, batches: Sequence[Any], known: Known, heads: Sequence[str]) -> list[Mapping[str, Array]]:
+        """The logits of these heads for every micro-batch, with what the next ``accumulate`` would drop."""
+        model, p, key = _on_device(self.model, self.parameters), self._tree(self.parameters), Key(self.seed, self.step)
+        return _spread(batches, lambda i: model.forward(
+            inputs(batches[i], self.xp, self.config), p, key=key._replace(micro_batch=i), counts=known.counts,
+            read=heads)[0].logits, self.workers, self.xp)
+
+    def gradient(self, slot: Slot) -> Array:
+        """Of a tensor so far ``(n,)``. What the lanes have is added up, so that more can be added to it in one order."""
+        size = len(self.parameters)
+        parts = range(0, size, PIECE if self.on_cpu else size)
+        self.workers.map(lambda start: self._join(start, start + parts.step), parts)
+        return self.gradients[0].flat[slot.start:slot.stop]
+
+    def drop_gradients(self) -> None:
+        """Forget what was accumulated."""
+        self._summed = 0
+        for slab in self.gradients:
+            slab.flat.fill(0)
+
+    def _tree(self, parameters: Parameters) -> Tree:
+        """The weights to compute with; where that is in half precision, the masters stay as they are."""
+        return (parameters.astype(self.dtype) if self.dtype.itemsize < 4 else parameters).tree
+
+    def _work(self, batches: Sequence[Any], known: Known, key: Key | None,
+              parameters: Parameters | None = None, model: Model | None = None) -> Callable[..., tuple]:
         """What is done with micro-batch i: forward, and where there is a slab for its gradient, backward. Its figures.
 
         Losses that look at all examples at once are taken before: see ``together``.
         """
-        counts = self.model.counts(batches)
+        counts = known.counts
         parameters = parameters or self.parameters
-        model = _on_device(self.model, parameters)
-        narrow = self.dtype.itemsize < 4
-        p = (parameters.astype(self.dtype) if narrow else parameters).tree  # the masters stay as they are
+        model = _on_device(model or self.model, parameters)
+        p = self._tree(parameters)
         dloss = 1.0 if self.loss_scale is None else self.loss_scale.scale
         alone, read = together.without(model), [term.reads for term in together.terms(model)]
 
@@ -185,13 +235,13 @@ class Engine:
 
         return work
 
-    def _metrics(self, batches: Sequence[Any], figures: Mapping[int, tuple]) -> Metrics:
+    def _metrics(self, known: Known, figures: Mapping[int, tuple]) -> Metrics:
         """The figures of all micro-batches added up, in their order."""
-        loss, losses, correct = zip(*(figures[i] for i in range(len(batches))))
+        loss, losses, correct = zip(*(figures[i] for i in range(len(known.sizes))))
         terms = dict.fromkeys(term.name for term in self.model.terms)
         return Metrics(sum(loss), *({name: sum(part.get(name, 0) for part in column) for name in {**terms, **column[0]}}
                                     for column in (losses, correct)),
-                       self.model.counts(batches, options=False), sum(b.tokens for b in batches))
+                       known.targets, known.tokens)
 
     def apply(self, lr: float, present: frozenset[str] | None = None, loss: float | None = None) -> Array | float:
         """Sum the gradients of the lanes, clip them, step, zero them. Returns the norm of the gradient before clipping.
@@ -206,9 +256,8 @@ class Engine:
         pieces = adamw.pieces(table, PIECE)
         norm = sum(self.workers.map(self._sum_piece, pieces)) ** 0.5
         if not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
-            self.step, self._summed = self.step - 1, 0
-            for slab in self.gradients:
-                slab.flat.fill(0)
+            self.step -= 1
+            self.drop_gradients()
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
                                      f"the learning rate {lr:.3g}")
         self._move_statistics()
@@ -255,8 +304,11 @@ class Engine:
 
     def _sum_piece(self, run: adamw.Run) -> float:
         """A piece of the carriers' gradients joined into the first one's; theirs are zeroed. Its squared norm."""
-        total = lanes.join(self._plan, (slabs[0].flat[run.start:run.stop] for slabs in self._slabs))
+        total = self._join(run.start, run.stop)
         return float(np.dot(total, total))
+
+    def _join(self, start: int, stop: int) -> Array:
+        return lanes.join(self._plan, (slabs[0].flat[start:stop] for slabs in self._slabs))
 
     def _move(self, shares: Sequence[Sequence[adamw.Run]], lr: float, number: Array | int, scale: Array | float | None,
               skip: Array | bool = False) -> None:

@@ -19,7 +19,7 @@ from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters
 from minibert.shell import command
 from minibert.tasks.batches import Position
-from minibert.training import checkpoint, profile
+from minibert.training import adversarial, checkpoint, profile
 from minibert.training.course import Course
 from minibert.training.engine import Engine
 from minibert.training.loop import Task
@@ -55,7 +55,7 @@ def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Co
     """The engine that a course asks for."""
     return Engine(model, parameters, workers, constants_of(course), course.clip or None, course.seed if seed is None else seed,
                   course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema,
-                  teacher=teacher)
+                  adversary=adversarial.of(course, model), teacher=teacher)
 
 
 def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:

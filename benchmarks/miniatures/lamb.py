@@ -1,0 +1,53 @@
+"""Large batches: LAMB at 32 times the batch and a 32nd of the steps, against AdamW."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.miniatures.two_lengths import text
+from minibert.parameters import initialise
+from minibert.tasks.batches import held_out
+from minibert.training.command import config_of, stages_of
+from minibert.training.loop import Loop, Progress, figures
+from minibert.training.objectives import model_of
+from minibert.training.options import Settings
+from minibert.training.runs import engine_of
+from minibert.workers import Workers
+
+ASKS = ("LAMB at 32 times the batch against AdamW, at equal tokens, each with the best of the rates that were tried on seed 0; "
+        "and AdamW with the large batch, its rate times √32.")
+CRITERION = "A held-out loss within 0.05 nats of AdamW's."
+
+TIMES, BATCH, STEPS, LENGTH = 32, 8, 6400, 32
+ADAMW = {"learning_rate": 2e-3}
+LAMB = {"optimiser": "lamb", "learning_rate": 2e-2, "warmup": 0.1}
+SAME = {"learning_rate": 2e-3 * TIMES**0.5}  # AdamW with the large batch, by the square-root rule
+
+
+def run(seed: int) -> dict[str, float]:
+    found = {"AdamW, nats": trained(seed, 1, **ADAMW), "LAMB at 32 times the batch, nats": trained(seed, TIMES, **LAMB),
+             "AdamW at 32 times the batch, nats": trained(seed, TIMES, **SAME)}
+    return {**found, "LAMB above AdamW": found["LAMB at 32 times the batch, nats"] - found["AdamW, nats"]}
+
+
+def met(rows: list[dict[str, float]]) -> bool:
+    """Whether the mean over the seeds keeps to the criterion."""
+    return sum(row["LAMB above AdamW"] for row in rows) / len(rows) <= 0.05
+
+
+def trained(seed: int, times: int, **course: object) -> float:
+    """The loss on held-out text, in nats a hidden word, after as many tokens in steps of ``times`` the batch."""
+    train, kept, tokenizer = text(seed)
+    settings = Settings(corpus=("world",), max_length=LENGTH, batch_size=BATCH * times, next_sentence=False, cased=True, layers=2,
+                        hidden=64, heads=2, steps=STEPS // times, short_first=0.0, micro_batch_tokens=512, lanes=1, seed=seed,
+                        **course)
+    config = config_of(settings, tokenizer)
+    model = model_of(config, settings)
+    batches = held_out(kept, tokenizer, max_length=LENGTH, next_sentence=False, max_tokens=512)
+    with Workers(1) as workers, tempfile.TemporaryDirectory() as folder:
+        engine = engine_of(model, initialise(model.layout(), config.initializer_range, seed), workers, settings)
+        Loop(engine, stages_of(settings, config, train, tokenizer), settings, Progress(total=settings.steps),
+             Path(folder, "metrics.csv"), every=lambda total: total, look=dict, save=lambda progress: None,
+             line=lambda loop: "trained", say=lambda text: None).run()
+        return figures(model, [engine.evaluate(batches)])["mlm_loss"]
