@@ -16,6 +16,8 @@ import numpy as np
 
 from minibert import pretrained, scoring, search
 from minibert.analysis import probes, subject
+from minibert.compression.quantise import INT8
+from minibert.convert import convert
 from minibert.data import corpora
 from minibert.data.prepared import shards, tf_example, tfrecord
 from minibert.data.prepared.instances import Wanted
@@ -221,6 +223,12 @@ def resealed_record(data: bytes, rng: np.random.Generator) -> bytes:
 
 def _weights(kind: str) -> Callable[[Path], Sequence[Path]]:
     return lambda folder: examples.write(folder, kind)
+
+
+def _in_8_bits(folder: Path) -> Sequence[Path]:
+    examples.write(folder / "whole", "safetensors")
+    convert(folder / "whole", folder, INT8)
+    return [folder / INT8.file]
 
 
 def _read_weights(folder: Path) -> tuple[dict, list[str]]:
@@ -516,6 +524,7 @@ _PROBES = [
 FORMATS: dict[str, Format] = {
     **{kind: Format(_weights(kind), _read_weights, (damaged,), verified) for kind, verified in examples.PROTECTED.items()},
     "safetensors, odd header": Format(_weights("safetensors"), _read_weights, (resealed_header,)),
+    "safetensors in 8 bits": Format(_in_8_bits, _read_weights, (damaged, resealed_header)),
     "fairseq, a training run": Format(_training_run, _read_training_run, (damaged,)),
     "index of shards": Format(lambda folder: [p for p in examples.write(folder, "sharded") if p.suffix == ".json"], _read_weights,
                               (damaged, odd_json)),

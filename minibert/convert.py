@@ -55,11 +55,11 @@ _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transfo
            "finetuning.json")
 
 
-def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str = "safetensors",
+def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str], format: str | Format = "safetensors",
             dtype: str | None = None, tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
             weights: str | os.PathLike[str] | None = None, heads: int | None = None,
             change: Callable[[Copy], Copy] = lambda it: it) -> list[str]:
-    """Write the model of one folder to another in ``format``, a key of ``FORMATS``. Returns what there is to say about it.
+    """Write the model of one folder to another in ``format``, a key of ``FORMATS`` or another one. Returns what there is to say.
 
     ``dtype``: float32, float16 or float64 to change the type of the numbers. ``tokenizer``: the copy's, where the source has none
     or another is wanted. ``weights`` and ``heads``: as for ``pretrained.load``. ``change``: what is done to the copy before it is
@@ -67,20 +67,21 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
     destination holds another model.
     """
     source, destination = Path(source), Path(destination)
-    if format not in FORMATS:
+    if isinstance(format, str) and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     weights, config, tokenizer, said = open_folder(source, tokenizer, weights, heads)
     if destination.exists() and not destination.is_dir():
         raise FileExistsError(f"{destination} is a file; a checkpoint is written as a folder: choose another name")
     if destination.exists() and destination.samefile(source):
         raise ValueError(f"{destination} is the source itself; name another folder")
-    beside, target = _beside(source), FORMATS[format]
+    beside, target = _beside(source), format if isinstance(format, Format) else FORMATS[format]
+    called = format if isinstance(format, str) else "its own format"
     names = families.names(config)
     with formats.opened(weights) as reader:
         layout, found, notes = match(reader, config)
         ordered = [*(name for name in layout.slots if name in found), *sorted(found.keys() - layout.slots)]
         if left := [name for name in ordered if not target.holds(name, config)]:
-            notes.append(f"left out, for {format} has no place for them: {', '.join(left)}")
+            notes.append(f"left out, for {called} has no place for them: {', '.join(left)}")
         arrays = {name: floating(reader, found[name], names) for name in ordered if target.holds(name, config)}
         if widened := [reader.dtypes[found[name]] for name, x in arrays.items() if reader.dtypes[found[name]] != x.dtype.name]:
             notes.append(f"{len(widened)} tensors of {_types(widened)} were widened to float32")
@@ -97,7 +98,7 @@ def convert(source: str | os.PathLike[str], destination: str | os.PathLike[str],
             (staged / path).parent.mkdir(exist_ok=True)
             write_atomically(staged / path, (source / path).read_bytes())
         target.write(staged / target.file, it)
-    after = f"{destination / target.file} ({format}, {_types(x.dtype.name for x in it.arrays.values())})"
+    after = f"{destination / target.file} ({called}, {_types(x.dtype.name for x in it.arrays.values())})"
     return [f"{before} -> {after}: {sum(x.size for x in it.arrays.values()):,} numbers in {len(arrays)} tensors", *said, *notes]
 
 

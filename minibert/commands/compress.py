@@ -8,7 +8,7 @@ from minibert.compression.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a smaller model learns from a larger one: distil, theseus or vocabulary"
+SUMMARY = "a smaller model learns from a larger one: distil, theseus, vocabulary, quantise"
 TEXT = """\
 Makes a smaller model of a larger one, its teacher. The student learns from texts, as in minibert
 train, or with --train from labelled examples, as in minibert finetune, and is a plain model in a
@@ -26,6 +26,8 @@ examples:
       one layer takes the place of two, more and more often, until the old ones are gone
   minibert compress vocabulary --teacher DIR --corpus reports/ --out runs/reports
       the table of words holds the pieces that these texts use, and single characters
+  minibert compress quantise --teacher runs/sentiment --out runs/small
+      matrices in 8 bits: a quarter of the file; when it is open, it is as large and as fast as before
   minibert compress report runs/sentiment runs/student --dev dev.tsv --out runs/report
       parameters, memory, products, texts a second and accuracy side by side
   minibert compress --resume runs/student

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minibert.compression import labelled, report, texts, vocabulary
+from minibert.compression import labelled, quantise, report, texts, vocabulary
 from minibert.compression.options import OPTIONS, Settings, recipe_of
 from minibert.compression.recipes import sha256
 from minibert.files import read_json
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_of(args)
     if recipe.recipe == "vocabulary":
         return vocabulary.run(args, recipe.teacher)
+    if recipe.recipe == "quantise":
+        return quantise.run(args, recipe.teacher)
     return (labelled if hasattr(args, "train") else texts).begin(args, recipe)
 
 

@@ -10,7 +10,7 @@ from minibert.finetuning import options as labelled
 from minibert.training import options as texts
 from minibert.training.course import Options, add_run
 
-RECIPES = ("distil", "theseus", "vocabulary")
+RECIPES = ("distil", "theseus", "vocabulary", "quantise")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
 ATTENTION_LOSSES = ("kl", "mse")
 
@@ -75,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", choices=(*RECIPES, "report"), metavar="RECIPE",
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
                         "encoder takes the place of a larger one; vocabulary: the words that a corpus does not use are "
-                        "taken out, and nothing is trained; report: models beside one another")
+                        "taken out, and nothing is trained; quantise: matrices in 8 bits, in a quarter of the file; report: "
+                        "models beside one another")
     parser.add_argument("folders", nargs="*", metavar="DIR", help="report: folders of models, the largest first")
     models = parser.add_argument_group("models")
     add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
@@ -145,13 +146,15 @@ def recipe_of(args: argparse.Namespace) -> Settings:
     for recipe, (what, names) in ONLY.items():
         if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
             raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
-    if settings.recipe == "vocabulary":
-        needed = {"recipe", "teacher", "corpus", "layout"}
+    if settings.recipe in ("vocabulary", "quantise"):
+        needed = {"recipe", "teacher", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
         if foreign := [OPTIONS.typed(name) for part in (OPTIONS, texts.OPTIONS, labelled.OPTIONS) for name in part.given(args)
                        if name not in needed]:
-            raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: the recipe vocabulary trains nothing; give it --teacher, "
-                             "--corpus, --layout and --out alone")
-        if not hasattr(args, "corpus"):
+            raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: the recipe {settings.recipe} trains nothing; give it "
+                             "--teacher and --out" + (", --corpus and --layout" if settings.recipe == "vocabulary" else ""))
+        if not args.out:
+            raise ValueError("--out DIR is missing: the folder to write the smaller model to")
+        if settings.recipe == "vocabulary" and not hasattr(args, "corpus"):
             raise ValueError("--corpus TEXT is missing: the texts whose words are to be kept")
     if settings.recipe == "theseus" and getattr(args, "minutes", None):
         raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")

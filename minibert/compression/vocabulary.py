@@ -25,8 +25,6 @@ WORDS = ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias", "cls.
 
 def run(args: argparse.Namespace, source: str) -> int:
     """Do what ``compress vocabulary`` asks for. The exit code."""
-    if not args.out:
-        raise ValueError("--out DIR is missing: the folder to write the smaller model to")
     tokenizer = tokenizer_of(Path(source))
     corpus = corpora.read(list(getattr(args, "corpus", ())), layout=getattr(args, "layout", "auto"))
     print(corpus.description)

@@ -22,6 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from minibert.files import brief, decode_utf8, parse_json, writing
+from minibert.pretrained.in_8_bits import NUMBERS, SCALE, unpacked
 from minibert.pretrained.widths import BFLOAT16, as_array, fill, is_shape
 
 _CODES = {np.dtype(kind): code for code, kind in {
@@ -63,28 +64,46 @@ class Reader:
         self._places = {name: header[name] for name in file.keys()}
         self.shapes = {name: tuple(entry["shape"]) for name, entry in self._places.items()}
         self.dtypes = {name: _NAMES.get(entry["dtype"], entry["dtype"]) for name, entry in self._places.items()}
+        self._packed = [name.removesuffix(NUMBERS) for name, kind in self.dtypes.items()
+                        if name.endswith(NUMBERS) and kind == "int8"]
+        for name in self._packed:
+            shape, scale = self.shapes.pop(name + NUMBERS), self.shapes.pop(name + SCALE, None)
+            if scale != shape[:1] or len(shape) != 2 or self.dtypes[name + SCALE] != "float32" or name in self.shapes:
+                raise ValueError(f"{path}: tensor {brief(name)} is stored in 8 bits, {brief(shape)}, and needs a float32 scale "
+                                 f"for each row, found {brief(scale)}")
+            self.shapes[name], self.dtypes[name] = shape, self.dtypes.pop(name + NUMBERS)
+            del self.dtypes[name + SCALE]
         for name, shape in self.shapes.items():
             if not is_shape(shape):
                 raise ValueError(f"{path}: tensor {brief(name)} has {len(shape):,} dimensions, which no tensor of a BERT has")
 
     def read_into(self, name: str, out: np.ndarray) -> bool:
         """The array of that name into ``out``, of its shape, without a second copy; False where it must be converted."""
+        if name in self._packed:
+            return False
         with open(self.path, "rb") as file:
             file.seek(self._numbers + self._places[name]["data_offsets"][0])
             return fill(out, file, self.dtypes[name])
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half.
+        """The array of that name. bfloat16, which NumPy does not have, comes as float32: it is float32's upper half. So does what
+        is stored in 8 bits (see ``in_8_bits``).
 
         Read from its place: the library maps the whole file into memory, which then counts as a second copy of it.
         """
+        if name in self._packed:
+            return unpacked(self._stored(name + NUMBERS, "int8", self.shapes[name]),
+                            self._stored(name + SCALE, "float32", self.shapes[name][:1]))
         kind = self.dtypes[name]
         if kind not in _NAMES.values():
             raise ValueError(f"{self.path}: tensor {name} is of type {kind}, which cannot be read here; "
                              "save the model in float32 or float16")
+        return self._stored(name, kind, self.shapes[name])
+
+    def _stored(self, name: str, kind: str, shape: tuple[int, ...]) -> np.ndarray:
         start, stop = self._places[name]["data_offsets"]
         raw = np.fromfile(self.path, np.uint8, stop - start, offset=self._numbers + start)
-        return as_array(raw, kind).reshape(self.shapes[name])
+        return as_array(raw, kind).reshape(shape)
 
 
 @contextmanager

@@ -255,3 +255,14 @@ def test_what_is_left_is_a_plain_model():
     logits = their_classifier(small, alone)(torch.tensor(batch.ids), torch.tensor(batch.attention_mask.astype(np.int64)),
                                             torch.tensor(batch.token_type_ids)).logits
     assert distance(out.logits["task"], logits.detach().numpy()) <= TOLERANCE
+
+
+def test_8_bits_are_those_of_torch():
+    """What is left of each number, with our scales and no zero points."""
+    from minibert.pretrained import in_8_bits
+
+    x = np.random.default_rng(0).normal(0, 0.05, (40, 30)).astype(np.float32)
+    found = in_8_bits.packed({"weight": x})
+    theirs = torch.fake_quantize_per_channel_affine(
+        torch.tensor(x), torch.tensor(found["weight.scale"]), torch.zeros(40, dtype=torch.int32), 0, -127, 127)
+    np.testing.assert_allclose(in_8_bits.unpacked(found["weight.int8"], found["weight.scale"]), theirs.numpy(), rtol=1e-6)
