@@ -13,7 +13,7 @@ ASKS = ("The bundled model goes on with pairs of the documentation of Python, it
 CRITERION = ("Trained on next sentences it is at most 55 % right about the order; trained on the order it is at least 70 % right "
              "about next sentences.")
 
-STEPS, LENGTH, HEAD = 1500, 64, "cls.seq_relationship."
+STEPS, LENGTH, HEAD = 1000, 64, "cls.seq_relationship."
 
 
 def run(seed: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ ASKS = ("Three neighbours in another order, and the word that stood at each plac
         "this question beside masked words, against masked words alone, in as many steps on sentences of the generated language.")
 CRITERION = "At least 80 % of the words are put back by the one, at most 40 % by the other."
 
-STEPS, LENGTH, BATCH = 3000, 32, 64
+STEPS, LENGTH, BATCH = 1500, 32, 64
 
 
 def run(seed: int) -> dict[str, float]:
