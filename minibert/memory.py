@@ -8,7 +8,8 @@ With N = B·T tokens, training keeps for every layer, until its backward pass::
     layer norms   x̂ and 1/σ, twice                           2·N·H + 2·N
     dropout       two masks                                  2·N·H
 
-and, for each weight, four numbers: itself, its gradient and the two moments of Adam. The formulas are for the reader: what a
+and, for each weight, four numbers: itself, its gradient and the two moments of Adam, which LAMB keeps as well. An average of the
+weights is a fifth. The formulas are for the reader: what a
 layer keeps is measured on the cache of a real block, whatever block that is, arrays that two of its parts share counted once.
 Temporaries, which live for a moment only, are estimates.
 """
@@ -28,6 +29,7 @@ from minibert.model import blocks, bodies, pretraining
 from minibert.parameters import STATISTICS, Layout
 
 FLOAT = 4  # bytes of a float32
+AVERAGE = "average of the weights"
 MASKED_SHARE = 0.15  # of the tokens are predicted
 
 
@@ -185,8 +187,11 @@ def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     ]
 
 
-def training(config: BertConfig, batch: int, length: int) -> list[Part]:
-    """Parts of the memory that one training step takes where the whole batch is computed at once, as on a GPU."""
+def training(config: BertConfig, batch: int, length: int, average: bool = False) -> list[Part]:
+    """Parts of the memory that one training step takes where the whole batch is computed at once, as on a GPU.
+
+    ``average``: with one of the weights (``--ema``).
+    """
     weights = FLOAT * parameter_counts(config)["total"]
     masked = masked_tokens(batch, length)
     L = config.num_hidden_layers
@@ -194,13 +199,15 @@ def training(config: BertConfig, batch: int, length: int) -> list[Part]:
         Part("weights", weights),
         Part("gradients", weights),
         Part("moments of Adam", weights, 2),
+        *([Part(AVERAGE, weights)] if average else []),
         *(part._replace(times=L) for part in layer_activations(config, batch, length)),
         *other_activations(config, batch, length, masked),
         Part("temporaries, about", temporaries(config, batch, length)),
     ]
 
 
-def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512) -> list[Part]:
+def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512,
+                      average: bool = False) -> list[Part]:
     """The same for the CPU: each of ``workers`` threads has its own gradients and, at a time, one micro-batch of ``tokens``."""
     weights = FLOAT * parameter_counts(config)["total"]
     size = batch if config.filter_sizes else min(max(1, tokens // length), max(1, -(-batch // workers)))  # convolutions: not cut
@@ -210,6 +217,7 @@ def training_on_cores(config: BertConfig, batch: int, length: int, workers: int,
         Part("weights", weights),
         Part("gradients, per core", weights, workers),
         Part("moments of Adam", weights, 2),
+        *([Part(AVERAGE, weights)] if average else []),
         Part(f"activations of {size} × {length} tokens per core", each, at_once),
     ]
 

@@ -143,6 +143,17 @@ def test_cores_keep_a_micro_batch_each_and_not_the_batch():
     assert memory.total(memory.training(config, 32, 128)) > memory.total(two)
 
 
+def test_an_average_of_the_weights_is_counted(capsys):
+    config = BertConfig.preset("base")
+    weights = 4 * memory.parameter_counts(config)["total"]
+    for parts in (memory.training, memory.training_on_cores):
+        options = {"workers": 2} if parts is memory.training_on_cores else {}
+        with_it, without = (memory.total(parts(config, 32, 128, **options, average=average)) for average in (True, False))
+        assert with_it - without == weights
+    assert main(["info", "base", "--ema"]) == 0
+    assert capsys.readouterr().out.count("average of the weights") == 2
+
+
 def test_the_common_table_is_explained(capsys):
     assert main(["info", "base", "--batch", "32", "--length", "128", "--threads", "4"]) == 0
     out = capsys.readouterr().out

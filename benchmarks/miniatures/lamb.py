@@ -15,8 +15,8 @@ from minibert.training.options import Settings
 from minibert.training.runs import engine_of
 from minibert.workers import Workers
 
-ASKS = ("LAMB at 32 times the batch against AdamW, at equal tokens, each with the best of the rates that were tried on seed 0; "
-        "and AdamW with the large batch, its rate times √32.")
+ASKS = ("LAMB at 32 times the batch, at a rate of 0.02, against AdamW at 0.002, at equal tokens; and AdamW with the large batch, "
+        "its rate times √32.")
 CRITERION = "A held-out loss within 0.05 nats of AdamW's."
 
 TIMES, BATCH, STEPS, LENGTH = 32, 8, 6400, 32

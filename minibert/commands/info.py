@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
     parser.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")
     parser.add_argument("--threads", type=int, metavar="N", help="cores to train on (default: all)")
+    parser.add_argument("--ema", action="store_true", help="with an average of the weights, as train --ema keeps it")
     terminal.add_files(parser)
 
 
@@ -45,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
     if args.vocab_size is not None:
         config = config.replace(vocab_size=args.vocab_size)
     threads = available_cores() if args.threads is None else args.threads
-    print(info.report(config, name, args.batch, args.length, threads, args.weights))
+    print(info.report(config, name, args.batch, args.length, threads, args.weights, args.ema))
     return 0

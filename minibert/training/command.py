@@ -364,8 +364,8 @@ def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
 
     def need(count: int) -> int:
         tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
-        return sum(memory.total(memory.training_on_cores(body, settings.batch_size, settings.max_length, count, tokens))
-                   for body in bodies)
+        return sum(memory.total(memory.training_on_cores(body, settings.batch_size, settings.max_length, count, tokens,
+                                                         settings.ema is not None)) for body in bodies)
 
     return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
 
