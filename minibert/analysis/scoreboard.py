@@ -132,8 +132,8 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
     return ["# Scoreboard", "",
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
-            f"- the world: {plan.size}; a tiny model (2 layers, 128 numbers, 2 heads) of each seed, trained for "
-            f"{plan.steps or world_model.STEPS[plan.size]:,} steps and asked on fresh text of its own",
+            f"- the world: {plan.size}; a model of each seed (4 layers, 128 numbers, 4 heads), asked on fresh text of its own, "
+            f"trained by `python -m minibert train {' '.join(world_model.trained_by(plan.size, plan.steps))} --seed N`",
             *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
             f"- numbers are means over {plan.seeds} seeds ± their standard deviation, or over as many as a cell says; in "
             "brackets the control; a verdict's criterion stands in the docstring of its analysis",
@@ -235,11 +235,11 @@ def _head(unit: Unit, plan: Plan) -> Record:
     """What a run depends on."""
     source = inspect.getsource(analyses.module(unit.name))
     real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {
-        "size": plan.size, "steps": plan.steps or world_model.STEPS[plan.size]}
+        "trained": " ".join(world_model.trained_by(plan.size, plan.steps))}
     return {**unit._asdict(), "quick": plan.quick, **real, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
 
 
 def _key(record: Record) -> tuple:
     """The source last: a record that differs in nothing else is out of date."""
-    return tuple(record.get(name) for name in ("real", "text", "size", "steps")) + tuple(
+    return tuple(record.get(name) for name in ("real", "text", "trained")) + tuple(
         record[name] for name in ("name", "side", "seed", "quick", "source"))

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", choices=("small", "full"), default="small", help="without a model: which of the generated "
                         "languages (default: small)")
     parser.add_argument("--steps", type=int, metavar="N", help="without a model: how long that of the generated language is "
-                        "trained (default: 5500, full 7500)")
+                        "trained (default: 3000, full 6000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)")
     parser.add_argument("--quick", action="store_true", help="less data, for a first look")
     parser.add_argument("--out", metavar="PATH", help="folder for pictures and JSON (default: analyses); with --scoreboard "

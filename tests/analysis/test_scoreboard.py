@@ -114,7 +114,7 @@ def test_the_model_of_the_world_is_trained_once_and_kept(tmp_path, monkeypatch, 
     monkeypatch.setattr(command, "run", run)
     with pytest.raises(KeyboardInterrupt):
         world_model.load("small", 3)
-    assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 5500, 3, False)
+    assert (runs[0].corpus, runs[0].steps, runs[0].seed, runs[0].next_sentence) == (["world-small"], 3000, 3, False)
     folder = world_model.folder_of("small", 3)
     (folder / command.checkpoint.FILE).write_text("", encoding="utf-8")
     assert subject.world_of(world_model.load("small", 3)).words == WORLD.words
