@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from minibert.config import BertConfig
-from minibert.data import corpora
 from minibert.parameters import Parameters, initialise
 from minibert.tasks.batches import Batch
 from minibert.text.tokenizer import Tokenizer
@@ -20,14 +19,16 @@ from minibert.training.objectives import model_of
 from minibert.training.options import Settings
 from minibert.training.runs import engine_of
 from minibert.workers import Workers
+from minibert.world import World
 
 
 @cache
-def world() -> tuple[list, Tokenizer]:
-    """The documents of the generated language as numbers, and whose numbers they are."""
-    corpus = corpora.read(["world"])
-    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *corpus.words]), lower_case=False)
-    return [[tokenizer.ids(sentence) for sentence in document] for document in corpus.documents], tokenizer
+def world(tokens: int, seed: int) -> tuple[list, Tokenizer]:
+    """Documents of the generated language as numbers, of so many words, and whose numbers they are."""
+    language = World.of("full")
+    tokenizer = Tokenizer(Vocabulary([*SPECIAL, *language.words]), lower_case=False)
+    return [[tokenizer.ids(sentence) for sentence in language.sentences(document)]
+            for document in language.documents(tokens, seed)], tokenizer
 
 
 def looks(settings: Settings, documents: list, tokenizer: Tokenizer, at: Mapping[str, Sequence[Batch]],

@@ -14,8 +14,8 @@ SENTENCES, EPOCHS, BATCH, LENGTH = 1000, 96, 50, 32
 
 
 def run(seed: int) -> dict[str, float]:
-    documents, tokenizer = world()
-    sentences = [[sentence] for document in documents for sentence in document][seed * 2 * SENTENCES:]
+    documents, tokenizer = world(40_000, seed)
+    sentences = [[sentence] for document in documents for sentence in document]
     train, others = sentences[:SENTENCES], sentences[SENTENCES:2 * SENTENCES]
     asked = {"max_length": LENGTH, "pairs": "doc-sentences"}
     at = {"held out": held_out(others, tokenizer, max_tokens=1024, **asked)}
@@ -23,7 +23,7 @@ def run(seed: int) -> dict[str, float]:
     for name, static in (("dynamic", False), ("static", True)):
         settings = Settings(corpus=("world",), cased=True, batch_size=BATCH, micro_batch_tokens=2048, lanes=1, short_first=0.0,
                             static_masks=static, dupe_factor=1, steps=EPOCHS * SENTENCES // BATCH, seed=seed, **asked)
-        found[f"{name}, nats"] = looks(settings, train, tokenizer, at)["held out"].mlm_loss
+        found[f"{name}, nats"] = float(looks(settings, train, tokenizer, at)["held out"].mlm_loss)
     return {**found, "gap, nats": found["static, nats"] - found["dynamic, nats"]}
 
 

@@ -17,7 +17,7 @@ STEPS, LENGTH, BATCH = 1500, 32, 64
 
 
 def run(seed: int) -> dict[str, float]:
-    documents, tokenizer = world()
+    documents, tokenizer = world(500_000, seed)
     train, kept = ([[sentence] for document in part for sentence in document] for part in corpora.split(documents, 0.02, seed))
     at = {"held out": held_out(kept, tokenizer, max_length=LENGTH, max_tokens=1024, max_examples=1500, pairs="doc-sentences",
                                words=["trigrams"])}
