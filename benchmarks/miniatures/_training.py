@@ -23,7 +23,7 @@ from minibert.world import World
 
 
 @cache
-def world(tokens: int, seed: int) -> tuple[list, Tokenizer]:
+def world(tokens: int = 1_000_000, seed: int = 0) -> tuple[list, Tokenizer]:
     """Documents of the generated language as numbers, of so many words, and whose numbers they are."""
     language = World.of("full")
     tokenizer = Tokenizer(Vocabulary([*SPECIAL, *language.words]), lower_case=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks.miniatures.two_lengths import text
+from benchmarks.miniatures._training import world
+from minibert.data import corpora
 from minibert.parameters import initialise
 from minibert.tasks.batches import held_out
 from minibert.training.command import config_of, stages_of
@@ -38,7 +39,8 @@ def met(rows: list[dict[str, float]]) -> bool:
 
 def trained(seed: int, times: int, **course: object) -> float:
     """The loss on held-out text, in nats a hidden word, after as many tokens in steps of ``times`` the batch."""
-    train, kept, tokenizer = text(seed)
+    documents, tokenizer = world()
+    train, kept = corpora.split(documents, 0.02, seed)
     settings = Settings(corpus=("world",), max_length=LENGTH, batch_size=BATCH * times, next_sentence=False, cased=True, layers=2,
                         hidden=64, heads=2, steps=STEPS // times, short_first=0.0, micro_batch_tokens=512, lanes=1, seed=seed,
                         **course)
