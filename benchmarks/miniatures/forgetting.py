@@ -11,8 +11,8 @@ from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training.options import Settings
 
-TERMS = {"next": "nsp", "reorder": "reorder", "distance": "distance"}  # in the order of the stages
-ASKS = (f"A stage for each of {', '.join(TERMS)}: alone (sequential), or with those before it (continual, as ERNIE 2.0), on "
+TERMS = {"next": "nsp", "reorder": "reorder"}  # in the order of the stages
+ASKS = (f"A stage for each of {' and '.join(TERMS)}: alone (sequential), or with those before it (continual, as ERNIE 2.0), on "
         "documents of a topic each, whose sentences say how many came before. How often next sentences are told rightly, after "
         "the first stage and at the end.")
 CRITERION = "Continual training loses at most 3 points of the first task, sequential training at least 15."
