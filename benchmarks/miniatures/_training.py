@@ -12,12 +12,13 @@ from minibert.parameters import Parameters, initialise
 from minibert.tasks.batches import Batch
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
-from minibert.training.command import config_of, stages_of
+from minibert.training.command import stages_of
 from minibert.training.engine import Metrics
 from minibert.training.loop import Loop, Progress
 from minibert.training.objectives import model_of
 from minibert.training.options import Settings
 from minibert.training.runs import engine_of
+from minibert.training.start import config_of
 from minibert.workers import Workers
 from minibert.world import World
 

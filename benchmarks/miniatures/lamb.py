@@ -9,11 +9,12 @@ from benchmarks.miniatures._training import world
 from minibert.data import corpora
 from minibert.parameters import initialise
 from minibert.tasks.batches import held_out
-from minibert.training.command import config_of, stages_of
+from minibert.training.command import stages_of
 from minibert.training.loop import Loop, Progress, figures
 from minibert.training.objectives import model_of
 from minibert.training.options import Settings
 from minibert.training.runs import engine_of
+from minibert.training.start import config_of
 from minibert.workers import Workers
 
 ASKS = ("LAMB at 32 times the batch, at a rate of 0.02, against AdamW at 0.002, at equal tokens; and AdamW with the large batch, "

@@ -17,11 +17,12 @@ from minibert.pretrained import folder
 from minibert.pretrained.folder import Loaded
 from minibert.text.vocabulary import SPECIAL
 from minibert.training import checkpoint, command, prepared
-from minibert.training.command import Start, Way
+from minibert.training.command import Way
 from minibert.training.objectives import fitting, model_of
 from minibert.training.options import DEFAULT_STEPS
 from minibert.training.options import Settings as Course
 from minibert.training.runs import clear, new_folder
+from minibert.training.start import Start
 
 
 def begin(args: argparse.Namespace, recipe: Settings) -> int:

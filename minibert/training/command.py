@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,22 +26,17 @@ from minibert.data import corpora, report
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.model.model import Inputs, Model
-from minibert.parameters import Parameters, initialise
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
 from minibert.shell import command
 from minibert.tasks import batches
 from minibert.tasks.corruption import CORRUPTIONS
 from minibert.tasks.marks import marked
-from minibert.text import learn, learn_unigram, saved_unigram, spm
-from minibert.text.bytepairs import BytePairs
-from minibert.text.frame import ROBERTA
 from minibert.text.tokenizer import Tokenizer
-from minibert.text.vocabulary import SPECIAL, Vocabulary
+from minibert.text.vocabulary import SPECIAL
 from minibert.training import checkpoint, prepared
 from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
-from minibert.training.engine import check_freeze
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
 from minibert.training.objectives import ASKED_OF_TEXTS, agreed, called, enough, fitting, marks, model_of, tasks, title, writes
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
@@ -51,6 +44,8 @@ from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
 from minibert.training.scale import described, settings_of
 from minibert.training.stages import parts
+from minibert.training.start import Start, start_of
+from minibert.training.vocabularies import tokenizer_of
 from minibert.workers import Workers, available_cores, keep_freed_memory, that_fit, total_memory
 
 GUESSES = "guesses.txt"  # the last file that a run writes
@@ -370,81 +365,6 @@ def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
     return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
 
 
-class Start(NamedTuple):
-    """What a run begins with."""
-
-    config: BertConfig  # of a vocabulary as large as is asked for: the text may not give as many words
-    tokenizer: Tokenizer | None = None  # None: it is learned from the text
-    parameters: Parameters | None = None  # None: random ones
-    notes: Sequence[str] = ()
-
-    def model(self, settings: Settings, tokenizer: Tokenizer) -> tuple[BertConfig, Parameters]:
-        """The model, for the tokens of a tokenizer. Further heads of one that goes on are in its folder, or fresh."""
-        if self.parameters is not None:
-            layout = model_of(self.config, settings).layout()
-            if settings.init is None or layout.slots.keys() == self.parameters.layout.slots.keys():
-                return self.config, self.parameters
-            parameters = initialise(layout, self.config.initializer_range, settings.seed)
-            known = {**folder.read_further(settings.init), **dict(self.parameters.items())}
-            for name, values in parameters.items():
-                if name in known and known[name].shape == values.shape:
-                    values[...] = known[name]
-            return self.config, parameters
-        config = config_of(settings, tokenizer)
-        return config, initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
-
-
-def start_of(settings: Settings, notes: Sequence[str] = ()) -> Start:
-    """The sizes that the settings ask for, or with ``init`` the model of a folder; ValueError where the run cannot use it."""
-    if settings.init is None:
-        config = config_of(settings)
-        check_freeze(settings.freeze, config)
-        return Start(config, notes=notes)
-    found = folder.load(settings.init, layout=pretraining.layout, weights=settings.weights)
-    if "mlm" not in found.config.objectives:
-        raise ValueError(f"--init: the model in {settings.init} did not learn to guess words and has no head for it, and that is "
-                         "what a run teaches: take one that has")
-    found.tokenizer.vocab.require("training", *SPECIAL)
-    if settings.max_length > found.max_length:
-        raise ValueError(f"--max-length is {settings.max_length}, but the model in {settings.init} reads at most "
-                         f"{found.max_length} tokens: ask for no more")
-    config = found.config.replace(hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    check_freeze(settings.freeze, config)
-    about = f"begun from the model in {settings.init}, its vocabulary of {len(found.tokenizer.vocab):,} tokens and its sizes"
-    return Start(config, found.tokenizer, found.parameters, [*notes, about, *(f"note: {note}" for note in found.notes)])
-
-
-def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertConfig:
-    """The model that the settings ask for. It has as many positions as a sequence can have tokens.
-
-    ValueError for what the files of its family cannot say.
-    """
-    changes = {"hidden_act": settings.activation, "num_hidden_layers": settings.layers, "hidden_size": settings.hidden,
-               "num_attention_heads": settings.heads, "intermediate_size": settings.intermediate or (settings.hidden and
-               4 * settings.hidden), "pad_token_id": tokenizer and tokenizer.vocab.pad_id, "norm_first": settings.pre_ln or None}
-    config = families.preset(settings.family, settings.preset, settings.max_length,
-                             vocab_size=len(tokenizer.vocab) if tokenizer else settings.vocab_size,
-                             hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout,
-                             **{name: value for name, value in changes.items() if value is not None})
-    idle = ("intermediate", "activation", "pre_ln", "whole_word", "shift_positions") if config.filter_sizes else ()
-    if unheard := [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name)]:
-        raise ValueError(f"{', '.join(unheard)}: {settings.family} is made of convolutions, and one piece of a phrase is hidden; "
-                         "leave it out")
-    if "replaced" in config.objectives:
-        if settings.whole_word and not settings.generator_alone:
-            raise ValueError(f"--whole-word: {settings.family} replaces single pieces; leave it out, or train a generator with "
-                             "--generator-alone")
-        if settings.generator_alone:
-            config = config.replace(objectives=("mlm",))
-    elif settings.generator_alone or settings.generator_size:
-        option = "--generator-alone" if settings.generator_alone else "--generator-size"
-        raise ValueError(f"{option} is for a family that learns beside a generator (electra), and {settings.family} does not: "
-                         "leave it out")
-    families.to_json(config)
-    return config.replace(  # as large a sum at any width
-        initializer_range=settings.initial_range or 0.02 * (768 / config.hidden_size) ** 0.5)
-
-
 def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:
     """What the steps read. Stages that have a task in common share it: it goes on in its text."""
     documents, run = prepared.once(documents), parts(settings)
@@ -496,7 +416,7 @@ def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Token
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, or what was prepared of one, and report on it."""
     if prepared.is_prepared(settings):
-        return Text(*prepared.read(settings, say, tokenizer or (_tokenizer(settings, [], (), say) if settings.vocab else None)))
+        return Text(*prepared.read(settings, say, tokenizer or (tokenizer_of(settings, [], (), say) if settings.vocab else None)))
     return read_text(settings, say, tokenizer)
 
 
@@ -508,7 +428,7 @@ def read_text(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) 
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
     if tokenizer is None:
-        tokenizer = _tokenizer(settings, [sentence for document in train for sentence in document], corpus.words, say)
+        tokenizer = tokenizer_of(settings, [sentence for document in train for sentence in document], corpus.words, say)
         tokenizer.max_length = settings.max_length
         tokenizer.vocab.require("training", *SPECIAL)
         for note in tokenizer.notes:
@@ -519,54 +439,6 @@ def read_text(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) 
     found = report.report(*ids, tokenizer, corpus, settings.max_length)
     say(f"\n{found}\n")
     return Text(corpus, *ids, tokenizer, found, ids[1])
-
-
-def _tokenizer(settings: Settings, sentences: Sequence[str], words: Sequence[str], say: Say) -> Tokenizer:
-    """The one that the settings name a vocabulary for, else one of the kind that the family has, learned from the text.
-
-    ``words``: all that there are, where the corpus has a vocabulary of its own.
-    """
-    if settings.vocab and Path(settings.vocab).is_dir():
-        return Tokenizer.load(settings.vocab)
-    if settings.vocab:
-        vocabulary = Vocabulary.load(settings.vocab)
-        return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut, notes=vocabulary.notes)
-    if words:
-        say(f"The vocabulary is that of the language: {len(words):,} words.")
-        return Tokenizer(Vocabulary([*SPECIAL, *words]), lower_case=False)
-    pieces, learned = LEARNED[families.FAMILIES[settings.family].vocabulary]
-    say(f"Learning a vocabulary of {'at most ' if settings.cut else ''}{settings.vocab_size:,} "
-        f"{'tokens' if settings.cut else pieces} …")
-    return learned(sentences, settings)
-
-
-def _word_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
-    vocabulary = learn.learn(sentences, settings.vocab_size, lower_case=settings.lower_case, cut=settings.cut)
-    return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut)
-
-
-def _byte_pairs(sentences: Sequence[str], settings: Settings) -> Tokenizer:
-    vocabulary, merges = learn.learn_bpe(sentences, settings.vocab_size)
-    return Tokenizer(vocabulary, method=BytePairs, frame=ROBERTA, merges=merges)
-
-
-def _unigram_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
-    """One is made as the files of a folder, and opened: what the classes of transformers add to a model stands in its reader."""
-    family = families.FAMILIES[settings.family]
-    kind = saved_unigram.FAMILIES[f"{family.classes}Tokenizer"]
-    added = len(kind.before) - kind.without + len(kind.behind)
-    learned = learn_unigram.learn_unigram(sentences, settings.vocab_size - added,
-                                          meta=learn_unigram.META if kind.before else learn_unigram.ALBERT)
-    with tempfile.TemporaryDirectory() as folder:
-        spm.write(Path(folder, kind.model), learned)
-        write_atomically(Path(folder, "tokenizer_config.json"), json.dumps(
-            {"tokenizer_class": f"{family.classes}Tokenizer", "do_lower_case": settings.lower_case}))
-        return Tokenizer.load(folder)
-
-
-#: The file of a family that holds its vocabulary: what its tokens are called, and how a tokenizer is learned.
-LEARNED = {"vocab.txt": ("word pieces", _word_pieces), "vocab.json": ("byte pairs", _byte_pairs),
-           "spiece.model": ("unigram pieces", _unigram_pieces), "sentencepiece.bpe.model": ("unigram pieces", _unigram_pieces)}
 
 
 def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> None:

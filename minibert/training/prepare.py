@@ -22,6 +22,7 @@ from minibert.training import command
 from minibert.training.objectives import asked, fitting, further
 from minibert.training.options import settings_of
 from minibert.training.runs import new_folder
+from minibert.training.start import start_of
 
 KINDS = {**FORMATS, "tfrecord.gz": FORMATS["tfrecord"]}  # by --format
 SHARD = 50_000  # examples of a file
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``prepare`` ask for. The exit code."""
     args.static_masks = True
     settings = settings_of(args)
-    start = command.start_of(settings)
+    start = start_of(settings)
     settings, tokens = fitting(start.config, settings), settings.max_length
     module = KINDS[args.format]
     hides = asked(start.config, settings)

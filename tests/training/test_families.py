@@ -6,7 +6,7 @@ import minibert
 from minibert import pretrained
 from minibert.model import pretraining
 from minibert.pretrained import families
-from minibert.training import checkpoint, command, options
+from minibert.training import checkpoint, command, options, vocabularies
 from tests.training.conftest import arguments
 from tests.training.runs import assert_same_run, interrupt_after
 
@@ -17,7 +17,7 @@ SIZE = {"electra": ("--generator-alone",), "roberta": ("--vocab-size", 300)}  # 
 
 
 def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
-    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary in command.LEARNED}
+    learned = {name for name, family in families.FAMILIES.items() if family.vocabulary in vocabularies.LEARNED}
     assert learned == set(options.FAMILIES) == {"bert", "textcnn", *KINDS}  # the second: test_textcnn.py
 
 

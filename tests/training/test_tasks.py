@@ -10,6 +10,7 @@ from minibert.pretrained import folder, tensors
 from minibert.training import checkpoint, command, objectives
 from minibert.training.loop import read_rows
 from minibert.training.options import Settings
+from minibert.training.start import start_of
 from tests import tiny_model
 from tests.training.conftest import SMALL, arguments
 from tests.training.runs import assert_same_run, interrupt_after
@@ -60,7 +61,7 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(train, tmp_path, m
 def test_a_run_goes_on_with_the_heads_that_it_finds_and_with_fresh_ones(train, tmp_path):
     assert train(tmp_path / "first", "--pairs", "distance") == 0
     settings = Settings(init=str(tmp_path / "first"), max_length=32, pairs="distance", words=("token-document",))
-    start = command.start_of(settings)
+    start = start_of(settings)
     _, parameters = start.model(settings, start.tokenizer)
     found, known = dict(parameters.items()), folder.read_further(tmp_path / "first")
     np.testing.assert_array_equal(found["cls.distance.weight"], known["cls.distance.weight"])
