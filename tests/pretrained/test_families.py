@@ -307,16 +307,17 @@ def test_a_head_for_every_task(family, task, tmp_path):
     changes = {"objectives": ("mlm",)} if family == "electra-generator" else {}
     config, parameters, tokenizer = small(family.partition("-g")[0], **changes)
     pretrained.save(tmp_path / "model", config, parameters, tokenizer)
-    labels = ["answer"] if task in ("qa", "choice") else ["number"] if task == "regress" else ["a", "b", "c"]
+    labels = ["answer"] if task in ("qa", "choice", "rank") else ["number"] if task == "regress" else ["a", "b", "c"]
     settings = Settings(**asked_for(TASKS[task]), train=("x",), model=str(tmp_path / "model"))
     begun = finetuned.begin(tmp_path / "model", TASKS[task], labels, settings, seed=1)
     body = dict(parameters.items())
     for name, view in begun.parameters.items():
-        assert name.startswith(("classifier.", "qa_outputs.")) != np.array_equal(view, body.get(name)), name
+        assert name.startswith(("classifier.", "qa_outputs.", "answer.")) != np.array_equal(view, body.get(name)), name
     finetuned.save(tmp_path / "tuned", begun)
-    (tmp_path / "tuned" / "finetuning.json").unlink()
+    if TASKS[task].KIND != "san":  # no class of transformers has that head, so config.json cannot name it
+        (tmp_path / "tuned" / "finetuning.json").unlink()
     again = finetuned.load(tmp_path / "tuned")
-    assert again.task is TASKS[task]
+    assert again.task is TASKS["choice" if task == "rank" else task]  # one head, and transformers has one name for it
     assert again.labels == labels
     np.testing.assert_array_equal(again.parameters.flat, begun.parameters.flat)
 
