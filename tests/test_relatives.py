@@ -11,7 +11,7 @@ from minibert.cli import main
 from minibert.finetuning import command as finetuning
 from minibert.model import pretraining
 from minibert.pretrained import families
-from minibert.training import command as training
+from minibert.training import start, vocabularies
 from minibert.training.options import FAMILIES, Settings
 
 WORDS = "the cat sees a dog . an exception raises the tree".split()
@@ -60,8 +60,8 @@ def folder(tmp_path_factory):
             called = "electra" if family == "discriminator" else family
             settings = Settings(family=called, vocab_size=300 if family == "roberta" else 60, hidden=12, heads=3, layers=2,
                                 intermediate=20, max_length=48, generator_alone=family == "electra")
-            tokenizer = training.LEARNED[families.FAMILIES[called].vocabulary][1](LINES, settings)
-            config = training.config_of(settings, tokenizer)
+            tokenizer = vocabularies.LEARNED[families.FAMILIES[called].vocabulary][1](LINES, settings)
+            config = start.config_of(settings, tokenizer)
             made[family] = tmp_path_factory.mktemp(family)
             pretrained.save(made[family], config, pretraining.initial_parameters(config), tokenizer)
         return made[family]

@@ -13,15 +13,17 @@ from minibert.pretrained import gguf, tensors
 from minibert.training import command as training
 from tests import tiny_model
 
-TEXTS = "the cat raises an exception\tgood\na dog sees b c d e f\tbad\n" * 12
+TEXTS = "".join(f"the {word} raises an exception\tgood\na {word} sees b c d e f\tbad\n"
+                for word in "cat dog a b c d e f the an sees raises".split())
 COMMANDS = {  # MODEL: the folder, TEXTS: a file of them, OUT: what is written
-    "fill-mask": "--model MODEL [MASK]", "score": "--model MODEL the", "embed": "MODEL TEXTS --out OUT", "info": "MODEL",
+    "fill-mask": "--model MODEL [MASK]", "generate": "--model MODEL the", "score": "--model MODEL the",
+    "embed": "MODEL TEXTS --out OUT", "info": "MODEL",
     "search": "MODEL TEXTS a", "convert": "MODEL OUT", "demo": "MODEL --export OUT the", "predict": "MODEL TEXTS",
     "analyse": "contextual MODEL --data TEXTS --quick --out OUT",
     "finetune": "classify --model MODEL --train TEXTS --out OUT --epochs 1 --max-length 16",
     "train": "--init MODEL --corpus TEXTS --out OUT --steps 2 --max-length 16"}
 HAVE_IT = {*COMMANDS, "tokenize"}  # which of several files matters where the vocabulary is in them
-OPENS_NONE = {"world"}
+OPENS_NONE = {"world", "prepare", "compress"}  # a teacher is a folder with one file of weights
 
 
 @pytest.fixture(autouse=True)
