@@ -8,6 +8,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -573,7 +574,7 @@ FORMATS: dict[str, Format] = {
     "examples, tf.Example": _prepared("reference-*/examples.tfrecord"),
     "examples, tf.Example packed": _prepared("reference-*/packed.tfrecord.gz"),
     "examples, HDF5": _prepared("nvidia-*/examples.hdf5"),
-    "examples, LDDL": _prepared("lddl-*/masked.parquet"),
+    **({"examples, LDDL": _prepared("lddl-*/masked.parquet")} if find_spec("pyarrow") else {}),
     "trees, CoNLL-U": Format(_file("a.conllu", "\n".join(map(_trees, _SENTENCES))), _read_trees, (damaged, odd_text)),
     "minimal pairs": Format(_file("a.tsv", "good\tbad\n" + "".join(f"{s}\t{s[::-1]}\n" for s in _SENTENCES)),
                             lambda folder: scoring.read_pairs(folder / "a.tsv"), (damaged, odd_text)),

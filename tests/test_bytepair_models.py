@@ -96,7 +96,7 @@ def test_the_state_of_a_run_holds_it(model, tmp_path):
     zeros = model.parameters.zeros_like()
     progress = loop.Progress(step=3, total=9, positions=((0, 4),), tokens=99)
     checkpoint.save(tmp_path, checkpoint.Checkpoint(options.Settings(), model.config, model.tokenizer, "0" * 64, progress,
-                                                    model.parameters, zeros, zeros))
+                                                    model.parameters, {"m": zeros, "v": zeros}))
     again = checkpoint.load(tmp_path).tokenizer
     assert again.encode("the cat <mask>", "é") == model.tokenizer.encode("the cat <mask>", "é")
     assert again.described() == model.tokenizer.described()

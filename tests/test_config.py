@@ -166,7 +166,7 @@ def test_shared_layers_and_offsets():
     ({"layer_map": [0] * 11 + [2]}, "numbered from 0 without a gap"),
     ({"layer_map": [0.0] * 12}, "numbered from 0 without a gap"),
     ({"layer_map": 3}, "layer_map must say of each of the 12 layers"),
-    ({"pooler": "mean"}, "pooler must be one of tanh, relu, first, None, got 'mean'"),
+    ({"pooler": "mean"}, "pooler must be one of tanh, relu, first, max, None, got 'mean'"),
     ({"embedding_size": 0}, "embedding_size must be a whole number of at least 1, got 0"),
     ({"position_offset": 512}, "position_offset must be below max_position_embeddings, 512, got 512"),
     ({"position_offset": -1}, "position_offset must be a whole number of at least 0, got -1"),

@@ -126,6 +126,7 @@ def markdown(records: Sequence[Record], plan: Plan) -> str:
 def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
     command = "python -m minibert analyse --scoreboard" + " --quick" * plan.quick + (
         f" --steps {plan.steps}" if plan.steps else "") + " --real DIR --data FILE" * bool(plan.real)
+    trained = " ".join(["python -m minibert train", *world_model.trained_by(plan.size, plan.steps), "--seed N"])
     models = sorted({record["model"] for record in records if "model" in record and record["side"] == REAL})
     read_of = sorted({f"{record['data']}, {record['sentences']:,} sentences" for record in records
                       if "data" in record and record["side"] == REAL})
@@ -133,7 +134,7 @@ def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
             f"- the world: {plan.size}; a model of each seed (4 layers, 128 numbers, 4 heads), asked on fresh text of its own, "
-            f"trained by `python -m minibert train {' '.join(world_model.trained_by(plan.size, plan.steps))} --seed N`",
+            f"trained by `{trained}`",
             *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
             f"- numbers are means over {plan.seeds} seeds ± their standard deviation, or over as many as a cell says; in "
             "brackets the control; a verdict's criterion stands in the docstring of its analysis",

@@ -26,7 +26,7 @@ from minibert.data import rows
 from minibert.files import not_over, read_json, remove_leftovers, write_atomically
 from minibert.finetuning import models, report, saved
 from minibert.finetuning.material import Materials, fingerprint, read_all, with_columns
-from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, total_steps
+from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, steps_of_epochs
 from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of, reading, seen
 from minibert.finetuning.saved import Model
 from minibert.finetuning.several import parts as parts_of
@@ -170,7 +170,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     tasks = [Task(epochs.batch, cut) for epochs, cut in zip(read, into)]
     turns = Turns(list(map(len, read)), seed, settings.ratio)
     network = models.joined([part.network for part in found])
-    taught = way.taught(begun[0], network, total_steps(len(turns), settings), seed, xp)
+    taught = way.taught(begun[0], network, steps_of_epochs(len(turns), settings), seed, xp)
     engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher)
     return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns))
 
@@ -195,7 +195,7 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
     for part in found if first else ():
         say(part.look())
     dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
-    progress = Progress(total=0 if settings.minutes else total_steps(epoch, settings))
+    progress = Progress(total=0 if settings.minutes else steps_of_epochs(epoch, settings))
     if (folder / FILE).is_file():
         progress = read_state(folder, engine, settings, len(found[0].features))
     course = (f"{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples" if progress.total else

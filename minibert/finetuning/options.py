@@ -68,7 +68,7 @@ class Settings(Course):
         if self.task not in (*TASKS, MULTI):
             raise ValueError(f"the task must be one of {', '.join(TASKS)} and {MULTI}, got {self.task!r}")
         if bool(self.tasks) != (self.task == MULTI):
-            raise ValueError(f"--task: several tasks at once are learned by minibert finetune {MULTI} --task KIND FILE --task …")
+            raise ValueError("--task: several tasks at once are learned by minibert finetune multi --task KIND FILE --task …")
         self.counts("stride", "max_query", "max_answer", "seeds", "heads")
         self.need("max_length", self.max_length is None or self.max_length >= 8, "at least 8")
         self.need("epochs", 0 < self.epochs <= MOST, f"a number above 0, and at most {MOST:,}")
@@ -108,8 +108,13 @@ def steps_an_epoch(examples: int, settings: Settings) -> int:
     return -(-examples // (settings.batch_size * settings.accumulate))
 
 
-def total_steps(epoch: int, settings: Settings) -> int:
-    """Steps of the whole run. ``epoch``: of an epoch."""
+def total_steps(examples: int, settings: Settings) -> int:
+    """Steps of the whole run."""
+    return steps_of_epochs(steps_an_epoch(examples, settings), settings)
+
+
+def steps_of_epochs(epoch: int, settings: Settings) -> int:
+    """Steps of the whole run. ``epoch``: of one."""
     return max(1, round(epoch * settings.epochs))
 
 

@@ -30,6 +30,7 @@ from minibert.layers import (
     gelu,
     gru,
     hard_concrete,
+    kl_divergence,
     layernorm,
     linear,
     mixture,
@@ -243,6 +244,11 @@ def _(rng, dtype):
 @case("soft targets")
 def _(rng, dtype):
     return soft_targets, (normal(rng, dtype, 6, 9), normal(rng, dtype, 6, 9)), None, {"temperature": 2.0}
+
+
+@case("divergence from probabilities")
+def _(rng, dtype):
+    return kl_divergence, (normal(rng, dtype, 6, 9), rng.dirichlet(np.ones(9), 6).astype(dtype)), None, {}
 
 
 @case("distance by the cosine")

@@ -343,8 +343,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
 
     original = Engine.accumulate
 
-    def poisoned(self, batches):
-        metrics = original(self, batches)
+    def poisoned(self, *of_a_step):
+        metrics = original(self, *of_a_step)
         return replace(metrics, loss=np.float32("nan")) if self.step == 8 else metrics
 
     with monkeypatch.context() as patch:
