@@ -146,6 +146,11 @@ def effects(bert: Trained, question: Question, others: Sequence[int]) -> np.ndar
     return np.abs(np.array([probability(ids) for ids in alone]) - probability(question.ids))
 
 
+def _ranked(x: np.ndarray, effect: np.ndarray) -> float:
+    """Spearman's correlation; 0 where a map says the same of all tokens and so ranks none."""
+    return 0.0 if np.ptp(x) == 0 else spearman(x, effect)
+
+
 def measure(bert: Trained, questions: Sequence[Question], heads: str = "mean") -> Agreement:
     """Does what reaches the hidden word's token rank the others as hiding them does? Each question hides one known word.
 
@@ -163,7 +168,7 @@ def measure(bert: Trained, questions: Sequence[Question], heads: str = "mean") -
             raise ValueError(f"questions[{i}]: a correlation needs at least 3 other tokens, got {len(others)}")
         a, effect = inside.attention(bert, question), effects(bert, question, others)
         maps = (mixing(a, heads, residual=False)[:, row], rollout(a, heads)[:, row], flow(a, heads, rows=[row])[:, 0])
-        found.append((*([spearman(x[others], effect) for x in layers] for layers in maps),
+        found.append((*([_ranked(x[others], effect) for x in layers] for layers in maps),
                       spearman(-np.abs(np.array(others) - row), effect)))
     raw, rolled, flowed, distance = (np.mean(x, axis=0) for x in zip(*found))
     return Agreement(raw, rolled, flowed, float(distance), len(questions))

@@ -137,3 +137,8 @@ def test_questions_that_cannot_be_measured_are_named(small, text, hide, message)
 def test_bad_input_is_named(a, more, message):
     with pytest.raises(ValueError, match=message):
         flow.rollout(a, **more)
+
+
+def test_a_map_that_says_the_same_of_all_tokens_ranks_none():
+    assert flow._ranked(np.full(4, 0.25), np.arange(4.0)) == 0
+    assert flow._ranked(np.arange(4.0), np.arange(4.0)) == pytest.approx(1)
