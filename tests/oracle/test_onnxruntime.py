@@ -70,11 +70,12 @@ def theirs(session, ids, types, mask):
 
 
 WRITTEN = [*OWN, *CONFIGS]
+REFUSED = {"filter_sizes"}  # convolutions: said when writing
 
 
 def test_no_way_to_differ_from_bert_is_left_out():
     for key, usual in NEUTRAL.items():
-        assert any(getattr(config_of(case), key) != usual for case in WRITTEN), key
+        assert key in REFUSED or any(getattr(config_of(case), key) != usual for case in WRITTEN), key
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
