@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import common
 from minibert.finetuning import saved
 from minibert.finetuning.options import TASKS as NAMES
-from minibert.finetuning.options import Settings, steps_an_epoch, total_steps
+from minibert.finetuning.options import Settings, total_steps
 from minibert.tasks.labelled import TASKS
 from minibert.tasks.labelled.features import Epochs, collate, micro_batches
 from minibert.training.adamw import AdamW, learning_rate
@@ -42,7 +42,7 @@ class Course:
         self.settings = self.model.settings
         self.features, _ = self.task.encode(train, self.model.tokenizer, self.labels, self.settings)
         self.dev_features, _ = self.task.encode(self.dev, self.model.tokenizer, self.labels, self.settings)
-        self.steps = args.steps or total_steps(steps_an_epoch(len(self.features), self.settings), self.settings)
+        self.steps = args.steps or total_steps(len(self.features), self.settings)
         self.epochs = Epochs(self.features, self.settings.batch_size, 0)
         self.step, self.position = 0, (0, 0)
 

@@ -8,6 +8,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,25 +199,24 @@ def resealed_header(data: bytes, rng: np.random.Generator) -> bytes:
 
 def resealed_record(data: bytes, rng: np.random.Generator) -> bytes:
     """Records with a damaged message, or one that says odd things, and right checksums."""
-    pieces, at = [], 0
-    while at < len(data):
-        length = int.from_bytes(data[at:at + 8], "little")
-        pieces.append(data[at + 12:at + 12 + length])
-        at += length + 16
-    i = int(rng.integers(len(pieces)))
-    if rng.integers(2):
-        pieces[i] = damaged(pieces[i], rng)
-    else:
-        found = {name: np.frombuffer(bytes(values), np.uint8).astype(np.int64 if kind == 3 else np.float32)
-                 for name, (kind, values) in tf_example.features(pieces[i], "it").items()}
-        name = str(rng.choice(list(found)))
-        odd = [np.zeros(0), np.zeros(20_000), np.full(9, 2**62), np.full(9, -1), np.arange(9)[::-1], np.full(9, np.nan)]
-        with np.errstate(invalid="ignore"):
-            found[name] = odd[int(rng.integers(len(odd)))].astype(rng.choice([np.int64, np.float32]))
-        pieces[i] = tf_example.message(found)
     with tempfile.TemporaryDirectory() as folder:
-        tfrecord.write(Path(folder, "a"), pieces)
-        return Path(folder, "a").read_bytes()
+        path = Path(folder, "a")
+        path.write_bytes(data)
+        pieces = tfrecord.read(path, 0, 0, len([*tfrecord.places(path)]))
+        i = int(rng.integers(len(pieces)))
+        if rng.integers(2):
+            pieces[i] = damaged(pieces[i], rng)
+        else:
+            found = {name: np.frombuffer(values, np.uint8).astype(np.int64) if kind == 3 else np.frombuffer(values, "<f4")
+                     for name, (kind, values) in tf_example.features(pieces[i], "it").items()}  # ids below 128: a byte each
+            name = str(rng.choice(list(found)))
+            n, dtype = len(found[name]), found[name].dtype if rng.integers(2) else rng.choice([np.int64, np.float32])
+            odd = [np.zeros(0), np.zeros(20_000), np.full(n, 2**62), np.full(n, -1), np.arange(n)[::-1], np.full(n, np.nan)]
+            with np.errstate(invalid="ignore"):
+                found[name] = odd[int(rng.integers(len(odd)))].astype(dtype)
+            pieces[i] = tf_example.message(found)
+        tfrecord.write(path, pieces)
+        return path.read_bytes()
 
 
 # What is read, and how.
@@ -448,13 +448,8 @@ def _several(folder: Path) -> Sequence[Path]:
     return [folder / "config.json", folder / saved.READING, folder / command.SETTINGS]
 
 
-def _read_several(folder: Path) -> Any:
-    model = saved.load(folder, task="b")
-    return command._read_settings(folder), model.labels, model.settings, model.parameters.flat.tobytes()
-
-
-def _read_finetuned(folder: Path) -> Any:
-    model = saved.load(folder)
+def _read_finetuned(folder: Path, task: str | None = None) -> Any:
+    model = saved.load(folder, task=task)
     return command._read_settings(folder), model.labels, model.settings, model.parameters.flat.tobytes()
 
 
@@ -565,7 +560,7 @@ FORMATS: dict[str, Format] = {
     "state of train": Format(_state, _read_state, (damaged, resealed_header)),
     "state of finetune": Format(_finetuning_state, _read_finetuning_state, (damaged, resealed_header)),
     "fine-tuned model": Format(_finetuned, _read_finetuned, (damaged, odd_json)),
-    "model of several tasks": Format(_several, _read_several, (damaged, odd_json)),
+    "model of several tasks": Format(_several, partial(_read_finetuned, task="b"), (damaged, odd_json)),
     "metrics.csv": Format(_metrics, lambda folder: loop.read_rows(folder / "metrics.csv"), (damaged, odd_text)),
     "probes.jsonl": Format(_file("probes.jsonl", _lines(_PROBES)), probes.read, (damaged, odd_json)),
     "kept vectors": Format(_vectors, _read_vectors, (damaged, resealed_header)),

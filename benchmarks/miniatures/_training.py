@@ -23,6 +23,11 @@ from minibert.workers import Workers
 from minibert.world import World
 
 
+def mean(rows: Sequence[Mapping[str, float]], figure: str) -> float:
+    """Of a figure, over the seeds."""
+    return sum(row[figure] for row in rows) / len(rows)
+
+
 @cache
 def world(tokens: int = 1_000_000, seed: int = 0) -> tuple[list, Tokenizer]:
     """Documents of the generated language as numbers, of so many words, and whose numbers they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.miniatures._training import looks
+from benchmarks.miniatures._training import looks, mean
 from minibert.data import corpora
 from minibert.tasks.batches import held_out
 from minibert.text.tokenizer import Tokenizer
@@ -40,10 +40,7 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the means over the seeds keep to the criterion."""
-    def mean(figure: str) -> float:
-        return sum(row[figure] for row in rows) / len(rows)
-
-    return mean("continual, points lost") <= 3 and mean("sequential, points lost") >= 15
+    return mean(rows, "continual, points lost") <= 3 and mean(rows, "sequential, points lost") >= 15
 
 
 def text(seed: int) -> tuple[list, list, Tokenizer]:

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
-from benchmarks.miniatures._training import world
+from benchmarks.miniatures._training import looks, mean, world
 from minibert.data import corpora
-from minibert.parameters import initialise
 from minibert.tasks.batches import held_out
-from minibert.training.command import stages_of
-from minibert.training.loop import Loop, Progress, figures
-from minibert.training.objectives import model_of
 from minibert.training.options import Settings
-from minibert.training.runs import engine_of
-from minibert.training.start import config_of
-from minibert.workers import Workers
 
 ASKS = ("LAMB at 32 times the batch, at a rate of 0.02, against AdamW at 0.002, at equal tokens; and AdamW with the large batch, "
         "its rate times √32.")
@@ -35,7 +25,7 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the mean over the seeds keeps to the criterion."""
-    return sum(row["LAMB above AdamW"] for row in rows) / len(rows) <= 0.05
+    return mean(rows, "LAMB above AdamW") <= 0.05
 
 
 def trained(seed: int, times: int, **course: object) -> float:
@@ -45,12 +35,5 @@ def trained(seed: int, times: int, **course: object) -> float:
     settings = Settings(corpus=("world",), max_length=LENGTH, batch_size=BATCH * times, next_sentence=False, cased=True, layers=2,
                         hidden=64, heads=2, steps=STEPS // times, short_first=0.0, micro_batch_tokens=512, lanes=1, seed=seed,
                         **course)
-    config = config_of(settings, tokenizer)
-    model = model_of(config, settings)
     batches = held_out(kept, tokenizer, max_length=LENGTH, next_sentence=False, max_tokens=512)
-    with Workers(1) as workers, tempfile.TemporaryDirectory() as folder:
-        engine = engine_of(model, initialise(model.layout(), config.initializer_range, seed), workers, settings)
-        Loop(engine, stages_of(settings, config, train, tokenizer), settings, Progress(total=settings.steps),
-             Path(folder, "metrics.csv"), every=lambda total: total, look=dict, save=lambda progress: None,
-             line=lambda loop: "trained", say=lambda text: None).run()
-        return figures(model, [engine.evaluate(batches)])["mlm_loss"]
+    return float(looks(settings, train, tokenizer, {"held out": batches})["held out"].mlm_loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.miniatures._training import looks, world
+from benchmarks.miniatures._training import looks, mean, world
 from minibert.tasks.batches import held_out
 from minibert.training.options import Settings
 
@@ -29,4 +29,4 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the mean gap over the seeds is as large as claimed."""
-    return sum(row["gap, nats"] for row in rows) / len(rows) >= 0.3
+    return mean(rows, "gap, nats") >= 0.3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.miniatures._training import looks
+from benchmarks.miniatures._training import looks, mean
 from minibert.data import corpora
 from minibert.pretrained import folder
 from minibert.tasks.batches import held_out
@@ -37,7 +37,4 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the means over the seeds keep to the criterion."""
-    def mean(figure: str) -> float:
-        return sum(row[figure] for row in rows) / len(rows)
-
-    return mean("trained on next, asked order") <= 0.55 and mean("trained on order, asked next") >= 0.7
+    return mean(rows, "trained on next, asked order") <= 0.55 and mean(rows, "trained on order, asked next") >= 0.7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.miniatures._training import looks, world
+from benchmarks.miniatures._training import looks, mean, world
 from minibert.data import corpora
 from minibert.tasks.batches import held_out
 from minibert.training.options import Settings
@@ -32,7 +32,4 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the means over the seeds keep to the criterion."""
-    def mean(figure: str) -> float:
-        return sum(row[figure] for row in rows) / len(rows)
-
-    return mean("asked, order restored") >= 0.8 and mean("not asked, order restored") <= 0.4
+    return mean(rows, "asked, order restored") >= 0.8 and mean(rows, "not asked, order restored") <= 0.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.miniatures._training import looks, world
+from benchmarks.miniatures._training import looks, mean, world
 from minibert.data import corpora
 from minibert.tasks.batches import held_out
 from minibert.training.options import Settings
@@ -32,7 +32,4 @@ def run(seed: int) -> dict[str, float]:
 
 def met(rows: list[dict[str, float]]) -> bool:
     """Whether the means over the seeds keep to the criterion."""
-    def mean(figure: str) -> float:
-        return sum(row[figure] for row in rows) / len(rows)
-
-    return mean("time, two lengths as a share") <= 0.7 and mean("loss, two lengths above one") <= 0.02
+    return mean(rows, "time, two lengths as a share") <= 0.7 and mean(rows, "loss, two lengths above one") <= 0.02

@@ -482,7 +482,7 @@ def test_minutes_instead_of_epochs(finetune, model, files, tmp_path, monkeypatch
     said = capsys.readouterr().out
     total = int(re.search(r"a step: (\d+) steps fit into 0.2 minutes", said)[1])
     monkeypatch.undo()
-    monkeypatch.setattr(command, "total_steps", lambda count, settings: total)
+    monkeypatch.setattr(command, "steps_of_epochs", lambda count, settings: total)
     assert finetune("classify", out=tmp_path / "steps") == 0
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tmp_path / "steps" / "model.safetensors").read_bytes()
     with pytest.raises(ValueError, match="--epochs and --minutes both say how long"):

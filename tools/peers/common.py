@@ -16,13 +16,13 @@ SIZES = {"vocab_size": 62, "hidden_size": 4, "num_hidden_layers": 1, "num_attent
          "max_position_embeddings": 8, "type_vocab_size": 2}
 
 
-def folder(library: str, package: str) -> Path:
+def folder(library: str, package: str, within: Path = TESTS) -> Path:
     """An empty folder, named after a library and its version."""
     short = ".".join(version(package).split(".")[:2])
-    for old in TESTS.glob(f"{library}-*"):
+    for old in within.glob(f"{library}-*"):
         shutil.rmtree(old)
-    path = TESTS / f"{library}-{short}"
-    path.mkdir()
+    path = within / f"{library}-{short}"
+    path.mkdir(parents=True)
     return path
 
 

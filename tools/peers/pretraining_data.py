@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from tools.peers import common
+
 FILES = Path(__file__).parents[2] / "tests" / "data" / "prepared"
 TEXT = "\n\n".join("\n".join(f"{'abcdefgh'[i + j]} the {'xyz'[j % 3]} raises an exception bcd ." for j in range(4))
                    for i in range(4))
@@ -28,10 +30,7 @@ def folder(name: str, package: str) -> Path:
     """An empty folder, named after the writer and the library that wrote the bytes, with the text's vocabulary in it."""
     from tests.tiny_model import TOKENS
 
-    for old in FILES.glob(f"{name}-*"):
-        shutil.rmtree(old)
-    path = FILES / f"{name}-{'.'.join(version(package).split('.')[:2])}"
-    path.mkdir(parents=True)
+    path = common.folder(name, package, FILES)
     (path / "vocab.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
     return path
 

@@ -18,7 +18,7 @@ import numpy as np
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
 from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import enough, from_another, pair, room_of, target_length, truncate
+from minibert.tasks.segments.next_sentence import enough, from_another, pair, reaching, room_of, target_length, truncate
 
 TERM = "distance"
 ADJACENT, SAME, OTHER = range(3)
@@ -34,10 +34,8 @@ def distances(documents: Iterable[Document], tokenizer: Any, *, max_length: int,
     for number, document in enumerate(documents):
         i = 0
         while i < len(document):
-            target, start, length = target_length(rng, room, short_prob), i, 0
-            while i < len(document) and length < target:
-                length += len(document[i])
-                i += 1
+            target = target_length(rng, room, short_prob)
+            start, i = i, reaching(document, i, target)
             cut = start + (int(rng.integers(1, i - start)) if i - start > 1 else 1)
             a = np.concatenate(document[start:cut])
             way = int(rng.integers(3))
@@ -47,7 +45,7 @@ def distances(documents: Iterable[Document], tokenizer: Any, *, max_length: int,
             if b is None:
                 way, b = OTHER, from_another(rng, documents, number, target - len(a))
             i = i if way == ADJACENT else cut  # what was not used is for the next example
-            examples.append(pair(*truncate(rng, a, b, room), IGNORE, tokenizer.vocab)._replace(targets={TERM: way}))
+            examples.append(pair(*truncate(rng, a, b, room), IGNORE, tokenizer.vocab, {TERM: way}))
     return examples
 
 
@@ -56,9 +54,6 @@ def _elsewhere(rng: np.random.Generator, document: list, start: int, stop: int, 
     places = [*range(start - 1), *range(stop + 1, len(document))]
     if not places:
         return None
-    first = last = places[int(rng.integers(len(places)))]
-    end, have = start - 1 if first < start else len(document), 0
-    while last < end and (have < length or last == first):
-        have += len(document[last])
-        last += 1
-    return np.concatenate(document[first:last])
+    first = places[int(rng.integers(len(places)))]
+    there = document[:start - 1] if first < start else document
+    return np.concatenate(there[first:reaching(there, first, max(length, 1))])

@@ -7,14 +7,14 @@ They are drawn as in ``create_pretraining_data.py`` of the reference implementat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
-from minibert.tasks.examples import Example, arrays
+from minibert.tasks.examples import IGNORE, NOTHING, Example, arrays
 
 
 def sentence_pairs(
@@ -51,11 +51,8 @@ def sentence_pairs(
         i = 0
         target = target_length(rng, room, short_prob)
         while i < len(document):
-            chunk, length = [], 0
-            while i < len(document) and length < target:
-                chunk.append(document[i])
-                length += len(document[i])
-                i += 1
+            start, i = i, reaching(document, i, target)
+            chunk = document[start:i]
             cut = int(rng.integers(1, len(chunk))) if len(chunk) > 1 else 1
             a = np.concatenate(chunk[:cut])
             if len(chunk) == 1 or rng.random() < random_next:
@@ -84,14 +81,20 @@ def room_of(max_length: int) -> int:
     return max_length - 3
 
 
-def pair(a: np.ndarray, b: np.ndarray, label: int, vocab: Any) -> Example:
+def pair(a: np.ndarray, b: np.ndarray, label: int, vocab: Any, targets: Mapping[str, Any] = NOTHING) -> Example:
     """``[CLS] a [SEP] b [SEP]``"""
     ids = np.empty(len(a) + len(b) + 3, dtype=np.int32)
     split = len(a) + 2
     ids[0], ids[split - 1], ids[-1] = vocab.cls_id, vocab.sep_id, vocab.sep_id
     ids[1 : split - 1] = a
     ids[split:-1] = b
-    return Example(ids, split, label)
+    return Example(ids, split, label, targets)
+
+
+def alone(sentence: np.ndarray, vocab: Any) -> Example:
+    """``[CLS] a [SEP]``, of which nothing is asked."""
+    ids = np.array([vocab.cls_id, *sentence, vocab.sep_id], dtype=np.int32)
+    return Example(ids, len(ids), IGNORE)
 
 
 def target_length(rng: np.random.Generator, room: int, short_prob: float) -> int:
@@ -99,16 +102,20 @@ def target_length(rng: np.random.Generator, room: int, short_prob: float) -> int
     return int(rng.integers(2, room + 1)) if rng.random() < short_prob else room
 
 
+def reaching(document: list, start: int, length: int) -> int:
+    """The place behind the sentences from ``start`` on that together have ``length`` tokens, or behind the last one."""
+    while start < len(document) and length > 0:
+        length -= len(document[start])
+        start += 1
+    return start
+
+
 def from_another(rng: np.random.Generator, documents: list, number: int, length: int) -> np.ndarray:
     """Whole sentences from a random place of a random document other than ``number``, at least ``length`` tokens."""
     other = int(rng.integers(len(documents) - 1))
     document = documents[other + (other >= number)]
-    start = stop = int(rng.integers(len(document)))
-    have = 0
-    while stop < len(document) and (have < length or stop == start):
-        have += len(document[stop])
-        stop += 1
-    return np.concatenate(document[start:stop])
+    start = int(rng.integers(len(document)))
+    return np.concatenate(document[start:reaching(document, start, max(length, 1))])
 
 
 def truncate(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from minibert.data.documents import Document
-from minibert.tasks.examples import IGNORE, Example, arrays
+from minibert.tasks.examples import Example, arrays
+from minibert.tasks.segments.next_sentence import alone
 
 LONGEST, SHORTEST = 10, 2  # tokens of a phrase, [CLS] and [SEP] not counted
 MARKS = (*",.;:!?", *"，。；：！？、")
@@ -40,7 +41,7 @@ def phrases(documents: Iterable[Document], tokenizer: Any, *, max_length: int, s
                 for start in range(0, len(phrase), room):
                     part = phrase[start:start + room]
                     if len(part) >= SHORTEST:
-                        examples.append(Example(np.array([vocab.cls_id, *part, vocab.sep_id], np.int32), len(part) + 2, IGNORE))
+                        examples.append(alone(part, vocab))
     if not examples:
         raise ValueError(f"there is no phrase of {SHORTEST} tokens in these documents; give a corpus with some text")
     return examples

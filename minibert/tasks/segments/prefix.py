@@ -26,7 +26,7 @@ import numpy as np
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
 from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import enough, pair, room_of, target_length
+from minibert.tasks.segments.next_sentence import alone, enough, pair, reaching, room_of, target_length
 
 
 def prefixed(documents: Iterable[Document], tokenizer: Any, *, max_length: int, seed: int, epoch: int = 0,
@@ -43,13 +43,9 @@ def prefixed(documents: Iterable[Document], tokenizer: Any, *, max_length: int, 
     for document in documents:
         i = 0
         while i < len(document):
-            target, start, length = target_length(rng, room, short_prob), i, 0
-            while i < len(document) and length < target:
-                length += len(document[i])
-                i += 1
+            start, i = i, reaching(document, i, target_length(rng, room, short_prob))
             if i - start == 1:
-                ids = np.array([vocab.cls_id, *document[start], vocab.sep_id], dtype=np.int32)
-                examples.append(Example(ids, len(ids), IGNORE))
+                examples.append(alone(document[start], vocab))
                 continue
             cut = int(rng.integers(start + 1, i))
             a, b = np.concatenate(document[start:cut]), np.concatenate(document[cut:i])

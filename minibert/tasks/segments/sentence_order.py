@@ -19,8 +19,8 @@ import numpy as np
 
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
-from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import enough, from_another, pair, room_of, target_length, truncate
+from minibert.tasks.examples import Example, arrays
+from minibert.tasks.segments.next_sentence import alone, enough, from_another, pair, reaching, room_of, target_length, truncate
 
 
 def ordered_pairs(
@@ -47,10 +47,8 @@ def ordered_pairs(
         i = 0
         while i < len(document):
             target = target_length(rng, room, short_prob)
-            chunk: list[np.ndarray] = []
-            while i < len(document) and sum(map(len, chunk)) < target:
-                chunk.append(document[i])
-                i += 1
+            start, i = i, reaching(document, i, target)
+            chunk = document[start:i]
             if len(chunk) > 1:
                 cut = int(rng.integers(1, len(chunk)))
                 a, b, label = np.concatenate(chunk[:cut]), np.concatenate(chunk[cut:]), 0
@@ -59,8 +57,7 @@ def ordered_pairs(
             elif lone_from_another:
                 a, b, label = chunk[0], from_another(rng, documents, number, target - len(chunk[0])), 1
             else:
-                ids = np.array([vocab.cls_id, *chunk[0], vocab.sep_id], dtype=np.int32)
-                examples.append(Example(ids, len(ids), IGNORE))
+                examples.append(alone(chunk[0], vocab))
                 continue
             examples.append(pair(*truncate(rng, a, b, room), label, vocab))
     return examples

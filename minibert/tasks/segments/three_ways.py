@@ -18,7 +18,7 @@ import numpy as np
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
 from minibert.tasks.examples import IGNORE, Example, arrays
-from minibert.tasks.segments.next_sentence import enough, from_another, pair, room_of, target_length, truncate
+from minibert.tasks.segments.next_sentence import enough, from_another, pair, reaching, room_of, target_length, truncate
 
 TERM = "three_ways"
 RANDOM, NEXT, PREVIOUS = range(3)
@@ -34,10 +34,9 @@ def three_ways(documents: Iterable[Document], tokenizer: Any, *, max_length: int
     for number, document in enumerate(documents):
         i = 0
         while i < len(document):
-            target, chunk = target_length(rng, room, short_prob), []
-            while i < len(document) and sum(map(len, chunk)) < target:
-                chunk.append(document[i])
-                i += 1
+            target = target_length(rng, room, short_prob)
+            start, i = i, reaching(document, i, target)
+            chunk = document[start:i]
             cut = int(rng.integers(1, len(chunk))) if len(chunk) > 1 else 1
             way = RANDOM if len(chunk) == 1 else int(rng.integers(3))
             a = np.concatenate(chunk[:cut])
@@ -48,5 +47,5 @@ def three_ways(documents: Iterable[Document], tokenizer: Any, *, max_length: int
                 b = np.concatenate(chunk[cut:])
             if way == PREVIOUS:
                 a, b = b, a
-            examples.append(pair(*truncate(rng, a, b, room), IGNORE, tokenizer.vocab)._replace(targets={TERM: way}))
+            examples.append(pair(*truncate(rng, a, b, room), IGNORE, tokenizer.vocab, {TERM: way}))
     return examples
