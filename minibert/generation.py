@@ -25,6 +25,7 @@ import numpy as np
 from minibert import batched
 from minibert.backend import get_xp, refuse_nan, to_numpy, widen
 from minibert.model import bert as body
+from minibert.model import embeddings
 from minibert.model.heads import mlm
 from minibert.tasks.segments.prefix import sees
 
@@ -110,8 +111,9 @@ def log_probabilities(bert: Trained, source: Sequence[int], begun: Sequence[Ids]
     types = np.zeros_like(ids)
     types[:, len(source):] = 1
     mask = sees(types, np.ones_like(ids))
-    ids, types, mask = (xp.asarray(x) for x in (ids, types, mask))
-    out = body.answer(ids, types, mask, bert.parameters["bert"], bert.config)
+    places = embeddings.position_ids(ids, mask, bert.config)
+    ids, types, mask, places = (x if x is None else xp.asarray(x) for x in (ids, types, mask, places))
+    out = body.answer(ids, types, mask, bert.parameters["bert"], bert.config, position_ids=places)
     logits, _ = mlm.forward(out.last_hidden_state[:, -1:], None, bert.parameters["cls"]["predictions"], bert.config)
     z = widen(logits[:, 0, :len(bert.tokenizer.vocab)])
     refuse_nan(z)

@@ -61,13 +61,14 @@ def forward(x: Array, p: Tree, mask: Array | None = None, eps: float = 1e-5, tra
         count = x[..., 0].size if mask is None else mask.sum()
         share = 1 / count if mask is None else (mask / count)[..., None].astype(wide.real.dtype)
         mean = _down(wide * share)
-        variance = _down((wide - mean) ** 2 * share)
+        centred = wide - mean
+        variance = _down(centred ** 2 * share)
         unbiased = variance * (count / (count - 1 + (count == 1)))  # of one row alone it is what it is: 0
         statistics = mean, unbiased.astype(mean.dtype, copy=False)
     else:
-        mean, variance = p["running_mean"], p["running_var"]
+        centred, variance = wide - p["running_mean"], p["running_var"]
     rstd = (variance + eps) ** -0.5
-    xhat = (wide - mean) * rstd
+    xhat = centred * rstd
     y = xhat * p["weight"]
     y += p["bias"]
     return y.astype(x.dtype, copy=False), Cache(xhat, rstd, share, statistics)

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.layers import linear
+from minibert.numerics.logistic import sigmoid
 from minibert.parameters import Shapes, Tree, named
 
 
@@ -50,7 +51,7 @@ def forward(x: Array, h: Array, p: Tree) -> tuple[Array, Cache]:
     of_input, input_cache = linear.forward(x, p["input"])
     of_state, state_cache = linear.forward(h, p["state"])
     (a_r, a_z, a_n), (s_r, s_z, looked) = (xp.split(part, 3, axis=-1) for part in (of_input, of_state))
-    r, z = _sigmoid(a_r + s_r), _sigmoid(a_z + s_z)
+    r, z = sigmoid(a_r + s_r), sigmoid(a_z + s_z)
     n = xp.tanh(a_n + r * looked)
     return n + z * (h - n), Cache(h, r, z, n, looked, input_cache, state_cache)
 
@@ -65,7 +66,3 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> tuple[Array, Array]:
     dx = linear.backward(xp.concatenate([da_r, da_z, da_n], -1), input_cache, p["input"], g["input"])
     dh = linear.backward(xp.concatenate([da_r, da_z, r * da_n], -1), state_cache, p["state"], g["state"])
     return dx, dh + dy * z
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + get_xp(x).tanh(0.5 * x))

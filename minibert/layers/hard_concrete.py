@@ -22,6 +22,7 @@ from math import log
 from typing import NamedTuple
 
 from minibert.backend import Array, get_xp
+from minibert.numerics.logistic import sigmoid
 
 T, LO, HI = 0.33, -0.1, 1.1
 
@@ -34,10 +35,10 @@ class Cache(NamedTuple):
 def forward(a: Array, u: Array | None = None) -> tuple[tuple[Array, Array], Cache]:
     """a ``(...)``, u ``(...)`` or None -> gates and P(gate > 0) ``(...)``."""
     xp = get_xp(a)
-    s, rate = (_sigmoid(a), 1.0) if u is None else (_sigmoid((xp.log(u) - xp.log(1 - u) + a) / T), T)
+    s, rate = (sigmoid(a), 1.0) if u is None else (sigmoid((xp.log(u) - xp.log(1 - u) + a) / T), T)
     g = s * (HI - LO) + LO
     inside = (g.real > 0) & (g.real < 1)
-    opened = _sigmoid(a - T * log(-LO / HI))
+    opened = sigmoid(a - T * log(-LO / HI))
     gates = xp.where(inside, g, (g.real >= 1).astype(g.dtype))
     return (gates, opened), Cache(inside * s * (1 - s) * ((HI - LO) / rate), opened)
 
@@ -51,7 +52,3 @@ def backward(dgates: Array, cache: Cache, dopen: Array | float = 0.0) -> Array:
 def decided(a: Array) -> Array:
     """a ``(...)`` -> 0 or 1: is P(g = 1) above P(g = 0)? Since lo is as far below 0 as hi above 1, it is where a > 0."""
     return (a > 0).astype(a.dtype)
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + get_xp(x).tanh(0.5 * x))

@@ -21,11 +21,6 @@ class Cache(NamedTuple):
     dtype: object
 
 
-def count(p: Array) -> int:
-    """How many rows of probabilities ``(..., V)`` count."""
-    return int(p.any(-1).sum())
-
-
 def forward(x: Array, p: Array, count: float | None = None) -> tuple[Array, Cache]:
     """logits x ``(..., V)``, probabilities p ``(..., V)`` -> loss ``()``. ``count``: by default the rows that are not zero."""
     xp = get_xp(x)

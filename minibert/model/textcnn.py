@@ -142,7 +142,7 @@ def _unit(x: Array, lengths: Array | None, tokens: int, p: Tree, config: BertCon
     """x ``(B, T, in)`` -> relu(norm(conv(x))) ``(B, T-k+1, F)``."""
     y, convolution = conv1d.forward(x, p["convolution"], bias=False)
     y, norm = batch_norm.forward(y, p["BatchNorm"], _whole(lengths, tokens, y), config.layer_norm_eps, training)
-    y = y * (y.real > 0)
+    y *= y.real > 0
     return y, Unit(convolution, norm, y)
 
 

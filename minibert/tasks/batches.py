@@ -34,10 +34,17 @@ class Batch(NamedTuple):
     position_ids: np.ndarray | None = None  # (N, T) rows of the position table; None: counted from the first token on
 
     @property
+    def lengths(self) -> np.ndarray:
+        """``(N,)``: tokens of each sequence, without padding."""
+        mask = self.attention_mask
+        if mask is None:
+            return np.full(len(self.ids), self.ids.shape[1])
+        return (mask.diagonal(axis1=1, axis2=2) if mask.ndim == 3 else mask).sum(1)
+
+    @property
     def tokens(self) -> int:
         """Tokens without padding."""
-        mask = self.attention_mask
-        return self.ids.size if mask is None else int((mask.diagonal(axis1=1, axis2=2) if mask.ndim == 3 else mask).sum())
+        return int(self.lengths.sum())
 
 
 def rectangle(sequences: Sequence[np.ndarray], splits: Sequence[int], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,10 +151,9 @@ def shifted(cut: Callable[..., list[Batch]], room: int, first: int = 0) -> Calla
     Position Embedding for Transformers", arXiv:2109.05644.
     """
     def of(batch: Batch) -> Batch:
-        N, T = batch.ids.shape
-        lengths = np.full(N, T) if batch.attention_mask is None else batch.attention_mask.sum(1)
-        starts = [zlib.crc32(row[:n].tobytes()) % (room - n + 1) for row, n in zip(batch.ids.astype("<i8"), lengths.tolist())]
-        places = np.minimum(np.array(starts)[:, None] + np.arange(T), room - 1)  # padding needs no place of its own
+        ids = batch.ids.astype("<i8")
+        starts = [zlib.crc32(row[:n].tobytes()) % (room - n + 1) for row, n in zip(ids, batch.lengths.tolist())]
+        places = np.minimum(np.array(starts)[:, None] + np.arange(ids.shape[1]), room - 1)  # padding needs no place of its own
         return batch._replace(position_ids=first + places)
 
     return lambda examples, **options: [*map(of, cut(examples, **options))]

@@ -39,7 +39,6 @@ class Stream:
         next_sentence: bool = True,
         static_masks: bool = False,
         dupe_factor: int = 1,
-        pairs: str = "next",
         corruption: ModuleType = masking,
         anew: bool = False,
         **masking_options: Any,

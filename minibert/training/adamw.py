@@ -14,8 +14,7 @@ from minibert.kernels import twin
 from minibert.numerics.adam import DEFAULT, AdamW, update
 from minibert.parameters import Layout, Parameters
 
-__all__ = ["APART", "DEFAULT", "AdamW", "Run", "apply", "learning_rate", "norm", "pieces", "runs", "slabs", "step", "unless",
-           "update"]
+__all__ = ["APART", "DEFAULT", "AdamW", "Run", "apply", "learning_rate", "norm", "pieces", "runs", "slabs", "step", "update"]
 
 APART = False
 
@@ -86,14 +85,6 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Paramet
     """One step: see ``optimisers``. Every number moves by itself, so no piece waits for another."""
     m, v = kept["m"].flat, kept["v"].flat
     each(lambda table: step(p.flat, g.flat, m, v, table, lr, number, constants, scale, skip), shares)
-
-
-def unless(skip: Array | bool, slabs: Sequence[Array], move: Callable[[], None]) -> None:
-    """``move()``, which changes the slabs; where ``skip`` () on their device is true, they are as they were. Nobody waits."""
-    before = [] if skip is False else [slab.copy() for slab in slabs]
-    move()
-    for slab, old in zip(slabs, before):
-        slab[...] = get_xp(slab).where(skip, old, slab)
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int) -> float:

@@ -28,13 +28,13 @@ from typing import Any
 
 from minibert.backend import Array, get_xp
 from minibert.data.randomness import NOISE, generator
-from minibert.layers import cross_entropy, kl_divergence
-from minibert.model.joint import Joint
+from minibert.layers import cross_entropy, kl_divergence, softmax
 from minibert.model.model import Term
 from minibert.parameters import Parameters, Slot
+from minibert.pretrained.folder import TABLE
 from minibert.training.course import Course
+from minibert.training.engine import PIECE
 
-WORDS = "bert.embeddings.word_embeddings.weight"
 XI = 10.0
 TINY = 1e-8  # beside the length that is divided by
 
@@ -94,7 +94,7 @@ def of(course: Course, model: Any) -> Callable[..., Any] | None:
 
 def divergence(model: Any) -> Any:
     """The model with divergences in place of its losses. ValueError where one of them is not over classes."""
-    if isinstance(model, Joint) or any(term.loss is not cross_entropy for term in model.terms):
+    if any(term.loss is not cross_entropy for term in model.terms):
         names = ", ".join(term.name for term in model.terms if term.loss is not cross_entropy)
         raise ValueError(f"--adversarial virtual compares guesses among classes, and {names} of this model is another kind of "
                          "loss: take fgm")
@@ -114,14 +114,14 @@ def moved(parameters: Parameters, slot: Slot, delta: Array) -> Iterator[None]:
 
 
 def _slot(engine: Any) -> Slot:
-    return engine.parameters.layout.slots[WORDS]
+    return engine.parameters.layout.slots[TABLE]
 
 
 def _scaled(direction: Array, size: float) -> Array:
     """In the same direction, of length ``size``; as many numbers at a time as the optimiser has, so that sums have one order."""
-    xp, piece = get_xp(direction), 2**18
+    xp = get_xp(direction)
     squares = sum(xp.dot(part, part).astype("float64") for part in (
-        direction[start:start + piece] for start in range(0, len(direction), piece)))
+        direction[start:start + PIECE] for start in range(0, len(direction), PIECE)))
     return direction * (size / (xp.sqrt(squares) + TINY)).astype(direction.dtype)
 
 
@@ -130,9 +130,7 @@ def _asked(batch: Any, logits: Any, terms: Sequence[Term]) -> Any:
     targets = {}
     for term in terms:
         if term.name in batch.targets:
-            y = logits[term.reads]
-            xp = get_xp(y)
-            exps = xp.exp(y - y.max(-1, keepdims=True))
-            there = xp.asarray(batch.targets[term.name] != cross_entropy.IGNORE)
-            targets[term.name] = exps / exps.sum(-1, keepdims=True) * there.reshape(y.shape[:-1])[..., None]
+            guesses, _ = softmax.forward(logits[term.reads])
+            there = get_xp(guesses).asarray(batch.targets[term.name] != cross_entropy.IGNORE)
+            targets[term.name] = guesses * there.reshape(guesses.shape[:-1])[..., None]
     return batch._replace(targets=targets)

@@ -38,11 +38,24 @@ from minibert.training import checkpoint, prepared
 from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
-from minibert.training.objectives import ASKED_OF_TEXTS, agreed, called, enough, fitting, marks, model_of, tasks, title, writes
+from minibert.training.objectives import (
+    ASKED_OF_TEXTS,
+    MOVED,
+    PARTED,
+    agreed,
+    called,
+    enough,
+    fitting,
+    marks,
+    model_of,
+    tasks,
+    title,
+    writes,
+)
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
-from minibert.training.scale import described, settings_of
+from minibert.training.scale import told
 from minibert.training.stages import parts
 from minibert.training.start import Start, start_of
 from minibert.training.vocabularies import tokenizer_of
@@ -85,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         if (Path(args.resume) / checkpoint.COMPRESSION).is_file():
             raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
         return resume(Path(args.resume), args)
-    settings, recipe = settings_of(args), described(args)
+    settings, recipe = told(args)
     if args.describe:
         if not recipe:
             raise ValueError("--describe shows what a recipe would do: give --recipe NAME or FILE with it")
@@ -224,16 +237,16 @@ def _best_loss(text: Text, evaluation: Sequence[batches.Batch], settings: Settin
     if not text.corpus.words:
         return None
     tokens, examples = text.tokenizer.vocab.tokens, []
+    blind = all(CORRUPTIONS[task.masks].blind for task in tasks(settings))
     for batch in evaluation:
-        if not all(CORRUPTIONS[task.masks].blind for task in tasks(settings)) or batch.targets.keys() & {"replaced", "trigrams"}:
+        if not blind or batch.targets.keys() & MOVED:
             say("The best possible loss of this corpus is known for BERT's masks, not for these.\n")
             return None
-        if (batch.token_type_ids > 0).any() or "reorder" in batch.targets:
+        if (batch.token_type_ids > 0).any() or batch.targets.keys() & PARTED:
             say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
             return None
         rows, places = np.divmod(batch.positions, batch.ids.shape[1])
-        lengths = batch.ids.shape[1] if batch.attention_mask is None else batch.attention_mask.sum(1)
-        for row, length in enumerate(np.broadcast_to(lengths, len(batch.ids))):
+        for row, length in enumerate(batch.lengths.tolist()):
             mine = rows == row
             examples.append(([tokens[i] for i in batch.ids[row, :length]], places[mine],
                              [tokens[i] for i in batch.targets["mlm"][mine]]))

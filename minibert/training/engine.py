@@ -139,9 +139,13 @@ class Engine:
         gradients are dropped.
         """
         known = self._known(batches)
-        metrics = (Engine.accumulate if self.adversary is None else self.adversary)(self, batches, known)
+        metrics = self.gather(batches, known)
         present = frozenset(term for term, count in known.counts.items() if count)
         return metrics, self.apply(lr, present, float(metrics.loss) if self.on_cpu else None)
+
+    def gather(self, batches: Sequence[Any], known: Known | None = None) -> Metrics:
+        """The gradient of a step: as the adversary makes it, where there is one."""
+        return (Engine.accumulate if self.adversary is None else self.adversary)(self, batches, known or self._known(batches))
 
     def accumulate(self, batches: Sequence[Any], known: Known | None = None, model: Model | None = None) -> Metrics:
         """Forward and backward of every micro-batch; the gradients are added to the slabs.

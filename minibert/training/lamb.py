@@ -10,15 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from minibert.backend import Array, get_xp
 from minibert.numerics.lamb import LAMB, direction, ratio
-from minibert.parameters import Layout, Parameters
-from minibert.training.adamw import Run, unless
+from minibert.parameters import Parameters
+from minibert.training.adamw import Run, slabs
+
+__all__ = ["APART", "apply", "slabs"]  # it keeps what AdamW keeps
 
 APART = True
-
-
-def slabs(layout: Layout) -> dict[str, Layout]:
-    """What LAMB keeps: two moments of every number."""
-    return {"m": layout, "v": layout}
 
 
 def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Parameters, g: Parameters,
@@ -52,7 +49,7 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Paramet
                 p.flat[run.start:run.stop] -= u
                 u.fill(0)
 
-    unless(skip, (p.flat, *flats[2:]), move)
+    _unless(skip, (p.flat, *flats[2:]), move)
 
 
 def _directed(parts: Sequence[Array], number: Array | int, decay: bool, constants: LAMB,
@@ -60,3 +57,11 @@ def _directed(parts: Sequence[Array], number: Array | int, decay: bool, constant
     if scale is not None:
         parts[1][...] *= scale
     return direction(*parts, number, decay, constants)
+
+
+def _unless(skip: Array | bool, slabs: Sequence[Array], move: Callable[[], None]) -> None:
+    """``move()``, which changes the slabs; where ``skip`` () on their device is true, they are as they were. Nobody waits."""
+    before = [] if skip is False else [slab.copy() for slab in slabs]
+    move()
+    for slab, old in zip(slabs, before):
+        slab[...] = get_xp(slab).where(skip, old, slab)

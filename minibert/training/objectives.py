@@ -19,6 +19,8 @@ from minibert.training.options import Settings
 from minibert.training.stages import parts
 
 ASKED_OF_TEXTS = {way.term for way in SEGMENTS.values()} - {None}  # terms about an example as a whole
+MOVED = {"replaced"} | {way.TERM for way in WORDS.values() if getattr(way, "MOVES", False)}  # words are not where they were
+PARTED = {way.term for way in SEGMENTS.values() if way.parted}
 FILES: Mapping[str, Callable[[str], Any]] = {"phrases": known_phrases.read}  # options that name a file, and its reader
 
 
@@ -118,7 +120,8 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
     """
     family = families.of(config)
     if of(config).alone:
-        for option, value in (("pairs", settings.pairs), ("words", settings.words), ("masking", settings.masking)):
+        for option, value in (("pairs", settings.pairs), ("words", settings.words), ("masking", settings.masking),
+                              ("whole-word", settings.whole_word)):
             if value:
                 raise ValueError(f"--{option}: {family.title} {of(config).alone}")
     if segments(settings).corruption:
@@ -130,7 +133,10 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
     if "nsp" in config.objectives:
         settings = replace(settings, pairs=settings.pairs or family.asks)
     elif settings.pairs is None:
-        settings = replace(settings, next_sentence=False)
+        asks = {"next_sentence": settings.next_sentence}  # of a task that names pairs of its own
+        stages = tuple({**stage, "task": [{**asks, **task} if "pairs" in {**stage, **task} else task
+                                          for task in stage.get("task") or [{}]]} for stage in settings.stages)
+        settings = replace(settings, next_sentence=False, stages=stages)
     term = segments(settings).term
     if term and not (term in config.objectives or (term in pretraining.FURTHER and config.pooler)):
         raise ValueError(f"--pairs: a model of {family.title} has no head that judges pairs; leave it out")

@@ -47,6 +47,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--no-masks: the files of {args.format} hold masks; give --format lddl, or leave it out")
     if args.format != "lddl" and args.bin_size:
         raise ValueError("--bin-size is for files by length, which --format lddl has; leave it out")
+    if args.format == "lddl" and args.max_predictions is not None:
+        raise ValueError("--max-predictions is room in the files of tfrecord and hdf5, and those of lddl have none; leave it out")
+    if not args.masks and (settings.masking or settings.whole_word):
+        raise ValueError("--no-masks hides nothing, and --masking and --whole-word say what is hidden: give one of them")
     for name in ("shard_size", "max_predictions", "bin_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         stream = batches.Stream(documents, text.tokenizer, max_length=tokens, batch_size=1, seed=settings.seed, **hides)
         count = files = 0
         for ending, shard in _shards(instances(stream, versions, args.masks), args.shard_size or SHARD, args.bin_size):
-            path = out / f"{name}-{files:05}.{args.format if args.format != 'lddl' else 'parquet'}{ending}"
+            path = out / f"{name}-{files:05}{module.ENDING}{'.gz' * args.format.endswith('.gz')}{ending}"
             module.write(path, shard, text.tokenizer.vocab, padding)
             count, files = count + len(shard), files + 1
         print(f"{name}: {count:,} examples in {files:,} file{'s' * (files != 1)}")

@@ -55,7 +55,7 @@ def options(text: Any, config: BertConfig, settings: Settings) -> dict[str, Any]
     """What is asked of a text, or of prepared examples, whose masks are drawn anew where others are asked for than BERT's."""
     found = asked(config, settings)
     if isinstance(text, Part):
-        del found["words"]
+        del found["words"], found["pairs"]
         usual = OBJECTIVES["mlm"].hides(Settings())
         found["anew"] = any(found.get(name) != value for name, value in usual.items())
     return found

@@ -32,8 +32,8 @@ KINDS = {  # what the own time of a module is spent on
     "dropout": "dropout", "embedding": "lookups", "neighbours": "lookups",
     "cross_entropy": "loss", "binary_cross_entropy": "loss", "squared_error": "loss", "contrastive": "loss",
 }
-PARTS = {"embeddings": "embeddings", "pooler": "pooler", "mlm": "masked words", "cloze": "masked words", "nsp": "next sentence",
-         "textcnn": "convolutions", "replaced": "replaced words",
+PARTS = {"embeddings": "embeddings", "textcnn": "convolutions", "pooler": "pooler", "mlm": "masked words",
+         "cloze": "masked words", "nsp": "next sentence", "replaced": "replaced words",
          **dict.fromkeys(("classifier", "choice", "span", "dense", "san", "vectors", "similarity"), "task head"),
          **{name: kind for name, kind in KINDS.items() if kind == "loss"}}
 BLOCKS = ("post_ln", "pre_ln", "mobile")
@@ -151,8 +151,8 @@ def _bars(table: Sequence[Line], steps: int, width: int) -> list[str]:
 
 def _in_order(parts: Counter[str]) -> list[str]:
     numbered = sorted((name for name in parts if name.startswith("layer ")), key=lambda name: int(name.split()[1]))
-    first, last = ["data", "embeddings"], ["pooler", "masked words", "next sentence", "task head", "loss", "optimiser", OTHER]
-    return [name for name in [*first, *numbered, *last] if name in parts]
+    order = dict.fromkeys(["data", "embeddings", *numbered, *PARTS.values(), "optimiser", OTHER])
+    return [name for name in order if name in parts]
 
 
 def _modules() -> list[ModuleType | type]:

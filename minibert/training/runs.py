@@ -70,7 +70,7 @@ def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None
         examples, position = task.batch(position)
         parts = task.cut(examples)
         read = time.perf_counter()
-        tokens = engine.accumulate(parts).tokens
+        tokens = engine.gather(parts).tokens
         summed = time.perf_counter()
         engine.apply(learning_rate)
         watch.add("data", "data", read - began)

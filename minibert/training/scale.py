@@ -53,30 +53,21 @@ class Sizes(NamedTuple):
                 f"{self.max_length} tokens")
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings that a command line and its recipe ask for; ValueError for values that cannot be.
+def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
+    """The settings that the arguments ask for, scaled where they name a recipe, and what is to be said of it: nothing of none.
 
-    What is given on the command line goes before what the recipe says.
+    What is given on the command line goes before what the recipe says. ValueError for values that cannot be.
     """
     given = OPTIONS.given(args)
     if "recipe" not in given:
-        return options.settings_of(args)
+        return options.settings_of(args), []
     recipe = read(given["recipe"])
     try:
-        said, _ = _scaled(recipe, given)
+        said, lines = _scaled(recipe, given)
         settings = options.settings_of(argparse.Namespace(**{**said, **given}))
-        parts(settings)
+        return settings, [*lines, *_stages(settings)]
     except ValueError as error:
         raise ValueError(f"--recipe {recipe.name}: {error}") from None
-    return settings
-
-
-def described(args: argparse.Namespace) -> list[str]:
-    """What is to be said of the recipe of a command line: nothing where there is none."""
-    given = OPTIONS.given(args)
-    if "recipe" not in given:
-        return []
-    return [*_scaled(read(given["recipe"]), given)[1], *_stages(settings_of(args))]
 
 
 def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

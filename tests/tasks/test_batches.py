@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minibert.tasks.batches import Position, Stream, collate, held_out, micro_batches, shifted
+from minibert.tasks.corruption import next_words
 from minibert.tasks.examples import IGNORE
 
 
@@ -82,6 +83,16 @@ def test_shifted_sequences_stand_anywhere_in_their_room_and_are_cut_alike(stream
         places.append(rows)
     assert places[0] == places[1]
     assert len(set(places[0].values())) > 2
+
+
+def test_a_prefix_stands_anywhere_too(stream):
+    examples, _ = Stream(stream.documents, stream.tokenizer, max_length=16, batch_size=8, seed=5, pairs="prefix",
+                         corruption=next_words).batch()
+    [batch] = shifted(micro_batches, 20)(examples, max_tokens=10**6)
+    assert batch.attention_mask.ndim == 3
+    assert batch.lengths.tolist() == sorted((len(example.ids) for example in examples), reverse=True)
+    for at, n in zip(batch.position_ids, batch.lengths):
+        assert (np.diff(at[:n]) == 1).all()
 
 
 def test_similar_lengths_waste_little(stream):

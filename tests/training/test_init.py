@@ -10,6 +10,7 @@ from minibert.model import pretraining
 from minibert.tasks import batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import checkpoint, command
+from minibert.training import options as asked
 from minibert.training.loop import read_rows
 from tests import tiny_model
 from tests.training.conftest import arguments
@@ -121,6 +122,6 @@ def test_a_vocabulary_without_a_mask_is_refused(begin, source, tmp_path):
 
 
 def test_a_trained_model_goes_on_in_small_steps_unless_told_otherwise(source):
-    settings = command.settings_of(arguments("--init", source))
+    settings = asked.settings_of(arguments("--init", source))
     assert (settings.learning_rate, settings.short_first) == (2e-5, 0.0)
-    assert command.settings_of(arguments("--init", source, "--learning-rate", 0.1)).learning_rate == 0.1
+    assert asked.settings_of(arguments("--init", source, "--learning-rate", 0.1)).learning_rate == 0.1

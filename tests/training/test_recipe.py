@@ -54,7 +54,7 @@ def written(tmp_path, text):
 
 def asked(*argv):
     """The settings and the lines of a command line."""
-    return scale.settings_of(arguments(*argv)), scale.described(arguments(*argv))
+    return scale.told(arguments(*argv))
 
 
 def test_the_recipes_are_the_files_of_the_package():

@@ -6,7 +6,7 @@ import pytest
 from minibert import pretrained
 from minibert.data import known_phrases
 from minibert.model import pretraining
-from minibert.pretrained import folder, tensors
+from minibert.pretrained import families, folder, tensors
 from minibert.training import checkpoint, command, objectives
 from minibert.training.loop import read_rows
 from minibert.training.options import Settings
@@ -96,6 +96,15 @@ def test_a_single_document_has_no_other(tmp_path, pairs):
     with pytest.raises(ValueError, match=f"--pairs {pairs} needs text from 2 documents, and beside what is held out there is 1"):
         command.run(arguments("--corpus", text, *SMALL, "--steps", 2, "--vocab-size", 60, "--out", tmp_path / "run",
                               "--pairs", pairs))
+
+
+def test_a_task_asks_of_pairs_what_the_family_does_not():
+    """RoBERTa judges no pairs, and a recipe may ask it to."""
+    config = families.preset("roberta", "tiny", 24, vocab_size=60)
+    stages = ({"share": 0.5}, {"share": 0.5, "task": [{"pairs": "three-ways"}, {}]})
+    settings = objectives.fitting(config, Settings(family="roberta", stages=stages, max_length=24))
+    assert [task.next_sentence for task in objectives.tasks(settings)] == [False, True, False]
+    assert {*objectives.model_of(config, settings).heads} == {"mlm", "three_ways"}
 
 
 def test_a_model_has_the_heads_of_all_its_tasks():

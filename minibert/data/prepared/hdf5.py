@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from minibert.data.prepared.instances import LABEL, MASKS, TOKENS, Block, Instance, Padding, Wanted, padded, unpadded
+from minibert.data.prepared.instances import LABEL, MASKS, MOST_TOKENS, TOKENS, Block, Instance, Padding, Wanted, padded, unpadded
 from minibert.files import replacing
 from minibert.text.vocabulary import Vocabulary
 
 TITLE, ENDING = "NVIDIA's HDF5 shards", ".hdf5"
 BLOCK = 1024  # examples
-MOST_TOKENS = 16384  # T
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _DTYPES = {"input_ids": "i4", "input_mask": "i1", "segment_ids": "i1", "masked_lm_positions": "i4", "masked_lm_ids": "i4",
            LABEL: "i1"}

@@ -24,6 +24,7 @@ import numpy as np
 
 from minibert.text.vocabulary import Vocabulary
 
+MOST_TOKENS = 16384  # T of a rectangle
 TOKENS = ("input_ids", "input_mask", "segment_ids")  # of T numbers
 MASKS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")  # of P
 LABEL = "next_sentence_labels"

@@ -119,19 +119,20 @@ def find(sources: Sequence[str], held_out: float, seed: int) -> Prepared:
         some, others = _files(source) if source.is_dir() else ([source], [])
         paths += some
         passed_over += others
-    if not all(map(_format, paths)) or not paths:
-        other = next((path for path in paths if not _format(path)), sources[0])
+    kinds = {path: _format(path) for path in paths}
+    if not all(kinds.values()) or not paths:
+        other = next((path for path, kind in kinds.items() if not kind), sources[0])
         raise ValueError(f"{other} is not prepared, and other parts of --corpus are: train on texts, or on prepared examples")
     apart = [path for path in paths if path.name.startswith(KEPT_ASIDE)]
-    blocks = [block for path in paths if path not in apart for block in _format(path).blocks(path)]
-    aside = [block for path in apart for block in _format(path).blocks(path)]
+    blocks = [block for path in paths if not path.name.startswith(KEPT_ASIDE) for block in kinds[path].blocks(path)]
+    aside = [block for path in apart for block in kinds[path].blocks(path)]
     train = Part(blocks, _shares([block.count for block in blocks], 0.0 if apart else held_out), seed, False)
     other = Part(aside, [block.count for block in aside], seed, True) if apart else train._replace(held_out=True)
     name = " + ".join(Path(source).resolve().name for source in sources)
     if not train.size or not other.size:
         raise ValueError(f"the prepared corpus {name} has {train.size} examples to train on and {other.size} held out: it takes "
                          "at least one of each")
-    return Prepared(name, train, other, _digest(paths), " and ".join(dict.fromkeys(_format(path).TITLE for path in paths)),
+    return Prepared(name, train, other, _digest(paths), " and ".join(dict.fromkeys(kind.TITLE for kind in kinds.values())),
                     passed_over)
 
 
@@ -147,8 +148,8 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
     """The prepared files of a folder, and the names of the others. ValueError where one is called like them and is none."""
     paths = sorted((path for path in folder.rglob("*") if path.is_file() and not
                     any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)), key=lambda path: path.parts)
-    found = [path for path in paths if _format(path)]
-    others = [path for path in paths if path not in found]
+    kinds = {path: _format(path) for path in paths}
+    found, others = ([path for path, kind in kinds.items() if bool(kind) is wanted] for wanted in (True, False))
     endings = {path.suffix for path in found} - {""}
     if damaged := [path for path in others if path.suffix in endings]:
         raise ValueError(f"{damaged[0]} is called like the prepared files beside it, and does not begin like one "

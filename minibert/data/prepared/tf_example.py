@@ -21,14 +21,13 @@ import numpy as np
 
 from minibert import files, protobuf
 from minibert.data.prepared import tfrecord
-from minibert.data.prepared.instances import LABEL, MASKS, TOKENS, Block, Instance, Padding, Wanted, padded, unpadded
+from minibert.data.prepared.instances import LABEL, MASKS, MOST_TOKENS, TOKENS, Block, Instance, Padding, Wanted, padded, unpadded
 from minibert.data.prepared.tfrecord import begins  # noqa: F401 - of a format
 from minibert.text.vocabulary import Vocabulary
 
 TITLE, ENDING = "tf.Example records", ".tfrecord"
 BLOCK, PACKED_BLOCK = 1024, 16384  # examples; what is packed is read from its beginning for each block, so that few is better
 AT_ONCE = 128  # decoded side by side
-MOST_TOKENS = 16384  # T
 _FLOATS, _INTEGERS = 2, 3  # fields of a Feature
 _WEIGHTS = MASKS[2]
 
@@ -47,10 +46,9 @@ def blocks(path: Path) -> list[Block]:
 def read(block: Block, wanted: Wanted) -> list[Instance]:
     """The examples of a block. ValueError with the record for one that is damaged, or does not fit."""
     found: list[Instance] = []
+    pieces = tfrecord.read(block.path, block.at, block.first, block.count)
     for start in range(0, block.count, AT_ONCE):
         some = block._replace(first=block.first + start, count=min(AT_ONCE, block.count - start))
-        if start == 0:
-            pieces = tfrecord.read(block.path, block.at, block.first, block.count)
         found += unpadded(some, _rectangles(some, pieces[start:start + AT_ONCE]), wanted)
     return found
 

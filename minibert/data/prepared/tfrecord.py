@@ -20,6 +20,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,13 +51,11 @@ def packed(path: Path) -> bool:
 
 def places(path: Path) -> Iterator[int]:
     """The byte (of what is unpacked) where each piece begins. ValueError for a file that was cut short or is damaged."""
-    at = 0
-    heads: list[bytes] = []
+    at = number = 0
     with _opened(path) as file:
         while head := file.read(_HEAD.size):
-            number = len(heads) + 1
+            number += 1
             yield at
-            heads.append(head[:8])
             length = _length(head, path, number)
             if len(file.read(length + 4)) < length + 4:
                 raise _short(path, number)
@@ -86,9 +85,11 @@ def write(path: Path, pieces: Iterable[bytes]) -> None:
     """A file of pieces; one whose name ends in ``.gz`` is compressed."""
     with writing(path) as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") if path.suffix == ".gz" \
             else nullcontext(file) as out:
-        for piece in pieces:
-            length = len(piece).to_bytes(8, "little")
-            out.write(length + masked(length).to_bytes(4, "little") + piece + masked(piece).to_bytes(4, "little"))
+        pieces = iter(pieces)
+        while group := list(islice(pieces, _CHECKED_AT_ONCE)):
+            lengths = [len(piece).to_bytes(8, "little") for piece in group]
+            for length, first, piece, last in zip(lengths, each_masked(lengths), group, each_masked(group)):
+                out.write(length + first.to_bytes(4, "little") + piece + last.to_bytes(4, "little"))
 
 
 def _length(head: bytes, path: Path, number: int) -> int:

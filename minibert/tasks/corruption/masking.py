@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.data.randomness import MASKS, philox
+from minibert.tasks.corruption.units import runs
 from minibert.tasks.examples import Example, Masked
 
 
@@ -96,14 +97,10 @@ def _whole_words(
 
     A word begins at every token that does not continue the candidate right before it.
     """
-    continues = is_continuation[ids[candidates]]
-    continues[0] = False
-    continues[1:] &= np.diff(candidates) == 1
-    starts = np.flatnonzero(~continues)
-    stops = np.append(starts[1:], len(candidates))
+    words = runs(~is_continuation[ids[candidates]] | (np.diff(candidates, prepend=-1) > 1))
     chosen: list[int] = []
-    order = np.argsort(bits[starts], kind="stable")
-    for start, stop in zip(starts[order].tolist(), stops[order].tolist()):
+    for word in np.argsort(bits[[start for start, _ in words]], kind="stable").tolist():
+        start, stop = words[word]
         if not chosen or len(chosen) + stop - start <= count:
             chosen.extend(range(start, stop))
         if len(chosen) >= count:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.data.randomness import MASKS, generator
-from minibert.tasks.corruption import masking
+from minibert.tasks.corruption import masking, units
 from minibert.tasks.examples import Example, Masked
 
 Phrases = Mapping[int, Sequence[tuple[int, ...]]]  # by their first token, the longest first
@@ -43,14 +43,13 @@ def rule(tokenizer: Any, *, phrases: Iterable[str] = (), rate: float = 0.15) -> 
 def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Masked:
     """An example with phrases and words hidden. The same key always gives the same."""
     ids, tokens, (seed, epoch, index) = example.ids, rule.tokens, key
-    units = [*units_of(ids, rule)]
+    found = [*units_of(ids, rule)]
     rng = generator(seed, MASKS, epoch, index)
-    numbers = rng.random(len(units))  # of each unit: whether it is chosen, and what becomes of its first token
+    numbers = rng.random(len(found))  # of each unit: whether it is chosen, and what becomes of its first token
     fates, draws = rng.random(len(ids)), rng.integers(2**63, size=len(ids))
-    for (start, _), number in zip(units, numbers):
+    for (start, _), number in zip(found, numbers):
         fates[start] = 1 - number / tokens.rate  # the lowest tenth stays, the next becomes random
-    chosen = [np.arange(start, stop) for (start, stop), number in zip(units, numbers) if number <= tokens.rate]
-    positions = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
+    positions = units.places(unit for unit, number in zip(found, numbers) if number <= tokens.rate)
     seen = masking.hide(ids, positions, tokens, fates[positions], draws[positions])
     return masking.masked(example, seen, positions)
 

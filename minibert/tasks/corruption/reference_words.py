@@ -52,4 +52,4 @@ def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Mas
 def choose(words: list[tuple[int, int]], order: Any, budget: int) -> np.ndarray:
     """The tokens of the words that fit, in ascending order."""
     fit = units.fitting([stop - start for start, stop in words], order, budget)
-    return np.array(sorted(i for word in fit for i in range(*words[word])), np.int64)
+    return units.places(words[word] for word in sorted(fit))

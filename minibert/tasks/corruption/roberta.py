@@ -48,7 +48,6 @@ def mask_example(example: Example, rule: Rule, key: tuple[int, int, int]) -> Mas
     chosen = np.sort(rng.choice(len(words), count, replace=False)) if count else np.empty(0, np.int64)
     fates = rng.random(len(words))[chosen]
     lengths = np.array([stop - start for start, stop in words], np.int64)[chosen]
-    inside = [np.arange(*words[word]) for word in chosen]
-    positions = candidates[np.concatenate(inside)] if count else np.empty(0, np.int64)
+    positions = candidates[units.places(words[word] for word in chosen)]
     draws = rng.integers(2**63, size=len(positions))
     return masking.masked(example, masking.hide(ids, positions, tokens, np.repeat(fates, lengths), draws), positions)

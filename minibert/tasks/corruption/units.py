@@ -28,6 +28,11 @@ def fitting(lengths: Sequence[int], order: Iterable[int], budget: int) -> list[i
     return chosen
 
 
+def places(chosen: Iterable[tuple[int, int]]) -> np.ndarray:
+    """The tokens of some units, in the order of the units."""
+    return np.array([i for unit in chosen for i in range(*unit)], np.int64)
+
+
 def budget_of(tokens: int, rate: float, most: int) -> int:
     """How many of an example's tokens are asked for, [CLS] and [SEP] counted, as the reference and ALBERT have it."""
     return min(most, max(1, round(tokens * rate)))

@@ -89,9 +89,9 @@ def right(example: Example) -> Guess:
 
 def score(examples: Sequence[Example], guesses: Sequence[Guess], labels: Sequence[str]) -> dict[str, float]:
     """How often the best candidate is right, and the mean of 1/rank of the right one."""
-    ranks = [1 + g.order.index(e.label) for e, g in zip(examples, guesses)]
+    ranks = [[1 + g.order.index(e.label)] for e, g in zip(examples, guesses)]
     return {"accuracy": metrics.accuracy([e.label for e in examples], [g.label for g in guesses]),
-            "mrr": float(np.mean([1 / rank for rank in ranks]))}
+            "mrr": metrics.reciprocal_rank(ranks)}
 
 
 def describe(examples: Sequence[Example]) -> list[str]:

@@ -18,10 +18,11 @@ from minibert.tasks.segments.sentence_order import ordered_pairs
 
 class Segments(NamedTuple):
     make: Callable[..., list[Example]]
-    title: str  # what is asked
+    title: str = ""  # what is asked
     term: str | None = None  # whose target its label is; None: nothing is asked
     documents: int = 1  # at least
     corruption: ModuleType | None = None  # the one that goes with it; None: any
+    parted: bool = False  # is it made of parts, though no token types tell?
 
 
 SEGMENTS: Mapping[str, Segments] = MappingProxyType({
@@ -30,8 +31,8 @@ SEGMENTS: Mapping[str, Segments] = MappingProxyType({
     "order-original": Segments(partial(ordered_pairs, lone_from_another=True), "sentence order", "nsp", 2),
     "three-ways": Segments(three_ways.three_ways, "next, previous or random", three_ways.TERM, 2),
     "distance": Segments(distance.distances, "sentence distance", distance.TERM, 2),
-    "reorder": Segments(reordering.reordered, "order of parts", reordering.TERM),
-    "full-sentences": Segments(packed, "nothing of pairs"),
-    "doc-sentences": Segments(partial(packed, within=True), "nothing of pairs"),
-    "prefix": Segments(prefixed, "nothing of pairs", corruption=next_words),
+    "reorder": Segments(reordering.reordered, "order of parts", reordering.TERM, parted=True),
+    "full-sentences": Segments(packed),
+    "doc-sentences": Segments(partial(packed, within=True)),
+    "prefix": Segments(prefixed, corruption=next_words),
 })

@@ -1,7 +1,8 @@
 """What else is asked of the words of an example, whatever is hidden of it: one module for each question, and the table of them.
 
 A module has ``rule(tokenizer)``, made once, and ``ask(masked, example, rule, key) -> Masked``, which adds the target of its
-``TERM``; ``MARKS``: what it must know of a token beside its id (see ``tasks.marks``).
+``TERM``; ``MARKS``: what it must know of a token beside its id (see ``tasks.marks``); ``MOVES``: whether words
+change places.
 """
 
 from __future__ import annotations

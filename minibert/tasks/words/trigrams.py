@@ -24,7 +24,7 @@ from minibert.data.randomness import SHUFFLES, generator
 from minibert.tasks.corruption import masking
 from minibert.tasks.examples import IGNORE, Example, Masked
 
-TERM, MARKS = "trigrams", ()
+TERM, MARKS, MOVES = "trigrams", (), True
 K = 3
 
 
