@@ -163,6 +163,15 @@ def initialise(layout: Layout, scale: float = 0.02, seed: int = 0, dtype: Any = 
     return parameters
 
 
+def grown(layout: Layout, known: Mapping[str, Array], scale: float = 0.02, seed: int = 0, dtype: Any = np.float32) -> Parameters:
+    """Parameters of a layout: what is known of them by name and shape, the rest fresh."""
+    parameters = initialise(layout, scale, seed, dtype)
+    for name, view in parameters.items():
+        if name in known and known[name].shape == view.shape:
+            view[...] = known[name]
+    return parameters
+
+
 def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal values, those beyond ±2 drawn again."""
     values = rng.standard_normal(shape)

@@ -14,7 +14,7 @@ from benchmarks.miniatures._training import mean
 from minibert.finetuning import models
 from minibert.model import pretraining
 from minibert.model.model import Model
-from minibert.parameters import Parameters, initialise
+from minibert.parameters import Parameters, grown, initialise
 from minibert.pretrained import families
 from minibert.tasks import batches
 from minibert.tasks.corruption import one_word
@@ -74,11 +74,8 @@ def feature(tokenizer: Tokenizer, text: str, label: int) -> Feature:
 
 def accuracy(model: Model, start: Parameters | None, some: list[Feature], rest: list[Feature], seed: int) -> float:
     """On the rest after the last step; every tensor of equal name and shape is the start's."""
-    parameters = initialise(model.layout(), model.config.initializer_range, seed)
     there = {} if start is None else dict(start.items())
-    for name, view in parameters.items():
-        if name in there and there[name].shape == view.shape:
-            view[...] = there[name]
+    parameters = grown(model.layout(), there, model.config.initializer_range, seed)
     learned, _ = trained(model, parameters, Epochs(some, TEXTS, seed).batch, batches.whole(of_features, TEXTS),
                          EPOCHS * LABELS // TEXTS, TASK_RATE, seed)
     with Workers(1) as workers:

@@ -124,7 +124,7 @@ def ask(bert: Trained, text: str, pair: str | None = None, hide: Sequence[int] =
 def guesses(bert: Trained, question: Question, top: int = 10, gates: Any = None) -> list[Guess]:
     """A ``Guess`` for each mask. ``gates`` ``(L, A)``: 0 switches a head off, 1 leaves it on."""
     needs_head(bert)
-    if bert.config.filter_sizes:  # it says the same of every mask
+    if bert.config.filter_sizes and gates is None:  # it says the same of every mask
         ids, types = (get_xp(bert.parameters.flat).asarray(x[None]) for x in (question.ids, question.token_type_ids))
         out = bodies.of(bert.config).forward(ids, types, None, bert.parameters["bert"], bert.config)[0]
         return _guesses(bert, question, pretraining.word_logits(out, question.masked, bert.parameters, bert.config), top)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.backend import Array
-from minibert.compression.students import taken
+from minibert.compression.students import Student
 from minibert.config import BertConfig
 from minibert.layers import cosine_distance, divergence, soft_targets, token_error
 from minibert.layers.cross_entropy import IGNORE
@@ -54,15 +54,10 @@ DEFAULT = Weights()
 
 
 @dataclass(frozen=True)
-class Distilled(Model):
+class Distilled(Student):
     """A student's model with more terms: ``alone`` is what it is without its teacher, ``asked`` what each term reads of that."""
 
-    alone: Model
     asked: Mapping[str, str]
-
-    def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
-        """The student alone."""
-        return {"": (self.config, taken(parameters, self.alone.layout()))}
 
 
 def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, temperature: float = 2.0,

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from minibert.compression import recipes, students, theseus
+from minibert.compression import recipes, students
 from minibert.compression.options import Settings, of_labelled
 from minibert.finetuning import command, saved
 from minibert.finetuning.command import Way
@@ -24,6 +24,8 @@ COLUMNS = ("text", "pair", "label", "header")  # of the teacher's examples, whic
 
 def begin(args: argparse.Namespace, recipe: Settings) -> int:
     """A run in a folder of its own."""
+    if recipe.masked_only:
+        raise ValueError("--masked-only: only for texts, and --train names labelled examples; leave it out")
     teacher = teacher_of(recipe)
     told = {name: value for name, value in asdict(teacher.settings).items()
             if name == "task" or (value != getattr(DEFAULTS, name) and name not in COLUMNS)}
@@ -84,9 +86,7 @@ def way_of(recipe: Settings, teacher: saved.Model) -> Way:
 
     def taught(student: saved.Model, network: Model, steps: int, seed: int, xp: Any) -> Taught:
         whole = recipes.taught(recipe, network, teacher.config, steps)
-        if isinstance(whole, theseus.Theseus):
-            return Taught(whole, theseus.begun(whole, teacher.parameters))
-        parameters = students.grown(whole.layout(), student.parameters, network.config.initializer_range, seed)
+        parameters = recipes.begun(whole, student.parameters, teacher.parameters, seed)
         return Taught(whole, parameters, recipes.answers(whole, teacher.network(), teacher.parameters, xp))
 
     return Way("compress", read, start, taught)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from minibert.finetuning import options as labelled
 from minibert.training import options as texts
-from minibert.training.course import Options, add_run
+from minibert.training.course import Course, Options, add_run
 
 RECIPES = ("distil", "theseus", "vocabulary", "quantise")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
@@ -41,24 +42,21 @@ class Settings:
     replaced_after: float = 0.67
     clip_all: bool = False
 
+    need, counts = Course.need, Course.counts
+
     def __post_init__(self) -> None:
         for name in PARTS:
-            self._need(name, 0 <= getattr(self, name) < float("inf"), "a finite number from 0 on")
-        self._need("recipe", self.recipe in RECIPES, f"one of {', '.join(RECIPES)}")
-        self._need("temperature", 0 < self.temperature < float("inf"), "a finite number above 0")
-        self._need("attention_loss", self.attention_loss in ATTENTION_LOSSES, f"one of {', '.join(ATTENTION_LOSSES)}")
-        self._need("replacing", self.replacing in ("linear", "constant"), "linear or constant")
-        self._need("replace_rate", 0 < self.replace_rate <= 1, "above 0, and at most 1")
-        self._need("replaced_after", 0 <= self.replaced_after <= 1, "a share of the steps, from 0 to 1")
-        for name in ("hidden", "heads", "intermediate"):
-            self._need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1")
+            self.need(name, 0 <= getattr(self, name) < float("inf"), "a finite number from 0 on")
+        self.need("recipe", self.recipe in RECIPES, f"one of {', '.join(RECIPES)}")
+        self.need("temperature", 0 < self.temperature < float("inf"), "a finite number above 0")
+        self.need("attention_loss", self.attention_loss in ATTENTION_LOSSES, f"one of {', '.join(ATTENTION_LOSSES)}")
+        self.need("replacing", self.replacing in ("linear", "constant"), "linear or constant")
+        self.need("replace_rate", 0 < self.replace_rate <= 1, "above 0, and at most 1")
+        self.need("replaced_after", 0 <= self.replaced_after <= 1, "a share of the steps, from 0 to 1")
+        self.counts("hidden", "heads", "intermediate")
         if not any(getattr(self, name) for name in PARTS):
             raise ValueError("all parts of the loss count 0, so that nothing is learned: give one of "
                              f"{', '.join(f'--{name}' for name in PARTS)} a number above 0")
-
-    def _need(self, name: str, right: bool, what: str) -> None:
-        if not right:
-            raise ValueError(f"--{name.replace('_', '-')} must be {what}, got {getattr(self, name)!r}")
 
 
 ONLY = {  # what no other recipe uses, and what that is
@@ -148,20 +146,28 @@ def recipe_of(args: argparse.Namespace) -> Settings:
             raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
     if settings.recipe in ("vocabulary", "quantise"):
         needed = {"recipe", "teacher", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
-        if foreign := [OPTIONS.typed(name) for part in (OPTIONS, texts.OPTIONS, labelled.OPTIONS) for name in part.given(args)
-                       if name not in needed]:
-            raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: the recipe {settings.recipe} trains nothing; give it "
-                             "--teacher and --out" + (", --corpus and --layout" if settings.recipe == "vocabulary" else ""))
+        heeded(args, needed, f"the recipe {settings.recipe} trains nothing; give it --teacher and --out"
+              + ", --corpus and --layout" * (settings.recipe == "vocabulary"))
         if not args.out:
             raise ValueError("--out DIR is missing: the folder to write the smaller model to")
         if settings.recipe == "vocabulary" and not hasattr(args, "corpus"):
             raise ValueError("--corpus TEXT is missing: the texts whose words are to be kept")
+    if settings.recipe == "theseus" and not settings.clip_all and getattr(args, "adversarial", None):
+        raise ValueError("--adversarial follows the gradient of the word table, and theseus leaves it without one: leave it out, "
+                         "or give --clip-all")
     if settings.recipe == "theseus" and getattr(args, "minutes", None):
         raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")
     if settings.student and (twice := [OPTIONS.typed(name) for name in ("layers", "hidden", "heads", "intermediate")
                                        if name in given]):
         raise ValueError(f"--student takes the sizes of the model in its folder, so {', '.join(twice)} cannot be given as well")
     return settings
+
+
+def heeded(args: argparse.Namespace, heard: Collection[str], why: str) -> None:
+    """ValueError where other settings are given than those that are heard."""
+    if foreign := [OPTIONS.typed(name) for part in (OPTIONS, texts.OPTIONS, labelled.OPTIONS) for name in part.given(args)
+                   if name not in heard]:
+        raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: {why}")
 
 
 def of_texts(args: argparse.Namespace, longest: int) -> texts.Settings:

@@ -16,7 +16,7 @@ from minibert.compression.options import PARTS, Settings
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model.model import Model
-from minibert.parameters import Parameters
+from minibert.parameters import Parameters, grown
 from minibert.text.tokenizer import Tokenizer
 from minibert.training.checkpoint import COMPRESSION
 
@@ -33,6 +33,13 @@ def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) ->
 def answers(whole: Model, network: Model, parameters: Parameters, xp: Any) -> Callable | None:
     """What a teacher is asked in each micro-batch; None where its layers are part of the model."""
     return distil.answers(network, parameters.to(xp), whole.asked) if isinstance(whole, distil.Distilled) else None
+
+
+def begun(whole: Model, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
+    """The parameters that a run begins with: the student's, or both encoders; what only comparing needs is fresh."""
+    if isinstance(whole, theseus.Theseus):
+        return theseus.begun(whole, teacher)
+    return grown(whole.layout(), dict(student.items()), whole.config.initializer_range, seed, student.flat.dtype)
 
 
 def layers_of(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from minibert import sentence_vectors
 from minibert.compression.counted import counting
+from minibert.compression.options import heeded
 from minibert.data import corpora
 from minibert.files import read_json, write_atomically
 from minibert.finetuning import command, saved
@@ -62,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     if not args.folders:
         raise ValueError("name the folders of the models to compare: minibert compress report A B …")
-    models = [of_examples(Path(place), args.dev) if getattr(args, "dev", None) else
-              of_texts(Path(place), _sentences(args)) for place in args.folders]
+    dev = getattr(args, "dev", None)
+    heeded(args, {"recipe", "dev"} if dev else {"recipe", "corpus", "layout"},
+           "report asks the models, and trains none; leave it out" + ", or give no --dev" * bool(dev))
+    sentences = [] if dev else _sentences(args)
+    models = [of_examples(Path(place), dev) if dev else of_texts(Path(place), sentences) for place in args.folders]
     with Workers(args.threads) as workers, Workers(1) as one:
         found = measure(models, workers, one)
         text = (f"{platform.system()} {platform.machine()}, {describe_blas()}, {workers}; {models[0].texts:,} texts, median of "

@@ -9,8 +9,10 @@ Source: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 3, and its cod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from minibert.config import BertConfig
+from minibert.model.model import Model
 from minibert.parameters import Layout, Parameters, initialise
 from minibert.pretrained import families
 
@@ -89,13 +91,15 @@ def begun(layout: Layout, teacher: Parameters, layers: Sequence[int], scale: flo
     return student, fresh
 
 
-def grown(layout: Layout, student: Parameters, scale: float, seed: int) -> Parameters:
-    """A student's parameters among more, which begin fresh: the layers that only comparing needs."""
-    parameters, there = initialise(layout, scale, seed, student.flat.dtype), dict(student.items())
-    for name, view in parameters.items():
-        if name in there:
-            view[...] = there[name]
-    return parameters
+@dataclass(frozen=True)
+class Student(Model):
+    """A student's model with what its recipe adds: ``alone`` is what it is without its teacher."""
+
+    alone: Model
+
+    def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
+        """The student alone."""
+        return {"": (self.config, taken(parameters, self.alone.layout()))}
 
 
 def taken(parameters: Parameters, layout: Layout) -> Parameters:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minibert.compression import distil, recipes, students, theseus
+from minibert.compression import distil, recipes, students
 from minibert.compression.options import Settings, of_texts
 from minibert.config import BertConfig
 from minibert.model import pretraining
@@ -38,8 +38,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
     if prepared.is_prepared(settings):
         settings = prepared.settled(settings, args)
     whole = way.model(config, settings)
-    parameters = (theseus.begun(whole, teacher.parameters) if isinstance(whole, theseus.Theseus) else
-                  students.grown(whole.layout(), parameters, config.initializer_range, settings.seed))
+    parameters = recipes.begun(whole, parameters, teacher.parameters, settings.seed)
     out = new_folder(args.out, checkpoint.FILE)
     try:
         recipes.write(out, recipe, teacher.parameters, of_texts=True)

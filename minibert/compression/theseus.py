@@ -18,11 +18,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from minibert.compression.students import LAYER, taken
+from minibert.compression.students import LAYER, Student
 from minibert.config import BertConfig
-from minibert.layers.dropout import Key
+from minibert.layers.dropout import Key, generator
 from minibert.model import bert, encoder, model
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import NOTHING, Layout, Parameters, Tree, named
@@ -73,10 +71,9 @@ class Replaced(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Theseus(Model):
+class Theseus(Student):
     """A successor's model, with the predecessor's layers beside its own. ValueError for numbers of layers that do not fit."""
 
-    alone: Model
     predecessor: BertConfig
     schedule: Schedule
     clip_all: bool = False
@@ -96,9 +93,7 @@ class Theseus(Model):
 
     def draws(self, key: Key) -> tuple[bool, ...]:
         """Which modules are replaced in the forward pass of a key."""
-        at = key.at(SITE)
-        philox = np.random.Philox(key=(at.seed, at.step), counter=(0, 0, at.micro_batch, at.site))
-        numbers = np.random.Generator(philox).random(self.config.num_hidden_layers)
+        numbers = generator(key.at(SITE)).random(self.config.num_hidden_layers)
         return tuple((numbers < self.schedule.at(key.step)).tolist())
 
     def forward(self, x: Inputs, p: Tree, *, key: Key | None = None, counts: Mapping[str, float] | None = None,
@@ -128,10 +123,6 @@ class Theseus(Model):
     def rate(self, name: str) -> float:
         """See ``Model``."""
         return float(name.startswith(LAYER))
-
-    def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
-        """The successor alone."""
-        return {"": (self.config, taken(parameters, self.alone.layout()))}
 
     @property
     def bodies(self) -> tuple[BertConfig, ...]:

@@ -96,13 +96,12 @@ def _curves(rows: Sequence[Row]) -> tuple[dict[str, Any], int]:
                for name, columns in LOSSES.items()}
     figures["training"] = figures["training"] or [
         (row["step"], value) for row in rows for name, value in row.items() if ONE_OF.fullmatch(name) and value is not None]
-    finite = {name: [point for point in some if _drawn(point)] for name, some in figures.items()}
-    left_out = sum(len(figures[name]) - len(finite[name]) for name in figures)
     columns = [column for column in dict.fromkeys(name for row in rows for name in row) if RIGHT.fullmatch(column)]
     shares = {_task(column): [(row["step"], 100 * row[column]) for row in rows if row.get(column) is not None]
               for column in columns}
-    tasks = {name: _thinned([point for point in some if _drawn(point)]) for name, some in shares.items()}
-    return {**{name: _thinned(some) for name, some in finite.items()}, "tasks": tasks}, left_out
+    left_out = sum(not _drawn(point) for some in figures.values() for point in some)
+    curves, tasks = ({name: _thinned([*filter(_drawn, some)]) for name, some in group.items()} for group in (figures, shares))
+    return {**curves, "tasks": tasks}, left_out
 
 
 def _drawn(point: tuple[int, float]) -> bool:

@@ -26,7 +26,7 @@ from minibert.data import rows
 from minibert.files import not_over, read_json, remove_leftovers, write_atomically
 from minibert.finetuning import models, report, saved
 from minibert.finetuning.material import Materials, fingerprint, read_all, with_columns
-from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_an_epoch, steps_of_epochs
+from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, settings_of, steps_of_epochs
 from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of, reading, seen
 from minibert.finetuning.saved import Model
 from minibert.finetuning.several import parts as parts_of
@@ -197,7 +197,7 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
     dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
     progress = Progress(total=0 if settings.minutes else steps_of_epochs(epoch, settings))
     if (folder / FILE).is_file():
-        progress = read_state(folder, engine, settings, len(found[0].features))
+        progress = read_state(folder, engine, settings, epoch)
     course = (f"{progress.total:,} steps of {settings.batch_size * settings.accumulate} examples" if progress.total else
               f"{settings.minutes:g} minutes of steps of {settings.batch_size * settings.accumulate} examples")
     say(f"\n{course}, learning rate {settings.learning_rate:g}, "
@@ -273,8 +273,11 @@ def save_state(folder: Path, engine: Engine, progress: Progress) -> None:
                  optimisers.name_of(engine.optimiser))
 
 
-def read_state(folder: Path, engine: Engine, settings: Settings, examples: int) -> Progress:
-    """Put the weights and moments of an interrupted run into the engine. ValueError for a file that does not fit it."""
+def read_state(folder: Path, engine: Engine, settings: Settings, epoch_steps: int) -> Progress:
+    """Put the weights and moments of an interrupted run into the engine. ``epoch_steps``: how many an epoch has.
+
+    ValueError for a file that does not fit it.
+    """
     with tensors.opened(folder / FILE) as file:
         try:
             progress = states.restore(file, "finetuning", engine)
@@ -282,7 +285,7 @@ def read_state(folder: Path, engine: Engine, settings: Settings, examples: int) 
             raise ValueError(f"{file.path}: this is no training state of a fine-tuning run ({type(error).__name__}: {error}); "
                              "a run of minibert train goes on with: minibert train --resume") from None
     if progress.step and not progress.positions:  # from before positions were written
-        epoch, done = divmod(progress.step, steps_an_epoch(examples, settings))
+        epoch, done = divmod(progress.step, epoch_steps)
         progress = replace(progress, positions=((epoch, done * settings.batch_size * settings.accumulate),))
     return progress
 

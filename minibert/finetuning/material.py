@@ -100,6 +100,6 @@ def kept_aside(classes: Sequence[Collection[str]]) -> set[int]:
 
 def with_columns(settings: Settings, data: Data) -> Settings:
     """The settings, with the columns named that were found."""
-    if settings.task not in ("classify", "regress", "choice", "rank", "embed"):
+    if settings.task in ("tag", "qa"):  # of words and tags, or of SQuAD's fields
         return settings
     return replace(settings, **{role: data.columns.get(role) for role in ("text", "pair", "label")})

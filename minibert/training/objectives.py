@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from minibert.config import BertConfig
-from minibert.data import known_phrases
 from minibert.model import joint, pretraining
 from minibert.model.model import Model
 from minibert.pretrained import families
+from minibert.tasks import known_phrases
 from minibert.tasks.corruption import CORRUPTIONS, one_word, replaced
 from minibert.tasks.segments import SEGMENTS, Segments
 from minibert.tasks.segments.phrases import phrases

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from minibert.config import BertConfig
 from minibert.model import pretraining
-from minibert.parameters import Parameters, initialise
+from minibert.parameters import Parameters, grown, initialise
 from minibert.pretrained import families, folder
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
@@ -30,12 +30,8 @@ class Start(NamedTuple):
             layout = model_of(self.config, settings).layout()
             if settings.init is None or layout.slots.keys() == self.parameters.layout.slots.keys():
                 return self.config, self.parameters
-            parameters = initialise(layout, self.config.initializer_range, settings.seed)
             known = {**folder.read_further(settings.init), **dict(self.parameters.items())}
-            for name, values in parameters.items():
-                if name in known and known[name].shape == values.shape:
-                    values[...] = known[name]
-            return self.config, parameters
+            return self.config, grown(layout, known, self.config.initializer_range, settings.seed)
         config = config_of(settings, tokenizer)
         return config, initialise(model_of(config, settings).layout(), config.initializer_range, settings.seed)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minibert import pretrained
-from minibert.data import known_phrases
 from minibert.model import pretraining
 from minibert.pretrained import families, folder, tensors
+from minibert.tasks import known_phrases
 from minibert.training import checkpoint, command, objectives
 from minibert.training.loop import read_rows
 from minibert.training.options import Settings

@@ -1,14 +1,16 @@
-"""Phrases that belong together, one a line; or the names in a file with CoNLL's tags (``B-`` begins one, ``I-`` goes on)."""
+"""Phrases that belong together, one a line; or the names in a file with CoNLL's tags, in any of their schemes."""
 
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 
 from minibert.data import conll
 from minibert.files import decode_utf8
+from minibert.tasks.labelled import metrics
 
-ENDS = (".conll", ".conllu", ".iob", ".bio", ".iob2", ".bio2")
+ENDS = (".conll", ".iob", ".bio", ".iob2", ".bio2")
 
 
 def read(path: str | os.PathLike[str]) -> list[str]:
@@ -29,16 +31,13 @@ def read(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _tagged(path: Path, text: str) -> list[str]:
+    """The entities of a file with tags, whatever their scheme."""
     found = conll.read(path, text, None, ())
+    if found.label is None:
+        raise ValueError(f"{path} has words and no tags: expected CoNLL's tags (B-, I-, O), or one phrase a line")
     word, tag = (found.table.columns.index(name) for name in (found.word, found.label))
-    phrases: list[list[str]] = []
-    for sentence in found.sentences:
-        before = "O"
-        for _, cells in sentence:
-            kind, _, name = cells[tag].partition("-")
-            if kind == "B" or (kind == "I" and before != name):
-                phrases.append([cells[word]])
-            elif kind == "I":
-                phrases[-1].append(cells[word])
-            before = name if kind in ("B", "I") else "O"
-    return [" ".join(words) for words in phrases]
+    tags = [[cells[tag] for _, cells in sentence] for sentence in found.sentences]
+    if (scheme := metrics.scheme(chain.from_iterable(tags))) is None:
+        return []
+    return [" ".join(cells[word] for _, cells in sentence[first:last + 1]) for sentence, own in zip(found.sentences, tags)
+            for _, first, last in metrics.entities(own, scheme)]
