@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.backend import Array
-from minibert.compression.students import Student
+from minibert.compression.options import PARTS, Settings
+from minibert.compression.students import Student, chosen
 from minibert.config import BertConfig
 from minibert.layers import cosine_distance, divergence, soft_targets, token_error
 from minibert.layers.cross_entropy import IGNORE
@@ -58,6 +59,21 @@ class Distilled(Student):
     """A student's model with more terms: ``alone`` is what it is without its teacher, ``asked`` what each term reads of that."""
 
     asked: Mapping[str, str]
+
+    def answers(self, network: Model, parameters: Parameters) -> Callable[[Inputs], Mapping[str, Any]]:
+        """See ``Student``."""
+        return answers(network, parameters, self.asked)
+
+
+def taught(recipe: Settings, alone: Model, teacher: BertConfig, steps: int) -> Distilled:
+    """The model that a recipe asks for."""
+    weights = Weights(*(getattr(recipe, name) for name in PARTS))
+    return of(alone, teacher, weights, temperature=recipe.temperature, attention_loss=recipe.attention_loss)
+
+
+def layers(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
+    """Which of the teacher's layers a student begins with: spread evenly, or as was said."""
+    return chosen(recipe.layers, teacher.num_hidden_layers)
 
 
 def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, temperature: float = 2.0,

@@ -86,7 +86,7 @@ def way_of(recipe: Settings, teacher: saved.Model) -> Way:
 
     def taught(student: saved.Model, network: Model, steps: int, seed: int, xp: Any) -> Taught:
         whole = recipes.taught(recipe, network, teacher.config, steps)
-        parameters = recipes.begun(whole, student.parameters, teacher.parameters, seed)
-        return Taught(whole, parameters, recipes.answers(whole, teacher.network(), teacher.parameters, xp))
+        parameters = whole.begun(student.parameters, teacher.parameters, seed)
+        return Taught(whole, parameters, whole.answers(teacher.network(), teacher.parameters.to(xp)))
 
     return Way("compress", read, start, taught)

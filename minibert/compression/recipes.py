@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 
 from minibert.compression import distil, students, theseus
-from minibert.compression.options import PARTS, Settings
+from minibert.compression.options import Settings
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.model.model import Model
-from minibert.parameters import Parameters, grown
+from minibert.parameters import Parameters
 from minibert.text.tokenizer import Tokenizer
 from minibert.training.checkpoint import COMPRESSION
 
+#: A name of ``options.RECIPES`` -> a module with ``taught``, the model that an engine trains, and ``layers``, which of the
+#: teacher's a student begins with. Recipes that are not here train nothing.
+MODULES = MappingProxyType({"distil": distil, "theseus": theseus})
 
-def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) -> Model:
+
+def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) -> students.Student:
     """A student's network, with what its recipe adds. ``steps``: of the run."""
-    if recipe.recipe == "distil":
-        weights = distil.Weights(*(getattr(recipe, name) for name in PARTS))
-        return distil.of(network, teacher, weights, temperature=recipe.temperature, attention_loss=recipe.attention_loss)
-    schedule = theseus.Schedule(recipe.replace_rate, round(recipe.replaced_after * steps), recipe.replacing == "linear")
-    return theseus.of(network, teacher, schedule, recipe.clip_all)
-
-
-def answers(whole: Model, network: Model, parameters: Parameters, xp: Any) -> Callable | None:
-    """What a teacher is asked in each micro-batch; None where its layers are part of the model."""
-    return distil.answers(network, parameters.to(xp), whole.asked) if isinstance(whole, distil.Distilled) else None
-
-
-def begun(whole: Model, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
-    """The parameters that a run begins with: the student's, or both encoders; what only comparing needs is fresh."""
-    if isinstance(whole, theseus.Theseus):
-        return theseus.begun(whole, teacher)
-    return grown(whole.layout(), dict(student.items()), whole.config.initializer_range, seed, student.flat.dtype)
+    return MODULES[recipe.recipe].taught(recipe, network, teacher, steps)
 
 
 def layers_of(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
-    """Which of the teacher's layers a student begins with: spread evenly, of theseus the first ones."""
-    layers = students.chosen(recipe.layers, teacher.num_hidden_layers)
-    if recipe.recipe == "distil":
-        return layers
-    first = tuple(range(len(layers)))
-    if recipe.layers and "," in recipe.layers and layers != first:
-        raise ValueError(f"--layers: theseus begins with the teacher's first layers; say only how many, such as {len(layers)}")
-    return first
+    """Which of the teacher's layers a student begins with."""
+    return MODULES[recipe.recipe].layers(recipe, teacher)
 
 
 def config_of(recipe: Settings, teacher: BertConfig, layers: int) -> BertConfig:

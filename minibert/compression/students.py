@@ -8,12 +8,13 @@ Source: Sanh et al. 2019, "DistilBERT", arXiv:1910.01108, section 3, and its cod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from minibert.config import BertConfig
-from minibert.model.model import Model
-from minibert.parameters import Layout, Parameters, initialise
+from minibert.model.model import Inputs, Model
+from minibert.parameters import Layout, Parameters, grown, initialise
 from minibert.pretrained import families
 
 LAYER = "bert.encoder.layer."
@@ -100,6 +101,14 @@ class Student(Model):
     def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
         """The student alone."""
         return {"": (self.config, taken(parameters, self.alone.layout()))}
+
+    def begun(self, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
+        """The parameters that a run begins with: the student's; what only comparing needs is fresh."""
+        return grown(self.layout(), dict(student.items()), self.config.initializer_range, seed, student.flat.dtype)
+
+    def answers(self, network: Model, parameters: Parameters) -> Callable[[Inputs], Mapping[str, Any]] | None:
+        """What an engine calls its ``teacher``; None where nobody else is asked. ``network``: the teacher's."""
+        return None
 
 
 def taken(parameters: Parameters, layout: Layout) -> Parameters:

@@ -38,7 +38,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
     if prepared.is_prepared(settings):
         settings = prepared.settled(settings, args)
     whole = way.model(config, settings)
-    parameters = recipes.begun(whole, parameters, teacher.parameters, settings.seed)
+    parameters = whole.begun(parameters, teacher.parameters, settings.seed)
     out = new_folder(args.out, checkpoint.FILE)
     try:
         recipes.write(out, recipe, teacher.parameters, of_texts=True)
@@ -68,8 +68,8 @@ def way_of(recipe: Settings, teacher: Loaded) -> Way:
     def model(config: BertConfig, settings: Course) -> Model:
         return recipes.taught(recipe, model_of(config, settings), teacher.config, settings.steps or DEFAULT_STEPS)
 
-    def answers(whole: Model, xp: Any) -> Callable | None:
-        return recipes.answers(whole, pretraining.of(teacher.config), teacher.parameters, xp)
+    def answers(whole: students.Student, xp: Any) -> Callable | None:
+        return whole.answers(pretraining.of(teacher.config), teacher.parameters.to(xp))
 
     way = Way("compress", model, answers)
     everywhere = recipe.recipe == "distil" and recipe.soft and not recipe.masked_only

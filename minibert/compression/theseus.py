@@ -18,7 +18,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from minibert.compression.students import LAYER, Student
+from minibert.compression.options import Settings
+from minibert.compression.students import LAYER, Student, chosen
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key, generator
 from minibert.model import bert, encoder, model
@@ -128,6 +129,25 @@ class Theseus(Student):
     def bodies(self) -> tuple[BertConfig, ...]:
         """Of both."""
         return self.config, self.predecessor
+
+    def begun(self, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
+        """Both encoders, see the function of this name."""
+        return begun(self, teacher)
+
+
+def taught(recipe: Settings, alone: Model, teacher: BertConfig, steps: int) -> Theseus:
+    """The model that a recipe asks for. ``steps``: of the run."""
+    schedule = Schedule(recipe.replace_rate, round(recipe.replaced_after * steps), recipe.replacing == "linear")
+    return of(alone, teacher, schedule, recipe.clip_all)
+
+
+def layers(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
+    """Which of the predecessor's layers the successor begins with: the first ones."""
+    found = chosen(recipe.layers, teacher.num_hidden_layers)
+    first = tuple(range(len(found)))
+    if recipe.layers and "," in recipe.layers and found != first:
+        raise ValueError(f"--layers: theseus begins with the teacher's first layers; say only how many, such as {len(found)}")
+    return first
 
 
 def of(alone: Model, predecessor: BertConfig, schedule: Schedule, clip_all: bool = False) -> Theseus:
