@@ -19,8 +19,7 @@ from minibert.layers import (
     contrastive,
     cosine_distance,
     cross_entropy,
-    divergence,
-    soft_targets,
+    kl_divergence,
     squared_error,
     token_error,
 )
@@ -125,13 +124,13 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
             targets[term.name] = rng.random(y.size if x.positions is None else x.positions.size)
         elif term.loss is squared_error:
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
-        elif term.loss in (cosine_distance, token_error, divergence):  # of a teacher: what it has, and which tokens are real
+        elif term.loss is kl_divergence and term.reads in whole.heads:
+            targets[term.name] = rng.standard_normal(y.shape)
+        elif term.loss in (cosine_distance, token_error, kl_divergence):  # of a teacher: what it has, and which tokens are real
             real = x.attention_mask[:, :, None] if x.attention_mask is not None else np.ones((*y.shape[:1], y.shape[-2], 1))
             real = real[:, None] if y.ndim == 4 else real
             t = rng.standard_normal(y.shape)
             targets[term.name] = (y * np.exp(t) / (y * np.exp(t)).sum(-1, keepdims=True) if y.ndim == 4 else t), real
-        elif term.loss is soft_targets:
-            targets[term.name] = rng.standard_normal(y.shape)
         elif term.loss is contrastive:
             targets[term.name] = rng.permutation(y[:, :, 0].size).reshape(y.shape[:2])
         elif term.loss is binary_cross_entropy:

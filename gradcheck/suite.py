@@ -39,7 +39,6 @@ from minibert.layers import (
     cosine_distance,
     cross_entropy,
     dense_norm,
-    divergence,
     dropout,
     embedding,
     gelu,
@@ -53,7 +52,6 @@ from minibert.layers import (
     no_norm,
     norm,
     pooling,
-    soft_targets,
     softmax,
     squared_distance,
     squared_error,
@@ -350,11 +348,11 @@ def _(rng: np.random.Generator) -> dict:
     return {"inputs": {"x": 2 * rng.standard_normal((7, V)), "labels": labels}, "options": {"weights": rng.random(V) + 0.2}}
 
 
-@case(kl_divergence)
+@case(kl_divergence, "probabilities")
 def _(rng: np.random.Generator) -> dict:
     p = rng.random((5, V)) * (rng.random((5, V)) < 0.7)  # one part of a batch of 9, some probabilities 0
     p = (p / p.sum(-1, keepdims=True) * np.array([[1], [0], [1], [1], [0]]))
-    layer = Pair(lambda x: kl_divergence.forward(x, p, 9), kl_divergence.backward)
+    layer = Pair(lambda x: kl_divergence.forward(x, p, 9, logits="x"), kl_divergence.backward)
     return {"layer": layer, "inputs": {"x": 2 * rng.standard_normal((5, V))}}
 
 
@@ -386,17 +384,17 @@ def _(rng: np.random.Generator) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal(B)}}
 
 
-@case(soft_targets)
+@case(kl_divergence)
 def _(rng: np.random.Generator) -> dict:
     targets = 2 * rng.standard_normal((7, V)).astype(np.float32)  # what a teacher says is data, too
-    layer = Pair(lambda x: soft_targets.forward(x, targets, temperature=2.5), soft_targets.backward)
+    layer = Pair(lambda x: kl_divergence.forward(x, targets, temperature=2.5), kl_divergence.backward)
     return {"layer": layer, "inputs": {"x": 2 * rng.standard_normal((7, V))}}
 
 
-@case(soft_targets, "count")
+@case(kl_divergence, "count")
 def _(rng: np.random.Generator) -> dict:
     targets = rng.standard_normal((B, T, V))  # one part of a batch in which 90 rows count
-    layer = Pair(lambda x: soft_targets.forward(x, targets, 90), soft_targets.backward)
+    layer = Pair(lambda x: kl_divergence.forward(x, targets, 90), kl_divergence.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, V))}}
 
 
@@ -428,22 +426,13 @@ def _(rng: np.random.Generator) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
 
 
-def _divergence(rng: np.random.Generator, real: np.ndarray | None, count: int | None = None) -> dict:
+@case(kl_divergence, "attention")
+def _(rng: np.random.Generator) -> dict:
     """The teacher looks at no padding; the student's numbers are above 0, as those of a softmax are."""
     targets = rng.random((B, A, T, T)) * PADDING[:, None, None, :]
-    targets = targets / targets.sum(-1, keepdims=True), real
-    layer = Pair(lambda x: divergence.forward(x, targets, count), divergence.backward)
+    targets = targets / targets.sum(-1, keepdims=True), PADDING[:, None, :, None]
+    layer = Pair(lambda x: kl_divergence.forward(x, targets, logits="none"), kl_divergence.backward)
     return {"layer": layer, "inputs": {"x": rng.random((B, A, T, T)) + 0.1}}
-
-
-@case(divergence)
-def _(rng: np.random.Generator) -> dict:
-    return _divergence(rng, PADDING[:, None, :, None])
-
-
-@case(divergence, "count")
-def _(rng: np.random.Generator) -> dict:
-    return _divergence(rng, None, 90)
 
 
 @case(absolute_error)

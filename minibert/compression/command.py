@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
         return report.run(args)
     recipe = recipe_of(args)
     if recipe.recipe == "vocabulary":
-        return vocabulary.run(args, recipe.teacher)
+        return vocabulary.run(args, recipe)
     if recipe.recipe == "quantise":
-        return quantise.run(args, recipe.teacher)
+        return quantise.run(args, recipe)
     return (labelled if hasattr(args, "train") else texts).begin(args, recipe)
 
 

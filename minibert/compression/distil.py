@@ -30,7 +30,7 @@ from minibert.backend import Array
 from minibert.compression.options import PARTS, Settings
 from minibert.compression.students import Student, chosen
 from minibert.config import BertConfig
-from minibert.layers import cosine_distance, divergence, soft_targets, token_error
+from minibert.layers import cosine_distance, kl_divergence, token_error
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import encoder
 from minibert.model.heads import projection
@@ -38,7 +38,7 @@ from minibert.model.model import Head, Inputs, Model, Term
 from minibert.parameters import NOTHING, Parameters
 from minibert.tasks.batches import Batch
 
-ATTENTION_LOSSES = MappingProxyType({"kl": divergence, "mse": token_error})
+ATTENTION_LOSSES = MappingProxyType({"kl": (kl_divergence, {"logits": "none"}), "mse": (token_error, {})})  # and options
 
 
 class Weights(NamedTuple):
@@ -99,7 +99,7 @@ def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, tempera
         heads[name] = Head(projection, teacher.hidden_size, reads, name)
         return name
 
-    add("soft", first.reads, first.reads, soft_targets, weights.soft, _answers, temperature=temperature)
+    add("soft", first.reads, first.reads, kl_divergence, weights.soft, _answers, temperature=temperature)
     if weights.cosine:
         last = "last_hidden_state"
         add("cosine", state(last), last, cosine_distance, weights.cosine, lambda batch: batch.tokens)
@@ -113,11 +113,11 @@ def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, tempera
             raise ValueError(f"attention is compared head by head, and the teacher has {teacher.num_attention_heads} heads, the "
                              f"student {config.num_attention_heads}: give --heads {teacher.num_attention_heads}, or leave "
                              "--attentions out")
-        loss = ATTENTION_LOSSES[attention_loss]
+        loss, options = ATTENTION_LOSSES[attention_loss]
         pairs = _pairs if loss is token_error else lambda batch: batch.tokens
         for i in range(layers):
             add(f"attention_{i}", f"attentions.{i}", f"attentions.{below(i + 1) - 1}", loss, weights.attentions / layers,
-                lambda batch: pairs(batch) * config.num_attention_heads)
+                lambda batch: pairs(batch) * config.num_attention_heads, **options)
     return Distilled(config, heads, terms, alone, asked)
 
 

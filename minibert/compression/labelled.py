@@ -19,7 +19,7 @@ from minibert.model.model import Model
 from minibert.tasks.labelled import name_of
 from minibert.training.runs import Taught, new_folder
 
-COLUMNS = ("text", "pair", "label", "header")  # of the teacher's examples, which these need not have
+OTHERS = ("text", "pair", "label", "header", "weights", "heads")  # of the teacher's examples, and of the folder it began with
 
 
 def begin(args: argparse.Namespace, recipe: Settings) -> int:
@@ -28,7 +28,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
         raise ValueError("--masked-only: only for texts, and --train names labelled examples; leave it out")
     teacher = teacher_of(recipe)
     told = {name: value for name, value in asdict(teacher.settings).items()
-            if name == "task" or (value != getattr(DEFAULTS, name) and name not in COLUMNS)}
+            if name == "task" or (value != getattr(DEFAULTS, name) and name not in OTHERS)}
     settings = of_labelled(args, **{**told, "model": recipe.teacher})
     recipes.check_dropout(recipe, settings.dropout)
     way = way_of(recipe, teacher)
@@ -49,7 +49,7 @@ def resume(args: argparse.Namespace, out: Path, recipe: Settings, teacher: saved
 
 def teacher_of(recipe: Settings) -> saved.Model:
     """The teacher; ValueError for one without a head for a task, or one that the recipe cannot ask."""
-    teacher = saved.load(recipe.teacher)
+    teacher = saved.load(recipe.teacher, weights=recipe.weights)
     if recipe.recipe == "distil" and recipe.soft and teacher.task.KIND != "sequence":
         raise ValueError("--soft: answers are softened where each text has one of several classes, and the teacher's task is "
                          f"{name_of(teacher.task)}: give --soft 0")

@@ -22,6 +22,7 @@ class Settings:
 
     recipe: str = "distil"
     teacher: str = ""
+    weights: str | None = None
     student: str | None = None
     layers: str | None = None
     hidden: int | None = None
@@ -79,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models")
     add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
         metavar="DIR", default_text="none")
+    add(models, "weights", "which file of weights of the teacher's, where its folder holds several", metavar="FILE",
+        default_text="the one that is there")
     add(models, "student", "distil: folder of a model to begin with, of the same vocabulary", metavar="DIR",
         default_text="some of the teacher's layers")
     add(models, "layers", "how many layers the student has, such as 3, or which of the teacher's it begins with, from 0 on, such "
@@ -145,7 +148,7 @@ def recipe_of(args: argparse.Namespace) -> Settings:
         if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
             raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
     if settings.recipe in ("vocabulary", "quantise"):
-        needed = {"recipe", "teacher", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
+        needed = {"recipe", "teacher", "weights", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
         heeded(args, needed, f"the recipe {settings.recipe} trains nothing; give it --teacher and --out"
               + ", --corpus and --layout" * (settings.recipe == "vocabulary"))
         if not args.out:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from minibert.compression.options import Settings
 from minibert.convert import Copy, Format, convert
 from minibert.pretrained import families, formats, in_8_bits, tensors
 
@@ -22,10 +23,11 @@ def _write(path: Path, it: Copy) -> None:
 INT8 = Format("model.safetensors", _write)
 
 
-def run(args: argparse.Namespace, source: str) -> int:
+def run(args: argparse.Namespace, recipe: Settings) -> int:
     """Do what ``compress quantise`` asks for. The exit code."""
-    for line in convert(source, args.out, INT8):
+    for line in convert(recipe.teacher, args.out, INT8, weights=recipe.weights):
         print(line)
-    before, after = (file.stat().st_size for file in (formats.of(Path(source)), Path(args.out, INT8.file)))
+    files = formats.of(Path(recipe.teacher), recipe.weights), Path(args.out, INT8.file)
+    before, after = (file.stat().st_size for file in files)
     print(f"{before:,} bytes -> {after:,}; open, the model is as large and as fast as before.")
     return 0

@@ -55,7 +55,7 @@ def resume(args: argparse.Namespace, out: Path, recipe: Settings, teacher: Loade
 
 def teacher_of(recipe: Settings) -> Loaded:
     """The teacher; ValueError for one that does not guess words."""
-    teacher = folder.load(recipe.teacher, layout=pretraining.layout)
+    teacher = folder.load(recipe.teacher, layout=pretraining.layout, weights=recipe.weights)
     if "mlm" not in teacher.config.objectives or any(name.startswith("cls.predictions.") for name in teacher.initialised):
         raise ValueError(f"--teacher: the model in {recipe.teacher} has no head that guesses masked words: take one that has, or "
                          "name the examples that it was fine-tuned on with --train FILE")

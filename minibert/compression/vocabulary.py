@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
+from minibert.compression.options import Settings
 from minibert.convert import Copy, convert
 from minibert.data import corpora
 from minibert.pretrained.folder import tokenizer_of
@@ -23,14 +24,14 @@ WORDS = ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias", "cls.
          "cls.predictions.decoder.weight", "cls.predictions.decoder.bias")  # with a row for each word, as far as a file has them
 
 
-def run(args: argparse.Namespace, source: str) -> int:
+def run(args: argparse.Namespace, recipe: Settings) -> int:
     """Do what ``compress vocabulary`` asks for. The exit code."""
-    tokenizer = tokenizer_of(Path(source))
+    tokenizer = tokenizer_of(Path(recipe.teacher), recipe.weights)
     corpus = corpora.read(list(getattr(args, "corpus", ())), layout=getattr(args, "layout", "auto"))
     print(corpus.description)
     used = {i for ids in tokenizer.ids_of(s for document in corpus.documents for s in document) for i in ids}
     kept = to_keep(tokenizer, used)
-    for line in convert(source, args.out, change=lambda it: cut(it, kept)):
+    for line in convert(recipe.teacher, args.out, weights=recipe.weights, change=lambda it: cut(it, kept)):
         print(line)
     print(f"{len(kept):,} of {len(tokenizer.vocab):,} tokens are kept; {len(used):,} stand in the corpus.")
     return 0

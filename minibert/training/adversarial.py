@@ -98,7 +98,8 @@ def divergence(model: Any) -> Any:
         names = ", ".join(term.name for term in model.terms if term.loss is not cross_entropy)
         raise ValueError(f"--adversarial virtual compares guesses among classes, and {names} of this model is another kind of "
                          "loss: take fgm")
-    return replace(model, terms=[Term(term.name, term.reads, kl_divergence, term.weight) for term in model.terms])
+    return replace(model, terms=[Term(term.name, term.reads, kl_divergence, term.weight, {"logits": "x"})
+                                 for term in model.terms])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 from minibert.compression import distil, options, students, theseus
 from minibert.compression.theseus import Schedule
 from minibert.finetuning import models
-from minibert.layers import cosine_distance, divergence, soft_targets, token_error
+from minibert.layers import cosine_distance, kl_divergence, token_error
 from minibert.layers.cross_entropy import IGNORE
 from minibert.layers.dropout import Key
 from minibert.model import pretraining
@@ -69,16 +69,17 @@ def test_known_answers():
     """Of two rows the first is the teacher's own; the second is even, where the teacher says 3/4 and 1/4."""
     x, t = np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([[1.0, 2.0], [np.log(3.0), 0.0]])
     kl = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
-    assert soft_targets.forward(x, t)[0] == pytest.approx(kl / 2)
-    assert soft_targets.correct(x, np.array([[0.0, 1.0], [0.0, 1.0]])) == 1  # of an even row the first counts
-    at = soft_targets.forward(x, 4 * t, temperature=4.0)[0]
-    assert soft_targets.forward(x / 4, t)[0] * 16 == pytest.approx(at)
+    assert kl_divergence.forward(x, t)[0] == pytest.approx(kl / 2)
+    assert kl_divergence.correct(x, np.array([[0.0, 1.0], [0.0, 1.0]])) == 1  # of an even row the first counts
+    at = kl_divergence.forward(x, 4 * t, temperature=4.0)[0]
+    assert kl_divergence.forward(x / 4, t)[0] * 16 == pytest.approx(at)
     u, v, real = np.array([[[3.0, 4.0], [1.0, 0.0]]]), np.array([[[4.0, 3.0], [5.0, 5.0]]]), np.array([[[1], [0]]])
     assert cosine_distance.forward(u, (v, real))[0] == pytest.approx(1 - 0.96)
     assert token_error.forward(u, (v, real))[0] == pytest.approx(1.0)
     assert token_error.forward(u, (v, None))[0] == pytest.approx((1 + 1 + 16 + 25) / 4)
     a, b = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[0.75, 0.25], [1.0, 0.0]])
-    assert divergence.forward(a, (b, None))[0] == pytest.approx(kl / 2)  # where the teacher has 0, nothing is asked
+    assert kl_divergence.forward(a, (b, None), logits="none")[0] == pytest.approx(kl / 2)  # where a teacher has 0, none is asked
+    assert kl_divergence.forward(x, np.array([[0.0, 0.0], [0.75, 0.25]]), logits="x")[0] == pytest.approx(kl)  # no row of zeros
 
 
 def batch(lengths=(3, 5)):

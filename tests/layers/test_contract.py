@@ -24,7 +24,6 @@ from minibert.layers import (
     cosine_distance,
     cross_entropy,
     dense_norm,
-    divergence,
     dropout,
     embedding,
     gelu,
@@ -38,7 +37,6 @@ from minibert.layers import (
     no_norm,
     norm,
     pooling,
-    soft_targets,
     softmax,
     squared_distance,
     squared_error,
@@ -243,12 +241,12 @@ def _(rng, dtype):
 
 @case("soft targets")
 def _(rng, dtype):
-    return soft_targets, (normal(rng, dtype, 6, 9), normal(rng, dtype, 6, 9)), None, {"temperature": 2.0}
+    return kl_divergence, (normal(rng, dtype, 6, 9), normal(rng, dtype, 6, 9)), None, {"temperature": 2.0}
 
 
 @case("divergence from probabilities")
 def _(rng, dtype):
-    return kl_divergence, (normal(rng, dtype, 6, 9), rng.dirichlet(np.ones(9), 6).astype(dtype)), None, {}
+    return kl_divergence, (normal(rng, dtype, 6, 9), rng.dirichlet(np.ones(9), 6).astype(dtype)), None, {"logits": "x"}
 
 
 @case("distance by the cosine")
@@ -264,7 +262,7 @@ def _(rng, dtype):
 @case("divergence of what heads look at")
 def _(rng, dtype):
     x, y = (rng.dirichlet(np.ones(T), (B, A, T)).astype(dtype) for _ in range(2))
-    return divergence, (x, (y, MASK[:, None, :, None])), None, {}
+    return kl_divergence, (x, (y, MASK[:, None, :, None])), None, {"logits": "none"}
 
 
 @case("absolute error")

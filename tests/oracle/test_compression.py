@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: E402
 from minibert.compression import distil, students, theseus  # noqa: E402
 from minibert.compression.theseus import Schedule  # noqa: E402
 from minibert.finetuning import models  # noqa: E402
-from minibert.layers import cosine_distance, divergence, soft_targets, token_error  # noqa: E402
+from minibert.layers import cosine_distance, kl_divergence, token_error  # noqa: E402
 from minibert.layers.cross_entropy import IGNORE  # noqa: E402
 from minibert.layers.dropout import Key  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
@@ -47,7 +47,7 @@ def test_soft_targets_are_kldivloss_of_the_real_tokens():
     theirs = leaf(x)
     expected = torch.nn.KLDivLoss(reduction="batchmean")(
         F.log_softmax(theirs / temperature, -1), F.softmax(torch.tensor(t) / temperature, -1)) * temperature**2
-    check(soft_targets, x, t, expected, theirs, temperature=temperature)
+    check(kl_divergence, x, t, expected, theirs, temperature=temperature)
 
 
 def test_the_distance_by_the_cosine_is_cosineembeddingloss():
@@ -72,7 +72,7 @@ def test_the_divergence_of_attention_is_kldivloss_of_the_real_rows():
     real = np.broadcast_to(REAL[:, None] == 1, (2, 3, 5))
     theirs = leaf(x)
     expected = torch.nn.KLDivLoss(reduction="batchmean")(theirs[torch.tensor(real)].log(), torch.tensor(t[real]))
-    check(divergence, x, (t, REAL[:, None, :, None]), expected, theirs)
+    check(kl_divergence, x, (t, REAL[:, None, :, None]), expected, theirs, logits="none")
 
 
 def batch_of(x) -> Batch:
