@@ -1,0 +1,166 @@
+"""Smaller models beside their teacher and beside the same layers without one: accuracy, seed by seed, on the same test examples.
+
+::
+
+    python -m benchmarks.compression --model DIR --sst2 FOLDER --texts FILE --seeds 3     # train what is missing, then the tables
+
+The teacher is the whole model, fine-tuned once; the seeds are its students'. ``truncated`` are the first half of the layers of
+``--model``, fine-tuned without a teacher, in as many epochs as the others. Two tasks: the sentiment of SST-2 (``train.tsv``,
+``dev.tsv``, ``test.tsv`` of the folder, a sentence and its label), and whether two neighbouring sentences of ``--texts`` stand in
+order, made here with a seed. What is compared are the same test examples: for each the difference of right and wrong, as a mean
+over the seeds, and its 95 % interval by the bootstrap over examples. Runs lie in ``--folder`` and go on where they stopped. The
+clock of these models is ``minibert compress report``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import common
+from minibert.cli import main as minibert
+from minibert.compression import students
+from minibert.data import corpora
+from minibert.files import write_atomically
+from minibert.model import pretraining
+from minibert.pretrained import folder
+
+COLUMNS = {"sst2": ("--text", 1, "--label", 2), "order": ("--text", 1, "--pair", 2, "--label", 3)}
+EPOCHS, DRAWS, SPLITS = 3, 10_000, (("test", 0.15), ("dev", 0.1), ("train", 1.0))
+OF_A_TEACHER = {"theseus": ("--learning-rate", "1e-4"),
+                "distil": ("--learning-rate", "1e-4")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compression", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a trained encoder")
+    parser.add_argument("--sst2", type=Path, metavar="FOLDER", help="with train.tsv, dev.tsv and test.tsv")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="a text whose sentences are put in order")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
+    parser.add_argument("--students", nargs="+", choices=("truncated", *OF_A_TEACHER), default=("truncated", *OF_A_TEACHER))
+    parser.add_argument("--folder", type=Path, default=Path("runs/compression"), metavar="DIR", help="of the runs")
+    parser.add_argument("--json", type=Path, default=common.RESULTS / "compression.json", metavar="FILE")
+    args = parser.parse_args(arguments)
+    if not args.sst2 and not args.texts:
+        parser.error("nothing to learn: give --sst2 FOLDER, --texts FILE, or both")
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for task, source in (("sst2", args.sst2), ("order", args.texts)):
+        if source:
+            files = args.sst2 if task == "sst2" else ordered(args.texts, args.folder / "order")
+            found[task] = of_task(task, files, args)
+    print(common.describe(where := common.machine(1)), *(table(task, rows) for task, rows in found.items()), sep="\n\n")
+    write_atomically(args.json, json.dumps({"where": where, "epochs": EPOCHS, "right": found}, indent=1) + "\n")
+    return 0
+
+
+def of_task(task: str, files: Path, args: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """For the teacher and each student, by seed: which test examples are right, as zeros and ones."""
+    place, half = args.folder / task, halved(args.model, args.folder)
+    teacher = place / "teacher-0"
+    runs = {"teacher": ("finetune", "classify", "--model", args.model),
+            "truncated": ("finetune", "classify", "--model", half, "--learning-rate", "1e-4")}
+    runs |= {name: ("compress", name, "--teacher", teacher, *options) for name, options in OF_A_TEACHER.items()}
+    rows: dict[str, dict[str, str]] = {}
+    for seed in range(args.seeds):
+        for name in (*["teacher"] * (not seed), *args.students):
+            out = place / f"{name}-{seed}"
+            if not (out / "metrics.json").is_file():
+                said(*runs[name], "--train", files / "train.tsv", "--dev", files / "dev.tsv", *COLUMNS[task], "--epochs", EPOCHS,
+                     "--seed", seed, "--threads", 1, "--out", out)
+            bits = right(out, files / "test.tsv")
+            rows.setdefault(name, {})[str(seed)] = bits
+            print(f"{task}, seed {seed}, {name}: {accuracy(bits):.2f} %", flush=True)
+    return rows
+
+
+def halved(model: Path, place: Path) -> Path:
+    """The folder of the first half of the layers of a trained encoder."""
+    out = place / "first-layers"
+    if not out.is_dir():
+        bert = folder.load(model, layout=pretraining.layout)
+        half = bert.config.num_hidden_layers // 2
+        config = students.config_of(bert.config, half)
+        parameters, _ = students.begun(pretraining.layout(config), bert.parameters, range(half), 0.02, 0)
+        folder.save(out, config, parameters, bert.tokenizer)
+    return out
+
+
+def right(model: Path, file: Path) -> str:
+    """Which examples of a file a model answers rightly, as zeros and ones."""
+    said("predict", model, file, "--out", model / "test.tsv", "--threads", 1)
+    header, *lines = (line.split("\t") for line in (model / "test.tsv").read_text(encoding="utf-8").splitlines())
+    label, guess = header.index("label"), header.index("guess")
+    return "".join("01"[line[label] == line[guess]] for line in lines)
+
+
+def said(*arguments: object) -> str:
+    """What a command says, RuntimeError where it fails."""
+    text = io.StringIO()
+    with redirect_stdout(text), redirect_stderr(text):
+        code = minibert(list(map(str, arguments)))
+    if code:
+        raise RuntimeError(text.getvalue())
+    return text.getvalue()
+
+
+def ordered(texts: Path, place: Path, seed: int = 0) -> Path:
+    """Pairs of neighbouring sentences, half of them swapped; the text's beginning is for testing."""
+    place.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    documents = corpora.read([str(texts)], layout="prose").documents
+    rows = ["\t".join((second, first, "swapped") if rng.random() < 0.5 else (first, second, "ordered"))
+            for first, second in pairs(documents)]
+    begin = 0
+    for name, share in SPLITS:
+        end = begin + round(share * len(rows)) if share < 1 else len(rows)
+        write_atomically(place / f"{name}.tsv", "".join(row + "\n" for row in rows[begin:end]))
+        begin = end
+    return place
+
+
+def pairs(documents: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Neighbours of 4 words and more; each sentence is in one pair."""
+    for sentences in documents:
+        for first, second in zip(sentences[::2], sentences[1::2]):
+            if min(len(first.split()), len(second.split())) >= 4:
+                yield first.replace("\t", " "), second.replace("\t", " ")
+
+
+def accuracy(bits: str) -> float:
+    """In per cent."""
+    return 100 * bits.count("1") / len(bits)
+
+
+def difference(a: dict[str, str], b: dict[str, str]) -> tuple[float, float, float]:
+    """Points that a has more than b on the same examples and seeds: the mean, and its 95 % interval over the examples."""
+    each = np.mean([[int(x) - int(y) for x, y in zip(a[seed], b[seed], strict=True)] for seed in a], 0)
+    rng = np.random.default_rng(0)
+    means = np.array([each[rng.integers(0, len(each), len(each))].mean() for _ in range(DRAWS)])
+    low, high = np.quantile(means, (0.025, 0.975))
+    return 100 * float(each.mean()), 100 * float(low), 100 * float(high)
+
+
+def table(task: str, rows: dict[str, dict[str, str]]) -> str:
+    """A line for each model."""
+    [teacher] = rows["teacher"].values()
+    lines = [f"{task}: {len(teacher):,} test examples, accuracy in %",
+             f"{'':<12}{'seeds':<20}{'mean':>8}{'of teacher':>12}   more than truncated"]
+    for name, seeds in rows.items():
+        mean = float(np.mean([accuracy(bits) for bits in seeds.values()]))
+        more = ""
+        if name not in ("teacher", "truncated") and "truncated" in rows:
+            points, low, high = difference(seeds, rows["truncated"])
+            more = f"{points:+.2f} [{low:+.2f}, {high:+.2f}]"
+        each = " ".join(f"{accuracy(bits):.2f}" for bits in seeds.values())
+        lines.append(f"{name:<12}{each:<20}{mean:>8.2f}{100 * mean / accuracy(teacher):>11.1f}%   {more}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
