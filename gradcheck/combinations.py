@@ -7,6 +7,7 @@ all of these go through this table, so nothing can be added unchecked.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from minibert.layers import (
     token_error,
 )
 from minibert.layers.cross_entropy import IGNORE
-from minibert.model import joint, pretraining
+from minibert.model import exits, joint, pretraining
 from minibert.model.heads import classifier, mlm, nsp, replaced
 from minibert.model.model import Head, Inputs, Model, Term
 from minibert.parameters import Tree
@@ -92,6 +93,12 @@ def distilled(config: BertConfig) -> Model:
     return distil.of(pretraining.of(config), teacher, distil.Weights(1.5, 1.0, 1.0, 1.0, 0.5))
 
 
+def branched(config: BertConfig) -> Model:
+    """A classifier that can be left early, all of which learns: each branch from soft targets."""
+    whole = exits.branched(models.of(config, "sequence", 3))
+    return replace(whole, terms=[*whole.terms, *(Term(name, name, kl_divergence) for name in whole.heads if name != models.HEAD)])
+
+
 MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "pretraining": pretraining.of,
     "further": further,
@@ -111,6 +118,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "several": lambda config: models.joined([models.part(models.of(config, kind, outputs), name) for name, kind, outputs in (
         ("a", "sequence", 3), ("b", "number", 1), ("c", "san", 2), ("d", "token", 4))]),
     "distilled": distilled,
+    "branched": branched,
 }
 
 

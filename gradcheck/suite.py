@@ -17,7 +17,7 @@ import numpy as np
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, CONVOLUTIONS, MODELS, OF_A_TEXT, with_targets
 from minibert.analysis import attention_probe, probing, structural, tensor_products
-from minibert.compression import theseus
+from minibert.compression import early_exit, theseus
 from minibert.compression.theseus import Schedule
 from minibert.config import BertConfig
 from minibert.finetuning import models
@@ -60,7 +60,21 @@ from minibert.layers import (
 )
 from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute, textcnn
 from minibert.model.blocks import mobile, post_ln, pre_ln
-from minibert.model.heads import choice, classifier, cloze, dense, mlm, nsp, projection, replaced, san, similarity, span, vectors
+from minibert.model.heads import (
+    branch,
+    choice,
+    classifier,
+    cloze,
+    dense,
+    mlm,
+    nsp,
+    projection,
+    replaced,
+    san,
+    similarity,
+    span,
+    vectors,
+)
 from minibert.model.model import Inputs, Model
 from minibert.parameters import NOTHING, Layout, Parameters
 from minibert.tasks.segments.prefix import sees
@@ -886,6 +900,13 @@ def _(rng: np.random.Generator) -> dict:
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, dense.shapes(config, 1))}
 
 
+@case(branch)
+def _(rng: np.random.Generator) -> dict:
+    layer = Pair(lambda x, p: branch.forward(x, PADDING, p, CONFIG, dropout.Key(31)), branch.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}, "params": random_tree(rng, branch.shapes(CONFIG, 3)),
+            "zero": {"attention.key.bias": "attention.query.bias"}}
+
+
 @case(replaced)
 def _(rng: np.random.Generator) -> dict:
     layer = Pair(lambda x, p: replaced.forward(x, p, CONFIG), replaced.backward)
@@ -1093,7 +1114,7 @@ def _model(rng: np.random.Generator, whole: Model) -> dict:
         "inputs": {},
         "params": params,
         "directions": DIRECTIONS,
-        "zero": key_biases("bert.encoder.") | (key_biases("generator.bert.encoder.") if isinstance(whole, joint.Joint) else {}),
+        "zero": {name: name.replace("key", "query") for name in layout.slots if name.endswith("key.bias")},
     }
 
 
@@ -1153,6 +1174,11 @@ def _theseus(rng: np.random.Generator, config: BertConfig, learns: Callable[[str
     alone = models.of(config, "sequence", 3)
     whole = theseus.of(alone, config.replace(num_hidden_layers=2 * L), Schedule(0.5, 10**6, linear=False), clip_all)
     key = next(key for step in range(100) if whole.draws(key := dropout.Key(41, step)) == (True, False))
+    return _in_part(rng, whole, learns, key, clip_all)
+
+
+def _in_part(rng: np.random.Generator, whole: Model, learns: Callable[[str], bool], key: dropout.Key, more: bool = False) -> dict:
+    """A model of which a part learns. ``more``: what does not may have a gradient all the same."""
     layout = whole.layout()
     every = {name: rng.standard_normal(slot.shape) * 0.5 for name, slot in layout.slots.items()}
     x = Inputs(IDS, TYPES, PADDING, {"label": rng.integers(0, 3, B)})
@@ -1174,7 +1200,7 @@ def _theseus(rng: np.random.Generator, config: BertConfig, learns: Callable[[str
             if name in g:
                 g[name] += view
             else:
-                assert clip_all or not view.any(), name
+                assert more or not view.any(), name
 
     params = {name: values for name, values in every.items() if learns(name)}
     return {"layer": Pair(forward, backward), "inputs": {}, "params": params, "directions": DIRECTIONS,
@@ -1190,3 +1216,10 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     still = (f"{theseus.PREDECESSOR}layer.3.", "bert.embeddings.", "bert.pooler.", "classifier.")
     return _theseus(rng, CONFIG, lambda name: name.startswith(still), clip_all=True)
+
+
+@case(early_exit)
+def _(rng: np.random.Generator) -> dict:
+    """The branches learn from the head's answer to what has lost the same numbers."""
+    whole = early_exit.of(models.of(CONFIG.replace(num_hidden_layers=3), "sequence", 3))
+    return _in_part(rng, whole, lambda name: name.startswith("branches."), dropout.Key(43))

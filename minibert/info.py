@@ -10,6 +10,7 @@ from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part
 from minibert.model import pretraining
+from minibert.model.heads import branch
 from minibert.pretrained import families, formats, unread
 from minibert.pretrained.families import without_effect
 from minibert.pretrained.folder import DECODER, match
@@ -70,7 +71,9 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
              else "yes" for head, start in heads.items() if start}
     rows.append(("Heads", "; ".join(f"{head}: {has}" for head, has in there.items())))
     rows += [("", note) for note in notes]
-    if others := [found[name] for name in sorted(found.keys() - layout.slots)]:
+    if ways := {int(name.split(".")[1]) for name in found if name.startswith(f"{branch.PATH}.")}:
+        rows.append(("Branches", f"after layer {', '.join(map(str, sorted(ways)))}: predict --speed lets texts leave there"))
+    if others := [found[name] for name in sorted(found.keys() - layout.slots) if not name.startswith(f"{branch.PATH}.")]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
     rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(tokenizer or folder, config))]
     if config.filter_sizes:  # its tokens have none that could be pooled

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.compression import recipes, students
-from minibert.compression.options import Settings, of_labelled
+from minibert.compression.options import EXAMPLES, Settings, of_labelled
 from minibert.finetuning import command, saved
 from minibert.finetuning.command import Way
 from minibert.finetuning.material import Materials, read_all
@@ -29,7 +29,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
     teacher = teacher_of(recipe)
     told = {name: value for name, value in asdict(teacher.settings).items()
             if name == "task" or (value != getattr(DEFAULTS, name) and name not in OTHERS)}
-    settings = of_labelled(args, **{**told, "model": recipe.teacher})
+    settings = of_labelled(args, **{**told, **EXAMPLES.get(recipe.recipe, {}), "model": recipe.teacher})
     recipes.check_dropout(recipe, settings.dropout)
     way = way_of(recipe, teacher)
     materials = way.read(settings)
@@ -53,6 +53,9 @@ def teacher_of(recipe: Settings) -> saved.Model:
     if recipe.recipe == "distil" and recipe.soft and teacher.task.KIND != "sequence":
         raise ValueError("--soft: answers are softened where each text has one of several classes, and the teacher's task is "
                          f"{name_of(teacher.task)}: give --soft 0")
+    if recipe.recipe == "early-exit" and teacher.task.KIND != "sequence":
+        raise ValueError("a text leaves early where it is clear which of several classes it has, and the teacher's task is "
+                         f"{name_of(teacher.task)}: take a model that classifies")
     return teacher
 
 
@@ -87,6 +90,6 @@ def way_of(recipe: Settings, teacher: saved.Model) -> Way:
     def taught(student: saved.Model, network: Model, steps: int, seed: int, xp: Any) -> Taught:
         whole = recipes.taught(recipe, network, teacher.config, steps)
         parameters = whole.begun(student.parameters, teacher.parameters, seed)
-        return Taught(whole, parameters, whole.answers(teacher.network(), teacher.parameters.to(xp)))
+        return Taught(whole, parameters, whole.answers(teacher.network(), teacher.parameters.to(xp)), whole.asked_at_looks)
 
     return Way("compress", read, start, taught)

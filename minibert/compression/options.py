@@ -11,7 +11,7 @@ from minibert.finetuning import options as labelled
 from minibert.training import options as texts
 from minibert.training.course import Course, Options, add_run
 
-RECIPES = ("distil", "theseus", "vocabulary", "quantise")
+RECIPES = ("distil", "theseus", "early-exit", "vocabulary", "quantise")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
 ATTENTION_LOSSES = ("kl", "mse")
 
@@ -66,6 +66,7 @@ ONLY = {  # what no other recipe uses, and what that is
     "theseus": ("modules that are replaced", ("replacing", "replace_rate", "replaced_after", "clip_all"))}
 OPTIONS = Options(Settings, {})
 TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
+EXAMPLES = {"early-exit": {"learning_rate": 2e-4, "epochs": 5.0, "metric": "loss"}}  # and of a recipe on labelled examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     parser.add_argument("recipe", nargs="?", choices=(*RECIPES, "report"), metavar="RECIPE",
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
-                        "encoder takes the place of a larger one; vocabulary: the words that a corpus does not use are "
+                        "encoder takes the place of a larger one; early-exit: a branch after each layer, by which a text "
+                        "that is clear leaves (predict --speed); vocabulary: the words that a corpus does not use are "
                         "taken out, and nothing is trained; quantise: matrices in 8 bits, in a quarter of the file; report: "
                         "models beside one another")
     parser.add_argument("folders", nargs="*", metavar="DIR", help="report: folders of models, the largest first")
@@ -147,6 +149,14 @@ def recipe_of(args: argparse.Namespace) -> Settings:
     for recipe, (what, names) in ONLY.items():
         if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
             raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
+    if settings.recipe == "early-exit":
+        if not hasattr(args, "train"):
+            raise ValueError("--train FILE is missing: texts from which branches learn what the teacher makes of them")
+        if "layers" in given:
+            raise ValueError("--layers: early-exit keeps all of the teacher's layers; leave it out")
+        if getattr(args, "adversarial", None):
+            raise ValueError("--adversarial follows the gradient of the word table, and early-exit leaves it without one: leave "
+                             "it out")
     if settings.recipe in ("vocabulary", "quantise"):
         needed = {"recipe", "teacher", "weights", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
         heeded(args, needed, f"the recipe {settings.recipe} trains nothing; give it --teacher and --out"

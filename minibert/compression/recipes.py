@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minibert.compression import distil, students, theseus
+from minibert.compression import distil, early_exit, students, theseus
 from minibert.compression.options import Settings
 from minibert.config import BertConfig
 from minibert.files import write_atomically
@@ -22,7 +22,7 @@ from minibert.training.checkpoint import COMPRESSION
 
 #: A name of ``options.RECIPES`` -> a module with ``taught``, the model that an engine trains, and ``layers``, which of the
 #: teacher's a student begins with. Recipes that are not here train nothing.
-MODULES = MappingProxyType({"distil": distil, "theseus": theseus})
+MODULES = MappingProxyType({"distil": distil, "theseus": theseus, "early-exit": early_exit})
 
 
 def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) -> students.Student:

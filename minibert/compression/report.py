@@ -2,6 +2,7 @@
 
 The clock goes over whole runs, from tokens to answers, of each model by turns: what else the machine does meets all of them.
 The figure is the median, and beside the first model that of the ratios of each turn. Products are counted by the code that runs.
+A model that texts can leave early has a line for each of some speeds (``model/exits.py``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ from minibert.data import corpora
 from minibert.files import read_json, write_atomically
 from minibert.finetuning import command, saved
 from minibert.model import pretraining
+from minibert.model.model import Model
 from minibert.parameters import Parameters
 from minibert.pretrained import folder, formats
 from minibert.sentence_vectors import Pooling
@@ -32,6 +35,7 @@ from minibert.training.engine import predict, tokens_at_a_time
 from minibert.workers import Workers, describe_blas, keep_freed_memory
 
 TURNS, TEXTS = 5, 500  # rounds of the clock, and sentences of a corpus
+SPEEDS = (0.1, 0.5, 0.8)  # those of the tables in Liu et al. 2020, "FastBERT", arXiv:2004.02178
 
 
 class Candidate(NamedTuple):
@@ -67,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     heeded(args, {"recipe", "dev"} if dev else {"recipe", "corpus", "layout"},
            "report asks the models, and trains none; leave it out" + ", or give no --dev" * bool(dev))
     sentences = [] if dev else _sentences(args)
-    models = [of_examples(Path(place), dev) if dev else of_texts(Path(place), sentences) for place in args.folders]
+    models = [model for place in map(Path, args.folders)
+              for model in (of_examples(place, dev) if dev else [of_texts(place, sentences)])]
     with Workers(args.threads) as workers, Workers(1) as one:
         found = measure(models, workers, one)
         text = (f"{platform.system()} {platform.machine()}, {describe_blas()}, {workers}; {models[0].texts:,} texts, median of "
@@ -85,24 +90,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def of_examples(place: Path, file: str) -> Candidate:
-    """A model that finetune wrote, and labelled examples."""
+def of_examples(place: Path, file: str) -> list[Candidate]:
+    """A model that finetune wrote, and labelled examples; at some speeds too, where texts can leave it early."""
     model = saved.load(place)
     task, (data, labels) = model.task, command.read_for(model, file, {})
     bare = [example._replace(**{task.LABEL: None}) for example in data.examples]
     features, _ = task.encode(bare, model.tokenizer, labels, model.settings)
     batches = micro_batches(features, tokens_at_a_time(np), pad_id=model.tokenizer.vocab.pad_id)
 
-    def answer(parameters: Parameters, workers: Workers) -> list[np.ndarray]:
-        return predict(model.network(), parameters, batches, workers)[1]
+    def answers(network: Model, parameters: Parameters, workers: Workers) -> list[np.ndarray]:
+        return predict(network, parameters, batches, workers)[1]
 
     def score(logits: list[np.ndarray]) -> float:
         guesses = task.guess(logits, features, data.examples, labels, model.settings)
         return task.score(data.examples, guesses, labels)[task.METRIC]
 
     known = all(getattr(example, task.LABEL) is not None for example in data.examples)
-    return Candidate(str(place), model.config.num_hidden_layers, model.config.hidden_size, model.parameters, _bytes(place),
-                     len(features), answer, score if known else None, task.METRIC if known else "", _spread(place, task.METRIC))
+    whole = Candidate(str(place), model.config.num_hidden_layers, model.config.hidden_size, model.parameters, _bytes(place),
+                      len(features), partial(answers, model.network()), score if known else None,
+                      task.METRIC if known else "", _spread(place, task.METRIC))
+    return [whole, *(whole._replace(name=f"{place} at {speed}", answer=partial(answers, model.leaving(speed)), spread="")
+                     for speed in SPEEDS if model.leaves_early)]
 
 
 def of_texts(place: Path, sentences: Sequence[str]) -> Candidate:

@@ -16,6 +16,8 @@ from minibert.config import BertConfig
 from minibert.model.model import Inputs, Model
 from minibert.parameters import Layout, Parameters, grown, initialise
 from minibert.pretrained import families
+from minibert.training.engine import predict
+from minibert.workers import Workers
 
 LAYER = "bert.encoder.layer."
 
@@ -109,6 +111,11 @@ class Student(Model):
     def answers(self, network: Model, parameters: Parameters) -> Callable[[Inputs], Mapping[str, Any]] | None:
         """What an engine calls its ``teacher``; None where nobody else is asked. ``network``: the teacher's."""
         return None
+
+    def asked_at_looks(self, network: Model, parameters: Parameters, batches: Sequence[Any],
+                       workers: Workers) -> tuple[float, list]:
+        """A look's loss and logits. ``network``: the student alone."""
+        return predict(network, parameters, batches, workers)
 
 
 def taken(parameters: Parameters, layout: Layout) -> Parameters:

@@ -30,6 +30,7 @@ from minibert.finetuning.options import MULTI, OPTIONS, SMALL, Settings, setting
 from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of, reading, seen
 from minibert.finetuning.saved import Model
 from minibert.finetuning.several import parts as parts_of
+from minibert.model import exits
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.shell import command
 from minibert.tasks.batches import whole
@@ -40,7 +41,7 @@ from minibert.training import optimisers
 from minibert.training import state as states
 from minibert.training.checkpoint import COMPRESSION, FILE, FINE_TUNING, LOG
 from minibert.training.course import alone
-from minibert.training.engine import Engine, predict, tokens_at_a_time
+from minibert.training.engine import Engine, answers, in_order, tokens_at_a_time
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task
 from minibert.training.precision import dtype_of
 from minibert.training.runs import Say, Taught, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
@@ -148,6 +149,7 @@ class Begun(NamedTuple):
     parts: list[Part]
     stage: Stage
     epoch: int  # its steps
+    asked: Callable[..., tuple[float, list]]  # see Taught
 
 
 def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way) -> Begun:
@@ -172,7 +174,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     network = models.joined([part.network for part in found])
     taught = way.taught(begun[0], network, steps_of_epochs(len(turns), settings), seed, xp)
     engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher)
-    return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns))
+    return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns), taught.asked)
 
 
 def _profile(settings: Settings, materials: Materials, args: argparse.Namespace) -> int:
@@ -191,7 +193,7 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
          first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings, engine, found, stage, epoch = _begin(settings, materials, seed, workers, xp, say, way)
+    settings, engine, found, stage, epoch, asked = _begin(settings, materials, seed, workers, xp, say, way)
     for part in found if first else ():
         say(part.look())
     dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
@@ -207,7 +209,8 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
     metric = chooses(settings, materials)
 
     def at_dev() -> Look:
-        return seen(found, [part.scored(*engine.predict(batches, part.network))[0] for part, batches in zip(found, dev_batches)])
+        return seen(found, [part.scored(*asked(part.network, engine.learned, batches, workers))[0]
+                            for part, batches in zip(found, dev_batches)])
 
     def keep() -> None:
         [(_, alone)] = engine.model.apart(engine.learned).values()
@@ -234,7 +237,7 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
         plots.tuning_curve(part.rows(loop.rows), where / "loss.png", material.metric, progress.best_step,
                            f"Fine-tuning {where.name}")
         best = saved.load(folder, task=name or None)
-        scores, guesses = part.scored(*predict(part.network, best.parameters, batches, workers))
+        scores, guesses = part.scored(*asked(part.network, best.parameters, batches, workers))
         results.append(scores)
         say(f"\n{f'{name}, on its' if name else 'On the'} {len(material.dev.examples):,} dev examples:\n")
         say(report.write(where, material.task, material.dev.examples, guesses, material.labels, scores, {
@@ -257,7 +260,7 @@ def chooses(settings: Settings, materials: Materials) -> str:
 def _line(loop: Loop, parts: Sequence[Part]) -> str:
     """The last row, in words."""
     row = loop.rows[-1]
-    losses = [(part.model.name, row.get(part.column("loss"))) for part in parts]
+    losses = [(part.model.name, part.loss(row)) for part in parts]
     said = "  ".join(f"{name} loss {loss:.4f}".strip() for name, loss in losses if loss is not None)
     names = [name for name in row if name.startswith("dev_")]
     if parts[0].model.name:
@@ -343,13 +346,20 @@ def run_predict(args: argparse.Namespace) -> int:
     print(note + (f"; {cut:,} cut to {model.settings.max_length} tokens" if cut else ""), file=sys.stderr)
     for note in reading(model, data, features).notes():
         print(f"note: {note}", file=sys.stderr)
+    network, layers = model.network() if args.speed is None else model.leaving(args.speed), None
+    [head] = network.heads
     with Workers(args.threads) as workers:
         batches = micro_batches(features, tokens_at_a_time(xp), pad_id=model.tokenizer.vocab.pad_id)
-        _, logits = predict(model.network(), model.parameters, batches, workers)
+        _, found = answers(network, model.parameters, batches, workers)
+    logits = in_order(batches, [each[head] for each in found])
     for x in logits:
         backend.refuse_nan(x)
     guesses = task.guess(logits, features, data.examples, labels, model.settings)
-    text, scores = report.predictions(task, data.examples, guesses), _scored(task, data.examples, guesses, labels)
+    if args.speed is not None:
+        layers = [int(n) for n in in_order(batches, [each[exits.LAYER] for each in found])]
+        print(report.left(layers, model.config.num_hidden_layers), file=sys.stderr)
+    text = report.predictions(task, data.examples, guesses, layers)
+    scores = _scored(task, data.examples, guesses, labels)
     if args.out:
         write_atomically(args.out, text)
     else:

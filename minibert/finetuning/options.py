@@ -203,6 +203,9 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
                         help="does the first line name the columns?")
     parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=None,
                         help="are special tokens that are written in a text words? (default: as in training)")
+    parser.add_argument("--speed", type=float, metavar="S", default=None, help="a text leaves after the first layer that is sure "
+                        "enough of it: from 0, all texts go through all layers, to 1, all leave after the first; for models of "
+                        "compress early-exit (default: all layers)")
     parser.add_argument("--out", metavar="FILE", default=None, help="where to write the guesses (default: standard output)")
     parser.add_argument("--threads", type=int, metavar="N", default=None, help="cores to use (default: all)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")

@@ -53,7 +53,12 @@ class Part(NamedTuple):
         theirs = {self.column(name, kind): "_".join(filter(None, (kind, name))) for kind in ("", "dev")
                   for name in ("loss", "accuracy", *self.material.task.METRICS)}
         theirs["step"] = "step"
-        return [{theirs[name]: value for name, value in row.items() if name in theirs} for row in rows]
+        return [{theirs[name]: value for name, value in row.items() if name in theirs} | {"loss": self.loss(row)} for row in rows]
+
+    def loss(self, row: Row) -> float | None:
+        """Its loss on the training examples; where its model learns by other terms, such as those of branches, their sum."""
+        others = [x for name, x in row.items() if name.endswith("_loss") and not name.startswith("dev_") and x is not None]
+        return row.get(self.column("loss"), sum(others) if others and not self.model.name else None)
 
     def best(self, rows: Sequence[Row]) -> Row:
         """The row of its own best look, the first of several."""

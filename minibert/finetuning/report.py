@@ -15,9 +15,19 @@ from minibert.tasks.labelled import name_of
 ERRORS_SHOWN = 5
 
 
-def predictions(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any]) -> str:
-    """Every example with its guess, as tab-separated text."""
-    return _tsv(task, [task.row(example, guess)[0] for example, guess in zip(examples, guesses)])
+def predictions(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any], layers: Sequence[int] | None = None) -> str:
+    """Every example with its guess, as tab-separated text. ``layers``: how many each went through, in a column of its own."""
+    rows = [task.row(example, guess)[0] for example, guess in zip(examples, guesses)]
+    if layers is None:
+        return _tsv(task.COLUMNS, rows)
+    return _tsv((*task.COLUMNS, "layer"), [(*row, layer) for row, layer in zip(rows, layers)])
+
+
+def left(layers: Sequence[int], last: int) -> str:
+    """After which layer how many examples left, in words."""
+    counts = [sum(layer == i for layer in layers) for i in range(1, last + 1)]
+    return (f"left after layer {', '.join(f'{i}: {n:,}' for i, n in enumerate(counts, 1))}; {sum(layers) / len(layers):.2f} of "
+            f"{last} layers in the mean")
 
 
 def errors(task: ModuleType, examples: Sequence[Any], guesses: Sequence[Any]) -> list[tuple]:
@@ -43,7 +53,7 @@ def write(folder: str | os.PathLike[str], task: ModuleType, examples: Sequence[A
     report = "\n".join(lines)
     write_atomically(folder / "report.txt", report + "\n")
     write_atomically(folder / "predictions.tsv", predictions(task, examples, guesses))
-    write_atomically(folder / "errors.tsv", _tsv(task, wrong))
+    write_atomically(folder / "errors.tsv", _tsv(task.COLUMNS, wrong))
     if name_of(task) == "qa":
         answers = {example.id: guess.text for example, guess in zip(examples, guesses)}
         write_atomically(folder / "predictions.json", json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
@@ -80,8 +90,8 @@ def write_several(folder: str | os.PathLike[str], tasks: Sequence[Kept], scores:
     return report
 
 
-def _tsv(task: ModuleType, rows: Sequence[tuple]) -> str:
-    return "".join("\t".join(map(_cell, row)) + "\n" for row in [task.COLUMNS, *rows])
+def _tsv(columns: Sequence[str], rows: Sequence[tuple]) -> str:
+    return "".join("\t".join(map(_cell, row)) + "\n" for row in [columns, *rows])
 
 
 def _cell(value: Any) -> str:

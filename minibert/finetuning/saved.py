@@ -25,6 +25,8 @@ from minibert.files import brief, read_json, write_atomically
 from minibert.finetuning import models
 from minibert.finetuning.options import TASKS as NAMES
 from minibert.finetuning.options import Settings
+from minibert.model import exits
+from minibert.model.heads import branch
 from minibert.parameters import Layout, Parameters, initialise
 from minibert.pretrained import CONFIG, WEIGHTS, families, formats
 from minibert.pretrained.folder import open_folder
@@ -61,6 +63,19 @@ class Model(NamedTuple):
         kind = self.task.KIND
         alone = models.of(self.config, kind, len(self.labels), weights, **models.chosen(kind, self.settings))
         return models.part(alone, self.name) if self.name else alone
+
+    @property
+    def leaves_early(self) -> bool:
+        """Has it branches, after which texts can leave?"""
+        return branch.PATH in self.parameters.tree
+
+    def leaving(self, speed: float) -> exits.Leaving:
+        """The network, at a speed. ValueError for a model without branches, or a speed outside 0…1."""
+        if not self.leaves_early:
+            raise ValueError("--speed: this model has no branches after which a text could leave, so that all go through all "
+                             f"{self.config.num_hidden_layers} layers: leave --speed out, or take one that "
+                             f"{command('minibert', 'compress', 'early-exit')} made")
+        return exits.leaving(self.network(), speed)
 
     @property
     def target(self) -> str:
@@ -219,6 +234,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     if module in PROBLEM_TYPES.values() and not name and task != "regress":
         module = _of_outputs(config, len(labels), folder, task)
     whole = _joined(config, parts) if name else models.of(config, module.KIND, len(labels))
+    if not name and any(tensor.startswith(f"{branch.PATH}.") for tensor in there):
+        whole = exits.branched(whole)
     layout = whole.layout()
     loaded = pretrained.load(folder, xp, dtype, layout, tokenizer, file, heads)
     if absent := sorted(loaded.initialised):

@@ -79,13 +79,19 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
     (states, weights), encoder_cache = encoder.forward(
         x, chosen(p["encoder"], NOTHING), config, mask, key and key.at(1), head_mask, hidden, attentions)
-    y, norm_cache = states[-1], None
+    out, caches = top(states[-1], p, config)
+    return out._replace(hidden_states=states, attentions=weights), Cache(embeddings_cache, encoder_cache, chosen, *caches)
+
+
+def top(x: Array, p: Tree, config: BertConfig) -> tuple[Output, tuple[layernorm.Cache | None, pooler.Cache | None]]:
+    """The state after the last block ``(B, T, H)`` -> Output: what is above the blocks, and its caches."""
+    y, norm_cache = x, None
     if config.norm_first:
         y, norm_cache = layernorm.forward(y, p["LayerNorm"], config.layer_norm_eps)
     pooled = pooler_cache = None
     if config.pooler == "first" or (config.pooler and "pooler" in p):
         pooled, pooler_cache = pooler.forward(y, p.get("pooler", NOTHING), config.pooler)
-    return Output(y, pooled, states, weights), Cache(embeddings_cache, encoder_cache, chosen, norm_cache, pooler_cache)
+    return Output(y, pooled), (norm_cache, pooler_cache)
 
 
 def answer(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig,

@@ -160,28 +160,39 @@ class Model:
         body, bert_cache = bodies.of(self.config).forward(
             x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key, position_ids=x.position_ids,
             task_type_ids=x.task_type_ids, **opened)
-        terms = [term for term in self.terms if term.name in x.targets]
-        present = [term for term in terms if counts is None or counts[term.name]]
+        present = [term for term in self.terms if term.name in x.targets and (counts is None or counts[term.name])]
         wanted = {*read, *(term.reads for term in present)} if x.targets else self.heads
 
-        logits, heads, losses, caches = {}, {}, {term.name: 0.0 for term in terms}, {}
+        logits, heads = {}, {}
         for i, (name, head) in enumerate(self.heads.items()):
             if name in wanted:
                 given = (getattr(x, field) for field in head.module.INPUTS)
                 logits[name], heads[name] = head.module.forward(
                     _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i), **head.options)
-        out = Output(None, losses, logits, body)
-        for term in present:
-            losses[term.name], caches[term.name] = term.loss.forward(
-                self.read(out, term.reads), x.targets[term.name], counts and counts[term.name], **term.options)
+        out, caches = self.compared(Output(logits=logits, bert=body), x.targets, counts)
+        return out, Cache(bert_cache, heads, caches)
+
+    def compared(self, out: Output, targets: Mapping[str, Array],
+                 counts: Mapping[str, float] | None = None) -> tuple[Output, dict[str, Any]]:
+        """The output with the losses of the terms that have a target, and the caches of those that are present."""
+        terms, caches = [term for term in self.terms if term.name in targets], {}
+        losses = {term.name: 0.0 for term in terms}
+        for term in terms:
+            if counts is None or counts[term.name]:
+                losses[term.name], caches[term.name] = term.loss.forward(
+                    self.read(out, term.reads), targets[term.name], counts and counts[term.name], **term.options)
         loss = sum(term.weight * losses[term.name] for term in terms) if terms else None
-        return out._replace(loss=loss), Cache(bert_cache, heads, caches)
+        return out._replace(loss=loss, losses=losses), caches
 
     def backward(self, d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = None) -> bert.Gradients:
         """Upstream gradients, ``Output(loss=1.0)`` as a rule -> Gradients of every floating input; adds to ``g``.
 
         ``frozen``: see ``bert.backward``.
         """
+        return bodies.of(self.config).backward(self.upstream(d, cache, p, g), cache.bert, p["bert"], g["bert"], frozen)
+
+    def upstream(self, d: Output, cache: Cache, p: Tree, g: Tree) -> bert.Output:
+        """The same as far as the body: the upstream gradients of its outputs; adds to ``g`` of the heads."""
         body, dlogits = d.bert, dict(d.logits)
         for term in self.terms:
             dloss = add(None if d.loss is None else term.weight * d.loss, d.losses.get(term.name))
@@ -196,7 +207,7 @@ class Model:
             if name in dlogits:
                 dx = head.module.backward(dlogits[name], cache.heads[name], subtree(p, head.path), subtree(g, head.path))
                 body = _added(body, head.reads, dx, cache.bert)
-        return bodies.of(self.config).backward(body, cache.bert, p["bert"], g["bert"], frozen)
+        return body
 
     def read(self, out: Output, name: str) -> Array:
         """What a term reads: the logits of a head, or an output of the body."""

@@ -331,21 +331,33 @@ def predict(model: Model, parameters: Parameters, batches: Sequence[Any], worker
 
     Logits of one feature: (C,), (T, C) with the batch's padding, (2, T), (K, H), or (); see ``finetuning.models``.
     """
+    [head] = model.heads
+    loss, found = answers(model, parameters, batches, workers)
+    return loss, in_order(batches, [logits[head] for logits in found])
+
+
+def answers(model: Model, parameters: Parameters, batches: Sequence[Any],
+            workers: Workers) -> tuple[float, Sequence[Mapping[str, Array]]]:
+    """Nothing dropped: the loss, and of each batch the logits of all heads."""
     xp = get_xp(parameters.flat)
-    counts, there, [head] = model.counts(batches), _on_device(model, parameters), model.heads
+    counts, there = model.counts(batches), _on_device(model, parameters)
     alone = together.without(there)
 
     def work(i: int) -> tuple:
-        out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[head])
+        out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[*model.heads])
         return 0.0 if out.loss is None else out.loss, out.logits
 
     losses, found = zip(*_spread(batches, work, workers, xp))
-    loss = sum(losses) + sum(part.loss for part in together.parts(there, batches, found, counts))
-    logits: list[np.ndarray] = [np.empty(0)] * sum(len(batch.places) for batch in batches)
-    for batch, rows in zip(batches, found):
-        for place, row in zip(batch.places, to_numpy(rows[head])):
-            logits[place] = np.asarray(row)
-    return float(loss), logits
+    return float(sum(losses) + sum(part.loss for part in together.parts(there, batches, found, counts))), found
+
+
+def in_order(batches: Sequence[Any], found: Sequence[Array]) -> list[np.ndarray]:
+    """What was found of each batch, a row a feature, in the order before the features were cut into batches."""
+    rows: list[np.ndarray] = [np.empty(0)] * sum(len(batch.places) for batch in batches)
+    for batch, some in zip(batches, found):
+        for place, row in zip(batch.places, to_numpy(some)):
+            rows[place] = np.asarray(row)
+    return rows
 
 
 def inputs(batch: Any, xp: Any, config: BertConfig) -> Inputs:

@@ -21,7 +21,7 @@ from minibert.shell import command
 from minibert.tasks.batches import Position
 from minibert.training import adversarial, checkpoint, profile
 from minibert.training.course import Course
-from minibert.training.engine import Engine
+from minibert.training.engine import Engine, predict
 from minibert.training.loop import Task
 from minibert.training.optimisers import constants_of
 from minibert.workers import DEVICE_TOKENS, Workers, describe_blas, micro_batch_tokens
@@ -37,6 +37,7 @@ class Taught(NamedTuple):
     model: Model  # its ``apart`` is the model alone
     parameters: Parameters
     teacher: Callable[[Inputs], Mapping[str, Array]] | None = None  # see Engine
+    asked: Callable[..., tuple[float, list]] = predict  # a look's loss and logits, of the arguments of ``engine.predict``
 
 
 def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: Any = np) -> Settings:
