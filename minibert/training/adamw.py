@@ -46,9 +46,15 @@ def runs(layout: Layout, active: Callable[[str], bool] = lambda name: True,
 
 
 def pieces(table: Iterable[Run], size: int) -> list[Run]:
-    """The active runs cut into pieces of at most ``size`` numbers: what a core's cache holds, or a worker's share."""
-    return [run._replace(start=start, stop=min(start + size, run.stop))
-            for run in table if run.active for start in range(run.start, run.stop, size)]
+    """The active runs cut at every multiple of ``size`` in the slab: what a core's cache holds, or a worker's share."""
+    return [run._replace(start=max(start, run.start), stop=min(start + size, run.stop))
+            for run in table if run.active for start in range(run.start - run.start % size, run.stop, size)]
+
+
+def within(table: Iterable[Run], strip: range) -> list[Run]:
+    """What of the runs lies in a strip of the slab."""
+    cut = (run._replace(start=max(run.start, strip.start), stop=min(run.stop, strip.stop)) for run in table)
+    return [run for run in cut if run.start < run.stop]
 
 
 @twin

@@ -4,6 +4,9 @@ The loss of a step is a sum over all its micro-batches, divided by counts that a
 tokens for one term, pairs for another. So it does not matter how the examples were cut. Gradients are added in a fixed tree over
 *lanes* (see ``lanes``), so it does not matter either how many threads there are.
 
+Several *ranks* each have a part of the lanes. Every one of them receives from all the gradients of its own strip of the slab, adds
+them in the top of the tree, and takes the optimiser's step there, for which it alone keeps moments; then the weights are gathered.
+
 The engine knows nothing of its model but that it is a pair with counts.
 """
 
@@ -22,13 +25,16 @@ from minibert.layers.dropout import Key
 from minibert.model import embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
-from minibert.parameters import STATISTICS, Parameters, Slot, Tree
+from minibert.parameters import STATISTICS, Layout, Parameters, Slot, Tree
+from minibert.ranks import ALONE, Ranks
 from minibert.training import adamw, averaging, lanes, optimisers, together
 from minibert.training.averaging import AVERAGE
+from minibert.training.lanes import strips
 from minibert.training.precision import LossScale, dtype_of
 from minibert.workers import DEVICE_TOKENS, Workers, share_out
 
 PIECE = 2**18  # numbers that the optimiser treats at a time: few for the cache, many so that threads seldom wait for one another
+SENT = 4  # pieces of every strip that ranks exchange at a time
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,12 @@ class Known(NamedTuple):
     tokens: int  # of all, without padding
 
 
+class Strip(NamedTuple):
+    """A rank's part of a slab."""
+
+    flat: Array
+
+
 class Engine:
     """A model in training: its parameters, their gradients, and what the optimiser keeps, on one device.
 
@@ -72,17 +84,19 @@ class Engine:
     each layer is that of the layer above times this. ``lanes``: of the sum of gradients, by default one a worker. ``teacher``:
     from the inputs of a micro-batch to further targets, such as the states of another model. ``optimiser``: the constants of one
     of ``optimisers``. ``ema``: the decay of an average of the weights (see ``averaging``), which then is what is evaluated.
-    ``adversary``: how a step's gradient is made in place of ``accumulate``, see ``adversarial``.
-    ``kept``: slabs by name, what the optimiser keeps and the average. ValueError for a ``freeze`` that cannot be.
+    ``adversary``: how a step's gradient is made in place of ``accumulate``, see ``adversarial``. ``ranks``: who else trains this
+    model; all call the same, with the same batches.
+    ``kept``: slabs by name, what the optimiser keeps (of several ranks each has its strip) and the average. ValueError for a
+    ``freeze`` that cannot be, and for lanes that the ranks cannot share.
     """
 
     def __init__(self, model: Model, parameters: Parameters, workers: Workers, optimiser: Any = adamw.DEFAULT,
                  clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32", *, freeze: int | None = None,
                  layer_decay: float = 1.0, lanes: int | None = None, ema: float | None = None,
                  adversary: Callable[..., Metrics] | None = None,
-                 teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> None:
+                 teacher: Callable[[Inputs], Mapping[str, Array]] | None = None, ranks: Ranks = ALONE) -> None:
         check_freeze(freeze, model.config)
-        self.model, self.parameters, self.workers = model, parameters, workers
+        self.model, self.parameters, self.workers, self.ranks = model, parameters, workers, ranks
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
         self.freeze, self.layer_decay, self.ema, self.adversary, self.teacher = freeze, layer_decay, ema, adversary, teacher
         self.rule = optimisers.module_of(optimiser)
@@ -92,8 +106,10 @@ class Engine:
         self.loss_scale = LossScale(self.xp) if precision == "float16" else None
         if not self.on_cpu:
             products.allow_tf32(self.xp, precision == "tf32")
-        self._carry(lanes or (workers.count if self.on_cpu else 1))
-        self.kept = {name: Parameters.zeros(layout, self.xp, parameters.flat.dtype)
+        self._carry(lanes or ranks.size * (workers.count if self.on_cpu else 1))
+        self.strips = strips(len(parameters), ranks.size, PIECE)
+        self.strip = self.strips[ranks.rank]
+        self.kept = {name: self._zeros(name, layout)
                      for name, layout in optimisers.kept_by(optimiser, parameters.layout, ema).items()}
         if ema is not None:
             self.kept[AVERAGE].flat[...] = parameters.flat
@@ -104,9 +120,38 @@ class Engine:
     def _carry(self, count: int) -> None:
         """Give every carrier its lanes and its slabs; the sum of ``self.gradients`` is the gradient."""
         self.lanes = count
-        self._plan = lanes.plan(range(count), self.workers.count if self.on_cpu else 1)
+        self._top = lanes.of_ranks(count, self.ranks.size)
+        mine = lanes.parts(self._top)[self.ranks.rank]
+        self._plan = lanes.plan(mine, self.workers.count if self.on_cpu else 1)
         self._slabs = [[self.parameters.zeros_like() for _ in range(lanes.levels(part))] for part in lanes.parts(self._plan)]
         self.gradients = [slab for slabs in self._slabs for slab in slabs]
+
+    def _zeros(self, name: str, layout: Layout) -> Parameters | Strip:
+        """For what is kept: all of it, or of what the ranks keep apart this one's strip."""
+        if self.ranks.size == 1 or name == AVERAGE:
+            return Parameters.zeros(layout, self.xp, self.parameters.flat.dtype)
+        return Strip(self.xp.zeros(len(self.strip), self.parameters.flat.dtype))
+
+    def keep(self, kept: Mapping[str, Parameters]) -> None:
+        """Go on with what was kept, whole as ``whole`` gives it."""
+        for name, slab in self.kept.items():
+            slab.flat[...] = self.xp.asarray(kept[name].flat[self._mine(slab)])
+
+    def whole(self) -> dict[str, Parameters]:
+        """What is kept, of all numbers. Several ranks must all ask, and the first is told."""
+        found = {}
+        for name, slab in self.kept.items():
+            if isinstance(slab, Strip):
+                slab = self.parameters.zeros_like()
+                slab.flat[self.strip.start:self.strip.stop] = self.kept[name].flat
+                self.ranks.gather(slab.flat, self.strips)
+            if self.ranks.first:
+                found[name] = slab
+        return found
+
+    def _mine(self, slab: Parameters | Strip) -> slice:
+        """Where in a whole slab the numbers of one that is kept here are."""
+        return slice(self.strip.start, self.strip.stop) if isinstance(slab, Strip) else slice(None)
 
     def resume(self, step: int, loss_scale: Sequence[float] = ()) -> None:
         """Go on after so many steps; the weights and what is kept are in their slabs."""
@@ -162,18 +207,22 @@ class Engine:
 
         self._summed += len(batches)
         carried = self.workers.map(carrier, lanes.parts(self._plan), self._slabs)
-        return self._metrics(known, dict(figure for part in carried for lane in part for figure in lane))
+        mine = [figure for part in carried for lane in part for figure in lane]
+        return self._metrics(known, dict(figure for rank in self.ranks.share(mine) for figure in rank))
 
     def evaluate(self, batches: Sequence[Any]) -> Metrics:
         """Forward only, nothing dropped, with the average of the weights where there is one."""
         known = self._known(batches)
         work = self._work(batches, known, None, self.learned)
-        return self._metrics(known, dict(enumerate(_spread(batches, work, self.workers, self.xp))))
+        return self._metrics(known, dict(enumerate(self._spread(batches, work))))
 
     def predict(self, batches: Sequence[Any], model: Model | None = None) -> tuple[float, list[np.ndarray]]:
         """The loss, and the logits of every feature: see the function of this name. ``model``: with the head that is asked,
         where there are several."""
-        return predict(model or self.model, self.learned, batches, self.workers)
+        return predict(model or self.model, self.learned, batches, self.workers, self.ranks)
+
+    def _spread(self, batches: Sequence[Any], work: Callable[[int], Any]) -> list[Any]:
+        return _spread(batches, work, self.workers, self.xp, self.ranks)
 
     def _known(self, batches: Sequence[Any]) -> Known:
         """A look at every micro-batch before the first forward pass."""
@@ -186,16 +235,21 @@ class Engine:
     def guesses(self, batches: Sequence[Any], known: Known, heads: Sequence[str]) -> list[Mapping[str, Array]]:
         """The logits of these heads for every micro-batch, with what the next ``accumulate`` would drop."""
         model, p, key = _on_device(self.model, self.parameters), self._tree(self.parameters), Key(self.seed, self.step)
-        return _spread(batches, lambda i: model.forward(
+        return self._spread(batches, lambda i: model.forward(
             inputs(batches[i], self.xp, self.config), p, key=key._replace(micro_batch=i), counts=known.counts,
-            read=heads)[0].logits, self.workers, self.xp)
+            read=heads)[0].logits)
 
     def gradient(self, slot: Slot) -> Array:
         """Of a tensor so far ``(n,)``. What the lanes have is added up, so that more can be added to it in one order."""
-        size = len(self.parameters)
-        parts = range(0, size, PIECE if self.on_cpu else size)
-        self.workers.map(lambda start: self._join(start, start + parts.step), parts)
-        return self.gradients[0].flat[slot.start:slot.stop]
+        self._join_all()
+        total = self.gradients[0].flat
+        self._exchange()
+        self.ranks.gather(total, self.strips)
+        found = total[slot.start:slot.stop]
+        if not self.ranks.first:  # rank 0 has the sum, as its first lane has where there is one rank
+            found = found.copy()
+            total.fill(0)
+        return found
 
     def drop_gradients(self) -> None:
         """Forget what was accumulated."""
@@ -228,7 +282,7 @@ class Engine:
 
         parts = [together.Part(upstream=Output(loss=dloss))] * len(batches)
         if read:
-            logits = _spread(batches, lambda i: forward(i)[1].logits, self.workers, self.xp)
+            logits = self._spread(batches, lambda i: forward(i)[1].logits)
             parts = together.parts(model, batches, logits, counts, dloss)
 
         def work(i: int, slab: Parameters | None = None) -> tuple:
@@ -254,11 +308,15 @@ class Engine:
         """
         self.step += 1
         table = self.table(frozenset(term.name for term in self.model.terms) if present is None else present)
+        if self.ranks.size > 1:
+            self._join_all()
+            self._exchange()
         if not self.on_cpu:
             self._move_statistics()
             return self._apply_on_device(table, lr)
         pieces = adamw.pieces(table, PIECE)
-        norm = sum(self.workers.map(self._sum_piece, pieces)) ** 0.5
+        mine = [run for run in pieces if run.start in self.strip]
+        norm = sum(square for rank in self.ranks.share(self.workers.map(self._sum_piece, mine)) for square in rank) ** 0.5
         if not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
             self.step -= 1
             self.drop_gradients()
@@ -271,10 +329,11 @@ class Engine:
 
     def _move_statistics(self) -> None:
         """What is no parameter goes where the micro-batches of the step say in the mean; nothing clips it: see ``batch_norm``."""
-        summed, self._summed, learned = max(self._summed, 1), 0, self.parameters.layout.learned
-        if learned < self.parameters.layout.size:
-            way = lanes.join(self._plan, (slabs[0].flat[learned:] for slabs in self._slabs))
-            self.parameters.flat[learned:] -= self.xp.where(self.xp.isfinite(way), way / summed, 0)  # it may have overflowed
+        summed, self._summed = max(self._summed, 1), 0
+        start, stop = max(self.parameters.layout.learned, self.strip.start), self.strip.stop
+        if start < stop:
+            way = self._summed_up(start, stop)
+            self.parameters.flat[start:stop] -= self.xp.where(self.xp.isfinite(way), way / summed, 0)  # it may have overflowed
             way.fill(0)
 
     def table(self, present: frozenset[str]) -> list[adamw.Run]:
@@ -293,7 +352,7 @@ class Engine:
 
         With a scaled loss, a step whose gradients overflowed is skipped; its norm is given as 0.
         """
-        norm, number, scale, skip = adamw.norm(self.gradients[0].flat, table), self.step - self.origin, None, False
+        norm, number, scale, skip = self._norm_on_device(table), self.step - self.origin, None, False
         if self.loss_scale is not None:
             finite = self.xp.isfinite(norm)
             norm = self.xp.where(finite, norm / self.loss_scale.scale, 0).astype("float32")
@@ -303,22 +362,70 @@ class Engine:
         if self.clip_norm is not None:
             clip = self.xp.minimum(1.0, self.clip_norm / (norm + 1e-6))
             scale = clip if scale is None else clip * scale
-        self._move([table], lr, number, scale, skip)
+        self._move([adamw.within(table, strip) for strip in self.strips], lr, number, scale, skip)
         return norm
 
+    def _norm_on_device(self, table: Sequence[adamw.Run]) -> Array:
+        """Of several ranks' strips the squares are added in the order of the ranks."""
+        flat = self.gradients[0].flat
+        if self.ranks.size == 1:
+            return adamw.norm(flat, table)
+        squares = self.xp.zeros(self.ranks.size, flat.dtype)
+        mine = self._in_strip(table)
+        squares[self.ranks.rank] = adamw.norm(flat[self.strip.start:self.strip.stop], mine) ** 2
+        self.ranks.gather(squares, [range(rank, rank + 1) for rank in range(self.ranks.size)])
+        return sum(squares) ** 0.5
+
+    def _in_strip(self, table: Sequence[adamw.Run]) -> list[adamw.Run]:
+        """The runs of this rank's strip, counted from where it begins."""
+        start = self.strip.start
+        return [run._replace(start=run.start - start, stop=run.stop - start) for run in adamw.within(table, self.strip)]
+
     def _sum_piece(self, run: adamw.Run) -> float:
-        """A piece of the carriers' gradients joined into the first one's; theirs are zeroed. Its squared norm."""
-        total = self._join(run.start, run.stop)
+        """The squared norm of a piece of the gradient."""
+        total = self._summed_up(run.start, run.stop)
         return float(np.dot(total, total))
 
+    def _summed_up(self, start: int, stop: int) -> Array:
+        """A piece of the gradient in the first slab: there already where ranks exchanged it, else the carriers' are joined now."""
+        return self._join(start, stop) if self.ranks.size == 1 else self.gradients[0].flat[start:stop]
+
     def _join(self, start: int, stop: int) -> Array:
+        """A piece of the carriers' gradients joined into the first one's; theirs are zeroed."""
         return lanes.join(self._plan, (slabs[0].flat[start:stop] for slabs in self._slabs))
+
+    def _join_all(self) -> None:
+        size = len(self.parameters)
+        parts = range(0, size, PIECE if self.on_cpu else size)
+        self.workers.map(lambda start: self._join(start, start + parts.step), parts)
+
+    def _exchange(self) -> None:
+        """Every rank's gradients go to those who own them, and are added there in the top of the tree. The sum of this rank's
+        strip is in its first slab, which is zero elsewhere."""
+        if self.ranks.size == 1:
+            return
+        flat, rank, step = self.gradients[0].flat, self.ranks.rank, SENT * PIECE
+        received = [self.xp.empty(min(step, len(self.strip)), flat.dtype) for _ in self.strips]
+        for start in range(0, max(map(len, self.strips)), step):
+            sent = [flat[strip.start:strip.stop][start:start + step] for strip in self.strips]
+            into = [buffer[:len(sent[rank])] for buffer in received]
+            self.ranks.exchange(sent, into)
+            for part in sent:
+                part.fill(0)
+            sent[rank][...] = lanes.join(self._top, iter(into))
 
     def _move(self, shares: Sequence[Sequence[adamw.Run]], lr: float, number: Array | int, scale: Array | float | None,
               skip: Array | bool = False) -> None:
-        """The optimiser's step over the runs of all shares; then the average follows."""
-        self.rule.apply(self.workers.map, shares, self.parameters, self.gradients[0], self.kept, lr, number, self.optimiser,
-                        scale, skip)
+        """The optimiser's step over the runs of all shares, of each rank in its strip; then the average follows."""
+        strip = slice(self.strip.start, self.strip.stop)
+        mine = list(filter(None, map(self._in_strip, shares)))
+
+        def each(function: Callable[..., Any], shares: Sequence[Sequence[adamw.Run]], *more: Sequence[Any]) -> list[Any]:
+            return [found for rank in self.ranks.share(self.workers.map(function, mine, *more)) for found in rank]
+
+        self.rule.apply(each, shares, Strip(self.parameters.flat[strip]), Strip(self.gradients[0].flat[strip]), self.kept, lr,
+                        number, self.optimiser, scale, skip)
+        self.ranks.gather(self.parameters.flat, self.strips)
         if self.ema is not None:
             size = len(self.parameters)
             parts = range(0, size, PIECE if self.on_cpu else size)
@@ -326,18 +433,19 @@ class Engine:
                 self.kept[AVERAGE], self.parameters)), self.ema), parts)
 
 
-def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers) -> tuple[float, list[np.ndarray]]:
+def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers, ranks: Ranks = ALONE
+            ) -> tuple[float, list[np.ndarray]]:
     """Nothing dropped: the loss, and the logits of the model's head for every feature, in the order before they were cut.
 
     Logits of one feature: (C,), (T, C) with the batch's padding, (2, T), (K, H), or (); see ``finetuning.models``.
     """
     [head] = model.heads
-    loss, found = answers(model, parameters, batches, workers)
+    loss, found = answers(model, parameters, batches, workers, ranks)
     return loss, in_order(batches, [logits[head] for logits in found])
 
 
-def answers(model: Model, parameters: Parameters, batches: Sequence[Any],
-            workers: Workers) -> tuple[float, Sequence[Mapping[str, Array]]]:
+def answers(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers, ranks: Ranks = ALONE
+            ) -> tuple[float, Sequence[Mapping[str, Array]]]:
     """Nothing dropped: the loss, and of each batch the logits of all heads."""
     xp = get_xp(parameters.flat)
     counts, there = model.counts(batches), _on_device(model, parameters)
@@ -347,7 +455,7 @@ def answers(model: Model, parameters: Parameters, batches: Sequence[Any],
         out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[*model.heads])
         return 0.0 if out.loss is None else out.loss, out.logits
 
-    losses, found = zip(*_spread(batches, work, workers, xp))
+    losses, found = zip(*_spread(batches, work, workers, xp, ranks))
     return float(sum(losses) + sum(part.loss for part in together.parts(there, batches, found, counts))), found
 
 
@@ -401,10 +509,14 @@ def check_freeze(freeze: int | None, config: BertConfig) -> None:
                          "they can learn or rest only together")
 
 
-def _spread(batches: Sequence[Any], work: Callable[[int], tuple], workers: Workers, xp: Any) -> list[tuple]:
-    """``work(i)`` of every batch, shared out among the workers; the results in the order of the batches."""
-    shares = share_out(range(len(batches)), [batch.ids.size for batch in batches], workers.count if xp is np else 1)
-    results = dict(part for share in workers.map(lambda share: [(i, work(i)) for i in share], shares) for part in share)
+def _spread(batches: Sequence[Any], work: Callable[[int], Any], workers: Workers, xp: Any, ranks: Ranks) -> list[Any]:
+    """``work(i)`` of every batch, shared out among the workers of all ranks; the results in the order of the batches."""
+    carriers = workers.count if xp is np else 1
+    by_rank = share_out(range(len(batches)), [batch.ids.size for batch in batches], ranks.size)
+    mine = by_rank[ranks.rank]
+    shares = share_out(mine, [batches[i].ids.size for i in mine], carriers)
+    found = [part for share in workers.map(lambda share: [(i, work(i)) for i in share], shares) for part in share]
+    results = dict(part for rank in ranks.share(found) for part in rank)
     return [results[i] for i in range(len(batches))]
 
 

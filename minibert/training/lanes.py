@@ -11,6 +11,9 @@ lane has a gradient, and gradients are added in pairs, and in pairs of pairs::
 Whoever carries the lanes, one thread all of them or four threads one each, the same numbers are added in the same order: the
 weights are the same to the last bit (on one kind of processor). Each carrier has a part of the tree, which it walks depth first.
 So it needs a slab for each level, log2(its lanes) + 1, and not one for each lane. The parts are joined in the top of the tree.
+
+A rank, which may be on another machine, has a part of the same tree, cut again for the carriers at home. Who owns which numbers
+of a slab, so that sums of them arrive there, ``strips`` says, and nobody else.
 """
 
 from __future__ import annotations
@@ -37,6 +40,23 @@ def plan(lanes: range, carriers: int) -> Plan:
     left, right = halves(lanes)
     share = min(max(1, round(carriers * len(left) / len(lanes))), carriers - 1)
     return plan(left, share), plan(right, carriers - share)
+
+
+def of_ranks(count: int, ranks: int) -> Plan:
+    """The tree, cut for so many ranks. ValueError where they would not have as many lanes each."""
+    found = plan(range(count), ranks)
+    if len({len(part) for part in parts(found)} | {count // ranks}) > 1:
+        raise ValueError(f"{ranks} ranks cannot share {count} lanes: there must be as many lanes as ranks, or 2, 4, 8 … times as "
+                         f"many, so that each rank has a whole part of the tree in which they are added: --lanes {ranks}, say; a "
+                         "run that goes on keeps its lanes, and needs as many ranks as can share them")
+    return found
+
+
+def strips(size: int, ranks: int, piece: int) -> list[range]:
+    """The numbers of a slab of ``size`` that each rank owns: side by side, in whole pieces, as evenly as they go."""
+    pieces = -(-size // piece)
+    ends = [min(size, piece * (pieces * rank // ranks)) for rank in range(ranks + 1)]
+    return [range(start, stop) for start, stop in zip(ends, ends[1:])]
 
 
 def parts(plan: Plan) -> list[range]:

