@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from minibert import ranks
 from minibert.commands.terminal import sentence
 
 #: In the order in which ``--help`` names them; each is a module of ``minibert.commands``.
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the usage of the command, not of all
     try:
+        _alone_where_it_must(args)
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -52,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"minibert {args.command}: {sentence(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError, OSError)) else 1
+
+
+def _alone_where_it_must(args: argparse.Namespace) -> None:
+    """ValueError for a command that knows no ranks and was started as several."""
+    if not hasattr(args, "ranks") and (size := ranks.launched()) > 1:
+        with ranks.of():
+            raise ValueError(f"this command is for one process, and mpiexec started {size}; start it without mpiexec")
 
 
 def parser() -> argparse.ArgumentParser:

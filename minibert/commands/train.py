@@ -36,6 +36,8 @@ examples:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
+    from minibert import ranks
     from minibert.training import command
 
-    return command.run(args)
+    with ranks.of(args.ranks) as all_ranks:
+        return command.run(args, all_ranks)

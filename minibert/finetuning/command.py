@@ -32,6 +32,7 @@ from minibert.finetuning.saved import Model
 from minibert.finetuning.several import parts as parts_of
 from minibert.model import exits
 from minibert.pretrained import WEIGHTS, tensors
+from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.tasks.batches import whole
 from minibert.tasks.labelled import PROBLEM_TYPES
@@ -44,7 +45,23 @@ from minibert.training.course import alone
 from minibert.training.engine import Engine, answers, in_order, tokens_at_a_time
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task
 from minibert.training.precision import dtype_of
-from minibert.training.runs import Say, Taught, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
+from minibert.training.runs import (
+    Say,
+    Taught,
+    alike,
+    clear,
+    engine_of,
+    explained,
+    head,
+    lanes_of,
+    log_to,
+    new_folder,
+    profiled,
+    settled,
+    shared,
+    threads_of,
+    told_alike,
+)
 from minibert.workers import Workers, keep_freed_memory
 
 SETTINGS, RESULT = FINE_TUNING, "metrics.json"
@@ -63,47 +80,50 @@ class Way(NamedTuple):
 FINETUNE = Way()
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     """Do what the arguments of ``finetune`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
+    told_alike(ranks, args)
     if args.resume:
         alone(OPTIONS, args)
         if (Path(args.resume) / COMPRESSION).is_file():
             raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
-        return resume(Path(args.resume), args)
+        return resume(Path(args.resume), args, ranks=ranks)
     settings = settings_of(args)
     materials = read_all(settings)
     if args.profile:
         return _profile(settings, materials, args)
-    out = new_folder(args.out, SETTINGS)
+    out = ranks.at_first(lambda: new_folder(args.out, SETTINGS))
     try:
-        return begin(out, settings, materials, args)
+        return begin(out, settings, materials, args, ranks=ranks)
     except BaseException:
-        forget(out)
+        if ranks.first:
+            forget(out)
         raise
 
 
-def begin(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, way: Way = FINETUNE) -> int:
+def begin(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, way: Way = FINETUNE,
+          ranks: Ranks = ALONE) -> int:
     """Train into a folder."""
-    return _runs(out, settings, materials, args, log_to(out / LOG), way)
+    return _runs(out, settings, materials, args, log_to(out / LOG, ranks), way, ranks)
 
 
-def resume(out: Path, args: argparse.Namespace, way: Way = FINETUNE) -> int:
+def resume(out: Path, args: argparse.Namespace, way: Way = FINETUNE, ranks: Ranks = ALONE) -> int:
     """Go on with the run in a folder."""
     settings, before = _read_settings(out)
-    for folder in (out, *out.glob("seed-*")):
+    for folder in (out, *out.glob("seed-*")) if ranks.first else ():
         _tidy(folder)
     if (out / RESULT).is_file():
         print(f"{out} is complete.")  # not to the log: the disk may be read-only
         return 0
-    say = log_to(out / LOG)
+    say = log_to(out / LOG, ranks)
     say(f"\nResuming {out}")
     materials = way.read(settings)
     if fingerprint(materials) != before:
         files = [f"{each.settings.train} or {each.settings.dev or 'its dev part'}" for each in materials.values()]
         raise ValueError(f"{' or '.join(files)} has changed since the run began, so it cannot go on exactly; restore the "
                          "files, or begin a new run")
-    return _runs(out, settings, materials, args, say, way)
+    return _runs(out, settings, materials, args, say, way, ranks)
 
 
 def forget(out: Path) -> None:
@@ -114,24 +134,29 @@ def forget(out: Path) -> None:
     clear(out)
 
 
-def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say, way: Way) -> int:
+def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say, way: Way,
+          ranks: Ranks) -> int:
     """One run, or one for each seed."""
     xp, device = backend.choose(args.device)
-    write_atomically(out / SETTINGS, json.dumps({"settings": asdict(settings), "data": fingerprint(materials)}, indent=2) + "\n")
     dtype_of(settings.precision, xp)
-    with Workers(args.threads, args.workers) as workers:
-        head(say, settings, workers, device)
+    with Workers(threads_of(args.threads, ranks), args.workers) as workers:
+        settings = replace(settings, lanes=lanes_of(settings, workers.count, xp, ranks.size))
+        shared(settings, ranks, settings.batch_size * settings.accumulate)
+        if ranks.first:
+            about = {"settings": asdict(settings), "data": fingerprint(materials)}
+            write_atomically(out / SETTINGS, json.dumps(about, indent=2) + "\n")
+        head(say, settings, workers, device, ranks)
         results: dict[int, Scores] = {}
         for seed in range(settings.seed, settings.seed + settings.seeds):
             folder = out if settings.seeds == 1 else out / f"seed-{seed}"
-            if not (folder / RESULT).is_file():
+            if not ranks.at_first((folder / RESULT).is_file):
                 if settings.seeds > 1:
                     say(f"\nSeed {seed}")
-                if not _one(folder, settings, materials, seed, workers, xp, say, way, first=not results):
+                if not _one(folder, settings, materials, seed, workers, xp, say, way, ranks, first=not results):
                     say(f"\nStopped; everything is saved. To go on:\n  {command('minibert', way.command, '--resume', out)}")
                     return 130
-            results[seed] = _scores(folder / RESULT)
-    if settings.seeds > 1:
+            results[seed] = ranks.at_first(lambda folder=folder: _scores(folder / RESULT))
+    if settings.seeds > 1 and ranks.first:
         _summary(out, chooses(settings, materials), results, say)
     pooled = any(material.task.KIND in models.POOLED for material in materials.values())
     use = ("search", out, "FILE", "QUERY") if pooled else ("predict", out, "FILE")
@@ -152,7 +177,8 @@ class Begun(NamedTuple):
     asked: Callable[..., tuple[float, list]]  # see Taught
 
 
-def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way) -> Begun:
+def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way,
+           ranks: Ranks = ALONE) -> Begun:
     """Put a head for each task on the model, and make features of the examples."""
     from minibert.pretrained import bundled
 
@@ -165,7 +191,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     rate = settings.learning_rate or (3e-4 if config.hidden_size <= SMALL or config.filter_sizes else 5e-5)
     settings = replace(settings if settings.task == MULTI else begun[0].settings, learning_rate=rate,
                        micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(xp))
-    settings = settled(settings, config.hidden_size, longest, workers.count, xp)
+    settings = settled(settings, config.hidden_size, longest, workers.count, xp, ranks.size)
     read = [Epochs(part.features, settings.batch_size * settings.accumulate, seed) for part in found]
     into = [partial(part.batches, max_tokens=settings.micro_batch_tokens) for part in found]
     into = [whole(cut, settings.batch_size) for cut in into] if config.filter_sizes else into
@@ -173,7 +199,8 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     turns = Turns(list(map(len, read)), seed, settings.ratio)
     network = models.joined([part.network for part in found])
     taught = way.taught(begun[0], network, steps_of_epochs(len(turns), settings), seed, xp)
-    engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher)
+    alike(ranks, settings, taught.parameters, **{"the fingerprint of the examples": str(fingerprint(materials))})
+    engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher, ranks)
     return Begun(settings, engine, found, Stage(tasks, order=turns), len(turns), taught.asked)
 
 
@@ -190,10 +217,10 @@ def _profile(settings: Settings, materials: Materials, args: argparse.Namespace)
 
 
 def _one(folder: Path, settings: Settings, materials: Materials, seed: int, workers: Workers, xp: Any, say: Say, way: Way,
-         first: bool) -> bool:
+         ranks: Ranks, first: bool) -> bool:
     """Train with one seed, and report. False when interrupted."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings, engine, found, stage, epoch, asked = _begin(settings, materials, seed, workers, xp, say, way)
+    ranks.at_first(lambda: folder.mkdir(parents=True, exist_ok=True))
+    settings, engine, found, stage, epoch, asked = _begin(settings, materials, seed, workers, xp, say, way, ranks)
     for part in found if first else ():
         say(part.look())
     dev_batches = [part.batches(part.dev_features, tokens_at_a_time(xp)) for part in found]
@@ -213,6 +240,8 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
                             for part, batches in zip(found, dev_batches)])
 
     def keep() -> None:
+        if not ranks.first:
+            return
         [(_, alone)] = engine.model.apart(engine.learned).values()
         models_ = [part.model._replace(parameters=alone) for part in found]
         saved.save_several(folder, models_) if settings.task == MULTI else saved.save(folder, *models_)
@@ -223,6 +252,8 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
     with explained(folder):
         if not loop.run():
             return False
+    if not ranks.first:
+        return True
     progress = loop.progress
     from minibert import plots  # matplotlib takes a second to import
 
@@ -271,9 +302,11 @@ def _line(loop: Loop, parts: Sequence[Part]) -> str:
 
 
 def save_state(folder: Path, engine: Engine, progress: Progress) -> None:
-    """Write what it takes to go on exactly: weights, moments, counters."""
-    states.write(folder, "finetuning", {"progress": asdict(progress)}, engine.parameters, engine.kept,
-                 optimisers.name_of(engine.optimiser))
+    """Write what it takes to go on exactly: weights, moments, counters. Of several ranks all call it, and the first writes."""
+    kept = engine.whole()
+    if engine.ranks.first:
+        states.write(folder, "finetuning", {"progress": asdict(progress)}, engine.parameters, kept,
+                     optimisers.name_of(engine.optimiser))
 
 
 def read_state(folder: Path, engine: Engine, settings: Settings, epoch_steps: int) -> Progress:

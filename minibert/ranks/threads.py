@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from minibert.ranks import Array, Lost, Ranks, contiguous
+from minibert.ranks.alone import Array, Lost, Ranks, contiguous
 
 
 class _Table:

@@ -28,6 +28,7 @@ from minibert.model import pretraining
 from minibert.model.model import Inputs, Model
 from minibert.pretrained import families, folder
 from minibert.pretrained.folder import Loaded
+from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.tasks import batches
 from minibert.tasks.corruption import CORRUPTIONS
@@ -54,7 +55,21 @@ from minibert.training.objectives import (
 )
 from minibert.training.options import DEFAULT_STEPS, OPTIONS, Settings
 from minibert.training.precision import dtype_of
-from minibert.training.runs import Say, clear, engine_of, explained, head, log_to, new_folder, profiled, settled
+from minibert.training.runs import (
+    Say,
+    alike,
+    clear,
+    engine_of,
+    explained,
+    head,
+    log_to,
+    new_folder,
+    profiled,
+    settled,
+    shared,
+    threads_of,
+    told_alike,
+)
 from minibert.training.scale import told
 from minibert.training.stages import parts
 from minibert.training.start import Start, start_of
@@ -90,14 +105,15 @@ class Way(NamedTuple):
 TRAIN = Way()
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     """Do what the arguments of ``train`` ask for. The exit code: 0 done, 130 interrupted and saved."""
     keep_freed_memory()
+    told_alike(ranks, args)
     if args.resume:
         alone(OPTIONS, args, ("out", "overfit_batch", "profile", "describe"))
         if (Path(args.resume) / checkpoint.COMPRESSION).is_file():
             raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
-        return resume(Path(args.resume), args)
+        return resume(Path(args.resume), args, ranks=ranks)
     settings, recipe = told(args)
     if args.describe:
         if not recipe:
@@ -120,27 +136,29 @@ def run(args: argparse.Namespace) -> int:
                                             for task in part.tasks):
         raise ValueError("--shift-positions is for sequences that are shorter than the longest, and this run has none: leave it "
                          "out, or begin with short ones (--short-first)")
+    fits(settings, ranks)
     if args.overfit_batch:
         return _overfit(args, settings, start)
     if args.profile:
         return _profile(args, settings, start)
-    out = new_folder(args.out, checkpoint.FILE)
+    out = ranks.at_first(lambda: new_folder(args.out, checkpoint.FILE))
     try:
-        return begin(args, settings, start, out)
+        return begin(args, settings, start, out, ranks=ranks)
     except BaseException:
-        clear(out)
+        if ranks.first:
+            clear(out)
         raise
 
 
-def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path, way: Way = TRAIN) -> int:
+def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path, way: Way = TRAIN, ranks: Ranks = ALONE) -> int:
     """Train into a folder."""
-    say = log_to(out / checkpoint.LOG)
+    say = log_to(out / checkpoint.LOG, ranks)
     started = datetime.datetime.now()
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with _workers(args, settings, start.config, way.model) as workers:
-        settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
-        head(say, settings, workers, device)
+    with _workers(args, settings, start.config, way.model, ranks) as workers:
+        settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp, ranks.size)
+        head(say, settings, workers, device, ranks)
         for note in start.notes:
             say(note)
         text = _read(settings, say, start.tokenizer)
@@ -148,41 +166,43 @@ def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path,
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
         state = Checkpoint(settings, config, text.tokenizer, text.corpus.sha256, progress, parameters)
-        return _train(out, state, text, workers, xp, say, way)
+        return _train(out, state, text, workers, xp, say, way, ranks)
 
 
-def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN) -> int:
+def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN, ranks: Ranks = ALONE) -> int:
     """Go on with the run in a folder."""
     state = checkpoint.load(out, way.model)
-    for place in (out, *filter(Path.is_dir, out.iterdir())):
+    for place in (out, *filter(Path.is_dir, out.iterdir())) if ranks.first else ():
         remove_leftovers(place)
     if state.progress.finished(state.settings.patience) and (out / GUESSES).is_file():
         print(f"{out} is complete: all {state.progress.step:,} steps are done.")  # not to the log: the disk may be read-only
         return 0
-    say = log_to(out / checkpoint.LOG)
+    fits(state.settings, ranks)
+    say = log_to(out / checkpoint.LOG, ranks)
     xp, device = backend.choose(args.device)
     dtype_of(state.settings.precision, xp)
-    with _workers(args, state.settings, state.config, way.model) as workers:
+    with _workers(args, state.settings, state.config, way.model, ranks) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
-        head(say, state.settings, workers, device)
+        head(say, state.settings, workers, device, ranks)
         text = _read(state.settings, say, state.tokenizer)
         if text.corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
                              f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
                              "go on exactly; restore the text (or the version of minibert that read it), or begin a new run")
-        return _train(out, state, text, workers, xp, say, way)
+        return _train(out, state, text, workers, xp, say, way, ranks)
 
 
-def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say, way: Way) -> int:
-    """Train from a state on, and write the folder."""
+def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, say: Say, way: Way, ranks: Ranks) -> int:
+    """Train from a state on, and write the folder: the first rank does."""
     settings, config, tokenizer = state.settings, state.config, state.tokenizer
+    alike(ranks, settings, state.parameters, **{"the sha256 of the text": state.corpus_sha256})
     model = way.model(config, settings)
-    engine = engine_of(model, state.parameters.to(xp), workers, settings, teacher=way.teacher(model, xp))
+    engine = engine_of(model, state.parameters.to(xp), workers, settings, teacher=way.teacher(model, xp), ranks=ranks)
     if state.kept is not None:
-        engine.kept = {name: slab.to(xp) for name, slab in state.kept.items()}
+        engine.keep(state.kept)
     engine.resume(state.progress.step, state.progress.loss_scale)
     evaluation = _held_out(settings, model, text.held_out, tokenizer)
-    best = None if config.filter_sizes else _best_loss(text, evaluation, settings, say)
+    best = None if config.filter_sizes or not ranks.first else _best_loss(text, evaluation, settings, say)
     kept = probes.Probes(out, tokenizer, text.sentences, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
 
@@ -191,7 +211,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         return {f"held_out_{name}": value for name, value in figures(engine.model, [looked]).items()}
 
     def keep() -> None:
-        if settings.keep_best:
+        if settings.keep_best and ranks.first:
             save_models()
 
     def save_models() -> None:
@@ -199,9 +219,12 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             folder.save(out / name, config, parameters, tokenizer)
 
     def save(progress: Progress) -> None:
+        kept_by_all = engine.whole()
+        if not ranks.first:
+            return
         if loop.looked:  # before the state: no look that it knows of is missing after a kill
             record()
-        checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, kept=engine.kept))
+        checkpoint.save(out, replace(state, progress=progress, parameters=engine.parameters, kept=kept_by_all))
         if not settings.keep_best or not progress.step:
             save_models()
         if loop.rows:
@@ -228,8 +251,14 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
             f"  {command('python', '-m', 'minibert', way.command, '--resume', out)}"
             + (" < the same text" if "-" in settings.corpus else ""))
         return 130
-    _finish(out, loop, text, say)
+    if ranks.first:
+        _finish(out, loop, text, say)
     return 0
+
+
+def fits(settings: Settings, ranks: Ranks) -> None:
+    """ValueError where ranks cannot share the steps of a run."""
+    shared(settings, ranks, min(task.batch_size * task.accumulate for part in parts(settings) for task in part.tasks))
 
 
 def _best_loss(text: Text, evaluation: Sequence[batches.Batch], settings: Settings, say: Say) -> float | None:
@@ -365,9 +394,10 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
 
 
 def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
-             model: Callable[[BertConfig, Settings], Model] = model_of) -> Workers:
-    """As many as were asked for, else as many as the cores and the memory of the machine allow."""
-    threads = available_cores() if args.threads is None else args.threads
+             model: Callable[[BertConfig, Settings], Model] = model_of, ranks: Ranks = ALONE) -> Workers:
+    """As many as were asked for, else as many as the cores and the memory of the machine allow, which ranks there share."""
+    asked, memory_here = threads_of(args.threads, ranks), total_memory()
+    threads = available_cores() if asked is None else asked
     bodies = model(config, settings).bodies
 
     def need(count: int) -> int:
@@ -375,7 +405,8 @@ def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
         return sum(memory.total(memory.training_on_cores(body, settings.batch_size, settings.max_length, count, tokens,
                                                          settings.ema is not None)) for body in bodies)
 
-    return Workers(args.threads, that_fit(threads, need, total_memory()) if args.workers is None else args.workers)
+    most = memory_here and memory_here // ranks.local
+    return Workers(asked, that_fit(threads, need, most) if args.workers is None else args.workers)
 
 
 def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer) -> list[Stage]:

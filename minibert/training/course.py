@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from minibert.ranks import KINDS
+
 MOST = 2**31 - 1  # of any number of things
 OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf")  # what they are: training/optimisers.py
 ADVERSARIES = ("fgm", "fgm-only", "virtual")  # what they are: training/adversarial.py
@@ -182,6 +184,12 @@ def add_run(parser: argparse.ArgumentParser) -> Any:
                           "(default: one a core, fewer where memory is short)")
     run.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute (default: auto)")
     return run
+
+
+def add_ranks(group: Any) -> None:
+    """With whom a process works."""
+    group.add_argument("--ranks", choices=KINDS, default="auto", help="with whom this process works: mpi, with all that mpiexec "
+                       "has started; alone; auto, by what mpiexec leaves in the environment (default: auto)")
 
 
 def alone(options: Options, args: argparse.Namespace, others: Sequence[str] = ("out", "profile")) -> None:

@@ -4,8 +4,8 @@ The loss of a step is a sum over all its micro-batches, divided by counts that a
 tokens for one term, pairs for another. So it does not matter how the examples were cut. Gradients are added in a fixed tree over
 *lanes* (see ``lanes``), so it does not matter either how many threads there are.
 
-Several *ranks* each have a part of the lanes. Every one of them receives from all the gradients of its own strip of the slab, adds
-them in the top of the tree, and takes the optimiser's step there, for which it alone keeps moments; then the weights are gathered.
+Several *ranks* each have a part of the lanes. Each receives from all others the gradients of its own strip of the slab, adds them
+in the top of the tree, and takes the optimiser's step there, for which it alone keeps moments; then the weights are gathered.
 
 The engine knows nothing of its model but that it is a pair with counts.
 """
@@ -387,7 +387,7 @@ class Engine:
         return float(np.dot(total, total))
 
     def _summed_up(self, start: int, stop: int) -> Array:
-        """A piece of the gradient in the first slab: there already where ranks exchanged it, else the carriers' are joined now."""
+        """A piece of the gradient in the first slab: there already if ranks exchanged it, else the carriers' are joined now."""
         return self._join(start, stop) if self.ranks.size == 1 else self.gradients[0].flat[start:stop]
 
     def _join(self, start: int, stop: int) -> Array:

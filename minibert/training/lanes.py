@@ -19,6 +19,7 @@ of a slab, so that sums of them arrive there, ``strips`` says, and nobody else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from minibert.backend import Array
@@ -56,7 +57,7 @@ def strips(size: int, ranks: int, piece: int) -> list[range]:
     """The numbers of a slab of ``size`` that each rank owns: side by side, in whole pieces, as evenly as they go."""
     pieces = -(-size // piece)
     ends = [min(size, piece * (pieces * rank // ranks)) for rank in range(ranks + 1)]
-    return [range(start, stop) for start, stop in zip(ends, ends[1:])]
+    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 def parts(plan: Plan) -> list[range]:

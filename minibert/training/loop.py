@@ -102,7 +102,8 @@ class Loop:
 
     The stages follow one another. ``course.micro_batch_tokens`` is a number, not None. ``every(total)``: steps between looks.
     ``look()`` measures, ``worth(look)`` says which of two is better (None: nobody asks), ``keep()`` is called at the best
-    so far; ``save(progress)`` after every look and when the run is interrupted; ``line(loop)``: what is said of a look.
+    so far; ``save(progress)`` after every look and when the run is interrupted; ``line(loop)``: what is said of a look. Of
+    several ranks each runs this loop, and the first one writes.
     ``metrics``: the file of the rows. ``epoch``: steps of an epoch, where the rows are to say which one it is.
     """
 
@@ -111,6 +112,7 @@ class Loop:
                  line: Callable[[Loop], str], say: Callable[[str], None], worth: Callable[[Look], float] | None = None,
                  keep: Callable[[], None] = lambda: None, epoch: int | None = None) -> None:
         self.engine, self.stages, self.course, self.progress, self.metrics = engine, stages, course, progress, metrics
+        self.ranks = engine.ranks
         self.look, self.save, self.line, self.say, self.worth, self.keep, self.epoch = look, save, line, say, worth, keep, epoch
         self._every = every
         self.rows = read_rows(metrics, progress.step) if progress.step else []
@@ -125,9 +127,9 @@ class Loop:
             if not self.progress.total:
                 self._fix_total()
             started = time.monotonic() - self.progress.seconds
-            with tqdm(total=self.progress.total, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True,
-                      smoothing=0.05) as bar:
-                while not self.finished and not interrupted():
+            with tqdm(total=self.progress.total, initial=self.progress.step, unit="step", dynamic_ncols=True, smoothing=0.05,
+                      disable=None if self.ranks.first else True) as bar:
+                while not self.finished and not any(self.ranks.share(interrupted())):
                     self._step()
                     self.progress = replace(self.progress, seconds=time.monotonic() - started)
                     step, total = self.progress.step, self.progress.total
@@ -232,6 +234,7 @@ class Loop:
             return per_step * total + per_look * (1 + -(-total // (self.course.eval_every or self._every(total))))
 
         total = max(1, bisect.bisect_right(range(1, max(1, int(left / per_step)) + 1), left, key=takes))
+        total = self.ranks.share(total)[0]
         for slab, flat in zip(slabs, kept):
             slab.flat[...] = flat
         engine.resume(0, scale or ())
@@ -276,7 +279,8 @@ class Loop:
         row |= {"learning_rate": self.learning_rate(step), "gradient_norm": float(self._since[-1][1])}
         self.rows.append(row | figures(self.engine.model, [metrics for metrics, _ in self._since]) | dict(look))
         self._since.clear()
-        write_rows(self.metrics, self.rows)
+        if self.ranks.first:
+            write_rows(self.metrics, self.rows)
 
     def _postfix(self) -> str:
         steps = [metrics for metrics, _ in self._since[-20:]]

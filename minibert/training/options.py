@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from minibert.training.course import Course, Options, add_run
+from minibert.training.course import Course, Options, add_ranks, add_run
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true")
 
     run = add_run(parser)
+    add_ranks(run)
     run.add_argument("--overfit-batch", action="store_true", help="repeat one batch until its loss is near zero, then stop")
     run.add_argument("--describe", action="store_true", help="with --recipe: show what it would do, then stop")
 

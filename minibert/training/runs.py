@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
+import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,9 +19,10 @@ from minibert import __version__
 from minibert.backend import Array
 from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters
+from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.tasks.batches import Position
-from minibert.training import adversarial, checkpoint, profile
+from minibert.training import adversarial, checkpoint, lanes, profile
 from minibert.training.course import Course
 from minibert.training.engine import Engine, predict
 from minibert.training.loop import Task
@@ -40,23 +43,64 @@ class Taught(NamedTuple):
     asked: Callable[..., tuple[float, list]] = predict  # a look's loss and logits, of the arguments of ``engine.predict``
 
 
-def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: Any = np) -> Settings:
+def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: Any = np, ranks: int = 1) -> Settings:
     """The settings with lanes, and tokens of a micro-batch, where none were asked for. A run keeps them when it is resumed.
 
-    ``hidden``: the width of the model; the cut depends on the lanes and not on who carries them.
+    ``hidden``: the width of the model; the cut depends on the lanes and not on who carries them. ``workers``: of each rank.
     """
-    lanes = course.lanes or (workers if xp is np else 1)
+    count = lanes_of(course, workers, xp, ranks)
     step = course.batch_size * course.accumulate * max_length
-    tokens = course.micro_batch_tokens or (micro_batch_tokens(hidden, step, lanes) if xp is np else DEVICE_TOKENS)
-    return replace(course, lanes=lanes, micro_batch_tokens=tokens)
+    tokens = course.micro_batch_tokens or (micro_batch_tokens(hidden, step, count) if xp is np else DEVICE_TOKENS)
+    return replace(course, lanes=count, micro_batch_tokens=tokens)
+
+
+def told_alike(ranks: Ranks, args: argparse.Namespace) -> None:
+    """ValueError where ranks were not told the same, or what one process does alone. Its cores are each one's own affair."""
+    if ranks.size == 1:
+        return
+    own = ("threads", "workers", "device", "run", "parser", "debug")
+    ranks.agree({"the version of minibert": __version__, "the version of NumPy": np.__version__,
+                 **{f"--{name.replace('_', '-')}": value for name, value in vars(args).items() if name not in own}})
+    for name in ("profile", "overfit_batch", "describe"):
+        if getattr(args, name, None):
+            raise ValueError(f"--{name.replace('_', '-')} is for one process: start it without mpiexec")
+    if "-" in getattr(args, "corpus", ()):
+        raise ValueError("--corpus -: standard input reaches one rank only; give a file that all ranks can read")
+
+
+def lanes_of(course: Course, workers: int, xp: Any = np, ranks: int = 1) -> int:
+    """As many as were asked for, else one a worker; of several ranks each has as many as can be shared (``lanes.of_ranks``)."""
+    each = 1 if xp is not np else workers if ranks == 1 else 1 << workers.bit_length() - 1
+    return course.lanes or ranks * each
+
+
+def threads_of(threads: int | None, ranks: Ranks) -> int | None:
+    """How many cores a rank uses, where nobody says so: those of its machine, shared with the other ranks there."""
+    return ranks.cores if threads is None and ranks.size > 1 else threads
+
+
+def shared(course: Course, ranks: Ranks, sequences: int) -> None:
+    """ValueError where ranks cannot share a step: its lanes, or its ``sequences``."""
+    lanes.of_ranks(course.lanes or ranks.size, ranks.size)
+    if sequences < ranks.size:
+        raise ValueError(f"a step has {sequences} sequences, and there are {ranks.size} ranks, which need at least one each: "
+                         "give a larger --batch-size, or start fewer ranks")
+
+
+def alike(ranks: Ranks, course: Course, parameters: Parameters, **texts: str) -> None:
+    """ValueError, by name, where ranks would not train the same: before the first step. ``texts``: what identifies them."""
+    if ranks.size > 1:
+        weights = hashlib.sha256(np.ascontiguousarray(parameters.flat)).hexdigest()
+        options = {f"--{name.replace('_', '-')}": value for name, value in asdict(course).items()}
+        ranks.agree({**options, **texts, "the sha256 of the first weights": weights})
 
 
 def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Course, seed: int | None = None,
-              teacher: Callable[[Inputs], Mapping[str, Array]] | None = None) -> Engine:
+              teacher: Callable[[Inputs], Mapping[str, Array]] | None = None, ranks: Ranks = ALONE) -> Engine:
     """The engine that a course asks for."""
     return Engine(model, parameters, workers, constants_of(course), course.clip or None, course.seed if seed is None else seed,
                   course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema,
-                  adversary=adversarial.of(course, model), teacher=teacher)
+                  adversary=adversarial.of(course, model), teacher=teacher, ranks=ranks)
 
 
 def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:
@@ -94,8 +138,10 @@ def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None
             + profile.report(watch, count))
 
 
-def head(say: Say, course: Course, workers: Workers, device: str) -> None:
+def head(say: Say, course: Course, workers: Workers, device: str, ranks: Ranks = ALONE) -> None:
     """What a run needs to be understood later."""
+    if ranks.size > 1:
+        device = f"{ranks.size} ranks, {ranks.local} of them here, by {ranks.name}; each on {device}"
     say(f"minibert {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {describe_blas()}, "
         f"{platform.system()} {platform.machine()}\n"
         f"device: {device}, {course.precision}, {workers}, seed {course.seed}, "
@@ -139,10 +185,12 @@ def clear(out: Path) -> None:
             out.rmdir()  # not where something else is in it
 
 
-def log_to(path: Path) -> Say:
-    """A ``print`` that also appends to the run's log."""
+def log_to(path: Path, ranks: Ranks = ALONE) -> Say:
+    """A ``print`` that also appends to the run's log; silence but at the first rank."""
 
     def say(text: str) -> None:
+        if not ranks.first:
+            return
         print(text, flush=True)
         with open(path, "a", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -85,7 +85,8 @@ def restore(file: tensors.Reader, kind: str, engine: Engine) -> Progress:
     found = read(file, kind)
     parameters, kept = read_slabs(file, found, engine.parameters.layout, engine.optimiser, engine.ema)
     progress = Progress.of(found.get("progress", found))
-    engine.parameters, engine.kept = parameters.to(engine.xp), {name: slab.to(engine.xp) for name, slab in kept.items()}
+    engine.parameters = parameters.to(engine.xp)
+    engine.keep(kept)
     engine.resume(progress.step, progress.loss_scale)
     return progress
 

@@ -1,5 +1,7 @@
 """Several ranks end in the bytes of one: weights, moments and what is measured, whoever carries the lanes."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,16 +10,19 @@ from minibert.parameters import Parameters
 from minibert.ranks import ALONE
 from minibert.ranks.threads import together
 from minibert.tasks.batches import micro_batches
-from minibert.training import adversarial, lanes
+from minibert.training import adversarial, checkpoint, command, lanes
 from minibert.training import engine as engine_module
 from minibert.training.adamw import pieces, within
 from minibert.training.course import Course
 from minibert.training.engine import Engine
+from minibert.training.loop import Loop
 from minibert.training.optimisers import OPTIMISERS
 from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
+from tests.training.conftest import SMALL, arguments
 from tests.training.examples import masked_examples
+from tests.training.runs import FINISHED, assert_same_run, names
 
 STEPS = 4
 LENGTHS = (16, 5, 9, 12, 7, 11, 8)
@@ -114,7 +119,7 @@ def test_a_step_that_is_not_finite_ends_all_ranks_at_the_same_one():
         step(engine, 0)
         if ranks.rank == 1:
             engine.gradients[0].flat[7] = np.inf
-        with pytest.raises(FloatingPointError, match="^step 2: the loss is"):
+        with pytest.raises(FloatingPointError, match=r"^step 2: the loss is"):
             step(engine, 1)
         assert not any(slab.flat.any() for slab in engine.gradients)
         return engine.parameters.flat.tobytes()
@@ -154,3 +159,115 @@ def test_every_number_has_one_owner_and_no_piece_has_two(size, ranks):
     for piece in pieces([run] * (size > 3), 100):
         assert sum(piece.start in strip and piece.stop - 1 in strip for strip in found) == 1
         assert [len(within([piece], strip)) for strip in found].count(1) == 1
+
+
+RUN = [*SMALL, "--threads", 1, "--lanes", 4, "--accumulate", 2, "--vocab-size", 120, "--steps", 12]
+
+
+def test_a_run_over_ranks_is_the_run_of_one_and_goes_on_with_other_ranks(tmp_path, corpus, capsys):
+    """With dropout, accumulation, a stage without pairs, and clipping; stopped twice."""
+    def run(ranks, folder, *argv):
+        begin = ["--resume", tmp_path / folder] if not argv else ["--corpus", corpus, *RUN, "--out", tmp_path / folder, *argv[1:]]
+        return command.run(arguments(*begin, *(["--threads", 1, "--device", "cpu"] if not argv else [])), ranks)
+
+    assert run(ALONE, "one", "new") == 0
+    assert together(4, lambda ranks: run(ranks, "four", "new")) == [0] * 4
+    assert_same_run(tmp_path / "four", tmp_path / "one")
+    assert names(tmp_path / "four") == FINISHED
+    assert (tmp_path / "four" / "log.txt").read_text(encoding="utf-8").count("step  6") == 1
+    assert "4 ranks, 4 of them here, by threads of one process" in capsys.readouterr().out
+
+    def stopped(ranks, after):
+        original = Loop._step
+
+        class Stopping(Loop):
+            def _step(self):
+                original(self)
+                if self.progress.step == after:
+                    raise KeyboardInterrupt
+
+        return Stopping
+
+    with pytest.MonkeyPatch.context() as patched:
+        for size, after in ((2, 8), (4, 11)):
+            patched.setattr(command, "Loop", stopped(size, after))
+            argv = () if after == 11 else ("new",)
+            with pytest.raises(KeyboardInterrupt):
+                together(size, lambda ranks, argv=argv: run(ranks, "stopped", *argv))
+    assert checkpoint.load(tmp_path / "stopped").progress.step == 6
+    assert together(2, lambda ranks: run(ranks, "stopped")) == [0, 0]
+    assert_same_run(tmp_path / "stopped", tmp_path / "one")
+
+
+def test_an_interruption_that_one_rank_hears_of_stops_all_after_the_same_step(tmp_path, corpus, monkeypatch):
+    heard = threading.local()
+    monkeypatch.setattr("minibert.training.loop.interruptible", lambda: _hears(heard))
+    original = Loop._step
+
+    def stepped(self):
+        original(self)
+        heard.now = self.ranks.rank == 1 and self.progress.step == 7
+
+    monkeypatch.setattr(Loop, "_step", stepped)
+    argv = ("--corpus", corpus, *RUN, "--out", tmp_path / "run")
+    assert together(2, lambda ranks: command.run(arguments(*argv), ranks)) == [130, 130]
+    assert checkpoint.load(tmp_path / "run").progress.step == 7
+
+
+class _hears:
+    def __init__(self, heard):
+        self.heard = heard
+
+    def __enter__(self):
+        return lambda: getattr(self.heard, "now", False)
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    (("--seed", 1), "--seed is not there at rank 0 and 1 at rank 1; start all of them"),
+    (("--batch-size", 1, "--accumulate", 1), "--batch-size is 4 at rank 0 and 1 at rank 1"),
+], ids=["option", "batch"])
+def test_ranks_that_were_told_otherwise_are_refused(tmp_path, corpus, changed, message):
+    def work(ranks):
+        with pytest.raises(ValueError, match=message):
+            command.run(arguments("--corpus", corpus, *RUN, *(changed if ranks.rank else ()), "--out", tmp_path / "run"), ranks)
+
+    together(2, work)
+    assert not (tmp_path / "run").exists()
+
+
+def test_ranks_that_read_other_texts_or_run_other_versions_are_refused(tmp_path, corpus, monkeypatch):
+    def work(ranks, message):
+        with pytest.raises(ValueError, match=message):
+            command.run(arguments("--corpus", corpus, *RUN, "--out", tmp_path / "run"), ranks)
+
+    original, place = command.read_text, threading.local()
+
+    def other(settings, say, tokenizer):
+        text = original(settings, say, tokenizer)
+        return text._replace(corpus=text.corpus._replace(sha256=f"that of rank {place.rank}"))
+
+    def reads(ranks):
+        place.rank = ranks.rank
+        work(ranks, "the sha256 of the text is that of rank 0 at rank 0 and that of rank 1 at rank 1")
+
+    monkeypatch.setattr(command, "read_text", other)
+    together(2, reads)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (("--lanes", 3), "2 ranks cannot share 3 lanes"),
+    (("--batch-size", 1, "--accumulate", 1, "--short-first", 0), "a step has 1 sequences, and there are 2 ranks"),
+    (("--corpus", "-"), "standard input reaches one rank only"),
+    (("--profile",), "--profile is for one process"),
+])
+def test_what_ranks_cannot_do_is_refused_before_the_text_is_read(tmp_path, corpus, argv, message):
+    def work(ranks):
+        with pytest.raises(ValueError, match=message):
+            command.run(arguments("--corpus", corpus, *RUN, "--out", tmp_path / "run", *argv), ranks)
+
+    together(2, work)
+    assert not (tmp_path / "run").exists()
