@@ -11,8 +11,9 @@ import numpy as np
 from minibert.backend import Array, get_xp
 from minibert.model import bert as body
 from minibert.model import embeddings, textcnn
+from minibert.ranks import ALONE, Ranks
 from minibert.text import Encoding
-from minibert.workers import Workers, available_cores, micro_batch_tokens
+from minibert.workers import Workers, available_cores, micro_batch_tokens, share_out
 
 if TYPE_CHECKING:
     from minibert.pretrained import Trained
@@ -29,19 +30,23 @@ def needs_tokens(bert: Trained) -> None:
 
 
 def each(bert: Trained, lengths: Sequence[int], work: Callable[[np.ndarray], None], *, threads: int | None = None,
-         most: int | None = None, progress: Callable[[int, int], None] | None = None) -> None:
+         most: int | None = None, progress: Callable[[int, int], None] | None = None, ranks: Ranks = ALONE) -> None:
     """Call ``work`` with the indices of a batch, again and again until every sequence was in one.
 
     ``lengths``: the tokens of each sequence. ``threads``: cores to compute on (default: all). ``most``: so many sequences in a
     batch, whatever their length; by default as many as a core works on best. ``progress(done, all)`` hears numbers of tokens.
     Where words see their neighbours, which padding may be, only sequences of equal length stand side by side: the numbers of a
-    text are then those that it has alone.
+    text are then those that it has alone. Of several ``ranks`` each has a part of the batches.
     """
     needs_tokens(bert)
     lengths, total, done, lock = np.asarray(lengths, np.int64), int(np.sum(lengths)), 0, threading.Lock()
     on_cpu = get_xp(bert.parameters.flat) is np
     tokens = micro_batch_tokens(bert.config.hidden_size, total, threads or available_cores()) if on_cpu else TOKENS_GPU
     batches = cut(lengths, tokens, most, alike=bert.config.word_window > 1)
+    if ranks.size > 1:
+        sizes = [int(lengths[batch].sum()) for batch in batches]
+        batches = share_out(batches, sizes, ranks.size)[ranks.rank]
+        total = sum(int(lengths[batch].sum()) for batch in batches)
 
     def one(batch: np.ndarray) -> None:
         nonlocal done

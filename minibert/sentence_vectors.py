@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,7 @@ from minibert.layers import pooling as pooled
 from minibert.layers import unit
 from minibert.model import bert as body
 from minibert.pretrained import formats
+from minibert.ranks import ALONE, Ranks
 from minibert.text import Reading, forms
 from minibert.text.forms import Text
 
@@ -143,10 +145,11 @@ class Vectors(NamedTuple):
 
 
 def embed(bert: Trained, texts: Sequence[Text], pooling: Pooling, threads: int | None = None,
-          progress: Callable[[int, int], None] | None = None) -> Vectors:
+          progress: Callable[[int, int], None] | None = None, ranks: Ranks = ALONE) -> Vectors:
     """The vectors of texts, on the CPU, in the model's precision. The result does not depend on the company of a text.
 
     ``threads``: cores to compute on (default: all). ``progress(done, all)``: called with numbers of tokens after each batch.
+    ``ranks``: who else computes a part of them; all have the result.
     """
     if pooling.kind not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling.kind!r}")
@@ -159,19 +162,35 @@ def embed(bert: Trained, texts: Sequence[Text], pooling: Pooling, threads: int |
     whole = [forms.ids(bert.tokenizer, text, pooling.literal) for text in texts]
     rows = [bert.tokenizer.framed(ids[:limit - 2]) for ids in whole]
     reading = Reading.of(bert.tokenizer.vocab, map(forms.written, texts), rows, pooling.literal)
-    return Vectors(of_tokens(bert, rows, pooling, threads, progress), sum(len(ids) > limit - 2 for ids in whole), reading)
+    return Vectors(of_tokens(bert, rows, pooling, threads, progress, ranks), sum(len(ids) > limit - 2 for ids in whole), reading)
 
 
 def of_tokens(bert: Trained, rows: Sequence[Sequence[int]], pooling: Pooling, threads: int | None = None,
-              progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+              progress: Callable[[int, int], None] | None = None, ranks: Ranks = ALONE) -> np.ndarray:
     """The vectors ``(N, H)`` of N texts that are ids already, [CLS] and [SEP] among them. As ``embed`` otherwise."""
     vectors = np.empty((len(rows), bert.config.hidden_size), bert.parameters.flat.dtype)
+    mine: list[int] = []
 
     def work(batch: np.ndarray) -> None:
         ids, mask, positions = batched.padded(bert, [rows[i] for i in batch])
         out = body.answer(ids, get_xp(ids).zeros_like(ids), mask, bert.parameters["bert"], bert.config, position_ids=positions)
         vectors[batch] = to_numpy(pool(out.last_hidden_state, mask, pooling))
+        mine.extend(batch.tolist())
 
-    batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress)
+    batched.each(bert, [len(row) for row in rows], work, threads=threads, progress=progress, ranks=ranks)
+    if ranks.size > 1:
+        vectors = _gathered(vectors, mine, ranks)
     refuse_nan(vectors[[len(row) > 0 for row in rows]])
+    return vectors
+
+
+def _gathered(vectors: np.ndarray, mine: Sequence[int], ranks: Ranks) -> np.ndarray:
+    """All vectors ``(N, H)``, of which this rank has those with the numbers ``mine``."""
+    by_rank, width = ranks.share(list(mine)), vectors.shape[1]
+    ends = np.cumsum([0, *(len(numbers) * width for numbers in by_rank)]).tolist()
+    strips = [range(start, stop) for start, stop in pairwise(ends)]
+    flat = np.empty(vectors.size, vectors.dtype)
+    flat[strips[ranks.rank].start:strips[ranks.rank].stop] = vectors[list(mine)].ravel()
+    ranks.gather(flat, strips)
+    vectors[[number for numbers in by_rank for number in numbers]] = flat.reshape(-1, width)
     return vectors

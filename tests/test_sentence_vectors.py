@@ -1,3 +1,4 @@
+import argparse
 import json
 
 import numpy as np
@@ -7,6 +8,8 @@ import minibert
 from minibert import batched, pretrained, search, sentence_vectors
 from minibert.api import Bert
 from minibert.cli import main
+from minibert.ranks.alone import ALONE
+from minibert.ranks.threads import together
 from minibert.sentence_vectors import Pooling
 from tests import device, tiny_model
 
@@ -155,6 +158,22 @@ def test_embed_writes_a_row_for_each_line(folder, lines, capsys):
     options = ["--out", str(out), "--pooling", "cls", "--normalise", "--max-length", "4"]
     assert main(["embed", str(folder), str(lines), *options]) == 0
     np.testing.assert_allclose(np.load(out)[4], bert.embed("the the", "cls", True), atol=1e-6)
+
+
+def test_ranks_each_embed_a_part_and_the_first_one_writes(folder, lines, tmp_path, capsys, monkeypatch):
+    from minibert.commands import embed
+
+    monkeypatch.setattr(batched, "micro_batch_tokens", lambda *_: 8)  # several batches
+    parser = argparse.ArgumentParser()
+    embed.add_arguments(parser)
+    args = [str(folder), str(lines), "--device", "cpu", "--threads", "1", "--out"]
+    assert embed.embed(parser.parse_args([*args, str(tmp_path / "one.npy")]), ALONE) == 0
+    capsys.readouterr()
+    for size in (2, 7):  # more than there are lines
+        asked = parser.parse_args([*args, str(tmp_path / "all.npy")])
+        assert together(size, lambda ranks, asked=asked: embed.embed(asked, ranks)) == [0] * size
+        assert (tmp_path / "all.npy").read_bytes() == (tmp_path / "one.npy").read_bytes()
+    assert capsys.readouterr().out.count("5 vectors of 12 numbers") == 2
 
 
 def test_search_finds_keeps_and_renews(folder, lines, capsys, monkeypatch):

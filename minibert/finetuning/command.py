@@ -59,7 +59,6 @@ from minibert.training.runs import (
     profiled,
     settled,
     shared,
-    threads_of,
     told_alike,
 )
 from minibert.workers import Workers, keep_freed_memory
@@ -139,7 +138,7 @@ def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Na
     """One run, or one for each seed."""
     xp, device = backend.choose(args.device)
     dtype_of(settings.precision, xp)
-    with Workers(threads_of(args.threads, ranks), args.workers) as workers:
+    with Workers(ranks.threads(args.threads), args.workers) as workers:
         settings = replace(settings, lanes=lanes_of(settings, workers.count, xp, ranks.size))
         shared(settings, ranks, settings.batch_size * settings.accumulate)
         if ranks.first:

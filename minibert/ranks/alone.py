@@ -51,6 +51,10 @@ class Ranks:
 
         return max(1, available_cores() // self.local)
 
+    def threads(self, asked: int | None) -> int | None:
+        """Cores to use: as many as were asked for, else this rank's share; None, all, for one process."""
+        return self.cores if asked is None and self.size > 1 else asked
+
     @property
     def first(self) -> bool:
         """Is this the one that speaks and writes?"""

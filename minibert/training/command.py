@@ -67,7 +67,6 @@ from minibert.training.runs import (
     profiled,
     settled,
     shared,
-    threads_of,
     told_alike,
 )
 from minibert.training.scale import told
@@ -396,7 +395,7 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
 def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
              model: Callable[[BertConfig, Settings], Model] = model_of, ranks: Ranks = ALONE) -> Workers:
     """As many as were asked for, else as many as the cores and the memory of the machine allow, which ranks there share."""
-    asked, memory_here = threads_of(args.threads, ranks), total_memory()
+    asked, memory_here = ranks.threads(args.threads), total_memory()
     threads = available_cores() if asked is None else asked
     bodies = model(config, settings).bodies
 

@@ -74,11 +74,6 @@ def lanes_of(course: Course, workers: int, xp: Any = np, ranks: int = 1) -> int:
     return course.lanes or ranks * each
 
 
-def threads_of(threads: int | None, ranks: Ranks) -> int | None:
-    """How many cores a rank uses, where nobody says so: those of its machine, shared with the other ranks there."""
-    return ranks.cores if threads is None and ranks.size > 1 else threads
-
-
 def shared(course: Course, ranks: Ranks, sequences: int) -> None:
     """ValueError where ranks cannot share a step: its lanes, or its ``sequences``."""
     lanes.of_ranks(course.lanes or ranks.size, ranks.size)
