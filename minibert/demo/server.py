@@ -126,7 +126,7 @@ def application(views: Views, *, watch: Callable[[int | None, int], dict] | None
         return FileResponse(PAGE / "index.html", media_type="text/html; charset=utf-8")
 
     routes = [
-        Route("/", index), get("/api", partial(documentation, views.world is not None)),
+        Route("/", index), get("/api", partial(documentation, views)),
         get("/api/model", lambda http: {**views.model(), "watching": watch is not None}),
         *(post(endpoint.name, endpoint.long) for endpoint in ENDPOINTS),
         *([get("/api/watch", lambda http: watch(_number(http, "step", None), _number(http, "probe", 0)))] if watch else []),
@@ -137,10 +137,8 @@ def application(views: Views, *, watch: Callable[[int | None, int], dict] | None
     return app
 
 
-def documentation(world: bool, http: Http) -> dict:
+def documentation(views: Views, http: Http) -> dict:
     """What the endpoints are, for ``GET /api`` and for the page; ``command``: a line to try, for the shell of this platform.
-
-    ``world``: those of a generated language too.
     """
     fields = {"text": "the sentence; [MASK] may stand in it", "pair": "a second text",
               "hide": "token positions to hide; [CLS] is 0",
@@ -151,7 +149,7 @@ def documentation(world: bool, http: Http) -> dict:
               "word": "whose attribution; by default the best guess", "steps": "of the integral"}
     rows = [{"method": "POST", "path": f"/api/{e.name}", "answers": e.does, "example": e.example,
              "command": command("curl", f"{http.base_url}api/{e.name}", "-d", json.dumps(e.example))}
-            for e in ENDPOINTS if world or not e.world]
+            for e in ENDPOINTS if not e.needs or getattr(views, e.needs) is not None]
     rows += [{"method": "GET", "path": path, "answers": does, "example": None, "command": None} for path, does in (
         ("/api/model", "the model, and sentences to begin with"),
         ("/api/watch?step=…&probe=…", "with --watch: a run's curves, and what it made of a sentence at a step or at last"))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -20,6 +21,7 @@ from minibert.analysis import flow, inside, posterior, pruning, structural, subj
 from minibert.analysis.dependencies import entropy
 from minibert.demo import examples
 from minibert.files import brief
+from minibert.finetuning import early, saved
 from minibert.pretrained import bundled
 from minibert.text import Reading
 
@@ -90,6 +92,7 @@ class Views:
         self._reading: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self.world = subject.world_of(bert)
+        self.judge = _judge(bert.folder)
         self._examples = examples.examples(bert, self.world)
 
     def model(self) -> dict:
@@ -104,7 +107,7 @@ class Views:
                 "head_size": c.head_size, "vocabulary": len(self.bert.tokenizer.vocab),
                 "parameters": len(self.bert.parameters), "max_length": self.bert.max_length, "work": WORK_LIMIT,
                 "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
-                "world": self.world is not None,
+                "world": self.world is not None, "leaves_early": self.judge is not None,
                 "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}
 
     def tokens(self, r: Request) -> dict:
@@ -224,6 +227,17 @@ class Views:
                            f"bert = minibert.load({self._model})",
                            "sentences = trees.parsed(subject.of(bert, quick=True))", call]}
 
+    def exits(self, r: Request) -> dict:
+        """The text as it is read, with nothing hidden: a speed is no part of the question."""
+        if self.judge is None:
+            raise ValueError("this model has no branches by which a text could leave: open one that minibert compress early-exit "
+                             "made")
+        found = early.said(self.judge, r.text, r.pair)
+        return {"labels": self.judge.labels, "layers": [{"layer": one.layer, "uncertainty": round(one.uncertainty, 5),
+                                                          "shares": _rounded(one.shares, 5)} for one in found],
+                "python": ["from minibert.finetuning import early, saved", f"model = saved.load({self._model})",
+                           f"early.said(model, {r.text!r}{'' if r.pair is None else f', {r.pair!r}'})"]}
+
     def attribution(self, r: Request, progress: Callable[[int, int], None] | None = None) -> dict:
         q = self._ask(r)
         if r.steps > (most := max(1, WORK_LIMIT // len(q.ids))):
@@ -295,7 +309,7 @@ class Endpoint(NamedTuple):
     does: str
     example: dict
     long: bool = False  # it may take long, and is given whom to tell how far it is: ``view(request, progress)``
-    world: bool = False  # only of a model of a generated language
+    needs: str = ""  # an attribute of the views that not every model has
 
 
 _SENTENCE = {"text": "they are not supported.", "hide": [2]}
@@ -309,11 +323,24 @@ ENDPOINTS = (
     Endpoint("attribution", "gradient × input and integrated gradients of a guess", {**_SENTENCE, "steps": 32}, long=True),
     Endpoint("rollout", "attention of a layer, and the shares of the input tokens after it", {**_SENTENCE, "layer": 1}),
     Endpoint("pruning", "the loss as heads are switched off, the least important first", _SENTENCE, long=True),
-    Endpoint("truth", "of a generated language: the exact posterior beside the guess", {"text": "she [MASK] ."}, True, True),
+    Endpoint("truth", "of a generated language: the exact posterior beside the guess", {"text": "she [MASK] ."}, True, "world"),
     Endpoint("tree", "of a generated language: the tree that a structural probe finds", {"text": "she learns .", "layer": 1},
-             True, True),
+             True, "world"),
+    Endpoint("exits", "of a model with branches: what each says of a text, and how unsure it is", {"text": "a fine film."},
+             needs="judge"),
     Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
 )
+
+
+def _judge(folder: str | os.PathLike[str] | None) -> saved.Model | None:
+    """The classifier of a folder, where texts can leave it early."""
+    if folder is None or not (Path(folder) / saved.READING).is_file():
+        return None
+    try:
+        model = saved.load(folder)
+    except ValueError:  # of several tasks, or otherwise none
+        return None
+    return model if model.leaves_early else None
 
 
 def _gates(r: Request) -> str:

@@ -71,11 +71,15 @@ class Model(NamedTuple):
 
     def leaving(self, speed: float) -> exits.Leaving:
         """The network, at a speed. ValueError for a model without branches, or a speed outside 0…1."""
+        self.need_branches()
+        return exits.leaving(self.network(), speed)
+
+    def need_branches(self) -> None:
+        """ValueError where there are none."""
         if not self.leaves_early:
             raise ValueError("--speed: this model has no branches after which a text could leave, so that all go through all "
                              f"{self.config.num_hidden_layers} layers: leave --speed out, or take one that "
                              f"{command('minibert', 'compress', 'early-exit')} made")
-        return exits.leaving(self.network(), speed)
 
     @property
     def target(self) -> str:

@@ -95,6 +95,27 @@ def world_demo():
         one.stop()
 
 
+@pytest.fixture(scope="module")
+def early_demo(tmp_path_factory):
+    """The same of a classifier of four layers with branches, all of it random."""
+    from minibert.finetuning import models, saved
+    from minibert.finetuning.options import Settings
+    from minibert.model import exits
+    from minibert.parameters import initialise
+    from minibert.tasks.labelled import TASKS
+    from tests import tiny_model
+
+    config, _, tokenizer = tiny_model.make(num_hidden_layers=4)
+    parameters = initialise(exits.branched(models.of(config, "sequence", 2)).layout(), 1.0, 5)
+    folder = tmp_path_factory.mktemp("early") / "model"
+    settings = Settings(max_length=24)
+    saved.save(folder, saved.Model(TASKS["classify"], config, parameters, tokenizer, ["bad", "good"], settings, []))
+    one = Running(server.application(Views(minibert.load(folder, device="cpu"), "early", lambda: ("", []))))
+    one.folder = folder
+    yield one
+    one.stop()
+
+
 def chromium() -> str | None:
     """The browser: ``MINIBERT_CHROMIUM``, or the system's own."""
     import shutil

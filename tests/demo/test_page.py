@@ -260,6 +260,32 @@ def test_heads_are_pruned_by_a_slider(open_page):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_slider_shows_where_each_sentence_leaves(open_page, early_demo, size, tmp_path):
+    page = ready(open_page(size, url=early_demo.url))
+    page.get_by_role("tab", name="Early exit").click()
+    left, slider = page.locator("#view .left strong:first-of-type"), page.get_by_role("slider", name="Speed")
+    expect(left).to_have_count(1)
+    ask(page, "a b c d")
+    page.get_by_role("button", name="Compare two sentences").click()
+    expect(left).to_have_count(2)
+    slider.press("Home")
+    expect(page.locator("#view")).to_contain_text("Speed: 0.00")
+    assert left.all_inner_texts() == ["4", "4"]
+    slider.press("End")
+    expect(page.locator("#view")).to_contain_text("Speed: 1.00")
+    assert left.all_inner_texts() == ["1", "1"]
+    expect(page.locator("#view svg").first).to_contain_text("not computed")
+    layers = early_demo.post("exits", text="a b c d")[1]["layers"]
+    for percent in (25, 50, 75):
+        slider.fill(str(percent))
+        expect(page.locator("#view")).to_contain_text(f"Speed: 0.{percent}")
+        first = next(one["layer"] for one in layers if one["layer"] == 4 or one["uncertainty"] <= percent / 100)
+        assert left.all_inner_texts() == [str(first)] * 2
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=tmp_path / "exits.png")
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_generated_language_shows_its_truth_and_its_trees(open_page, world_demo, size, tmp_path):
     page = ready(open_page(size, url=world_demo.url))
     page.get_by_role("tab", name="Truth").click()

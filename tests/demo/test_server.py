@@ -18,6 +18,7 @@ from minibert.analysis import inside
 from minibert.api import Bert
 from minibert.demo import server
 from minibert.demo.views import ENDPOINTS, MAP_LIMIT, WORK_LIMIT, Views
+from minibert.finetuning import early, saved
 from minibert.world import World
 from tests import tiny_model
 from tests.demo.conftest import unpacked
@@ -62,6 +63,30 @@ def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     np.testing.assert_allclose([answer["ordered"], answer["reverse"]], [found.ordered, found.reverse], atol=1e-4)
     answer, found = lines["tokens"]
     assert [t["token"] for t in answer["tokens"]] == [token for token, _, _ in found]
+
+
+def test_of_a_model_with_branches_it_is_told_what_each_says_and_of_others_it_is_not(demo, early_demo):
+    assert demo.ask("GET", "/api/model")[1]["leaves_early"] is False
+    status, answer = demo.post("exits", text="a b")
+    assert status == 400
+    assert "this model has no branches" in answer["error"]
+    assert early_demo.ask("GET", "/api/model")[1]["leaves_early"] is True
+    for endpoint in early_demo.ask("GET", "/api")[1]["endpoints"]:
+        if endpoint["path"].endswith("exits"):
+            assert early_demo.ask("POST", endpoint["path"], endpoint["example"])[0] == 200
+    for pair in (None, "c d e"):
+        status, answer = early_demo.post("exits", text="a b [MASK]", pair=pair)
+        assert status == 200
+        model = saved.load(early_demo.folder)
+        found = early.said(model, "a b [MASK]", pair)
+        assert [one["layer"] for one in answer["layers"]] == [1, 2, 3, 4]
+        assert [one["uncertainty"] for one in answer["layers"]] == pytest.approx([one.uncertainty for one in found], abs=1e-5)
+        np.testing.assert_allclose([one["shares"] for one in answer["layers"]], [one.shares for one in found], atol=1e-5)
+        scope = {}
+        exec("\n".join(answer["python"]).replace("early.said", "found = early.said"), scope)
+        assert [one.layer for one in scope["found"]] == [1, 2, 3, 4]
+    assert early.leaves(found, 0) is found[-1]
+    assert early.leaves(found, 1) is found[0]
 
 
 def test_of_a_generated_language_the_truth_is_shown_and_of_others_it_is_not(demo, world_demo):
@@ -125,7 +150,7 @@ def test_the_page_and_its_documentation(demo):
         if endpoint["example"] and not endpoint["path"].endswith("neighbours"):
             status, answer = demo.ask("POST", endpoint["path"], endpoint["example"])
             assert status == 200, answer
-    assert {e["path"] for e in api["endpoints"]} >= {f"/api/{e.name}" for e in ENDPOINTS if not e.world}
+    assert {e["path"] for e in api["endpoints"]} >= {f"/api/{e.name}" for e in ENDPOINTS if not e.needs}
     assert demo.ask("GET", "/api/watch")[0] == 404
     assert demo.ask("GET", "/page/../server.py")[0] == 404
     assert demo.ask("GET", "/page/%2e%2e/server.py")[0] == 404

@@ -1,4 +1,4 @@
-// Views of analyses: rollout, pruning, and of a generated language the truth and the trees.
+// Views of analyses: rollout, pruning, early exit, and of a generated language the truth and the trees.
 
 import { ask } from "./ask.js";
 import { box, curves, fit, guessBars, html, matrix, narrow, percent, picture, shape, text, widthOf } from "./draw.js";
@@ -42,6 +42,30 @@ export async function pruning(page, into) {
       closed ? `Off, as layer.head: ${off.length > 8 ? "…, " : ""}${last}.` : "Nothing is off yet: move the slider.") }),
   figure(after, guessBars(g, after), { beside: true, before: whichMask(page, again),
     after: html("p", {}, "Loss: ", html("strong", { id: "pruned" }, nats(answer.ordered[at])), " now, ", html("strong", {}, nats(answer.ordered[0])), " with all heads.") }));
+}
+
+// At which layer each sentence leaves. The answers hold for all speeds: the slider asks nobody.
+export async function exits(page, into) {
+  const bodies = page.sentences.map(({ body: { text: words, pair } }) => ({ text: words, pair })), key = JSON.stringify(bodies);
+  if (page.left?.key !== key) page.left = { speed: 50, ...page.left, key, answers: await Promise.all(bodies.map((body, i) => ask(`exits ${i}`, "/api/exits", body))) };
+  const { answers, speed: per } = page.left, speed = per / 100, last = page.model.layers;
+  const figures = answers.map(({ labels, layers, python }, s) => {
+    const left = speed ? layers.find(({ layer, uncertainty: u }) => layer === last || u <= speed) : layers[last - 1];
+    const words = bodies[s].text, title = `${answers.length > 1 ? `${"AB"[s]}: ` : ""}When does it leave? ${words.length > 60 ? `${words.slice(0, 60)} …` : words}`;
+    const best = (shares) => shares.indexOf(Math.max(...shares)), said = ({ shares }) => `${labels[best(shares)]} ${percent(Math.max(...shares))}`;
+    const [from, wide, high] = [110, narrow() ? 180 : 420, 30], y = (i) => 8 + i * (high + 10);
+    const rows = layers.map((one, i) => shape("g", { "data-row": i },
+      text(from - 12, y(i) + 21, `layer ${one.layer}`, { size: 16, anchor: "end", colour: "soft", weight: one === left ? 700 : 400 }),
+      box(from, y(i), wide, high, "wash", 1, { rx: 4 }), box(from, y(i), Math.max(1, wide * one.uncertainty), high, one.layer <= left.layer ? "blue" : "soft", one.layer <= left.layer ? 0.8 : 0.2, { rx: 4 }),
+      text(from + wide + 12, y(i) + 21, fit(one.layer <= left.layer ? said(one) : "not computed", 16, 190), { size: 16, colour: one === left ? "ink" : "soft", weight: one === left ? 700 : 400 })));
+    const at = from + wide * speed, line = shape("line", { x1: at, x2: at, y1: 0, y2: y(last) - 2, style: "stroke:var(--orange)", "stroke-width": 3 });
+    return figure(title, picture(from + wide + 210, y(last), title, rows, line), { python, after: html("p", { class: "left" }, "It leaves after layer ", html("strong", {}, left.layer),
+      ` of ${last}: `, html("strong", {}, said(left)), ".") });
+  });
+  into.replaceChildren(html("div", { class: "bar" }, slider(`Speed: ${speed.toFixed(2)}`, 100, per, (value) => { page.left.speed = value; page.refresh(); })),
+    html("div", { class: "grid" }, figures),
+    html("p", {}, "Bars show how unsure the classifier after each layer is: the entropy of its answer, as a share of the largest. A text leaves after the first layer whose bar does not reach beyond the line; "
+      + "at speed 0 all texts go through all layers."));
 }
 
 export async function truth(page, into) {

@@ -11,6 +11,8 @@ const by = (id) => document.getElementById(id);
 const TABS = [["guesses", "Guesses", true], ["layers", "Layers", true], ["attention", "Attention", false], ["heads", "Heads", true], ["attribution", "Attribution", true],
   ["neighbours", "Neighbours", false], ["rollout", "Rollout", false], ["pruning", "Pruning", true]];
 const OF_THE_WORLD = [["truth", "Truth", true], ["tree", "Trees", false]];  // of a language whose truth is known
+const OF_BRANCHES = [["exits", "Early exit", false]];  // of a model that texts can leave early
+const OF_ALL = ["guesses", "exits"];  // tabs that show every sentence, and not the active one alone
 const SHOWN = { ...views, ...analyses, watch };
 
 const page = {
@@ -40,12 +42,12 @@ const page = {
           sentence.guesses = await asking;
         } finally { if (sentence.asking === asking) sentence.asking = null; }
       }
-      if (page.tab === "guesses" || sentence === page.active) await page.refresh();
+      if (OF_ALL.includes(page.tab) || sentence === page.active) await page.refresh();
     } catch (error) { page.fail(error); }
   },
 
   async refresh() {
-    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = [...TABS, ...OF_THE_WORLD].find(([name]) => name === page.tab)?.[2];
+    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = [...TABS, ...OF_THE_WORLD, ...OF_BRANCHES].find(([name]) => name === page.tab)?.[2];
     view.classList.add("waiting");
     page.say("");
     try {
@@ -81,7 +83,7 @@ function show(tab) {
 }
 
 function tabs() {
-  const all = [...TABS, ...(page.model.world ? OF_THE_WORLD : []), ...(page.model.watching ? [["watch", "Watch it learn", false]] : [])];
+  const all = [...(page.model.leaves_early ? OF_BRANCHES : []), ...TABS, ...(page.model.world ? OF_THE_WORLD : []), ...(page.model.watching ? [["watch", "Watch it learn", false]] : [])];
   by("tabs").replaceChildren(...all.map(([name, title]) => html("button", { type: "button", role: "tab", id: `tab-${name}`, "data-tab": name, "aria-controls": "view",
     onclick: () => show(name) }, title)));
   by("tabs").addEventListener("keydown", (event) => {
@@ -179,7 +181,7 @@ async function begin() {
   switches();
   documentation().catch(page.fail);
   page.reveal = true;
-  await show(m.why_no_guesses ? "attention" : "guesses");
+  await show(m.leaves_early ? "exits" : m.why_no_guesses ? "attention" : "guesses");
   const first = m.examples.find((e) => e.right && !e.second) ?? m.examples.find((e) => !e.second);
   await (first ? example({ ...first, right: null, note: "Click a word to hide it, or drag across several; type to change the sentence." })
     : page.active.set("the sentence is read as tokens.", []));
