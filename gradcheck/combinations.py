@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.compression import distil
+from minibert.compression import distil, mobile
 from minibert.config import NEUTRAL, BertConfig
 from minibert.finetuning import models
 from minibert.layers import (
@@ -20,6 +20,7 @@ from minibert.layers import (
     contrastive,
     cosine_distance,
     cross_entropy,
+    feature_map,
     kl_divergence,
     squared_error,
     token_error,
@@ -99,6 +100,11 @@ def branched(config: BertConfig) -> Model:
     return replace(whole, terms=[*whole.terms, *(Term(name, name, kl_divergence) for name in whole.heads if name != models.HEAD)])
 
 
+def transferred(config: BertConfig) -> Model:
+    """A student of a teacher with twice its layers, all of them at once."""
+    return mobile.of(pretraining.of(config), config.replace(num_hidden_layers=2 * config.num_hidden_layers, layer_map=None), 0.5)
+
+
 MODELS: dict[str, Callable[[BertConfig], Model]] = {
     "pretraining": pretraining.of,
     "further": further,
@@ -119,6 +125,7 @@ MODELS: dict[str, Callable[[BertConfig], Model]] = {
         ("a", "sequence", 3), ("b", "number", 1), ("c", "san", 2), ("d", "token", 4))]),
     "distilled": distilled,
     "branched": branched,
+    "transferred": transferred,
 }
 
 
@@ -134,7 +141,7 @@ def with_targets(whole: Model, x: Inputs, p: Tree, rng: np.random.Generator) -> 
             targets[term.name] = rng.standard_normal(y.shape).astype(np.float32)  # data, which has no gradient
         elif term.loss is kl_divergence and term.reads in whole.heads:
             targets[term.name] = rng.standard_normal(y.shape)
-        elif term.loss in (cosine_distance, token_error, kl_divergence):  # of a teacher: what it has, and which tokens are real
+        elif term.loss in (cosine_distance, token_error, feature_map, kl_divergence):  # of a teacher, and which tokens are real
             real = x.attention_mask[:, :, None] if x.attention_mask is not None else np.ones((*y.shape[:1], y.shape[-2], 1))
             real = real[:, None] if y.ndim == 4 else real
             t = rng.standard_normal(y.shape)

@@ -41,6 +41,7 @@ from minibert.layers import (
     dense_norm,
     dropout,
     embedding,
+    feature_map,
     gelu,
     gru,
     hard_concrete,
@@ -438,6 +439,33 @@ def _(rng: np.random.Generator) -> dict:
     targets = rng.standard_normal((B, T, H)), None
     layer = Pair(lambda x: token_error.forward(x, targets, 900), token_error.backward)
     return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+def _feature_map(rng: np.random.Generator, **weights: float) -> dict:
+    """Each of the three parts by itself, and the whole of one part of a batch."""
+    targets = 2 * rng.standard_normal((B, T, H)), PADDING[:, :, None]
+    layer = Pair(lambda x: feature_map.forward(x, targets, **weights), feature_map.backward)
+    return {"layer": layer, "inputs": {"x": rng.standard_normal((B, T, H))}}
+
+
+@case(feature_map)
+def _(rng: np.random.Generator) -> dict:
+    return _feature_map(rng, count=90)
+
+
+@case(feature_map, "normalised")
+def _(rng: np.random.Generator) -> dict:
+    return _feature_map(rng, means=0, variances=0)
+
+
+@case(feature_map, "means")
+def _(rng: np.random.Generator) -> dict:
+    return _feature_map(rng, normalised=0, variances=0)
+
+
+@case(feature_map, "variances")
+def _(rng: np.random.Generator) -> dict:
+    return _feature_map(rng, normalised=0, means=0)
 
 
 @case(kl_divergence, "attention")

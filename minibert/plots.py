@@ -89,7 +89,8 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     _guide(loss, unigram, f"guessing by frequency alone: {unigram:.2f}", "--", GREY)
     if best is not None:
         _guide(loss, best, f"nobody can do better: {best:.2f}", "-", GREEN)
-    _curve(loss, rows, [row["mlm_loss"] for row in rows], **training)
+    trained = _measured(rows, "mlm_loss")  # in some stages of some runs nothing is asked for words
+    _curve(loss, trained, [row["mlm_loss"] for row in trained], **training)
     _curve(loss, seen, [row["held_out_mlm_loss"] for row in seen], "{:.2f}", -18, color=ORANGE, marker="o", **held_out)
     loss.set_title("Surprise at the masked words", fontsize=14)
     loss.margins(y=0.1)
@@ -100,7 +101,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
         guess = "tossing a coin" if classes == 2 else f"guessing among {classes}"
         _guide(right, 100 / classes, f"{', '.join(title for title, _ in alike)}: {guess}", ":",
                alike[0][1] if len(alike) == 1 else GREY)
-    _curve(right, rows, [100 * row["mlm_accuracy"] for row in rows], label="masked words, training", **training)
+    _curve(right, trained, [100 * row["mlm_accuracy"] for row in trained], label="masked words, training", **training)
     _curve(right, seen, [100 * row["held_out_mlm_accuracy"] for row in seen], "{:.0f} %", 9, color=ORANGE, marker="o",
            label="masked words, held-out text", **held_out)
     for task, (color, marker) in zip(tasks, OTHERS):

@@ -34,7 +34,7 @@ from minibert.layers import cosine_distance, kl_divergence, token_error
 from minibert.layers.cross_entropy import IGNORE
 from minibert.model import encoder
 from minibert.model.heads import projection
-from minibert.model.model import Head, Inputs, Model, Term
+from minibert.model.model import Head, Inputs, Model, Term, layers_below
 from minibert.parameters import NOTHING, Parameters
 from minibert.tasks.batches import Batch
 
@@ -99,7 +99,7 @@ def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, tempera
         heads[name] = Head(projection, teacher.hidden_size, reads, name)
         return name
 
-    add("soft", first.reads, first.reads, kl_divergence, weights.soft, _answers, temperature=temperature)
+    add("soft", first.reads, first.reads, kl_divergence, weights.soft, rows, temperature=temperature)
     if weights.cosine:
         last = "last_hidden_state"
         add("cosine", state(last), last, cosine_distance, weights.cosine, lambda batch: batch.tokens)
@@ -134,9 +134,11 @@ def answers(model: Model, parameters: Parameters, asked: Mapping[str, str]) -> C
     wanted = {name: head for name, head in model.heads.items() if name in asked.values()}
     model = Model(model.config, wanted, ())
     looks = any(reads.startswith("attentions") for reads in asked.values())
+    whole = wanted or {"last_hidden_state", "pooled"} & {*asked.values()}
+    top = None if whole else max(map(layers_below, asked.values()), default=0)  # nobody reads what is above
 
     def teacher(x: Inputs) -> dict[str, Any]:
-        layers = encoder.forgetful(encoder.stack(parameters["bert"]["encoder"], NOTHING, model.config), looks)
+        layers = encoder.forgetful(encoder.stack(parameters["bert"]["encoder"], NOTHING, model.config)[:top], looks)
         out, _ = model.forward(x._replace(targets={}), parameters.tree, layers=layers)
         real = None if x.attention_mask is None else _tokens(x.attention_mask)[:, :, None]  # (B, T, 1)
         shaped = {"attentions": None if real is None else real[:, None]}  # (B, 1, T, 1)
@@ -159,7 +161,7 @@ def everywhere(batch: Batch) -> Batch:
     return batch._replace(positions=real, targets={**batch.targets, "mlm": words[real]})
 
 
-def _answers(batch: Batch) -> int:
+def rows(batch: Batch) -> int:
     """Rows of logits: of the tokens that are asked for, or of texts."""
     return len(batch.ids) if batch.positions is None else len(batch.positions)
 

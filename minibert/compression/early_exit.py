@@ -65,7 +65,7 @@ class Branching(Student):
         """See ``Model``."""
         return ("bert.", *(f"{head.path}." for head in self.alone.heads.values()))
 
-    def rate(self, name: str) -> float:
+    def rate(self, name: str, present: Collection[str]) -> float:
         """See ``Model``."""
         return float(name.startswith(f"{branch.PATH}."))
 

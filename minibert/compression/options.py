@@ -11,7 +11,7 @@ from minibert.finetuning import options as labelled
 from minibert.training import options as texts
 from minibert.training.course import Course, Options, add_run
 
-RECIPES = ("distil", "theseus", "early-exit", "vocabulary", "quantise")
+RECIPES = ("distil", "theseus", "mobile", "early-exit", "vocabulary", "quantise")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
 ATTENTION_LOSSES = ("kl", "mse")
 
@@ -43,6 +43,8 @@ class Settings:
     replaced_after: float = 0.67
     clip_all: bool = False
 
+    transfer: float = 0.33
+
     need, counts = Course.need, Course.counts
 
     def __post_init__(self) -> None:
@@ -54,16 +56,19 @@ class Settings:
         self.need("replacing", self.replacing in ("linear", "constant"), "linear or constant")
         self.need("replace_rate", 0 < self.replace_rate <= 1, "above 0, and at most 1")
         self.need("replaced_after", 0 <= self.replaced_after <= 1, "a share of the steps, from 0 to 1")
+        self.need("transfer", 0 < self.transfer <= 1, "a share of the steps, above 0, and at most 1")
         self.counts("hidden", "heads", "intermediate")
         if not any(getattr(self, name) for name in PARTS):
             raise ValueError("all parts of the loss count 0, so that nothing is learned: give one of "
                              f"{', '.join(f'--{name}' for name in PARTS)} a number above 0")
 
 
-ONLY = {  # what no other recipe uses, and what that is
-    "distil": ("a loss against the teacher", ("student", "hidden", "heads", "intermediate", *PARTS, "temperature",
+ONLY = {  # by the recipes that use them, options that no other does, and what they are for
+    "distil": ("a loss against the teacher", ("hidden", "heads", "intermediate", *PARTS, "temperature",
                                               "masked_only", "attention_loss")),
-    "theseus": ("modules that are replaced", ("replacing", "replace_rate", "replaced_after", "clip_all"))}
+    "theseus": ("modules that are replaced", ("replacing", "replace_rate", "replaced_after", "clip_all")),
+    "distil mobile": ("a student that is compared with its teacher", ("student",)),
+    "mobile": ("layers that learn one after the other", ("transfer",))}
 OPTIONS = Options(Settings, {})
 TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
 EXAMPLES = {"early-exit": {"learning_rate": 2e-4, "epochs": 5.0, "metric": "loss"}}  # and of a recipe on labelled examples
@@ -74,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     parser.add_argument("recipe", nargs="?", choices=(*RECIPES, "report"), metavar="RECIPE",
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
-                        "encoder takes the place of a larger one; early-exit: a branch after each layer, by which a text "
+                        "encoder takes the place of a larger one; mobile: a thin student learns what its teacher's "
+                        "layers make of a text, one after the other; early-exit: a branch after each layer, by which a text "
                         "that is clear leaves (predict --speed); vocabulary: the words that a corpus does not use are "
                         "taken out, and nothing is trained; quantise: matrices in 8 bits, in a quarter of the file; report: "
                         "models beside one another")
@@ -84,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR", default_text="none")
     add(models, "weights", "which file of weights of the teacher's, where its folder holds several", metavar="FILE",
         default_text="the one that is there")
-    add(models, "student", "distil: folder of a model to begin with, of the same vocabulary", metavar="DIR",
+    add(models, "student", "distil and mobile: folder of a model to begin with, of the same vocabulary", metavar="DIR",
         default_text="some of the teacher's layers")
     add(models, "layers", "how many layers the student has, such as 3, or which of the teacher's it begins with, from 0 on, such "
         "as 0,2,4; a number takes them evenly from first to last, and theseus its first ones", metavar="LAYERS",
@@ -110,6 +116,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(modules, "replaced_after", "share of the steps after which all modules are replaced", type=float, metavar="SHARE")
     add(modules, "clip_all", "clip by the norm over all tensors, also those that do not learn, as the reference does",
         action="store_true")
+
+    one_by_one = parser.add_argument_group("mobile")
+    add(one_by_one, "transfer", "share of the steps, the first ones, in which the layers learn one after the other", type=float,
+        metavar="SHARE")
 
     texts.add_corpus(parser)
     task = parser.add_argument_group("task, of texts")
@@ -146,9 +156,12 @@ def recipe_of(args: argparse.Namespace) -> Settings:
     if not given.get("teacher"):
         raise ValueError("--teacher DIR is missing: the folder of the model to make a smaller one of")
     settings = Settings(**given)
-    for recipe, (what, names) in ONLY.items():
-        if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given and settings.recipe != recipe]:
-            raise ValueError(f"{', '.join(foreign)}: only the recipe {recipe} has {what}; {settings.recipe} does without")
+    for recipes, (what, names) in ONLY.items():
+        if settings.recipe in recipes.split():
+            continue
+        if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given]:
+            raise ValueError(f"{', '.join(foreign)}: only the recipe {recipes.replace(' ', ' or ')} has {what}; "
+                             f"{settings.recipe} does without")
     if settings.recipe == "early-exit":
         if not hasattr(args, "train"):
             raise ValueError("--train FILE is missing: texts from which branches learn what the teacher makes of them")
@@ -170,6 +183,13 @@ def recipe_of(args: argparse.Namespace) -> Settings:
                          "or give --clip-all")
     if settings.recipe == "theseus" and getattr(args, "minutes", None):
         raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")
+    if settings.recipe == "mobile":
+        for name, why in (("train", "a teacher's layers are compared on texts, without labels"),
+                          ("minutes", "the layers learn in turn by the number of steps; say it with --steps"),
+                          ("adversarial", "it follows the gradient of the word table, which rests while layers learn"),
+                          ("freeze", "which layers learn, the recipe says")):
+            if getattr(args, name, None) is not None:
+                raise ValueError(f"--{name}: {why}; leave it out")
     if settings.student and (twice := [OPTIONS.typed(name) for name in ("layers", "hidden", "heads", "intermediate")
                                        if name in given]):
         raise ValueError(f"--student takes the sizes of the model in its folder, so {', '.join(twice)} cannot be given as well")

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minibert.compression import distil, early_exit, students, theseus
+from minibert.compression import distil, early_exit, mobile, students, theseus
 from minibert.compression.options import Settings
 from minibert.config import BertConfig
 from minibert.files import write_atomically
@@ -20,9 +20,9 @@ from minibert.parameters import Parameters
 from minibert.text.tokenizer import Tokenizer
 from minibert.training.checkpoint import COMPRESSION
 
-#: A name of ``options.RECIPES`` -> a module with ``taught``, the model that an engine trains, and ``layers``, which of the
-#: teacher's a student begins with. Recipes that are not here train nothing.
-MODULES = MappingProxyType({"distil": distil, "theseus": theseus, "early-exit": early_exit})
+#: A name of ``options.RECIPES`` -> a module with ``taught``, the model that an engine trains, ``layers``, which of the teacher's
+#: a student begins with, and ``config_of`` where a student is made of other blocks. Recipes that are not here train nothing.
+MODULES = MappingProxyType({"distil": distil, "theseus": theseus, "mobile": mobile, "early-exit": early_exit})
 
 
 def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) -> students.Student:
@@ -37,6 +37,8 @@ def layers_of(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
 
 def config_of(recipe: Settings, teacher: BertConfig, layers: int) -> BertConfig:
     """The configuration of a student of so many layers."""
+    if own := getattr(MODULES[recipe.recipe], "config_of", None):
+        return own(recipe, teacher, layers)
     return students.config_of(teacher, layers, recipe.hidden, recipe.heads, recipe.intermediate)
 
 
@@ -62,8 +64,9 @@ def check_student(recipe: Settings, config: BertConfig, tokenizer: Tokenizer, te
 
 def check_dropout(recipe: Settings, dropout: float) -> None:
     """ValueError where attention is compared that has holes."""
-    if recipe.recipe == "distil" and recipe.attentions and dropout:
-        raise ValueError("--attentions compares where heads look, and dropout makes holes there: give --dropout 0")
+    if dropout and (recipe.recipe == "mobile" or (recipe.recipe == "distil" and recipe.attentions)):
+        what = "--attentions" if recipe.recipe == "distil" else "the recipe mobile"
+        raise ValueError(f"{what} compares where heads look, and dropout makes holes there: give --dropout 0")
 
 
 def write(out: Path, recipe: Settings, teacher: Parameters, of_texts: bool) -> None:

@@ -16,7 +16,9 @@ from minibert.config import BertConfig
 from minibert.model.model import Inputs, Model
 from minibert.parameters import Layout, Parameters, grown, initialise
 from minibert.pretrained import families
+from minibert.training.course import Course
 from minibert.training.engine import predict
+from minibert.training.loop import Stage
 from minibert.workers import Workers
 
 LAYER = "bert.encoder.layer."
@@ -116,6 +118,10 @@ class Student(Model):
                        workers: Workers) -> tuple[float, list]:
         """A look's loss and logits. ``network``: the student alone."""
         return predict(network, parameters, batches, workers)
+
+    def staged(self, stages: Sequence[Stage], course: Course) -> Sequence[Stage]:
+        """The stages of a run on texts: those of any run."""
+        return stages
 
 
 def taken(parameters: Parameters, layout: Layout) -> Parameters:

@@ -71,7 +71,7 @@ def way_of(recipe: Settings, teacher: Loaded) -> Way:
     def answers(whole: students.Student, xp: Any) -> Callable | None:
         return whole.answers(pretraining.of(teacher.config), teacher.parameters.to(xp))
 
-    way = Way("compress", model, answers)
+    way = Way("compress", model, answers, staged=lambda whole, stages, settings: whole.staged(stages, settings))
     everywhere = recipe.recipe == "distil" and recipe.soft and not recipe.masked_only
     return way._replace(asked=distil.everywhere) if everywhere else way
 

@@ -121,7 +121,7 @@ class Theseus(Student):
                  *(f"{head.path}." for head in self.heads.values()))
         return (*super().idle(present), *(() if self.clip_all else still))
 
-    def rate(self, name: str) -> float:
+    def rate(self, name: str, present: Collection[str]) -> float:
         """See ``Model``."""
         return float(name.startswith(LAYER))
 

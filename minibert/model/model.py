@@ -142,13 +142,14 @@ class Model:
         heads = {name: head for name, head in self.heads.items() if any(term.reads == name for term in terms)}
         reads = self._reads(terms, heads)
         top = {"last_hidden_state", "pooled"} & reads
-        layers = self.config.uses[:None if top else max(_layers_below(output) for output in reads)]
+        layers = self.config.uses[:None if top else max(layers_below(output) for output in reads)]
         return (*(f"{head.path}." for name, head in self.heads.items() if name not in heads),
                 *(() if "pooled" in reads else ("bert.pooler.",)), *(() if top else ("bert.LayerNorm.",)),
                 *(f"bert.encoder.layer.{i}." for i in sorted({*self.config.uses} - {*layers})))
 
-    def rate(self, name: str) -> float:
-        """What the learning rate is multiplied by for a tensor. With 0 it stays, and has its share of the gradient's norm."""
+    def rate(self, name: str, present: Collection[str]) -> float:
+        """What the learning rate is multiplied by for a tensor in a step with these terms. With 0 it stays, and has its share of
+        the gradient's norm."""
         return 1.0
 
     def forward(self, x: Inputs, p: Tree, *, key: Key | None = None, counts: Mapping[str, float] | None = None,
@@ -247,7 +248,7 @@ def _added(body: bert.Output, reads: str, dx: Array, cache: bert.Cache) -> bert.
     return body._replace(**{name: parts})
 
 
-def _layers_below(reads: str) -> int:
+def layers_below(reads: str) -> int:
     """How many layers an output hangs on: state 3 on the first three, attention 3 on the first four."""
     name, _, i = reads.partition(".")
     return int(i) + (name == "attentions")

@@ -99,6 +99,7 @@ class Way(NamedTuple):
     model: Callable[[BertConfig, Settings], Model] = model_of
     teacher: Callable[[Model, Any], Callable[[Inputs], Mapping[str, Array]] | None] = lambda model, xp: None  # see Engine
     asked: Callable[[batches.Batch], batches.Batch] = lambda batch: batch  # what else is asked of a batch
+    staged: Callable[[Model, Sequence[Stage], Settings], Sequence[Stage]] = lambda model, stages, settings: stages
 
 
 TRAIN = Way()
@@ -237,7 +238,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
         [guesser, *_] = model.apart(engine.learned).values()
         kept.record(Loaded(*guesser, tokenizer), loop.progress.step)
 
-    stages = [_asking(stage, way) for stage in stages_of(settings, config, text.train, tokenizer)]
+    stages = way.staged(model, [_asking(stage, way) for stage in stages_of(settings, config, text.train, tokenizer)], settings)
     loop = Loop(engine, stages, settings, state.progress, out / METRICS,
                 every=lambda total: max(1, -(-total // EVALUATIONS)), look=look, save=save, line=_line, say=say,
                 worth=_worth if settings.keep_best or settings.patience else None, keep=keep)
@@ -492,5 +493,6 @@ def _plot(out: Path, loop: Loop, found: report.Report, best: float | None) -> No
     asked = [plots.Asked(term.name, title(term.name, settings), model.heads[term.reads].outputs if term.name in ASKED_OF_TEXTS
                          else None) for term in model.terms if term.name in words]
     begins = [loop.begins(i) for i in range(1, len(loop.stages))]
+    plain = not settings.stages and len(begins) == 1  # short sequences, then long ones
     plots.learning_curve(loop.rows, out / "loss.png", found.ln_vocabulary, found.unigram_loss, f"Pre-training {out.name}",
-                         0 if settings.stages else begins[0], best, asked, begins if settings.stages else ())
+                         begins[0] if plain else 0, best, asked, () if plain else begins)

@@ -12,7 +12,7 @@ from minibert.ranks import KINDS
 MOST = 2**31 - 1  # of any number of things
 OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf")  # what they are: training/optimisers.py
 ADVERSARIES = ("fgm", "fgm-only", "virtual")  # what they are: training/adversarial.py
-SCHEDULES = ("linear", "polynomial", "square-root", "constant")  # what they are: training/schedules.py
+SCHEDULES = ("linear", "polynomial", "square-root", "constant", "plateau")  # what they are: training/schedules.py
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
 
@@ -136,7 +136,8 @@ class Options:
         self.add(group, "learning_rate", "peak, reached after the warm-up", type=float, metavar="LR", default_text=rate)
         self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
         self.add(group, "schedule", "how it goes on then: in a line to zero; as a power of the share of steps that is left, "
-                 "which jumps down after the warm-up (square-root: power 0.5); or constant", choices=SCHEDULES)
+                 "which jumps down after the warm-up (square-root: power 0.5); constant; or plateau, to 0.9 of the peak",
+                 choices=SCHEDULES)
         self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
         self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
                  "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")

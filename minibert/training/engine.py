@@ -344,7 +344,8 @@ class Engine:
                 self.parameters.layout,
                 lambda name: not name.startswith(idle) and not name.endswith(STATISTICS) and (
                     self.freeze is None or depth(name, self.config) > self.freeze),
-                lambda name: self.model.rate(name) * self.layer_decay ** (top - depth(name, self.config)), self.rule.APART)
+                lambda name: self.model.rate(name, present) * self.layer_decay ** (top - depth(name, self.config)),
+                self.rule.APART)
         return self._tables[present]
 
     def _apply_on_device(self, table: Sequence[adamw.Run], lr: float) -> Array:

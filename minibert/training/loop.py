@@ -182,12 +182,13 @@ class Loop:
         return max(i for i in range(len(self.stages)) if self.begins(i) <= step)
 
     def _enter(self, at: int) -> list[Position]:
-        """Begin a stage. Where each of its tasks begins: one that the stage before had goes on in its text."""
+        """Begin a stage. Where each of its tasks begins: where the stage before read the same text it goes on in it."""
         step, stage = self.progress.step, self.stages[at]
         if stage.course:
             self.engine.restart()
-        left = dict(zip(self.stages[self.stage(step - 1)].tasks, self.progress.positions)) if step else {}
-        return [left.get(task, Position()) for task in stage.tasks]
+        before = [task.batch for task in self.stages[self.stage(step - 1)].tasks] if step else []
+        left = dict(zip(before, self.progress.positions))
+        return [left.get(task.batch, Position()) for task in stage.tasks]
 
     def _step(self) -> None:
         """One step: examples, micro-batches, gradients, weights."""

@@ -6,13 +6,14 @@ All of them rise in a line to ``peak`` over the first ``warmup``, a share of the
     polynomial    peak·(1 - step/total)^power
     square-root   the same with a power of ½
     constant      stays there
+    plateau       falls slowly, to 0.9·peak: peak·(0.9 + 0.1·(1 - step/total)^½)
 
 A polynomial counts from the first step and not from the end of the warm-up. So the rate *jumps down* there, to the share
 (1 - warmup)^power: from 6e-3 to 5.08e-3 in NVIDIA's first phase, whose warm-up is 0.2843 of the steps. The last step's rate is 0.
 BERT's reference jumps as well, with a power of 1 (and counts steps from 0); ``linear`` leaves the jump out, as most do today.
 
 Source: reference ``optimization.py``, ``create_optimizer``; NVIDIA DeepLearningExamples, PyTorch BERT, ``schedulers.py``,
-``PolyWarmUpScheduler``.
+``PolyWarmUpScheduler``; plateau: google-research ``mobilebert/distill_util.py``, of each layer's part of a run.
 """
 
 from __future__ import annotations
@@ -42,8 +43,14 @@ def constant(step: int, peak: float, warmup: float, total: int) -> float:
     return peak * min(1.0, step / max(1, round(warmup * total)))
 
 
+def plateau(step: int, peak: float, warmup: float, total: int) -> float:
+    """Whichever is lower of the line that rises and the curve that falls to 0.9 of the peak."""
+    done = step / total
+    return peak * min(done / warmup if warmup else 1.0, 0.9 + 0.1 * (1 - done) ** 0.5)
+
+
 SCHEDULES: dict[str, Schedule] = {"linear": linear, "polynomial": polynomial, "square-root": partial(polynomial, power=0.5),
-                                  "constant": constant}
+                                  "constant": constant, "plateau": plateau}
 
 
 def rate(course: Course, step: int, total: int) -> float:

@@ -26,6 +26,7 @@ from minibert.layers import (
     dense_norm,
     dropout,
     embedding,
+    feature_map,
     gelu,
     gru,
     hard_concrete,
@@ -257,6 +258,11 @@ def _(rng, dtype):
 @case("error of tokens")
 def _(rng, dtype):
     return token_error, (normal(rng, dtype, B, T, H), (normal(rng, dtype, B, T, H), MASK[:, :, None])), None, {"count": 9}
+
+
+@case("feature map")
+def _(rng, dtype):
+    return feature_map, (normal(rng, dtype, B, T, H), (normal(rng, dtype, B, T, H), MASK[:, :, None])), None, {"count": 9}
 
 
 @case("divergence of what heads look at")

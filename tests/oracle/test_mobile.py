@@ -10,13 +10,18 @@ import torch.nn.functional as F  # noqa: E402
 from transformers.models.mobilebert.modeling_mobilebert import MobileBertLayer  # noqa: E402
 
 from minibert import pretrained  # noqa: E402
+from minibert.compression import mobile as transfer  # noqa: E402
 from minibert.config import BertConfig  # noqa: E402
 from minibert.layers.softmax import additive_mask  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.blocks import mobile  # noqa: E402
 from minibert.parameters import Layout, Parameters  # noqa: E402
-from minibert.tasks.batches import micro_batches  # noqa: E402
+from minibert.tasks.batches import Batch, Position, micro_batches  # noqa: E402
 from minibert.training.adamw import AdamW  # noqa: E402
+from minibert.training.course import Course  # noqa: E402
+from minibert.training.engine import Engine  # noqa: E402
+from minibert.training.loop import Stage, Task  # noqa: E402
+from minibert.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.model.examples import all_labels, distance, loss_and_gradients, random_inputs, random_parameters  # noqa: E402
 from tests.oracle.torch_block import linear  # noqa: E402
@@ -266,3 +271,50 @@ def test_twenty_steps(flags, norm):
         np.testing.assert_allclose(norms, their_norms, rtol=1e-11)
         for name, view in e.parameters.items():
             assert distance(turned(name, view), named[name].detach().numpy()) <= 1e-11, name
+
+
+@pytest.mark.parametrize("part", [0, 1, 2, None])
+def test_a_step_of_the_transfer(part):
+    """Of each layer alone, and of all: the losses, and the gradient of all that learns. Teacher and student are transformers'."""
+    (config, theirs), (of_teacher, their_teacher) = configs("shared", "no_norm"), configs("bottleneck", "layer_norm")
+    parameters, others = random_parameters(config), random_parameters(of_teacher, seed=1)
+    x = random_inputs(config)
+    batch = Batch(x.ids, x.token_type_ids, x.attention_mask == 1, {"mlm": x.labels, "nsp": x.next_labels}, x.positions)
+    whole = transfer.of(pretraining.of(config), of_teacher, 0.5)
+    stages = whole.staged([Stage([Task(lambda at: ([], Position()), lambda examples: [batch])])], Course(learning_rate=1.0))
+    with Workers(1) as workers:
+        engine = Engine(whole, parameters, workers, clip_norm=None, teacher=whole.answers(pretraining.of(of_teacher), others))
+        metrics = engine.accumulate(stages[-1 if part is None else part].tasks[0].cut([]))
+
+    network, named, _ = reference(theirs, parameters)
+    teacher, _, _ = reference(their_teacher, others)
+    given = {"input_ids": torch.tensor(x.ids), "token_type_ids": torch.tensor(x.token_type_ids),
+             "attention_mask": torch.tensor(x.attention_mask), "output_hidden_states": True, "output_attentions": True}
+    ours, there = network(**given), teacher(**given)
+    real, divergence = torch.tensor(x.attention_mask == 1), torch.nn.KLDivLoss(reduction="batchmean")
+    if part is None:
+        rows = torch.tensor(x.positions)
+        logits, answers = (out.prediction_logits.flatten(0, 1)[rows] for out in (ours, there))
+        expected = {"soft": divergence(logits.log_softmax(-1), answers.detach().softmax(-1)),
+                    "mlm": F.cross_entropy(logits, torch.tensor(x.labels)),
+                    "nsp": F.cross_entropy(ours.seq_relationship_logits, torch.tensor(x.next_labels))}
+        loss = 0.5 * expected["soft"] + 0.5 * expected["mlm"] + expected["nsp"]
+    else:
+        a, b = (out.hidden_states[part + 1][real] for out in (ours, there))
+        b = b.detach()
+        normal, (va, ma), (vb, mb) = (lambda z: F.layer_norm(z, z.shape[-1:], eps=1e-12)), *(
+            torch.var_mean(z, -1, correction=0) for z in (a, b))
+        p, q = (out.attentions[part].movedim(1, -2)[real].flatten(0, 1) for out in (ours, there))
+        states = 100 * F.mse_loss(normal(a), normal(b)) + 5000 * F.mse_loss(ma, mb) + 5 * F.l1_loss(va, vb)
+        looks = divergence(p.clamp_min(1e-300).log(), q.detach())  # padding is 0 on both sides
+        expected = {f"feature_map_{part}": states, f"attention_{part}": looks}
+        loss = sum(expected.values()) / config.num_hidden_layers
+    loss.backward()
+    for name, value in expected.items():
+        assert metrics.losses[name] == pytest.approx(value.item(), rel=1e-12), name
+    assert metrics.loss == pytest.approx(loss.item(), rel=1e-12)
+    resting = whole.idle(expected)
+    learned = {name: view for name, view in engine.gradients[0].items() if not name.startswith(resting)}
+    assert len(learned) > 20
+    check(learned, {name: turned(name, tensor.grad.numpy()) for name, tensor in named.items() if name in learned}, 1e-12)
+    assert not any(view.any() for name, view in engine.gradients[0].items() if name not in learned)
