@@ -35,8 +35,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
         raise ValueError(f"--max-length is {settings.max_length}, but teacher and student read at most {longest} tokens: ask for "
                          "no more")
     settings, way = fitting(config, settings), way_of(recipe, teacher)
-    if prepared.is_prepared(settings):
-        settings = prepared.settled(settings, args)
+    settings = prepared.settled(settings, config, args)
     whole = way.model(config, settings)
     parameters = whole.begun(parameters, teacher.parameters, settings.seed)
     out = new_folder(args.out, checkpoint.FILE)

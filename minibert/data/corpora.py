@@ -91,7 +91,7 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
         for text in texts:
             taken = guess_layout(text) if layout == "auto" else layout
             layouts[taken] += 1
-            documents += _documents(text, taken, alone=count == 1)
+            documents += documents_of(text, taken, alone=count == 1)
     name = " + ".join(names)
     sentences = sum(map(len, documents))
     if not sentences:
@@ -170,7 +170,7 @@ def _decode(data: bytes, name: str) -> str:
     return decode_utf8(data, name).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _documents(text: str, layout: Taken, alone: bool = True) -> list[list[str]]:
+def documents_of(text: str, layout: Taken, alone: bool = True) -> list[list[str]]:
     """The documents of one text; ``alone``: there is no other text, so that a short one is cut as well."""
     size = min(DOCUMENT_CHARACTERS, len(text) // 10) if alone else DOCUMENT_CHARACTERS
     runs = _runs(text)

@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert.data.corpora import Corpus
 from minibert.data.documents import Document
+from minibert.data.tokens.manifest import Manifest
 from minibert.text.reading import count_special
 
 PERCENTILES = (50, 90, 99, 100)
@@ -25,7 +26,7 @@ class Report:
     documents: tuple[int, int]  # training, held out
     sentences: tuple[int, int]
     tokens: tuple[int, int]
-    duplicates: int  # sentences that occurred before, in the whole corpus
+    duplicates: int  # sentences that occurred before, in the whole corpus, or nearly the same (``near``)
     unknown: float  # share of the tokens that are [UNK]
     special: int  # how often a special token is written in the text, where it is words like any other
     layout: str  # how the text was taken to be laid out; empty where there is no choice
@@ -36,6 +37,7 @@ class Report:
     ln_vocabulary: float  # the loss of guessing blindly: ln V
     unigram_loss: float  # the loss of guessing by frequency alone; nan where nothing is held out
     warnings: list[str]
+    near: bool = False
 
     def __str__(self) -> str:
         def both(counts: tuple[int, int]) -> str:
@@ -48,7 +50,9 @@ class Report:
             ("documents", both(self.documents)),
             ("sentences", both(self.sentences)),
             ("tokens", both(self.tokens)),
-            ("repeated sentences", f"{self.duplicates:>11,}  ({self.duplicates / max(1, sum(self.sentences)):.1%})"),
+            ("nearly repeated" if self.near else "repeated sentences",
+             f"{self.duplicates:>11,}  ({self.duplicates / max(1, sum(self.sentences)):.1%})"
+             + ": the same words, whatever their order, signs and numbers" * self.near),
             ("unknown tokens", f"{self.unknown:>11.2%}"),
             *[("[SEP], [MASK] … in it", f"{self.special:>11,}  read as words")] * bool(self.special),
             ("tokens a sentence", f"{percentiles}, longest {self.lengths[-1]:,}; an example holds {self.max_length}"),
@@ -96,6 +100,20 @@ def report(
         unigram_loss=unigram_loss(train, held_out, len(vocab)),
         warnings=_warnings(documents, len(train), len(held_out), len(vocab), duplicates, every.total(), unknown, too_long),
     )
+
+
+def report_of(found: Manifest, name: str, tokenizer: Any, max_length: int) -> Report:
+    """The report on a text that was prepared, by its manifest."""
+    counts = np.array(found.lengths)
+    until, total = counts.cumsum(), int(counts.sum())
+    lengths = [int(np.searchsorted(until, percent / 100 * (total - 1), side="left")) for percent in PERCENTILES[:-1]]
+    repeated, V = round(found.repeated * total), len(tokenizer.vocab)
+    too_long = float(counts[max(0, max_length - 1):].sum() / max(1, total))
+    return Report(
+        name, found.documents, found.sentences, found.tokens, repeated, found.unknown, 0, found.layout,
+        (*lengths, found.longest), max_length, too_long, V, float(np.log(V)),
+        float("nan") if found.unigram_loss is None else found.unigram_loss,
+        _warnings(found.documents, *found.tokens, V, repeated, total, found.unknown, too_long), near=True)
 
 
 def unigram_loss(train: np.ndarray, held_out: np.ndarray, vocabulary: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert.data.documents import Document
 from minibert.data.randomness import ORDER, generator
+from minibert.data.tokens.windows import Windows
 from minibert.tasks.corruption import mask_all, masking
 from minibert.tasks.examples import IGNORE, Example, Masked, arrays
 from minibert.tasks.marks import Places
@@ -160,10 +161,11 @@ def shifted(cut: Callable[..., list[Batch]], room: int, first: int = 0) -> Calla
 
 
 class Position(NamedTuple):
-    """Where a stream stands: this pair of numbers and the stream's arguments are all it takes to continue exactly."""
+    """Where a stream stands: these numbers and the stream's arguments are all it takes to continue exactly."""
 
     epoch: int = 0
-    index: int = 0  # examples of this epoch already used
+    index: int = 0  # examples of this epoch, or of the window, already used
+    window: int = 0  # of the text, where it is not in memory as a whole
 
 
 class Stream:
@@ -176,8 +178,9 @@ class Stream:
         while True:
             examples, position = stream.batch(position)
 
-    documents: token ids by document and sentence, without special tokens. next_sentence: sentence pairs, or what
-    ``alone`` makes of sentences without pairs, packed ones by default; a corpus of a single document has no pairs.
+    documents: token ids by document and sentence, without special tokens; or ``Windows`` of them, each of which is then read,
+    shuffled and used up for itself. next_sentence: sentence pairs, or what ``alone`` makes of sentences without pairs, packed
+    ones by default; a corpus of a single document has no pairs.
     static_masks: the epochs repeat ``dupe_factor`` versions of the examples and their masks, as the reference does, instead
     of drawing new ones.
     pairs: of ``SEGMENTS``, what goes into an example and is asked of it as a whole. corruption: the module of
@@ -189,7 +192,7 @@ class Stream:
 
     def __init__(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document] | Windows,
         tokenizer: Any,
         *,
         max_length: int,
@@ -211,47 +214,64 @@ class Stream:
         self.questions = [(WORDS[name], WORDS[name].rule(tokenizer)) for name in words]
         modules = corruption, *(module for module, _ in self.questions)
         marks = {name for module in modules for name in getattr(module, "MARKS", ())}
-        self.places = Places(documents, sorted(marks), tokenizer.vocab) if marks else None
-        self.documents = self.places.documents if self.places else arrays(documents)
+        self.marks = sorted(marks)
+        self.windows = documents if isinstance(documents, Windows) else None
         self.tokenizer = tokenizer
+        self.places: Places | None = None
+        if not self.windows:
+            self._take(documents)
         self.max_length = max_length
         self.batch_size = batch_size
         self.seed = seed
-        asked = SEGMENTS[pairs]
-        paired = next_sentence and len(self.documents) >= asked.documents
-        self.make = asked.make if paired or asked.term is None else alone
+        self.asked, self.next_sentence, self.alone = SEGMENTS[pairs], next_sentence, alone
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
-        self._current: tuple[int, list[Example]] = (-1, [])
+        self._current: tuple[tuple[int, int], list[Example]] = ((-1, 0), [])
 
-    def examples(self, epoch: int) -> list[Example]:
-        """The unmasked examples of an epoch in the order of the text; the last epoch asked for is kept."""
+    def _take(self, documents: Iterable[Document]) -> None:
+        self.places = Places(documents, self.marks, self.tokenizer.vocab) if self.marks else None
+        self.documents = self.places.documents if self.places else arrays(documents)
+
+    def examples(self, epoch: int, window: int = 0) -> list[Example]:
+        """The unmasked examples of an epoch, or of a window of it, in the order of the text; those asked for last are kept."""
         version = self._version(epoch)
-        if self._current[0] != version:
-            given = self.places or self
-            examples = self.make(given.documents, given.tokenizer, max_length=self.max_length, seed=self.seed, epoch=version)
-            self._current = (version, [*map(self.places.looked_up, examples)] if self.places else examples)
+        if self._current[0] != (version, window):
+            if self.windows:
+                self._current = ((-1, 0), [])  # not two of them in memory
+                self._take(self.windows.read(version, window))
+            self._current = ((version, window), self._made(version + (window << 32)))
         return self._current[1]
 
-    def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Masked], Position]:
+    def _made(self, epoch: int) -> list[Example]:
+        paired = self.next_sentence and len(self.documents) >= self.asked.documents
+        make = self.asked.make if paired or self.asked.term is None else self.alone
+        given = self.places or self
+        if self.windows and not given.documents:
+            return []
+        examples = make(given.documents, given.tokenizer, max_length=self.max_length, seed=self.seed, epoch=epoch)
+        return [*map(self.places.looked_up, examples)] if self.places else examples
+
+    def batch(self, position: Sequence[int] = (0, 0)) -> tuple[list[Masked], Position]:
         """The ``batch_size`` masked examples from a position on, and the position after them."""
-        epoch, index = position
+        epoch, index, window = Position(*position)
         batch: list[Example] = []
         keys: list[tuple[int, int, int]] = []
         while len(batch) < self.batch_size:
-            examples = self.examples(epoch)
-            order = generator(self.seed, ORDER, epoch).permutation(len(examples))
+            examples = self.examples(epoch, window)
+            order = generator(self.seed, ORDER, epoch, window).permutation(len(examples))
             taken = order[index : index + self.batch_size - len(batch)].tolist()
             version = self._version(epoch)
             batch += [examples[i] for i in taken]
-            keys += [(self.seed, version, i) for i in taken]
+            keys += [(self.seed, version, i + (window << 32)) for i in taken]
             index += len(taken)
             if index >= len(examples):
-                epoch, index = epoch + 1, 0
+                window, index = window + 1, 0
+                if not self.windows or window == self.windows.count:
+                    epoch, window = epoch + 1, 0
         masked = mask_all(self.corruption, batch, self.rule, keys)
         for module, rule in self.questions:
             masked = [module.ask(*row, rule, key) for *row, key in zip(masked, batch, keys)]
-        return masked, Position(epoch, index)
+        return masked, Position(epoch, index, window)
 
     def _version(self, epoch: int) -> int:
         return epoch if self.versions is None else epoch % self.versions

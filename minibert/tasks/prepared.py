@@ -52,9 +52,9 @@ class Stream:
         self._epoch: tuple[int, list[list[int]], list[int]] = (-1, [], [])  # its pools, and how many examples come before each
         self._current: tuple[list[int], list[tuple[int, Instance]]] = ([], [])
 
-    def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Masked], Position]:
+    def batch(self, position: Sequence[int] = (0, 0)) -> tuple[list[Masked], Position]:
         """The ``batch_size`` masked examples from a position on, and the position after them."""
-        epoch, index = position
+        epoch, index = position[:2]
         batch: list[Masked] = []
         while len(batch) < self.batch_size:
             number, start, pool = self._pool(epoch, index)

@@ -23,10 +23,11 @@ from minibert.analysis import guesses, probes
 from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.data import corpora, report
+from minibert.data.prepared.shards import Part
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.model.model import Inputs, Model
-from minibert.pretrained import families, folder
+from minibert.pretrained import folder
 from minibert.pretrained.folder import Loaded
 from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
@@ -35,7 +36,7 @@ from minibert.tasks.corruption import CORRUPTIONS
 from minibert.tasks.marks import marked
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
-from minibert.training import checkpoint, prepared
+from minibert.training import checkpoint, prepared, texts
 from minibert.training.checkpoint import Checkpoint
 from minibert.training.course import alone
 from minibert.training.loop import METRICS, Look, Loop, Progress, Stage, Task, figures
@@ -127,11 +128,7 @@ def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
         fitting(start.config, task)
     settings = fitting(start.config, settings)
     agreed(settings)
-    if prepared.is_prepared(settings):
-        if start.config.filter_sizes:
-            raise ValueError(f"--corpus: {families.of(start.config).title} learns from the phrases of a text, and "
-                             f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
-        settings = prepared.settled(settings, args)
+    settings = prepared.settled(settings, start.config, args)
     if settings.shift_positions and not any(task.max_length < settings.max_length for part in parts(settings) if part.share
                                             for task in part.tasks):
         raise ValueError("--shift-positions is for sequences that are shorter than the longest, and this run has none: leave it "
@@ -426,7 +423,7 @@ def _asking(stage: Stage, way: Way) -> Stage:
 
 def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tokenizer, longest: int = 0) -> Task:
     """``longest``: of the sequences of the run."""
-    if isinstance(documents, list):
+    if not isinstance(documents, Part):
         enough(config, settings, documents)
     stream = prepared.stream(documents, tokenizer, max_length=settings.max_length,
                              batch_size=settings.batch_size * settings.accumulate, seed=settings.seed,
@@ -459,6 +456,8 @@ def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Token
 
 def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, or what was prepared of one, and report on it."""
+    if folder := texts.folder_of(settings, say, tokenizer):
+        return Text(*texts.read(folder, settings, say, tokenizer))
     if prepared.is_prepared(settings):
         return Text(*prepared.read(settings, say, tokenizer or (tokenizer_of(settings, [], (), say) if settings.vocab else None)))
     return read_text(settings, say, tokenizer)

@@ -68,7 +68,7 @@ class Progress:
 
     step: int = 0  # steps done
     total: int = 0  # steps in all; 0: not known yet
-    positions: tuple[tuple[int, int], ...] = ()  # of each task of the present stage: (epoch, index)
+    positions: tuple[tuple[int, ...], ...] = ()  # of each task of the present stage: see Position
     tokens: int = 0  # read so far
     seconds: float = 0.0  # spent so far
     loss_scale: tuple[float, ...] = ()  # of float16: see LossScale.state

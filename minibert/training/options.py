@@ -19,6 +19,7 @@ class Settings(Course):
     corpus: tuple[str, ...] = ("python-docs",)
     layout: str = "auto"
     held_out: float = 0.05
+    prepare: bool = True
     vocab: str | None = None
     vocab_size: int = 6000
     cased: bool = False
@@ -97,7 +98,7 @@ SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
                 "activation", "pre_ln", "initial_range", "generator_size", "generator_alone")  # what --init takes from its folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
-OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence"})
+OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence", "prepare": "--no-prepare"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(parser.add_argument_group("recipe"), "recipe", "stages, tasks and options as a TOML file says them, or as they were "
         f"published: {', '.join(RECIPES)}. --preset, --steps, --batch-size and --max-length scale it; whatever else is given "
         "goes before it", metavar="NAME|FILE", default_text="none")
-    add_text(parser)
+    OPTIONS.add_negative(add_text(parser), "prepare", "read a large text whole into memory, as a small one, and prepare "
+                         "nothing of it in the cache")
 
     model = parser.add_argument_group("model")
     add(model, "init", "go on from a trained model, with its vocabulary and its sizes; heads that it lacks start fresh. The "
@@ -152,8 +154,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--describe", action="store_true", help="with --recipe: show what it would do, then stop")
 
 
-def add_text(parser: argparse.ArgumentParser) -> None:
-    """The text, and how it is cut into tokens."""
+def add_text(parser: argparse.ArgumentParser) -> Any:
+    """The text, and how it is cut into tokens. The group of these options."""
     add = OPTIONS.add
     text = add_corpus(parser)
     add(text, "vocab", "use this vocab.txt, or the tokenizer of this folder, instead of learning one", metavar="FILE",
@@ -162,14 +164,15 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     add(text, "cased", "keep capital letters and accents", action="store_true")
     add(text, "cut", "for what is no prose (molecules, proteins, DNA; one a line): 'characters', or a regular expression for a "
         "token; capital letters are kept", metavar="REGEX", default_text="words, and pieces of words")
+    return text
 
 
 def add_corpus(parser: argparse.ArgumentParser) -> Any:
     """The text alone. The group of these options."""
     add = OPTIONS.add
     text = parser.add_argument_group("text")
-    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python; or files of "
-        "examples that were prepared (see minibert prepare)",
+    add(text, "corpus", "texts to learn from: files, folders, '-', or python-docs, the documentation of this Python; or what was "
+        "prepared of one, or examples (see minibert prepare)",
         nargs="+", metavar="TEXT")
     add(text, "layout", "how the text is laid out: one sentence a line, or prose to be split into sentences",
         choices=("auto", "lines", "prose"))

@@ -1,4 +1,4 @@
-"""``minibert prepare``: examples made once of text, and written for others to train on, or for ``train``.
+"""``minibert prepare``: what is made once of text. Here are examples, for others as well; shards of tokens: ``prepare_text``.
 
 ::
 
@@ -18,12 +18,13 @@ from minibert.tasks import batches
 from minibert.tasks.corruption import CORRUPTIONS
 from minibert.tasks.prepared import instances
 from minibert.tasks.segments import SEGMENTS
-from minibert.training import command
+from minibert.training import command, prepare_text
 from minibert.training.objectives import asked, fitting, further
-from minibert.training.options import settings_of
+from minibert.training.options import OPTIONS, Settings, settings_of
 from minibert.training.runs import new_folder
 from minibert.training.start import start_of
 
+SHARDS = "shards"
 KINDS = {**FORMATS, "tfrecord.gz": FORMATS["tfrecord"]}  # by --format
 SHARD = 50_000  # examples of a file
 MASKS = 20  # at most so many are to be guessed in an example, as in the reference, or as many as 15 % of a longer one
@@ -31,6 +32,15 @@ MASKS = 20  # at most so many are to be guessed in an example, as in the referen
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments of ``prepare`` ask for. The exit code."""
+    if args.texts:
+        if hasattr(args, "corpus"):
+            raise ValueError("--corpus names texts, and so does what stands before it: give one of them")
+        args.corpus = args.texts
+    if args.format == SHARDS:
+        return prepare_text.run(args, _of_text(args))
+    for name in ("workers", "column"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} is for shards of text, and --format {args.format} asks for examples: leave it out")
     args.static_masks = True
     settings = settings_of(args)
     start = start_of(settings)
@@ -70,6 +80,19 @@ def run(args: argparse.Namespace) -> int:
     print(f"The examples are in {out}, with the tokenizer beside them. To train on them:\n"
           f"  {command.command('python', '-m', 'minibert', 'train', '--corpus', out, '--max-length', tokens, *family)}")
     return 0
+
+
+def _of_text(args: argparse.Namespace) -> Settings:
+    """The settings where the files are to be shards; ValueError for what is asked of examples."""
+    of_examples = {**dict.fromkeys(OPTIONS.groups["pairs and masks"] - {"family", "seed"}),
+                   "masks": True, "shard_size": None, "max_predictions": None, "bin_size": None}
+    for name, default in of_examples.items():
+        if getattr(args, name, default) != default:
+            option = "--no-masks" if name == "masks" else OPTIONS.typed(name, getattr(args, name))
+            raise ValueError(f"{option} is for examples, and shards hold text, of which examples are made while training: give "
+                             "--format tfrecord, hdf5 or lddl with it, or leave it out")
+    args.column = args.column or "text"
+    return settings_of(args)
 
 
 def _shards(found: Iterable[Instance], size: int, bin_size: int | None) -> Iterator[tuple[str, list[Instance]]]:

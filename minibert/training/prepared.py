@@ -16,10 +16,13 @@ from minibert.data.prepared import shards
 from minibert.data.prepared.instances import Instance, Wanted, original
 from minibert.data.prepared.shards import KEPT_ASIDE, Part
 from minibert.data.report import PERCENTILES, unigram_loss
+from minibert.data.tokens.windows import Windows
+from minibert.pretrained import families
 from minibert.tasks import batches, prepared
 from minibert.tasks.examples import arrays
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
+from minibert.training import texts
 from minibert.training.objectives import OBJECTIVES, asked, further, marks, segments
 from minibert.training.options import Settings
 from minibert.training.runs import Say
@@ -35,8 +38,19 @@ def is_prepared(settings: Settings) -> bool:
     return any(map(shards.is_prepared, settings.corpus))
 
 
-def settled(settings: Settings, args: argparse.Namespace) -> Settings:
-    """The settings for prepared examples, whose lengths are what they are. ValueError for what is said of texts alone."""
+def settled(settings: Settings, config: BertConfig, args: argparse.Namespace) -> Settings:
+    """The settings for what the corpus is. ValueError for what is said of texts alone, where it was prepared.
+
+    Of prepared examples the lengths are what they are.
+    """
+    if texts.is_prepared(settings):
+        texts.check(settings, args)
+        return settings
+    if not is_prepared(settings):
+        return settings
+    if config.filter_sizes:
+        raise ValueError(f"--corpus: {families.of(config).title} learns from the phrases of a text, and "
+                         f"{' '.join(settings.corpus)} holds prepared examples: give the text itself")
     for name in ("short_first", "layout", "vocab_size"):
         if getattr(args, name, None):
             raise ValueError(f"--{name.replace('_', '-')} is for texts, and {' '.join(settings.corpus)} holds prepared examples, "
@@ -62,8 +76,8 @@ def options(text: Any, config: BertConfig, settings: Settings) -> dict[str, Any]
 
 
 def once(text: Any) -> Any:
-    """Documents as arrays, for all tasks that read them; prepared examples as they are."""
-    return text if isinstance(text, Part) else arrays(text)
+    """Documents as arrays, for all tasks that read them; what was prepared as it is."""
+    return text if isinstance(text, (Part, Windows)) else arrays(text)
 
 
 def stream(text: Any, tokenizer: Tokenizer, **options: Any) -> prepared.Stream | batches.Stream:

@@ -29,7 +29,7 @@ class Counted:
 
     def batch(self, position):
         self.read.append(tuple(position))
-        epoch, index = position
+        epoch, index = position[:2]
         return self.examples[index:index + 2], type(position)(epoch, index + 2)
 
 

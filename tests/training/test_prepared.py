@@ -28,7 +28,7 @@ def written(corpus, tmp_path_factory):
             out = tmp_path_factory.mktemp("prepared") / "examples"
             parser = argparse.ArgumentParser()
             arguments_of.add_arguments(parser)
-            options = ("--corpus", corpus, *TEXT, "--dupe-factor", 1, "--out", out, *argv)
+            options = ("--corpus", corpus, *TEXT, "--dupe-factor", 1, "--format", "tfrecord", "--out", out, *argv)
             assert prepare.run(parser.parse_args([str(x) for x in options])) == 0
             made[argv] = out
         return made[argv]
@@ -153,7 +153,7 @@ def test_every_format_is_a_choice():
     parser = argparse.ArgumentParser()
     arguments_of.add_arguments(parser)
     [choices] = (action.choices for action in parser._actions if action.dest == "format")
-    assert set(choices) == set(prepare.KINDS)
+    assert set(choices) == {prepare.SHARDS, *prepare.KINDS}
 
 
 @pytest.mark.parametrize(("options", "what"), [

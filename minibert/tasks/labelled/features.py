@@ -90,7 +90,7 @@ class Epochs:
 
     def batch(self, position: tuple[int, int] = (0, 0)) -> tuple[list[Feature], Position]:
         """The features from a position on, and the position after them."""
-        epoch, index = position
+        epoch, index = position[:2]
         chosen = generator(self.seed, ORDER, epoch).permutation(len(self.features))[index:index + self.batch_size]
         index += len(chosen)
         after = Position(epoch, index) if index < len(self.features) else Position(epoch + 1, 0)

@@ -1,0 +1,171 @@
+"""Texts into shards, on all cores.
+
+The texts are read here, slice by slice, and each slice is cut by whoever is free; what comes of it depends on the slice and the
+tokenizer alone, so the files are the same for any number of processes. A shard that is there already is not made again.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert.data.corpora import LAYOUTS
+from minibert.data.tokens import manifest as manifests
+from minibert.data.tokens import shard
+from minibert.data.tokens.manifest import Manifest
+from minibert.data.tokens.repeated import Repeated, numbers_of
+from minibert.data.tokens.shard import Counted
+from minibert.data.tokens.sources import Piece, Texts
+from minibert.files import remove_leftovers
+from minibert.text.tokenizer import Tokenizer
+
+AHEAD = 2  # slices that wait for each process
+
+
+class Made(NamedTuple):
+    """What came of a slice."""
+
+    name: str
+    sha256: str
+    new: bool  # was it made now?
+    counted: Any  # Counted
+    signatures: Any  # of its lines
+    lowest: np.ndarray  # at most two: the lowest numbers that its documents have drawn
+    tokens: int = 0
+
+
+class Cutter:
+    """Makes shards in a folder, with the tokenizer that lies in it."""
+
+    def __init__(self, folder: Path, bound: int) -> None:
+        self.folder, self.bound, self.tokenizer = folder, bound, Tokenizer.load(folder)
+        self.fingerprint, self.vocabulary = shard.fingerprint(self.tokenizer), len(self.tokenizer.vocab)
+        self.numbers = numbers_of(self.tokenizer.vocab.tokens)
+
+    def __call__(self, pieces: Sequence[Piece]) -> Made:
+        name, new = shard.name_of(pieces, self.fingerprint), False
+        try:
+            found = shard.read(self.folder, name, self.vocabulary)
+        except (FileNotFoundError, ValueError):
+            found, new = shard.cut(pieces, self.tokenizer), True
+            shard.write(self.folder, name, found)
+        return Made(name, shard.digest(self.folder, name), new, shard.counted(found, self.bound, self.vocabulary),
+                    shard.signatures(found, self.numbers), np.unique(found.documents["drawn"])[:2])
+
+    def count(self, name: str) -> Counted:
+        """What is in a shard."""
+        return shard.counted(shard.read(self.folder, name, self.vocabulary), self.bound, self.vocabulary)
+
+
+def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
+         progress: Callable[[int], object] = lambda read: None) -> tuple[Manifest, int]:
+    """Prepare texts in a folder that holds their tokenizer. The manifest, which is written last, and how many shards are new.
+
+    held_out: share of the documents. progress: called with the bytes of the files that are done.
+    OSError, or ValueError with file and place, where a text cannot be read or there is too little of it.
+    """
+    (folder / shard.FOLDER).mkdir(exist_ok=True)
+    remove_leftovers(folder / shard.FOLDER)
+    cutter = Cutter(folder, round(held_out * 2**64))
+    made: list[Made] = []
+    repeated, lowest = Repeated(), np.empty(0, np.uint64)
+    counted = Counted.nothing(cutter.vocabulary)
+    with _mapping(cutter, processes) as mapped:
+        for one, read in mapped(texts.slices()):
+            if len(one.signatures):
+                counted += one.counted
+                repeated.add(one.signatures)
+                lowest = np.unique(np.concatenate([lowest, one.lowest]))[:2]
+                made.append(one._replace(counted=None, signatures=None, tokens=int(one.counted.tokens.sum())))
+            progress(read)
+    documents, aside = int(counted.documents.sum()), int(counted.documents[1])
+    if not documents:
+        raise ValueError(f"there is no text in {_brief(texts.paths)}")
+    if (least := min(2 if documents >= 4 else 1, len(lowest))) > aside:  # a small text
+        cutter.bound = int(lowest[least - 1]) + 1
+        counted = sum((cutter.count(one.name) for one in made), Counted.nothing(cutter.vocabulary))
+    if not counted.documents.all():
+        raise ValueError(f"{_brief(texts.paths)}: {documents:,} document{'s are' if documents > 1 else ' is'} too few, "
+                         "because some are held out to measure on: give more text, or separate documents by a blank line and say "
+                         "--layout lines")
+    found = _manifest(cutter, texts, held_out, made, counted, repeated.share())
+    manifests.write(folder, found)
+    _remove_others(folder, {one.name for one in made})
+    return found, sum(one.new for one in made)
+
+
+def _manifest(cutter: Cutter, texts: Texts, held_out: float, made: Sequence[Made], total: Counted, repeated: float) -> Manifest:
+    several = texts.layouts.total() > 1
+    layout = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in texts.layouts.most_common())
+    chances = (total.ids[0] + 1.0) / (total.tokens[0] + cutter.vocabulary)
+    unknown = cutter.tokenizer.vocab.unk_id
+    return Manifest(
+        cutter.fingerprint, cutter.vocabulary, layout, held_out, cutter.bound,
+        manifests.texts_of([path for path in texts.paths if path.parent != cutter.folder]),  # what lies there goes
+        tuple((one.name, one.sha256, one.tokens) for one in made), *(tuple(map(int, pair)) for pair in total[:3]), repeated,
+        0.0 if unknown is None else float(total.ids[:, unknown].sum() / total.tokens.sum()),
+        float(-(total.ids[1] * np.log(chances)).sum() / total.tokens[1]), tuple(map(int, total.lengths)), total.longest)
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """What was made of texts that are no longer part of it."""
+    for path in (folder / shard.FOLDER).glob("*.npy"):
+        if path.name.split(".")[0] not in names:
+            path.unlink(missing_ok=True)
+
+
+def _brief(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3:,} more" if len(paths) > 3 else "")
+
+
+# Who does it
+
+_cutter: Cutter | None = None  # of a process
+
+
+@contextmanager
+def _mapping(cutter: Cutter, processes: int) -> Iterator[Callable[[Iterator], Iterator[tuple[Made, int]]]]:
+    """A function from slices to what came of each, in their order, and the bytes that were read."""
+    if processes == 1:
+        yield lambda slices: ((cutter(one.pieces), one.read) for one in slices)
+        return
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (cutter.folder, cutter.bound))
+    try:
+        yield partial(_mapped, pool, AHEAD * processes)
+    except BrokenProcessPool:
+        raise RuntimeError("a process that cuts text was ended from outside (is there too little memory?); what was made is kept "
+                           "and the same command goes on, with --workers 1 in less memory") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _mapped(pool: ProcessPoolExecutor, ahead: int, slices: Iterator) -> Iterator[tuple[Made, int]]:
+    waiting: deque[tuple[Future, int]] = deque()
+    for one in slices:
+        waiting.append((pool.submit(_cut, one.pieces), one.read))
+        if len(waiting) > ahead:
+            future, read = waiting.popleft()
+            yield future.result(), read
+    for future, read in waiting:
+        yield future.result(), read
+
+
+def _begin(folder: Path, bound: int) -> None:
+    global _cutter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    _cutter = Cutter(folder, bound)
+
+
+def _cut(pieces: Sequence[Piece]) -> Any:
+    assert _cutter is not None
+    return _cutter(pieces)
