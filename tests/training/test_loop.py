@@ -28,7 +28,7 @@ class Counted:
         return Task(self.batch, lambda examples: micro_batches(examples, 1000))
 
     def batch(self, position):
-        self.read.append(tuple(position))
+        self.read.append(tuple(position[:2]))
         epoch, index = position[:2]
         return self.examples[index:index + 2], type(position)(epoch, index + 2)
 
@@ -177,7 +177,7 @@ def test_a_state_from_before_stages_goes_on(train, tmp_path, monkeypatch):
     with tensors.opened(path) as file:
         state, arrays = json.loads(file.metadata["state"]), {name: np.array(file[name]) for name in ("parameters", "m", "v")}
     now, settings = state["progress"], state["settings"]
-    (epoch, index), = now["positions"]
+    (epoch, index, _), = now["positions"]
     state["progress"] = {name: now[name] for name in ("step", "total", "tokens", "seconds", "loss_scale")} | {
         "epoch": epoch, "index": index}
     state["settings"] = {name: value for name, value in settings.items()
