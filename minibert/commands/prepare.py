@@ -8,8 +8,8 @@ from minibert.training.options import FAMILIES, OPTIONS, add_examples, add_text
 
 SUMMARY = "text cut into tokens once, for many runs; or examples, in formats that others read"
 TEXT = """\
-Cut text into tokens, on all cores, and write them to shards: minibert train --corpus DIR then begins
-at once, and reads them by windows, so that its memory does not depend on how much text there is.
+Cut text into tokens, on all cores, and write them to shards: minibert train --corpus DIR then
+begins at once and reads them by windows, so that its memory does not depend on how much there is.
 Texts are UTF-8 files, .gz and .zst, columns of .jsonl and .parquet, folders of these, or - for
 standard input. Interrupted, the same command goes on; where text was added or has changed, it makes
 what is new. Some documents are held out, always the same ones.
