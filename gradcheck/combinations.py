@@ -43,6 +43,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "first-token": {"pooler": "first"},
     "two-feed-forwards": {"ffn_count": 2, "word_window": 5},
     "task-types": {"task_type_vocab_size": 3},
+    "minibert": {"model_type": "minibert", "num_hidden_layers": 3, "num_attention_heads": 3,
+                 "heads_of_layers": ((0, 2), (1,), (0, 1, 2)), "intermediate_sizes": (5, 7, 3)},
 }
 
 
@@ -57,7 +59,7 @@ def body_of(family: str, size: str = "tiny", **changes: Any) -> dict[str, Any]:
 
 
 BODIES |= {family: body_of(family) for family in families.FAMILIES if family not in (
-    "bert", "albert", "electra", "ernie", "mobilebert", "textcnn")}
+    "bert", "albert", "electra", "ernie", "mobilebert", "textcnn", "minibert")}
 BODIES |= {"albert": body_of("albert", embedding_size=4), "ernie": body_of("ernie", task_type_vocab_size=3),
            "electra": body_of("electra", embedding_size=4, objectives=("mlm",)),
            "mobilebert": body_of("mobilebert", size="base", ffn_count=3, **NARROW),
@@ -91,7 +93,8 @@ def distilled(config: BertConfig) -> Model:
     """A student of a teacher with twice its layers, and wider: its states are projected."""
     teacher = BertConfig(hidden_size=2 * config.hidden_size, num_hidden_layers=2 * config.num_hidden_layers,
                          num_attention_heads=config.num_attention_heads)
-    return distil.of(pretraining.of(config), teacher, distil.Weights(1.5, 1.0, 1.0, 1.0, 0.5))
+    return distil.of(pretraining.of(config), teacher, distil.Weights(
+        1.5, 1.0, 1.0, 1.0, 0.5 if config.heads_of_layers is None else 0.0))
 
 
 def branched(config: BertConfig) -> Model:

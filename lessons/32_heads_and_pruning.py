@@ -21,6 +21,7 @@ from minibert.analysis import masked, pruning
 from minibert.config import BertConfig
 from minibert.layers import hard_concrete
 from minibert.model import pretraining
+from minibert.model.importance import FORMS
 from minibert.tasks import batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.text.vocabulary import SPECIAL
@@ -81,7 +82,7 @@ def three_forms(products):
 
 
 found = three_forms(toy[:, :, None])
-assert [float(found[form][0]) for form in pruning.FORMS] == [batch, example, token], "the loop and this agree"
+assert [float(found[form][0]) for form in FORMS] == [batch, example, token], "the loop and this agree"
 
 # %% [markdown]
 # ## A model with twelve heads
@@ -159,7 +160,7 @@ assert error < 1e-6, "importance is the size of a slope"
 # `pruning.importance` takes one backward pass over the text, for all heads together.
 
 # %%
-importance = {form: pruning.importance(bert, asked, form) for form in pruning.FORMS}  # (L, A) each
+importance = {form: pruning.importance(bert, asked, form) for form in FORMS}  # (L, A) each
 order = {form: np.argsort(found, axis=None, kind="stable") for form, found in importance.items()}  # flat: layer·A + head
 
 
@@ -167,7 +168,7 @@ def name(flat):
     return f"{flat // A}.{flat % A}"
 
 
-wb.table(["form", "the least important first"], [[form, " ".join(map(name, order[form]))] for form in pruning.FORMS])
+wb.table(["form", "the least important first"], [[form, " ".join(map(name, order[form]))] for form in FORMS])
 assert (importance["batch"] <= importance["example"] + 1e-6).all(), "as the inequality says …"
 assert (importance["example"] <= importance["token"] + 1e-6).all(), "… for each head"
 
@@ -188,11 +189,11 @@ def curve(flat):
     return pruning.curve(bert, judged, np.asarray(flat), closed).mean(1)
 
 
-ordered = {form: curve(order[form]) for form in pruning.FORMS}
+ordered = {form: curve(order[form]) for form in FORMS}
 reverse = curve(order["example"][::-1])
 random = np.array([curve(rng.permutation(HEADS)) for _ in range(wb.choose(5, 2))])
 some = [0, 2, 4, 6, 8, 10, 12]
-wb.table(["closed", *map(str, some)], [*[[f"in order, by {form}", *map(float, ordered[form][some])] for form in pruning.FORMS],
+wb.table(["closed", *map(str, some)], [*[[f"in order, by {form}", *map(float, ordered[form][some])] for form in FORMS],
                                        ["at random, the mean", *map(float, random.mean(0)[some])],
                                        ["by example, backwards", *map(float, reverse[some])]])
 half, costs = HEADS // 2, ordered["example"] - full

@@ -56,6 +56,8 @@ class BertConfig:
     ``task_type_vocab_size``  rows of a fourth table of embeddings, of the tasks; 0: there is none
     ``filter_sizes``     the body is no stack of blocks but convolutions over so many tokens each, which share the hidden size
                          (``model.textcnn``); the ``pooler`` is then ``max``, and there are two layers; None: it is one
+    ``heads_of_layers``  of each layer, which of the ``num_attention_heads`` heads it still has, counted from 0; None: all
+    ``intermediate_sizes``  of each layer, how wide its feed-forward part is inside; None: all ``intermediate_size``
     ``objectives``       what pre-training asks: those of OBJECTIVES that it has a head for
     ``head_act``         the activation in the masked-word head; None: ``hidden_act``
     ``text_head``        the activation of a hidden layer in the head that judges texts, which then reads [CLS] and not the pooled
@@ -95,6 +97,8 @@ class BertConfig:
     long_decoder: bool = False
     task_type_vocab_size: int = 0
     filter_sizes: tuple[int, ...] | None = None
+    heads_of_layers: tuple[tuple[int, ...], ...] | None = None
+    intermediate_sizes: tuple[int, ...] | None = None
     objectives: tuple[str, ...] = ("mlm", "nsp")
     head_act: str | None = None
     text_head: str | None = None
@@ -148,6 +152,7 @@ class BertConfig:
                              f"got {self.position_offset}")
         self._check_blocks()
         self._check_filters()
+        self._check_pruned()
         if self.layer_map is not None:
             self._check_map(self.layer_map)
             object.__setattr__(self, "layer_map", tuple(self.layer_map))  # JSON has lists
@@ -189,12 +194,37 @@ class BertConfig:
             raise ValueError(f"config: hidden_size must be a multiple of the number of filter_sizes, {len(sizes)}, got "
                              f"{self.hidden_size}")
         for key, value in {"pooler": "max", "num_hidden_layers": 2, "num_attention_heads": 1, "layer_map": None,
-                           "position_offset": 0}.items():
+                           "position_offset": 0, "heads_of_layers": None, "intermediate_sizes": None}.items():
             if getattr(self, key) != value:
                 raise ValueError(f"config: {key} must be {value} where there are filter_sizes, got {brief(getattr(self, key))}")
         if self.max_position_embeddings < self.least_tokens:
             raise ValueError(f"config: max_position_embeddings must be at least {self.least_tokens}, what two convolutions over "
                              f"{max(sizes)} tokens read, got {self.max_position_embeddings}")
+
+    def _check_pruned(self) -> None:
+        """What is left of layers that differ, and where none can."""
+        heads, sizes = self.heads_of_layers, self.intermediate_sizes
+        for key, value in {"heads_of_layers": heads, "intermediate_sizes": sizes}.items():
+            if value is not None and self.layer_map is not None:
+                raise ValueError(f"config: {key} must be null where there is a layer_map: layers that share tensors are alike")
+            if value is not None and not (isinstance(value, (tuple, list)) and len(value) == self.num_hidden_layers):
+                raise ValueError(f"config: {key} must have an entry for each of the {self.num_hidden_layers} layers, got "
+                                 f"{brief(value)}")
+        if heads is not None:
+            for own in heads:
+                if not (isinstance(own, (tuple, list)) and own and all(type(h) is int for h in own)
+                        and sorted({*own}) == [*own] and 0 <= own[0] and own[-1] < self.num_attention_heads):
+                    raise ValueError("config: heads_of_layers must name at least one head of each layer, in order, from 0 to "
+                                     f"{self.num_attention_heads - 1}, got {brief(own)}")
+            object.__setattr__(self, "heads_of_layers", tuple(map(tuple, heads)))  # JSON has lists
+        if sizes is not None:
+            if self.ffn_count > 1:
+                raise ValueError("config: intermediate_sizes must be null where ffn_count is above 1, got "
+                                 f"{self.ffn_count} feed-forward layers of a block")
+            if not all(type(size) is int and 0 < size <= self.intermediate_size for size in sizes):
+                raise ValueError("config: intermediate_sizes must be numbers from 1 to intermediate_size, "
+                                 f"{self.intermediate_size}, got {brief(sizes)}")
+            object.__setattr__(self, "intermediate_sizes", tuple(sizes))
 
     def _check_map(self, layer_map: Any) -> None:
         fits = isinstance(layer_map, (tuple, list)) and len(layer_map) == self.num_hidden_layers
@@ -211,6 +241,14 @@ class BertConfig:
     def attention_size(self) -> int:
         """How wide all heads are together, and everything else between a bottleneck and its end: H where there is none."""
         return self.bottleneck_size or self.hidden_size
+
+    def heads_of(self, layer: int) -> tuple[int, ...]:
+        """Which heads a layer has, by their numbers: all A unless some are gone."""
+        return tuple(range(self.num_attention_heads)) if self.heads_of_layers is None else self.heads_of_layers[layer]
+
+    def intermediate_of(self, layer: int) -> int:
+        """I of a layer."""
+        return self.intermediate_size if self.intermediate_sizes is None else self.intermediate_sizes[layer]
 
     @property
     def block(self) -> str:
@@ -301,5 +339,6 @@ class BertConfig:
 NEUTRAL = MappingProxyType({
     key: getattr(BertConfig, key) for key in (
         "embedding_size", "layer_map", "position_offset", "pooler", "norm", "bottleneck_size", "attention_reads", "ffn_count",
-        "word_window", "long_decoder", "task_type_vocab_size", "filter_sizes", "objectives", "head_act", "text_head",
+        "word_window", "long_decoder", "task_type_vocab_size", "filter_sizes", "heads_of_layers", "intermediate_sizes",
+        "objectives", "head_act", "text_head",
         "text_head_drops")})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from minibert import memory, pretrained, swap
@@ -142,10 +142,16 @@ def _sizes(c: BertConfig, name: str) -> str:
     kind = {"post_ln": "post-LN", "pre_ln": "pre-LN", "mobile": f"{c.attention_size:,} inside"}[c.block]
     kind += "" if c.model_type == "bert" else f", {families.of(c).title}"
     times = f"{c.ffn_count} × " if c.ffn_count > 1 else ""
-    return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {c.num_attention_heads} heads of "
-            f"{c.head_size}, feed-forward {times}{c.intermediate_size:,} ({c.hidden_act}),\n"
+    heads = _left(c.num_attention_heads, [len(heads) for heads in c.heads_of_layers or ()])
+    return (f"{name}: {c.num_hidden_layers} layers ({kind}), hidden size {c.hidden_size:,}, {heads} heads of {c.head_size}, "
+            f"feed-forward {times}{_left(c.intermediate_size, c.intermediate_sizes or ())} ({c.hidden_act}),\n"
             f"{' ' * len(name)}  vocabulary {c.vocab_size:,}, {c.max_position_embeddings:,} positions, "
             f"dropout {c.hidden_dropout_prob:g} (attention {c.attention_probs_dropout_prob:g})")
+
+
+def _left(whole: int, layers: Sequence[int]) -> str:
+    """How many a layer has: all, or from the fewest to the most of them."""
+    return f"{min(layers):,} to {max(layers):,} of {whole:,}" if layers else f"{whole:,}"
 
 
 def _parameters(c: BertConfig) -> str:
@@ -159,6 +165,9 @@ def _parameters(c: BertConfig) -> str:
     of_a_layer = (f"4 × ({H:,} × {H:,} + {H:,})", feed_forward, "", f"{2 * F + 2} × {H:,}")
     if n["bottlenecks"]:
         of_a_layer = ("", feed_forward, f"between {H:,} and {c.attention_size:,}", "")
+    of_all = f"{stored} × {layer:,}"
+    if c.heads_of_layers or c.intermediate_sizes:
+        of_a_layer, of_all = ("mean of the layers", "mean of the layers", *of_a_layer[2:]), ""
     decoder = f"word table, and {V:,} × {H - E:,}" if c.long_decoder else "its decoder is the word table"
     layers = ("the layer" if L == 1 else f"all {L} layers") + (f", with the weights of {stored}" if stored < L else "")
     rows = _of_convolutions(c, n) if c.filter_sizes else [
@@ -170,7 +179,7 @@ def _parameters(c: BertConfig) -> str:
         *([("projection", f"{H:,} × {window}{E:,} + {H:,}", n["projection"])] if n["projection"] else []),
         None,
         *(row for row in zip((*OF_A_LAYER[:3], norms), of_a_layer, (n[part] for part in memory.OF_A_LAYER)) if row[2]),
-        (layers, f"{stored} × {layer:,}", n["layers"]),
+        (layers, of_all, n["layers"]),
         None,
         *([("last layer norm", f"2 × {H:,}", n["final_norm"])] if c.norm_first else []),
         *([("pooler", f"{H:,} × {H:,} + {H:,}", n["pooler"])] if n["pooler"] else []),

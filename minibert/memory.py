@@ -58,8 +58,8 @@ def parameter_counts(config: BertConfig) -> dict[str, int]:
     """The number of weights by part, counted over the tensors that a model of this configuration really has.
 
     Keys: word, position, type, task, norm, projection (of the embeddings); attention, feed_forward, bottlenecks, norms (of one
-    layer); convolutions and statistics (all of both; the latter are no weights, and counted nowhere else); layers (all of them,
-    those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
+    layer, the mean where they differ); convolutions and statistics (all of both; the latter are no weights, and counted nowhere
+    else); layers (all of them, those that share their weights once); final_norm (pre-LN only); pooler; encoder (all so far);
     mlm, nsp and replaced (the heads); total: with the heads of pre-training, and with the pooler where one of them reads it.
     """
     counts = dict.fromkeys(("word", "position", "type", "task", "norm", "projection", *OF_A_LAYER, "convolutions", "statistics",
@@ -92,21 +92,26 @@ def _part(name: str) -> str:
 
 
 def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:
-    """What one layer keeps for its backward pass in training, for ``batch`` texts of ``length`` tokens."""
-    return [Part(name, batch * size) for name, size in _kept(config, length).items() if size]
+    """What the layers keep for the backward pass in training, for ``batch`` texts of ``length`` tokens: L times as much as one,
+    or the sum where they differ."""
+    if not (config.heads_of_layers or config.intermediate_sizes):
+        return [Part(name, batch * size, config.num_hidden_layers) for name, size in _kept(config, length).items() if size]
+    each = [_kept(config, length, layer) for layer in range(config.num_hidden_layers)]
+    sums = {name: sum(kept[name] for kept in each) for name in each[0]}
+    return [Part(name, batch * size) for name, size in sums.items() if size]
 
 
 @lru_cache(maxsize=64)
-def _kept(config: BertConfig, length: int) -> dict[str, int]:
-    """Bytes by part that a block keeps of one text: its input, and what is in its cache."""
+def _kept(config: BertConfig, length: int, layer: int = 0) -> dict[str, int]:
+    """Bytes by part that the block of a layer keeps of one text: its input, what is in its cache, and where it looked."""
     if config.filter_sizes:
         return {"convolutions, normed and not": _kept_by_convolutions(config, length) // config.num_hidden_layers}
-    block = blocks.of(config)
-    layout = Layout(block.shapes(config))
+    layout = Layout(blocks.of(config).shapes(config, layer))
     x = np.zeros((1, length, config.hidden_size), np.float32)
-    _, cache = block.forward(x, layout.tree(np.zeros(layout.size, np.float32)), config, key=Key(0))
+    p = layout.tree(np.zeros(layout.size, np.float32))
+    (_, weights), cache = blocks.of_layer(config, layer).forward(x, p, config, key=Key(0))
     sizes, seen = dict.fromkeys(PARTS.values(), 0), set()
-    for path, array in (("attention.x", x), *_arrays(cache)):
+    for path, array in (("attention.x", x), *_arrays(cache), ("attention.weights", weights)):
         while isinstance(array.base, np.ndarray):  # a view keeps the whole alive
             array = array.base
         if id(array) not in seen:
@@ -150,8 +155,7 @@ def other_activations(config: BertConfig, batch: int, length: int, masked: int) 
 def activations(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
     """Bytes of all that a forward pass in training keeps for the backward pass."""
     masked = masked_tokens(batch, length) if masked is None else masked
-    layers = config.num_hidden_layers * total(layer_activations(config, batch, length))
-    return layers + total(other_activations(config, batch, length, masked))
+    return total(layer_activations(config, batch, length)) + total(other_activations(config, batch, length, masked))
 
 
 def masked_tokens(batch: int, length: int) -> int:
@@ -194,13 +198,12 @@ def training(config: BertConfig, batch: int, length: int, average: bool = False)
     """
     weights = FLOAT * parameter_counts(config)["total"]
     masked = masked_tokens(batch, length)
-    L = config.num_hidden_layers
     return [
         Part("weights", weights),
         Part("gradients", weights),
         Part("moments of Adam", weights, 2),
         *([Part(AVERAGE, weights)] if average else []),
-        *(part._replace(times=L) for part in layer_activations(config, batch, length)),
+        *layer_activations(config, batch, length),
         *other_activations(config, batch, length, masked),
         Part("temporaries, about", temporaries(config, batch, length)),
     ]

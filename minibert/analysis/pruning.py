@@ -1,18 +1,9 @@
 """How many heads a model needs: the importance of each, and the loss as they are switched off in its order.
 
-::
-
-    ∂loss(x)/∂gate_h = Σ_t ctx_h[t]·∂loss(x)/∂ctx_h[t]      gate_h: 1, times ctx_h (T, D), what head h gives to the output matrix
-
-Three ways to add it up over N texts x and their tokens t, each at most as large as the next::
-
-    "batch"      Σ_batches | Σ_x ∂loss(x)/∂gate_h | / N           texts of a batch cancel
-    "example"    Σ_x | ∂loss(x)/∂gate_h | / N                     the paper's, equation 2
-    "token"      Σ_x Σ_t | ctx_h[t]·∂loss(x)/∂ctx_h[t] | / N      the paper's code: tokens do not cancel either
-
-A text's loss is the sum over its hidden tokens. Importance is estimated once, on other texts than those that are then lost; all
-heads of all layers stand in one order, and no layer is left its last one. A head that is off gives nothing, its value bias
-neither. The title's question is asked of one layer at a time: only its most important head is left, beside none.
+What importance is, and the three forms of it, stands in ``model.importance``. A text's loss is the sum over its hidden tokens.
+Importance is estimated once, on other texts than those that are then lost; all heads of all layers stand in one order, and no
+layer is left its last one. A head that is off gives nothing, its value bias neither. The title's question is asked of one layer
+at a time: only its most important head is left, beside none.
 
 Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", arXiv:1905.10650, section 4. ``per_layer``: each layer's
 numbers are divided by their length, as their text has it and their code only when asked. Their code (pmichel31415/are-16-heads)
@@ -23,6 +14,7 @@ takes the form "batch", of mean losses, and never clears the gradient: batch t t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,8 +25,9 @@ from minibert.analysis import inside, masked
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
 from minibert.analysis.inside import Question
 from minibert.analysis.masked import Batch
-from minibert.backend import to_numpy
+from minibert.model import importance as importance_of
 from minibert.model import pretraining
+from minibert.model.encoder import Layer
 from minibert.model.pretraining import Output
 from minibert.parameters import NOTHING
 from minibert.text.forms import Text
@@ -48,8 +41,6 @@ if TYPE_CHECKING:
 CLAIM = "Many heads can be switched off, if they are taken in the order of their importance."
 PAPER = "of BERT on MNLI about 40 % of the heads can go without a noticeable loss; one head for a layer costs at most 0.96 points"
 CONTROLS = "random orders, and the order of importance reversed"
-
-FORMS = ("batch", "example", "token")
 
 
 class Pruning(NamedTuple):
@@ -77,10 +68,12 @@ class Closing(NamedTuple):
 
 def importance(bert: Trained, corpus: Sequence[Batch], form: str = "example", per_layer: bool = False) -> np.ndarray:
     """``(L, A)``, by one of ``FORMS``."""
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
-    found = sum(_token(bert, batch) if form == "token" else _gates(bert, batch, form) for batch in corpus)
-    found = found / sum(len(batch.texts) for batch in corpus)
+    importance_of.check(form)
+    found = np.zeros((bert.config.num_hidden_layers, bert.config.num_attention_heads))
+    for batch in corpus:
+        for layer, own in enumerate(importance_of.of_batch(partial(_passes, bert, batch), bert.config.head_size, form).heads):
+            found[layer, list(bert.config.heads_of(layer))] += own
+    found = found / max(1, sum(len(batch.texts) for batch in corpus))
     return found / (np.linalg.norm(found, axis=1, keepdims=True) + 1e-20) if per_layer else found
 
 
@@ -181,16 +174,7 @@ def plot(result: Pruning) -> Figure:
                         plots.Bars("The heads of each layer, most important first", layers, series, "importance"))
 
 
-def _gates(bert: Trained, batch: Batch, form: str) -> np.ndarray:
-    """``(L, A)`` the sum over the texts, whose gates are apart: |∂| of each, or | Σ ∂ |."""
-    L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
-    gates = np.ones((L, len(batch.texts), A))
-    _, cache = masked.forward(bert, batch, gates, wrap=lambda layers: layers)
-    d = to_numpy(pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING).head_mask)  # (L, B, A)
-    return np.abs(d).sum(1) if form == "example" else np.abs(d.sum(1))
-
-
-def _token(bert: Trained, batch: Batch) -> np.ndarray:
-    """``(L, A)``. ctx[q]·∂loss/∂ctx[q] is Σ_k a[q, k]·∂loss/∂a[q, k], since ctx = a·v."""
-    attentions, gradients = masked.attention_gradients(bert, batch)
-    return np.stack([np.abs((a * d).sum(-1)).sum((0, 2)) for a, d in zip(attentions, gradients)])
+def _passes(bert: Trained, batch: Batch, wrap: Callable[[Sequence[Layer]], Sequence[Layer]]) -> None:
+    """Forward and backward."""
+    _, cache = masked.forward(bert, batch, wrap=wrap)
+    pretraining.backward(Output(loss=1.0), cache, bert.parameters, NOTHING)

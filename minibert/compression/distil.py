@@ -113,6 +113,9 @@ def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, tempera
             raise ValueError(f"attention is compared head by head, and the teacher has {teacher.num_attention_heads} heads, the "
                              f"student {config.num_attention_heads}: give --heads {teacher.num_attention_heads}, or leave "
                              "--attentions out")
+        if config.heads_of_layers or teacher.heads_of_layers:
+            raise ValueError("attention is compared head by head, and some heads are gone from the teacher or the student: leave "
+                             "--attentions out")
         loss, options = ATTENTION_LOSSES[attention_loss]
         pairs = _pairs if loss is token_error else lambda batch: batch.tokens
         for i in range(layers):

@@ -63,7 +63,7 @@ def config_of(teacher: BertConfig, layers: int, hidden: int | None = None, heads
               intermediate: int | None = None) -> BertConfig:
     """A student's configuration: the teacher's, with so many layers and, where they are given, other widths.
 
-    ValueError for a teacher whose layers share their tensors.
+    ValueError for a teacher whose layers share their tensors, or are not alike.
     """
     if teacher.filter_sizes:
         raise ValueError("the teacher is made of convolutions, and has no layers of which a student could have some: take a "
@@ -71,6 +71,9 @@ def config_of(teacher: BertConfig, layers: int, hidden: int | None = None, heads
     if teacher.layer_map is not None:
         raise ValueError("the teacher's layers share their tensors, so that none of them can be taken alone: take a teacher "
                          "whose layers each have their own")
+    if teacher.heads_of_layers or teacher.intermediate_sizes:
+        raise ValueError("the teacher's layers have lost heads or rows (minibert compress prune), and those of a student are all "
+                         "alike: take the teacher that it was made of")
     sizes = {"hidden_size": hidden, "num_attention_heads": heads,
              "intermediate_size": intermediate or (hidden and hidden * teacher.intermediate_size // teacher.hidden_size)}
     config = teacher.replace(num_hidden_layers=layers, **{name: size for name, size in sizes.items() if size is not None})

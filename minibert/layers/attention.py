@@ -54,12 +54,18 @@ class Gradients(NamedTuple):
     head_mask: Array | None  # of the head mask, in its shape
     override: Array | None  # of the probabilities given from outside, in their shape
     values: Array | None = None  # (B, T, H) of what the values were made from, where that was not x
+    read: tuple[tuple[Array, Array], ...] = ()  # of a block: what each output matrix reads (B, T, n), and its gradient
 
 
 def shapes(size: int, inputs: int | None = None, values: int | None = None) -> Shapes:
     """Query, key and value. ``inputs``, ``values``: how wide x is, and what the values are made from, by default ``size``."""
     widths = {"query": inputs or size, "key": inputs or size, "value": values or inputs or size}
     return named({name: linear.shapes(size, width) for name, width in widths.items()})
+
+
+def count(p: Tree, size: int) -> int:
+    """How many heads of ``size`` numbers these matrices have."""
+    return p["value"]["bias"].shape[0] // size
 
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,

@@ -46,12 +46,12 @@ class Gradients(NamedTuple):
 
 def shapes(config: BertConfig) -> Shapes:
     """Every tensor of the usual list, in layer order."""
-    return named({f"layer.{i}": blocks.of(config).shapes(config) for i in sorted(set(config.uses))})
+    return named({f"layer.{i}": blocks.of(config).shapes(config, i) for i in sorted(set(config.uses))})
 
 
 def stack(p: Tree, g: Tree, config: BertConfig) -> list[Layer]:
     """The blocks of a BERT in order. ``p`` and ``g``: the subtree ``bert.encoder``."""
-    return [(blocks.of(config), p["layer"][str(i)], g["layer"][str(i)]) for i in config.uses]
+    return [(blocks.of_layer(config, i), p["layer"][str(i)], g["layer"][str(i)]) for i in config.uses]
 
 
 def forgetful(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:

@@ -155,7 +155,7 @@ def smaller(config: BertConfig, share: float = SIZE) -> BertConfig:
     heads = max((n for n in range(1, hidden // HEAD_SIZE + 1) if width % n == 0), default=1)
     narrow = config.embedding_width if config.embedding_width != hidden else None
     return config.replace(hidden_size=hidden, num_attention_heads=heads, intermediate_size=4 * hidden, embedding_size=narrow,
-                          objectives=("mlm",))
+                          objectives=("mlm",), heads_of_layers=None, intermediate_sizes=None)
 
 
 def drawn(logits: Array, numbers: Array) -> Array:

@@ -257,12 +257,12 @@ _BLOCKS = {"post_ln": _post_ln, "pre_ln": _pre_ln, "mobile": _mobile}
 
 
 def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig, values: str | None = None) -> str:
-    A, D, read = config.num_attention_heads, config.head_size, {"query": x, "key": x, "value": values or x}
-    q, k, v = (g("Reshape", _linear(g, read[part], f"{path}.{part}"), [0, 0, A, D]) for part in read)  # (B, T, A, D)
+    D, read = config.head_size, {"query": x, "key": x, "value": values or x}
+    q, k, v = (g("Reshape", _linear(g, read[part], f"{path}.{part}"), [0, 0, -1, D]) for part in read)  # (B, T, A, D)
     scores = g("MatMul", g("Mul", g("Transpose", q, perm=[0, 2, 1, 3]), D ** -0.5), g("Transpose", k, perm=[0, 2, 3, 1]))
     probs = g("Softmax", g("Add", scores, mask), axis=-1)  # (B, A, T, T)
     context = g("MatMul", probs, g("Transpose", v, perm=[0, 2, 1, 3]))
-    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, config.attention_size])
+    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, -1])
 
 
 def _pooled(g: _Graph, x: str, config: BertConfig) -> str | None:

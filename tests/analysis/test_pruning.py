@@ -5,6 +5,7 @@ import pytest
 
 from minibert.analysis import inside, masked, pruning
 from minibert.api import Bert
+from minibert.model.importance import FORMS
 from tests import tiny_model
 
 TEXTS = ["the abc raises.", "an exception", "the x raises an exception.", "q r s", "an abc", "the exception raises the xyz."]
@@ -35,7 +36,7 @@ def test_importance_is_the_slope_of_the_loss_of_each_text(bert):
 
 def test_what_a_batch_or_a_token_cancels(bert):
     corpus = masked.batches(bert, TEXTS, share=0.3)
-    batch, example, token = (pruning.importance(bert, corpus, form) for form in pruning.FORMS)
+    batch, example, token = (pruning.importance(bert, corpus, form) for form in FORMS)
     assert (batch <= example + 1e-12).all()
     assert (example <= token + 1e-12).all()
     assert (batch < 0.99 * example).any()

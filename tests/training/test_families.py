@@ -18,7 +18,7 @@ SIZE = {"electra": ("--generator-alone",), "roberta": ("--vocab-size", 300)}  # 
 
 def test_every_family_whose_kind_of_tokenizer_can_be_learned_is_an_option():
     learned = {name for name, family in families.FAMILIES.items() if family.vocabulary in vocabularies.LEARNED}
-    assert learned == set(options.FAMILIES) == {"bert", "textcnn", *KINDS}  # the second: test_textcnn.py
+    assert learned - {"minibert"} == set(options.FAMILIES) == {"bert", "textcnn", *KINDS}  # the second: test_textcnn.py
 
 
 @pytest.mark.parametrize("family", KINDS)

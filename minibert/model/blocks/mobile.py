@@ -53,17 +53,18 @@ class Cache(NamedTuple):
     wide: dense_norm.Cache | None  # None where there is no bottleneck to leave
 
 
-def shapes(config: BertConfig) -> Shapes:
-    """Every tensor of a block."""
-    H, I, N = config.hidden_size, config.intermediate_size, config.attention_size
+def shapes(config: BertConfig, layer: int = 0) -> Shapes:
+    """Every tensor of the block of a layer."""
+    H, I, N, W = (config.hidden_size, config.intermediate_of(layer), config.attention_size,
+                  len(config.heads_of(layer)) * config.head_size)
     reads, narrow = config.attention_reads, config.bottleneck_size is not None
     widths = {"state": (H, H), "bottleneck": (N, N), "shared": (N, H)}  # of what queries and keys, and values are made from
     networks = [*(f"ffn.{i}." for i in range(config.ffn_count - 1)), ""]
     return named({
         "bottleneck.input": dense_norm.shapes(N, H) if narrow else {},
         "bottleneck.attention": dense_norm.shapes(N, H) if reads == "shared" else {},
-        "attention.self": attention.shapes(N, *widths[reads]),
-        "attention.output": dense_norm.shapes(N, N),
+        "attention.self": attention.shapes(W, *widths[reads]),
+        "attention.output": dense_norm.shapes(N, W),
         **{f"{path}{part}": shape for path in networks for part, shape in (
             ("intermediate.dense", linear.shapes(I, N)), ("output", dense_norm.shapes(N, I)))},
         "output.bottleneck": dense_norm.shapes(H, N) if narrow else {},
@@ -80,8 +81,9 @@ def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, ke
     if reads == "shared":
         a, shared_cache = dense_norm.forward(x, None, p["bottleneck"]["attention"], kind, eps)
         values = x
+    own = p["attention"]["self"]
     (context, weights), attention_cache = attention.forward(
-        a, p["attention"]["self"], config.num_attention_heads, mask, config.attention_probs_dropout_prob,
+        a, own, attention.count(own, config.head_size), mask, config.attention_probs_dropout_prob,
         key and key.at(0), head_mask, override, values)
     h, output_cache = dense_norm.forward(context, n, p["attention"]["output"], kind, eps, inside, key and key.at(1))
 
@@ -104,9 +106,11 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None =
     narrow, dh, dx = wide_cache is not None, dy, None
     if narrow:
         dh, dx = dense_norm.backward(dy, wide_cache, p["output"]["bottleneck"], g["output"]["bottleneck"])
+    read = []
     for c, q, gq in zip(reversed(networks), reversed(_networks(p, len(networks))), reversed(_networks(g, len(networks)))):
-        du, dh = dense_norm.backward(dh, c.down, q["output"], gq["output"])
-        du = activation.backward(du, c.activation, q["intermediate"]["dense"], gq["intermediate"]["dense"])
+        da, dh = dense_norm.backward(dh, c.down, q["output"], gq["output"])
+        read.append((c.down.dense.x, da))
+        du = activation.backward(da, c.activation, q["intermediate"]["dense"], gq["intermediate"]["dense"])
         dh = dh + linear.backward(du, c.up, q["intermediate"]["dense"], gq["intermediate"]["dense"])
 
     dcontext, dn = dense_norm.backward(dh, output_cache, p["attention"]["output"], g["attention"]["output"])
@@ -122,7 +126,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None =
         dx = dx + d.values
         if d.dx is not None:  # nobody read queries and keys where the weights were given from outside
             dx += dense_norm.backward(d.dx, shared_cache, p["bottleneck"]["attention"], g["bottleneck"]["attention"])[0]
-    return d._replace(dx=dx, values=None)
+    return d._replace(dx=dx, values=None, read=((output_cache.dense.x, dcontext), *reversed(read)))
 
 
 def _networks(p: Tree, count: int) -> list[Tree]:

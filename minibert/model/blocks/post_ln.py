@@ -32,12 +32,12 @@ class Cache(NamedTuple):
     norm2: add_norm.Cache
 
 
-def shapes(config: BertConfig) -> Shapes:
-    """Every tensor of a block."""
-    H, I = config.hidden_size, config.intermediate_size
+def shapes(config: BertConfig, layer: int = 0) -> Shapes:
+    """Every tensor of the block of a layer."""
+    H, I, W = config.hidden_size, config.intermediate_of(layer), len(config.heads_of(layer)) * config.head_size
     return named({
-        "attention.self": attention.shapes(H),
-        "attention.output.dense": linear.shapes(H, H),
+        "attention.self": attention.shapes(W, H),
+        "attention.output.dense": linear.shapes(H, W),
         "attention.output.LayerNorm": layernorm.shapes(H),
         "intermediate.dense": linear.shapes(I, H),
         "output.dense": linear.shapes(H, I),
@@ -49,8 +49,9 @@ def forward(x: Array, p: Tree, config: BertConfig, mask: Array | None = None, ke
             head_mask: Array | None = None, override: Array | None = None) -> tuple[tuple[Array, Array], Cache]:
     """x ``(B, T, H)`` -> y ``(B, T, H)`` and attention weights ``(B, A, T, T)``. The other inputs are those of attention."""
     rate, eps = config.hidden_dropout_prob, config.layer_norm_eps
+    own = p["attention"]["self"]
     (context, weights), attention_cache = attention.forward(
-        x, p["attention"]["self"], config.num_attention_heads, mask, config.attention_probs_dropout_prob,
+        x, own, attention.count(own, config.head_size), mask, config.attention_probs_dropout_prob,
         key and key.at(0), head_mask, override)
     o, output_cache = linear.forward(context, p["attention"]["output"]["dense"])
     h, norm1_cache = add_norm.forward(o, x, p["attention"]["output"]["LayerNorm"], eps, rate, key and key.at(1))
@@ -73,4 +74,5 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None =
     do, dx = add_norm.backward(dh, cache.norm1, p["output"]["LayerNorm"], g["output"]["LayerNorm"])
     dcontext = linear.backward(do, cache.output, p["output"]["dense"], g["output"]["dense"])
     d = attention.backward(dcontext, cache.attention, p["self"], g["self"], dweights)
-    return d._replace(dx=dx + d.dx)
+    read = (cache.output.x, dcontext), (cache.down.x, da)
+    return d._replace(read=read, dx=dx + d.dx)

@@ -23,7 +23,7 @@ CONFIG, OLD_CONFIG = "config.json", "bert_config.json"
 #: model_type -> its table.
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in (
     bert.BERT, roberta.ROBERTA, roberta.XLM_ROBERTA, roberta.CAMEMBERT, albert.ALBERT, distilbert.DISTILBERT, electra.ELECTRA,
-    ernie.ERNIE, mobilebert.MOBILEBERT, textcnn.TEXTCNN)})
+    ernie.ERNIE, mobilebert.MOBILEBERT, textcnn.TEXTCNN, bert.MINIBERT)})
 
 #: model_type -> what is different in it, for others that are often taken for one of these.
 RELATIVES = {
