@@ -17,7 +17,7 @@ import numpy as np
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, CONVOLUTIONS, MODELS, OF_A_TEXT, with_targets
 from minibert.analysis import attention_probe, probing, structural, tensor_products
-from minibert.compression import early_exit, theseus
+from minibert.compression import early_exit, gated, theseus
 from minibert.compression.theseus import Schedule
 from minibert.config import BertConfig
 from minibert.finetuning import models
@@ -1251,3 +1251,17 @@ def _(rng: np.random.Generator) -> dict:
     """The branches learn from the head's answer to what has lost the same numbers."""
     whole = early_exit.of(models.of(CONFIG.replace(num_hidden_layers=3), "sequence", 3))
     return _in_part(rng, whole, lambda name: name.startswith("branches."), dropout.Key(43))
+
+
+@case(gated)
+def _(rng: np.random.Generator) -> dict:
+    whole = gated.of(models.of(CONFIG, "sequence", 3), price=0.7, speed=1.0)
+    params = whole.layout().tree(rng.standard_normal(whole.layout().size) * 0.5)
+    x = with_targets(whole.alone, Inputs(IDS, TYPES, PADDING), params, rng)
+    key = dropout.Key(41)
+    gates = hard_concrete.forward(params["gates"]["bias"], gated.drawn(key, params["gates"]["bias"]))[0][0]
+    assert (gates == 0).any()
+    assert (gates == 1).any()
+    assert ((0 < gates) & (gates < 1)).any()
+    layer = Pair(lambda p: whole.forward(x, p, key=key), lambda dy, cache, p, g: whole.backward(dy, cache, p, g) and None)
+    return {"layer": layer, "inputs": {}, "params": params, "directions": DIRECTIONS, "zero": key_biases("bert.encoder.")}

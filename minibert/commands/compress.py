@@ -8,7 +8,7 @@ from minibert.compression.options import add_arguments
 
 __all__ = ["EXAMPLES", "SUMMARY", "TEXT", "add_arguments", "run"]
 
-SUMMARY = "a smaller model learns from a larger one: distil, theseus, mobile, early-exit, vocabulary, quantise"
+SUMMARY = "a smaller model learns from a larger one: distil, theseus, mobile, early-exit, prune, vocabulary, quantise"
 TEXT = """\
 Makes a smaller model of a larger one, its teacher. The student learns from texts, as in minibert
 train, or with --train from labelled examples, as in minibert finetune, and is a plain model in a
@@ -28,6 +28,8 @@ examples:
       a branch after each layer learns what the model says; predict --speed 0.5 leaves by the first one that is sure
   minibert compress mobile --teacher runs/mini --corpus book.txt --steps 6000
       MobileBERT's blocks, a quarter as wide inside, learn one after the other what the teacher's make of a text
+  minibert compress prune --teacher runs/sentiment --train train.tsv --dev dev.tsv --heads 0.4 --out runs/fewer
+      without the least important heads; with --epochs 1 it learns on afterwards
   minibert compress vocabulary --teacher DIR --corpus reports/ --out runs/reports
       the table of words holds the pieces that these texts use, and single characters
   minibert compress quantise --teacher runs/sentiment --out runs/small

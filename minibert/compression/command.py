@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minibert.compression import labelled, quantise, report, texts, vocabulary
+from minibert.compression import labelled, prune, quantise, report, texts, vocabulary
 from minibert.compression.options import OPTIONS, Settings, recipe_of
 from minibert.compression.recipes import sha256
 from minibert.files import read_json
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe == "report":
         return report.run(args)
     recipe = recipe_of(args)
+    if recipe.recipe == "prune":
+        return prune.run(args, recipe)
     if recipe.recipe == "vocabulary":
         return vocabulary.run(args, recipe)
     if recipe.recipe == "quantise":
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _resume(args: argparse.Namespace, out: Path) -> int:
+    if (out / prune.RUN).is_file():
+        return prune.resume(args, out)
     path = out / COMPRESSION
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file, so there is no run with a teacher to go on with in {out}; "
@@ -54,4 +58,5 @@ def _resume(args: argparse.Namespace, out: Path) -> int:
     if sha256(teacher.parameters) != fingerprint:
         raise ValueError(f"the teacher in {recipe.teacher} has changed since the run began, so it cannot go on exactly; put it "
                          "back, or begin a new run")
-    return kind.resume(args, out, recipe, teacher)
+    code = kind.resume(args, out, recipe, teacher)
+    return code or (prune.shown(out) if recipe.gates else 0)

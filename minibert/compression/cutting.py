@@ -11,6 +11,7 @@ then but the zeros.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,35 @@ def filled(model: Model, parameters: Parameters, config: BertConfig) -> Paramete
 def full(config: BertConfig, model_type: str) -> BertConfig:
     """The configuration with all heads and rows, of the family that it was of."""
     return config.replace(heads_of_layers=None, intermediate_sizes=None, model_type=model_type)
+
+
+def whole_again(model: Model, parameters: Parameters, model_type: str) -> tuple[BertConfig, Parameters]:
+    """A pruned model in the shape that it had."""
+    config = full(model.config, model_type)
+    return config, filled(replace(model, config=config), parameters, model.config)
+
+
+def goers(importance: Sequence[np.ndarray], count: int, by: str = "example", seed: int = 0) -> list[np.ndarray]:
+    """Of each layer ``(n,)`` bool: which of its n parts go, ``count`` in all, the least important first.
+
+    ``by``: ``random`` draws them, ``reverse`` takes the most important first. The last of a layer stays, and the next in the
+    order goes. ValueError where that leaves too few.
+    """
+    sizes = [len(x) for x in importance]
+    if count > (most := sum(sizes) - len(sizes)):
+        raise ValueError(f"{count} of {sum(sizes)} would leave a layer without any, and each of {len(sizes)} keeps its last one: "
+                         f"ask for at most {most}")
+    flat = np.concatenate(importance)
+    layer, gone = np.repeat(np.arange(len(sizes)), sizes), np.zeros(len(flat), bool)
+    order = np.random.default_rng([seed, 0x9A]).permutation(len(flat)) if by == "random" else np.argsort(flat, kind="stable")
+    left = np.array(sizes)
+    for i in order[::-1] if by == "reverse" else order:
+        if not count:
+            break
+        if left[layer[i]] > 1:
+            gone[i], count = True, count - 1
+            left[layer[i]] -= 1
+    return np.split(gone, np.cumsum(sizes)[:-1])
 
 
 def _places(name: str, config: BertConfig, kept: Kept) -> tuple[str, np.ndarray | None, np.ndarray | None]:

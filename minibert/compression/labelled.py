@@ -16,24 +16,24 @@ from minibert.finetuning.material import Materials, read_all
 from minibert.finetuning.options import DEFAULTS
 from minibert.finetuning.options import Settings as Course
 from minibert.model.model import Model
+from minibert.parameters import Parameters
 from minibert.tasks.labelled import name_of
 from minibert.training.runs import Taught, new_folder
 
+STATE = command.SETTINGS  # there is a run to go on with
 OTHERS = ("text", "pair", "label", "header", "weights", "heads")  # of the teacher's examples, and of the folder it began with
 
 
-def begin(args: argparse.Namespace, recipe: Settings) -> int:
-    """A run in a folder of its own."""
+def begin(args: argparse.Namespace, recipe: Settings, out: Path | None = None) -> int:
+    """A run in a folder of its own, by default a new one."""
     if recipe.masked_only:
         raise ValueError("--masked-only: only for texts, and --train names labelled examples; leave it out")
     teacher = teacher_of(recipe)
-    told = {name: value for name, value in asdict(teacher.settings).items()
-            if name == "task" or (value != getattr(DEFAULTS, name) and name not in OTHERS)}
-    settings = of_labelled(args, **{**told, **EXAMPLES.get(recipe.recipe, {}), "model": recipe.teacher})
+    settings = settings_of(args, recipe, teacher)
     recipes.check_dropout(recipe, settings.dropout)
     way = way_of(recipe, teacher)
     materials = way.read(settings)
-    out = new_folder(args.out, command.SETTINGS)
+    out = out or new_folder(args.out, command.SETTINGS)
     try:
         recipes.write(out, recipe, teacher.parameters, of_texts=False)
         return command.begin(out, settings, materials, args, way)
@@ -45,6 +45,13 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
 def resume(args: argparse.Namespace, out: Path, recipe: Settings, teacher: saved.Model) -> int:
     """Go on with a run."""
     return command.resume(out, args, way_of(recipe, teacher))
+
+
+def settings_of(args: argparse.Namespace, recipe: Settings, teacher: saved.Model) -> Course:
+    """Those of a run: what the teacher's were, unless the arguments say otherwise."""
+    told = {name: value for name, value in asdict(teacher.settings).items()
+            if name == "task" or (value != getattr(DEFAULTS, name) and name not in OTHERS)}
+    return of_labelled(args, **{**told, **EXAMPLES.get(recipe.recipe, {}), "model": recipe.teacher})
 
 
 def teacher_of(recipe: Settings) -> saved.Model:
@@ -92,4 +99,8 @@ def way_of(recipe: Settings, teacher: saved.Model) -> Way:
         parameters = whole.begun(student.parameters, teacher.parameters, seed)
         return Taught(whole, parameters, whole.answers(teacher.network(), teacher.parameters.to(xp)), whole.asked_at_looks)
 
-    return Way("compress", read, start, taught)
+
+    def beside(out: Path, whole: students.Student, parameters: Parameters) -> None:
+        whole.beside(out, parameters)
+
+    return Way("compress", read, start, taught, beside)

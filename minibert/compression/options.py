@@ -11,9 +11,10 @@ from minibert.finetuning import options as labelled
 from minibert.training import options as texts
 from minibert.training.course import Course, Options, add_run
 
-RECIPES = ("distil", "theseus", "mobile", "early-exit", "vocabulary", "quantise")
+RECIPES = ("distil", "theseus", "mobile", "early-exit", "prune", "vocabulary", "quantise")
 PARTS = ("soft", "hard", "cosine", "states", "attentions")  # of distil's loss
 ATTENTION_LOSSES = ("kl", "mse")
+ORDERS = ("example", "token", "batch", "random", "reverse")  # of heads and rows that go
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Settings:
     student: str | None = None
     layers: str | None = None
     hidden: int | None = None
-    heads: int | None = None
+    heads: float | None = None  # of distil a number, of prune a share
     intermediate: int | None = None
 
     soft: float = 5.0
@@ -45,6 +46,16 @@ class Settings:
 
     transfer: float = 0.33
 
+    feed_forward: float = 0.0
+    by: str = "example"
+    rounds: int = 1
+    estimate: int = 1000
+    keep_shape: bool = False
+    gates: bool = False
+    price: float = 0.01
+    gate_speed: float = 1000.0
+    fill: str = ""  # no option: the family of what is saved with zeros
+
     need, counts = Course.need, Course.counts
 
     def __post_init__(self) -> None:
@@ -57,18 +68,31 @@ class Settings:
         self.need("replace_rate", 0 < self.replace_rate <= 1, "above 0, and at most 1")
         self.need("replaced_after", 0 <= self.replaced_after <= 1, "a share of the steps, from 0 to 1")
         self.need("transfer", 0 < self.transfer <= 1, "a share of the steps, above 0, and at most 1")
-        self.counts("hidden", "heads", "intermediate")
+        self.counts("hidden", "intermediate", "rounds", "estimate")
+        if self.recipe == "prune":
+            for name in ("heads", "feed_forward"):
+                self.need(name, 0 <= (getattr(self, name) or 0) < 1, "from 0 on and below 1: each layer keeps its last one")
+            self.need("by", self.by in ORDERS, f"one of {', '.join(ORDERS)}")
+            for name in ("price", "gate_speed"):
+                self.need(name, 0 < getattr(self, name) < float("inf"), "a finite number above 0")
+        elif self.heads is not None:
+            self.need("heads", self.heads == int(self.heads), "a whole number")
+            object.__setattr__(self, "heads", int(self.heads))
+            self.counts("heads")
         if not any(getattr(self, name) for name in PARTS):
             raise ValueError("all parts of the loss count 0, so that nothing is learned: give one of "
                              f"{', '.join(f'--{name}' for name in PARTS)} a number above 0")
 
 
 ONLY = {  # by the recipes that use them, options that no other does, and what they are for
-    "distil": ("a loss against the teacher", ("hidden", "heads", "intermediate", *PARTS, "temperature",
+    "distil": ("a loss against the teacher", ("hidden", "intermediate", *PARTS, "temperature",
                                               "masked_only", "attention_loss")),
     "theseus": ("modules that are replaced", ("replacing", "replace_rate", "replaced_after", "clip_all")),
     "distil mobile": ("a student that is compared with its teacher", ("student",)),
-    "mobile": ("layers that learn one after the other", ("transfer",))}
+    "mobile": ("layers that learn one after the other", ("transfer",)),
+    "distil prune": ("heads to count", ("heads",)),
+    "prune": ("heads and rows that go", ("feed_forward", "by", "rounds", "estimate", "keep_shape", "gates", "price",
+                                         "gate_speed"))}
 OPTIONS = Options(Settings, {})
 TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
 EXAMPLES = {"early-exit": {"learning_rate": 2e-4, "epochs": 5.0, "metric": "loss"}}  # and of a recipe on labelled examples
@@ -81,9 +105,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="distil: a student learns its teacher's answers and states; theseus: layer by layer a smaller "
                         "encoder takes the place of a larger one; mobile: a thin student learns what its teacher's "
                         "layers make of a text, one after the other; early-exit: a branch after each layer, by which a text "
-                        "that is clear leaves (predict --speed); vocabulary: the words that a corpus does not use are "
-                        "taken out, and nothing is trained; quantise: matrices in 8 bits, in a quarter of the file; report: "
-                        "models beside one another")
+                        "that is clear leaves (predict --speed); prune: heads, rows and layers are taken out; vocabulary: the "
+                        "words that a corpus does not use are taken out, and nothing is trained; quantise: matrices in 8 bits, "
+                        "in a quarter of the file; report: models beside one another")
     parser.add_argument("folders", nargs="*", metavar="DIR", help="report: folders of models, the largest first")
     models = parser.add_argument_group("models")
     add(models, "teacher", "folder of the larger model: one that guesses masked words, or with --train one that finetune wrote",
@@ -97,7 +121,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default_text="half of them")
     sizes = {"hidden": "width", "heads": "attention heads a layer", "intermediate": "width inside the feed-forward part"}
     for name, what in sizes.items():
-        add(models, name, f"distil: {what} of the student", type=int, metavar="N", default_text="the teacher's")
+        share = "; prune: the share of all heads that goes" * (name == "heads")
+        add(models, name, f"distil: {what} of the student{share}", type=float if share else int, metavar="N",
+            default_text="the teacher's")
 
     losses = parser.add_argument_group("distil")
     for name, what in (("soft", "the teacher's softened answers"), ("hard", "the hidden words, or the labels"),
@@ -120,6 +146,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one_by_one = parser.add_argument_group("mobile")
     add(one_by_one, "transfer", "share of the steps, the first ones, in which the layers learn one after the other", type=float,
         metavar="SHARE")
+
+    parts = parser.add_argument_group("prune")
+    add(parts, "feed_forward", "the share of all rows of the feed-forward parts that goes", type=float, metavar="SHARE")
+    add(parts, "by", "which go first: the least important, their |output·gradient| added up over each text, each token or each "
+        "batch before its absolute value is taken; any at random; or reverse, the most important", choices=ORDERS)
+    add(parts, "rounds",
+        "in so many parts, each estimated anew, and followed by learning with --steps or --epochs", type=int, metavar="N")
+    add(parts, "estimate", "texts that importance is estimated on", type=int, metavar="N")
+    add(parts, "keep_shape", "write zeros in their places: every tool opens the model, which is as large as before",
+        action="store_true")
+    add(parts, "gates", "learn which heads can go, by gates with a price, for as long as --steps or --epochs say",
+        action="store_true")
+    add(parts, "price", "nats for each head that is open", type=float, metavar="NATS")
+    add(parts, "gate_speed", "learning rate of the gates, as a multiple of that of the weights", type=float, metavar="N")
 
     texts.add_corpus(parser)
     task = parser.add_argument_group("task, of texts")

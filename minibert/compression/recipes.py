@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minibert.compression import distil, early_exit, mobile, students, theseus
+from minibert.compression import distil, early_exit, mobile, pruned, students, theseus
 from minibert.compression.options import Settings
 from minibert.config import BertConfig
 from minibert.files import write_atomically
@@ -21,8 +21,9 @@ from minibert.text.tokenizer import Tokenizer
 from minibert.training.checkpoint import COMPRESSION
 
 #: A name of ``options.RECIPES`` -> a module with ``taught``, the model that an engine trains, ``layers``, which of the teacher's
-#: a student begins with, and ``config_of`` where a student is made of other blocks. Recipes that are not here train nothing.
-MODULES = MappingProxyType({"distil": distil, "theseus": theseus, "mobile": mobile, "early-exit": early_exit})
+#: a student begins with, and ``config_of`` where a student is of other shapes. Recipes that are not here train nothing.
+MODULES = MappingProxyType({"distil": distil, "theseus": theseus, "mobile": mobile, "early-exit": early_exit,
+                            "prune": pruned})
 
 
 def taught(recipe: Settings, network: Model, teacher: BertConfig, steps: int) -> students.Student:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
@@ -112,6 +113,9 @@ class Student(Model):
     def begun(self, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
         """The parameters that a run begins with: the student's; what only comparing needs is fresh."""
         return grown(self.layout(), dict(student.items()), self.config.initializer_range, seed, student.flat.dtype)
+
+    def beside(self, out: Path, parameters: Parameters) -> None:
+        """Write what there is to know beside the model."""
 
     def answers(self, network: Model, parameters: Parameters) -> Callable[[Inputs], Mapping[str, Any]] | None:
         """What an engine calls its ``teacher``; None where nobody else is asked. ``network``: the teacher's."""

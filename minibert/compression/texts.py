@@ -24,9 +24,11 @@ from minibert.training.options import Settings as Course
 from minibert.training.runs import clear, new_folder
 from minibert.training.start import Start
 
+STATE = checkpoint.FILE  # there is a run to go on with
 
-def begin(args: argparse.Namespace, recipe: Settings) -> int:
-    """A run in a folder of its own."""
+
+def begin(args: argparse.Namespace, recipe: Settings, out: Path | None = None) -> int:
+    """A run in a folder of its own, by default a new one."""
     teacher = teacher_of(recipe)
     settings = of_texts(args, teacher.max_length)
     recipes.check_dropout(recipe, settings.dropout)
@@ -38,7 +40,7 @@ def begin(args: argparse.Namespace, recipe: Settings) -> int:
     settings = prepared.settled(settings, config, args)
     whole = way.model(config, settings)
     parameters = whole.begun(parameters, teacher.parameters, settings.seed)
-    out = new_folder(args.out, checkpoint.FILE)
+    out = out or new_folder(args.out, checkpoint.FILE)
     try:
         recipes.write(out, recipe, teacher.parameters, of_texts=True)
         return command.begin(args, settings, Start(config, teacher.tokenizer, parameters, notes), out, way)
@@ -70,7 +72,10 @@ def way_of(recipe: Settings, teacher: Loaded) -> Way:
     def answers(whole: students.Student, xp: Any) -> Callable | None:
         return whole.answers(pretraining.of(teacher.config), teacher.parameters.to(xp))
 
-    way = Way("compress", model, answers, staged=lambda whole, stages, settings: whole.staged(stages, settings))
+    def beside(out: Path, whole: students.Student, parameters: Parameters) -> None:
+        whole.beside(out, parameters)
+
+    way = Way("compress", model, answers, staged=lambda whole, stages, settings: whole.staged(stages, settings), beside=beside)
     everywhere = recipe.recipe == "distil" and recipe.soft and not recipe.masked_only
     return way._replace(asked=distil.everywhere) if everywhere else way
 

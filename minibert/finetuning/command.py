@@ -31,6 +31,7 @@ from minibert.finetuning.parts import MEAN, Part, Scores, better, mean, part_of,
 from minibert.finetuning.saved import Model
 from minibert.finetuning.several import parts as parts_of
 from minibert.model import exits
+from minibert.parameters import Parameters
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
@@ -74,6 +75,7 @@ class Way(NamedTuple):
     begin: Callable[..., list[Model]] = saved.begin_several
     taught: Callable[[Model, models.Model, int, int, Any], Taught] = (  # a model, the network, steps, a seed, a device
         lambda model, network, steps, seed, xp: Taught(network, model.parameters))
+    beside: Callable[[Path, models.Model, Parameters], None] = lambda folder, model, parameters: None  # with the best model
 
 
 FINETUNE = Way()
@@ -241,9 +243,10 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
     def keep() -> None:
         if not ranks.first:
             return
-        [(_, alone)] = engine.model.apart(engine.learned).values()
-        models_ = [part.model._replace(parameters=alone) for part in found]
+        [(config, alone)] = engine.model.apart(engine.learned).values()
+        models_ = [part.model._replace(config=config, parameters=alone) for part in found]
         saved.save_several(folder, models_) if settings.task == MULTI else saved.save(folder, *models_)
+        way.beside(folder, engine.model, engine.learned)
 
     loop = Loop(engine, [stage], settings, progress, folder / METRICS, epoch=epoch, every=lambda total: epoch, look=at_dev,
                 worth=lambda look: better(look, metric, "dev_"), keep=keep,
@@ -267,7 +270,7 @@ def _one(folder: Path, settings: Settings, materials: Materials, seed: int, work
         plots.tuning_curve(part.rows(loop.rows), where / "loss.png", material.metric, progress.best_step,
                            f"Fine-tuning {where.name}")
         best = saved.load(folder, task=name or None)
-        scores, guesses = part.scored(*asked(part.network, best.parameters, batches, workers))
+        scores, guesses = part.scored(*asked(replace(part.network, config=best.config), best.parameters, batches, workers))
         results.append(scores)
         say(f"\n{f'{name}, on its' if name else 'On the'} {len(material.dev.examples):,} dev examples:\n")
         say(report.write(where, material.task, material.dev.examples, guesses, material.labels, scores, {

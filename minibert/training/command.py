@@ -27,6 +27,7 @@ from minibert.data.prepared.shards import Part
 from minibert.files import remove_leftovers, write_atomically
 from minibert.model import pretraining
 from minibert.model.model import Inputs, Model
+from minibert.parameters import Parameters
 from minibert.pretrained import folder
 from minibert.pretrained.folder import Loaded
 from minibert.ranks import ALONE, Ranks
@@ -101,6 +102,7 @@ class Way(NamedTuple):
     teacher: Callable[[Model, Any], Callable[[Inputs], Mapping[str, Array]] | None] = lambda model, xp: None  # see Engine
     asked: Callable[[batches.Batch], batches.Batch] = lambda batch: batch  # what else is asked of a batch
     staged: Callable[[Model, Sequence[Stage], Settings], Sequence[Stage]] = lambda model, stages, settings: stages
+    beside: Callable[[Path, Model, Parameters], None] = lambda out, model, parameters: None  # written with the model
 
 
 TRAIN = Way()
@@ -158,7 +160,7 @@ def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path,
         head(say, settings, workers, device, ranks)
         for note in start.notes:
             say(note)
-        text = _read(settings, say, start.tokenizer)
+        text = read(settings, say, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
@@ -181,7 +183,7 @@ def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN, ranks: Ranks =
     with _workers(args, state.settings, state.config, way.model, ranks) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         head(say, state.settings, workers, device, ranks)
-        text = _read(state.settings, say, state.tokenizer)
+        text = read(state.settings, say, state.tokenizer)
         if text.corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
                              f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
@@ -214,6 +216,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     def save_models() -> None:
         for name, (config, parameters) in model.apart(engine.learned).items():
             folder.save(out / name, config, parameters, tokenizer)
+        way.beside(out, model, engine.learned)
 
     def save(progress: Progress) -> None:
         kept_by_all = engine.whole()
@@ -351,7 +354,7 @@ def _overfit(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     with _workers(args, settings, start.config) as workers:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
-        text = _read(settings, print, start.tokenizer)
+        text = read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
         task = _task(parts(settings)[-1].tasks[0], config, text.train, text.tokenizer)
@@ -382,7 +385,7 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
     with _workers(args, settings, start.config) as workers:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp)
         head(print, settings, workers, device)
-        text = _read(settings, print, start.tokenizer)
+        text = read(settings, print, start.tokenizer)
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
         task = _task(parts(settings)[-1].tasks[0], config, text.train, text.tokenizer)
@@ -454,7 +457,7 @@ def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Token
     return found
 
 
-def _read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
+def read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, or what was prepared of one, and report on it."""
     if folder := texts.folder_of(settings, say, tokenizer):
         return Text(*texts.read(folder, settings, say, tokenizer))

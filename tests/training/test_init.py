@@ -48,7 +48,7 @@ def test_a_run_begins_where_the_model_is(begin, source, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == (source / name).read_bytes()
 
     state = checkpoint.load(tmp_path / "run")
-    text = command._read(state.settings, lambda text: None, state.tokenizer)
+    text = command.read(state.settings, lambda text: None, state.tokenizer)
     losses, count = 0.0, 0
     for batch in batches.held_out(text.held_out, loaded.tokenizer, max_length=24):
         inputs = pretraining.Inputs(batch.ids, batch.token_type_ids, batch.attention_mask, batch.positions, batch.targets["mlm"])
