@@ -91,7 +91,7 @@ class Gated(Student):
         """See ``Student``; while there are gates, they are asked as well."""
         return predict(self if "gates" in parameters.tree else network, parameters, batches, workers)
 
-    def rate(self, name: str) -> float:
+    def rate(self, name: str, present: Collection[str]) -> float:
         """See ``Model``."""
         return self.speed if name == GATES else 1.0
 
