@@ -23,6 +23,9 @@ from minibert.convert import convert
 from minibert.data import corpora
 from minibert.data.prepared import shards, tf_example, tfrecord
 from minibert.data.prepared.instances import Wanted
+from minibert.data.tokens import making, manifest, shard
+from minibert.data.tokens.sources import Texts
+from minibert.data.tokens.windows import Windows, held_out
 from minibert.finetuning import command, saved
 from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters
@@ -490,6 +493,35 @@ def _prepared(name: str) -> Format:
     return Format(write, read, (damaged, resealed_record) if source.suffix == ".tfrecord" else (damaged,))
 
 
+def _text(*parts: str) -> Callable[[Path], Sequence[Path]]:
+    """A text in shards of tokens, of which these files are damaged; none: the manifest."""
+    def write(folder: Path) -> Sequence[Path]:
+        (folder / "a.txt").write_text("\n\n".join(f"{s}\n{s[::-1]}" for s in _SENTENCES), encoding="utf-8")
+        examples.tiny()[2].save(folder)
+        found, _ = making.make(folder, Texts([folder / "a.txt"], "lines"), 0.3)
+        by_part = dict(zip(shard.PARTS, shard.paths(folder, found.shards[0][0])))
+        return [by_part[part] for part in parts] or [folder / manifest.FILE]
+    return write
+
+
+def _read_manifest(folder: Path) -> Any:
+    found = manifest.read(folder)
+    manifest.tokenizer_of(folder, found)
+    aside, windows = held_out(folder, found, 0), Windows(folder, found, 0)
+    return found, [s.tolist() for part in (aside, windows.read(0, 0)) for document in part for s in document]
+
+
+def _read_shards(folder: Path) -> Any:
+    return {"ids": _read_manifest(folder)[1]}, []
+
+
+def _read_resealed(folder: Path) -> Any:
+    """As if the manifest had been made right again."""
+    found = manifest.read(folder)
+    one = shard.read(folder, found.shards[0][0], found.vocabulary)
+    return [s.tolist() for aside in (True, False) for document in shard.documents_in(one, found.bound, aside) for s in document]
+
+
 def _trees(sentence: str) -> str:
     """A document of one sentence in CoNLL-U; each word hangs on the one before it."""
     row = "{0}\t{1}\t{1}\tNOUN\t_\tNumber=Sing\t{2}\tdep\t_\tSense=a.1|Scope=2-3|Antecedent=1:2\n"
@@ -570,6 +602,9 @@ FORMATS: dict[str, Format] = {
     "examples, tf.Example packed": _prepared("reference-*/packed.tfrecord.gz"),
     "examples, HDF5": _prepared("nvidia-*/examples.hdf5"),
     **({"examples, LDDL": _prepared("lddl-*/masked.parquet")} if find_spec("pyarrow") else {}),
+    "text in shards, manifest": Format(_text(), _read_manifest, (damaged, odd_json)),
+    "text in shards": Format(_text(*shard.PARTS), _read_shards, (damaged,), verified=True),
+    "text in shards, resealed": Format(_text(*shard.PARTS), _read_resealed, (damaged,)),
     "trees, CoNLL-U": Format(_file("a.conllu", "\n".join(map(_trees, _SENTENCES))), _read_trees, (damaged, odd_text)),
     "minimal pairs": Format(_file("a.tsv", "good\tbad\n" + "".join(f"{s}\t{s[::-1]}\n" for s in _SENTENCES)),
                             lambda folder: scoring.read_pairs(folder / "a.tsv"), (damaged, odd_text)),

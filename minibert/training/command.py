@@ -160,7 +160,7 @@ def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path,
         head(say, settings, workers, device, ranks)
         for note in start.notes:
             say(note)
-        text = read(settings, say, start.tokenizer)
+        text = read(settings, say, start.tokenizer, ranks)
         config, parameters = start.model(settings, text.tokenizer)
         progress = Progress(total=settings.steps or (0 if settings.minutes else DEFAULT_STEPS),
                             seconds=(datetime.datetime.now() - started).total_seconds() if settings.minutes else 0.0)
@@ -183,7 +183,7 @@ def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN, ranks: Ranks =
     with _workers(args, state.settings, state.config, way.model, ranks) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")
         head(say, state.settings, workers, device, ranks)
-        text = read(state.settings, say, state.tokenizer)
+        text = read(state.settings, say, state.tokenizer, ranks)
         if text.corpus.sha256 != state.corpus_sha256:
             raise ValueError(f"the text of {text.corpus.name} has changed since the run began "
                              f"(sha256 {state.corpus_sha256[:12]} then, {text.corpus.sha256[:12]} now), so the run cannot "
@@ -457,9 +457,9 @@ def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Token
     return found
 
 
-def read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
+def read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None, ranks: Ranks = ALONE) -> Text:
     """Read the corpus, or what was prepared of one, and report on it."""
-    if folder := texts.folder_of(settings, say, tokenizer):
+    if folder := ranks.at_first(lambda: texts.folder_of(settings, say, tokenizer)):
         return Text(*texts.read(folder, settings, say, tokenizer))
     if prepared.is_prepared(settings):
         return Text(*prepared.read(settings, say, tokenizer or (tokenizer_of(settings, [], (), say) if settings.vocab else None)))

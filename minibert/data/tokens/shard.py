@@ -113,17 +113,25 @@ def read(folder: Path, name: str, vocabulary: int, sha256: str | None = None) ->
     if sha256 is not None and digest(folder, name) != sha256:
         raise ValueError(f"{found[0].with_suffix('').with_suffix('')}.*: this part of the text has changed since it was "
                          "prepared: prepare it again")
-    try:
-        arrays = [np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size else None for path in found]
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{found[0]} and the files beside it are damaged ({error}): prepare the text again") from None
-    ids, sentences, documents = arrays
-    fits = all(array is not None and array.ndim == 1 and array.dtype == dtype for array, dtype in
-               zip(arrays, (dtype_of(vocabulary), np.dtype("<u4"), DOCUMENT)))
-    if not (fits and _rises(sentences, len(ids)) and _rises(documents["sentence"], len(sentences))
-            and (not len(ids) or int(ids.max()) < vocabulary)):
-        raise ValueError(f"{found[0]} and the files beside it are no part of a text in {vocabulary:,} tokens: prepare it again")
+    ids, sentences, documents = map(_mapped, found, (dtype_of(vocabulary), np.dtype("<u4"), DOCUMENT))
+    if not (_rises(sentences, len(ids)) and _rises(documents["sentence"], len(sentences))
+            and int(ids.max(initial=0)) < vocabulary):
+        raise ValueError(f"{found[0]} and the files beside it do not fit one another, or {vocabulary:,} tokens: prepare the text "
+                         "again")
     return Shard(ids, sentences, documents)
+
+
+def _mapped(path: Path, dtype: np.dtype) -> np.ndarray:
+    """The array of a file that ``np.save`` wrote here. ``np.load`` does not refuse every damaged one by a ValueError."""
+    with open(path, "rb") as file:
+        start = file.read(10)
+        header = file.read(int.from_bytes(start[8:], "little"))
+        begins = file.tell()
+    count, rest = divmod(path.stat().st_size - begins, dtype.itemsize)
+    about = f"{{'descr': {np.lib.format.dtype_to_descr(dtype)!r}, 'fortran_order': False, 'shape': ({count},), }}"
+    if start[:8] != b"\x93NUMPY\x01\x00" or header.strip() != about.encode("ascii") or rest:
+        raise ValueError(f"{path} is damaged: it does not hold one row of {dtype.name}; prepare the text again")
+    return np.memmap(path, dtype, "r", begins, (count,)) if count else np.empty(0, dtype)
 
 
 def digest(folder: Path, name: str) -> str:
