@@ -14,8 +14,9 @@ from minibert.cli import main
 from minibert.model import pretraining
 from minibert.training.loop import METRICS, read_rows
 
-TEACHER = ("--layers", 4, "--hidden", 128, "--heads", 4, "--vocab-size", 2000, "--no-next-sentence", "--steps", 2500)
-STEPS, RATE = 800, 2e-3
+TEACHER = ("--layers", 4, "--hidden", 128, "--heads", 4, "--vocab-size", 2000, "--no-next-sentence", "--steps", 1200,
+           "--eval-every", 1200)
+STEPS, RATE = 400, 2e-3
 NOTHING = ("--soft", 0, "--hard", 0, "--cosine", 0)
 
 

@@ -12,7 +12,8 @@ computed. The rate rises over a tenth of each part and falls to nine tenths of i
 
 The student has the teacher's width and its heads, so that states and attention are compared as they are. Inside, its blocks are a
 quarter as wide, with four feed-forward layers and no norms. In the paper the teacher is IB-BERT, whose blocks are twice as wide
-inside (``minibert train --family mobilebert --inverted``). State i of n layers is compared with state ⌊i·L/n⌉ of L.
+inside (``minibert train --family mobilebert --inverted``; transformers cannot open it). Any other that guesses words will do.
+State i of n layers is compared with state ⌊i·L/n⌉ of L.
 
 Source: Sun et al. 2020, "MobileBERT", arXiv:2004.02984, sections 3.3 to 3.5, and its code (google-research ``mobilebert``), which
 has a third of its steps for the transfer and trains with LAMB. Its losses are cross-entropies, which differ from divergences by

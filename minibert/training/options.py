@@ -35,6 +35,7 @@ class Settings(Course):
     intermediate: int | None = None
     activation: str | None = None
     pre_ln: bool = False
+    inverted: bool = False
     initial_range: float | None = None
     generator_size: float | None = None
     generator_alone: bool = False
@@ -96,7 +97,7 @@ WORDS = ("trigrams", "capitalisation", "token-document")
 DEFAULT_STEPS = 7500
 SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
-                "activation", "pre_ln", "initial_range", "generator_size", "generator_alone")  # what --init takes from its folder
+                "activation", "pre_ln", "inverted", "initial_range", "generator_size", "generator_alone")  # of --init's folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
 OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence", "prepare": "--no-prepare"})
 
@@ -125,6 +126,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=int, metavar="N", default_text="the preset's")
     add(model, "activation", "the GELU to use: exact, or by tanh", choices=("gelu", "gelu_new"), default_text="the family's")
     add(model, "pre_ln", "normalise before each sublayer instead of after it", action="store_true")
+    add(model, "inverted", "of mobilebert its teacher, IB-BERT, whose blocks are twice as wide inside: for minibert compress "
+        "mobile; transformers cannot open it", action="store_true")
     add(model, "initial_range", "size of the first random weights", type=float, metavar="STD",
         default_text="0.02 at width 768, as in the reference, and more at a smaller width")
     add(model, "generator_size", "width of electra's generator, as a share of the discriminator's", type=float, metavar="SHARE",

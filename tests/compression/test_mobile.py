@@ -5,15 +5,17 @@ import pytest
 
 import minibert
 from minibert import pretrained
-from minibert.compression import distil, mobile
+from minibert.compression import distil, mobile, options, students
 from minibert.layers import feature_map
 from minibert.model import pretraining
 from minibert.model.model import Inputs
-from minibert.pretrained import tensors
+from minibert.pretrained import families, tensors
 from minibert.tasks.batches import Batch, Position
 from minibert.training.course import Course
 from minibert.training.engine import Engine
 from minibert.training.loop import Stage, Task, read_rows
+from minibert.training.options import Settings
+from minibert.training.start import config_of
 from minibert.workers import Workers
 from tests import tiny_model
 from tests.compression.test_command import corpus, no_pictures, resume, teacher, words  # noqa: F401 - fixtures
@@ -166,6 +168,24 @@ def test_what_cannot_be_is_refused(argv, said, words, tmp_path):  # noqa: F811 -
         words("mobile", tmp_path / "out", *argv)
     with pytest.raises(ValueError, match="--student: only the recipe distil or mobile has"):
         words("theseus", tmp_path / "out", "--student", tmp_path)
+
+
+def test_the_teacher_of_the_paper_and_its_student():
+    """Blocks twice as wide inside, and a quarter as wide; whatever is no block begins as the teacher's."""
+    config = config_of(Settings(family="mobilebert", preset="mini", inverted=True, vocab_size=50))
+    published = families.preset("mobilebert", "teacher")
+    assert (config.bottleneck_size, config.intermediate_size) == (2 * config.hidden_size, 8 * config.hidden_size)
+    assert (published.bottleneck_size, published.intermediate_size) == (2 * published.hidden_size, 8 * published.hidden_size)
+    for key in ("norm", "attention_reads", "ffn_count", "hidden_act", "word_window", "long_decoder", "model_type"):
+        assert getattr(config, key) == getattr(published, key), key
+    small = mobile.config_of(options.Settings(recipe="mobile", teacher="DIR"), config, 4)
+    expected = families.preset("mobilebert", "mini", **{key: getattr(small, key) for key in (
+        "vocab_size", "max_position_embeddings", "initializer_range", "pooler", "attention_probs_dropout_prob")})
+    assert small == expected
+    _, fresh = students.begun(pretraining.layout(small), pretraining.initial_parameters(config), range(4), 0.02, 0)
+    assert all(name.startswith("bert.encoder.layer.") for name in fresh)
+    with pytest.raises(ValueError, match="--inverted is for a family with bottlenecks"):
+        config_of(Settings(inverted=True))
 
 
 def test_a_student_of_other_heads_is_refused(words, tmp_path):  # noqa: F811 - a fixture

@@ -108,6 +108,14 @@ def preset(family: str, size: str, max_length: int | None = None, **changes: Any
     return config if max_length is None else config.replace(max_position_embeddings=max_length + config.position_offset)
 
 
+def inverted(config: BertConfig) -> Mapping[str, Any]:
+    """The keys of a teacher of this model's kind and sizes, with blocks that are wider inside. ValueError where there is none."""
+    if (its := of(config).inverted) is None:
+        raise ValueError(f"--inverted is for a family with bottlenecks (mobilebert), and {of(config).title} has none: leave "
+                         "it out")
+    return its(config.hidden_size)
+
+
 def without_effect(config: BertConfig) -> list[str]:
     """The keys of a ``config.json`` that ask for something and have no effect here."""
     idle = (bert.IDLE | of(config).idle) - {"pruned_heads"}

@@ -58,6 +58,12 @@ def _scaled(layers: int, hidden: int, heads: int) -> dict[str, Any]:
             "bottleneck_size": hidden // 4, "embedding_size": hidden // 4}
 
 
+def _inverted(hidden: int) -> dict[str, Any]:
+    """IB-BERT in the same proportions: as much wider inside as the student is narrower."""
+    return {"bottleneck_size": 2 * hidden, "intermediate_size": 8 * hidden, "ffn_count": 1, "attention_reads": "state",
+            "norm": "layer_norm", "hidden_act": "gelu_new"}
+
+
 _RELEASED = {"classifier_activation": False}
 
 MOBILEBERT = Family(
@@ -86,4 +92,5 @@ MOBILEBERT = Family(
     numbers=_spare,
     idle=frozenset({"true_hidden_size"}),
     sign="trigram_input",
+    inverted=_inverted,
 )

@@ -134,6 +134,7 @@ class Family:
     vocabulary: str = "vocab.txt"  # the file that usually holds its tokens
     own: frozenset[str] = frozenset()  # those of our own keys that a file has
     sign: str | None = None
+    inverted: Callable[[int], Mapping[str, Any]] | None = None  # from the hidden size to our keys of a teacher of its kind
     asks: str = "next"  # of a pair: whether its second follows; or its order
 
     def config(self, values: Mapping[str, Any]) -> BertConfig:
