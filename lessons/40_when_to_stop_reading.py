@@ -257,7 +257,7 @@ def products(speed):
 
 full = products(0.0)
 work = {speed: products(speed) / full for speed in (*SPEEDS, 1e-9)}
-wb.table(["speed", "layers, mean", "products", "right"], [[row[0], row[1] / L, work[row[0]], row[5]] for row in rows])
+wb.table(["speed", "share of the layers", "products", "right"], [[row[0], row[1] / L, work[row[0]], row[5]] for row in rows])
 print(f"branches that are asked in vain: {work[1e-9]:.2f} times the products of the full model")
 assert work[1e-9] > 1, "who asks and stays has paid for asking"
 assert work[1.0] < 1

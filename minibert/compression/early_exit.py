@@ -5,7 +5,8 @@
     loss = Σ_i KL(teacher‖branch_i)          the teacher: the head, on the state after the last layer; a mean over texts
 
 It is self-distillation: teacher and students read the states of one body, in one forward pass, so no label is needed. Body and
-head stay as they are to the last bit. What comes of it is the same model with branches beside it: see ``model/exits.py``.
+head stay as they are to the last bit. Looks are at the divergence, and at what is answered at ``SPEED``. What comes of it is the
+same model with branches beside it: see ``model/exits.py``.
 
 Source: Liu et al. 2020, "FastBERT", arXiv:2004.02178, section 3.2, and its code (autoliuweijie/FastBERT ``run_fastbert.py``). The
 paper writes the divergence the other way round, D(p_s, p_t); the code has the direction above, and so has this. As there, what is

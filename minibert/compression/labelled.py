@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from minibert.compression import recipes, students
-from minibert.compression.options import EXAMPLES, Settings, of_labelled
+from minibert.compression.options import EXAMPLES, UNLABELLED, Settings, of_labelled
 from minibert.finetuning import command, saved
 from minibert.finetuning.command import Way
 from minibert.finetuning.material import Materials, read_all
@@ -18,7 +22,11 @@ from minibert.finetuning.options import Settings as Course
 from minibert.model.model import Model
 from minibert.parameters import Parameters
 from minibert.tasks.labelled import name_of
+from minibert.tasks.labelled.common import Data, with_labels
+from minibert.tasks.labelled.features import micro_batches
+from minibert.training.engine import predict, tokens_at_a_time
 from minibert.training.runs import Taught, new_folder
+from minibert.workers import Workers
 
 STATE = command.SETTINGS  # there is a run to go on with
 OTHERS = ("text", "pair", "label", "header", "weights", "heads")  # of the teacher's examples, and of the folder it began with
@@ -66,10 +74,23 @@ def teacher_of(recipe: Settings) -> saved.Model:
     return teacher
 
 
+def answered(teacher: saved.Model, task: ModuleType, data: Data) -> Data:
+    """The examples that have labels; where none has one, all of them with what the teacher says in its place."""
+    if any(example.label is not None for example in data.examples):
+        return with_labels(task, data)
+    features, _ = task.encode(data.examples, teacher.tokenizer, teacher.labels, teacher.settings)
+    with Workers() as workers:
+        batches = micro_batches(features, tokens_at_a_time(np), pad_id=teacher.tokenizer.vocab.pad_id)
+        _, logits = predict(teacher.network(), teacher.parameters, batches, workers)
+    guesses = task.guess(logits, features, data.examples, teacher.labels, teacher.settings)
+    return data._replace(examples=[example._replace(label=guess.label) for example, guess in zip(data.examples, guesses)],
+                         notes=[*data.notes, "no example has a label: scores are against what the teacher says"])
+
+
 def way_of(recipe: Settings, teacher: saved.Model) -> Way:
     """What a run reads and trains in the place of a model alone."""
     def read(settings: Course) -> Materials:
-        material = read_all(settings)[""]
+        material = read_all(settings, partial(answered, teacher) if recipe.recipe in UNLABELLED else None)[""]
         labels = command.called(teacher, material.train)
         examples = (*material.train.examples, *material.dev.examples)
         if unknown := sorted({name for example in examples for name in command.unknown(teacher.task, example, labels)}):

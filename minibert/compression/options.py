@@ -96,6 +96,7 @@ ONLY = {  # by the recipes that use them, options that no other does, and what t
 OPTIONS = Options(Settings, {})
 TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
 EXAMPLES = {"early-exit": {"learning_rate": 2e-4, "epochs": 5.0, "metric": "loss"}}  # and of a recipe on labelled examples
+UNLABELLED = ("early-exit",)  # recipes that need no labels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,7 +180,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_labelled(group: Any) -> None:
     add = labelled.OPTIONS.add
-    add(group, "train", "examples to learn from, as finetune reads them", metavar="FILE", default_text="none")
+    add(group, "train", "examples to learn from, as finetune reads them; early-exit needs no labels", metavar="FILE",
+        default_text="none")
     add(group, "dev", "examples to measure on", metavar="FILE", default_text="a tenth of the training examples")
     for role in ("text", "pair", "label"):
         add(group, role, f"column of the {role}", metavar="COLUMN", default_text="guessed and shown")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple
@@ -32,6 +32,7 @@ class Material(NamedTuple):
         return self.settings.metric or self.task.METRIC
 
 
+Known = Callable[[ModuleType, Data], Data]
 Materials = Mapping[str, Material]  # by the names of the tasks; of a run of one task that is ""
 
 
@@ -40,12 +41,12 @@ def _check_metric(settings: Settings, names: Collection[str]) -> None:
         raise ValueError(f"--metric must be one of {', '.join(names)} and loss, got {settings.metric!r}")
 
 
-def read_all(settings: Settings) -> Materials:
-    """The files of every task."""
+def read_all(settings: Settings, known: Known | None = None) -> Materials:
+    """The files of every task. ``known``: from examples that need no labels to such as have some, where that is possible."""
     asked = parts(settings)
     for part in asked.values():
         _check_metric(part, task_of(part).METRICS)
-    return {name: _read(part) for name, part in asked.items()}
+    return {name: _read(part, known) for name, part in asked.items()}
 
 
 def fingerprint(materials: Materials) -> str:
@@ -54,13 +55,14 @@ def fingerprint(materials: Materials) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def _read(settings: Settings) -> Material:
+def _read(settings: Settings, known: Known | None) -> Material:
     """Both files; without ``--dev`` a tenth of the training examples is kept aside."""
-    task = task_of(settings)
-    train = common.with_labels(task, task.read(settings.train, settings))
+    task, labelled = task_of(settings), True if known is None else None
+    known = known or common.with_labels
+    train = known(task, task.read(settings.train, settings, labelled))
     fingerprint = hashlib.sha256(train.path.read_bytes())
     if settings.dev is not None:
-        dev = common.with_labels(task, task.read(settings.dev, with_columns(settings, train)))
+        dev = known(task, task.read(settings.dev, with_columns(settings, train), labelled))
         fingerprint.update(dev.path.read_bytes())
     elif len(train.examples) == 1:
         raise ValueError(f"{train.path} holds one example, which is not enough to learn from and to measure on"

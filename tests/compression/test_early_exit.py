@@ -91,6 +91,19 @@ def test_it_goes_on_bit_for_bit_and_only_branches_have_learned(made, classifier,
     assert {name for name in rows[0] if name.endswith("_loss")} == {"dev_loss", *(f"branch_{i}_loss" for i in (1, 2, 3))}
 
 
+def test_texts_without_labels(made, classifier, examples, tmp_path, capsys):
+    """Branches learn the same, for labels say nothing to them; scores are against the teacher's answers."""
+    for name, file in zip(("train", "dev"), examples):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        (tmp_path / name).write_text("".join(line.split("\t")[0] + "\n" for line in lines), encoding="utf-8")
+    assert begin(tmp_path / "out", classifier, tmp_path / "train", tmp_path / "dev") == 0
+    assert "no example has a label: scores are against what the teacher says" in capsys.readouterr().out
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
+    guesses, _ = predict(capsys, classifier, tmp_path / "dev")
+    rows = (tmp_path / "out" / "predictions.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split("\t")[2] for row in rows] == guesses["guess"]
+
+
 def test_predict_at_a_speed(made, examples, capsys):
     dev = examples[1]
     full, _ = predict(capsys, made, dev)
