@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _alone_where_it_must(args: argparse.Namespace) -> None:
     """ValueError for a command that knows no ranks and was started as several."""
-    if not hasattr(args, "ranks") and (size := ranks.launched()) > 1:
+    if getattr(args, "ranks", None) not in ranks.KINDS and (size := ranks.launched()) > 1:
         with ranks.of():
             raise ValueError(f"this command is for one process, and mpiexec started {size}; start it without mpiexec")
 

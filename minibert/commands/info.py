@@ -8,7 +8,8 @@ from minibert.commands import terminal
 
 SUMMARY = "parameters and memory of a model, part by part"
 TEXT = """\
-Show the parameters of a model by part, and the memory that using and training it takes.
+Show the parameters of a model by part, and the memory that using and training it takes; or how
+long training it would take on several machines, and what each would hold.
 """
 EXAMPLES = """\
 examples:
@@ -16,6 +17,7 @@ examples:
   minibert info large --length 512
   minibert info albert/xxlarge
   minibert info runs/2026-11-22-221903
+  minibert info base --ranks 64 --network 10Gb/s
 """
 
 
@@ -24,10 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="tiny, mini, small, medium, base or large, of a relative with "
                         "its name before it (roberta/base); a config.json; or a folder with one (default: the model that comes "
                         "with minibert)")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="texts at a time (default: 32)")
+    parser.add_argument("--batch", type=int, metavar="N", help="texts at a time (default: 32; with --ranks 256)")
     parser.add_argument("--length", type=int, metavar="T", help="tokens of each text (default: 128, or what the model can read)")
     parser.add_argument("--vocab-size", type=int, metavar="V", help="another size of the vocabulary")
     parser.add_argument("--threads", type=int, metavar="N", help="cores to train on (default: all)")
+    parser.add_argument("--ranks", type=int, metavar="N", help="how long training would take on so many machines like this one, "
+                        "whose speed is measured for it")
+    parser.add_argument("--network", default="10Gb/s", metavar="SPEED", help="of each machine, with --ranks (default: 10Gb/s)")
     parser.add_argument("--ema", action="store_true", help="with an average of the weights, as train --ema keeps it")
     terminal.add_files(parser)
 
@@ -46,5 +51,12 @@ def run(args: argparse.Namespace) -> int:
     if args.vocab_size is not None:
         config = config.replace(vocab_size=args.vocab_size)
     threads = available_cores() if args.threads is None else args.threads
-    print(info.report(config, name, args.batch, args.length, threads, args.weights, args.ema))
+    batch = (32 if args.ranks is None else 256) if args.batch is None else args.batch
+    text = info.report(config, name, batch, args.length, threads, args.weights, args.ema)
+    if args.ranks is not None:
+        from minibert.training import planning
+
+        length = min(128, config.max_tokens) if args.length is None else args.length
+        text = planning.report(config, name, args.ranks, args.network, batch, length, threads)
+    print(text)
     return 0
