@@ -52,11 +52,13 @@ def run(args: argparse.Namespace) -> int:
         config = config.replace(vocab_size=args.vocab_size)
     threads = available_cores() if args.threads is None else args.threads
     batch = (32 if args.ranks is None else 256) if args.batch is None else args.batch
-    text = info.report(config, name, batch, args.length, threads, args.weights, args.ema)
-    if args.ranks is not None:
-        from minibert.training import planning
+    if args.ranks is None:
+        print(info.report(config, name, batch, args.length, threads, args.weights, args.ema))
+        return 0
+    from minibert.training import planning
+    from minibert.workers import keep_freed_memory
 
-        length = min(128, config.max_tokens) if args.length is None else args.length
-        text = planning.report(config, name, args.ranks, args.network, batch, length, threads)
-    print(text)
+    keep_freed_memory()
+    length = min(128, config.max_tokens) if args.length is None else args.length
+    print(planning.report(config, name, args.ranks, args.network, batch, length, threads))
     return 0

@@ -30,7 +30,7 @@ from minibert.tasks.examples import IGNORE
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training.engine import PIECE, SENT, Engine
-from minibert.workers import Workers, keep_freed_memory, micro_batch_tokens
+from minibert.workers import Workers, micro_batch_tokens
 
 BYTES = 4  # of a number that is sent
 BATCH = 256  # sequences of a step of BERT
@@ -108,7 +108,6 @@ def measured(config: BertConfig, length: int, threads: int) -> Speeds:
     if config.filter_sizes:
         raise ValueError("--ranks plans for models of blocks, and this one is made of convolutions")
     few = config.replace(num_hidden_layers=min(2, config.num_hidden_layers), layer_map=None)
-    keep_freed_memory()
     with Workers(threads) as workers:
         engine = Engine(pretraining.of(few), pretraining.initial_parameters(few), workers)
         rows = max(1, micro_batch_tokens(few.hidden_size, 2**20, threads) // length)
