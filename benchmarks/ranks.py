@@ -142,16 +142,17 @@ def killed(count: int, seed: int, folder: Path) -> dict[str, Any]:
         mark = f"{os.getpid()}-{found['starts']}"
         found["starts"] += 1
         process = started(size, "-m", "minibert", "train", *arguments, *kills.HERE, env={**os.environ, MARK: mark})
-        if seconds is not None:
-            try:
-                return process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                if pids := ranks_of(mark):
-                    os.kill(rng.choice(pids), signal.SIGKILL)
-                    process.communicate()
-                    return None if process.returncode else 0
-        process.communicate()
-        return process.returncode
+        hit = False
+        try:
+            _, said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            if pids := ranks_of(mark):
+                os.kill(rng.choice(pids), signal.SIGKILL)
+                hit = True
+            _, said = process.communicate()
+        if process.returncode and not hit:
+            print(said[-2000:], file=sys.stderr)
+        return None if hit and process.returncode else process.returncode
 
     straight, began = folder / "straight" / "run", time.monotonic()  # pictures have the name of the folder
     if go(1, [*begin, "--out", str(straight)]):
@@ -185,8 +186,8 @@ def killed(count: int, seed: int, folder: Path) -> dict[str, Any]:
             except (OSError, ValueError) as error:
                 failures.append(f"run {found['runs']}: what had been saved does not open: {error}")
         shutil.rmtree(run.parent, ignore_errors=True)
-        print(f"{found['kills']} of {count} kills, {found['finished']} runs finished, {len(failures)} failures", file=sys.stderr,
-              flush=True)
+        print(f"{found['kills']} of {count} kills, {found['finished']} runs finished, {len(failures)} failures",
+              *failures[-1:], file=sys.stderr, flush=True)
     return {"seed": seed, **found, "failures": failures}
 
 
