@@ -71,9 +71,11 @@ def checkpoint(folder: Path, config: BertConfig, weights: str | None = None) -> 
              else "yes" for head, start in heads.items() if start}
     rows.append(("Heads", "; ".join(f"{head}: {has}" for head, has in there.items())))
     rows += [("", note) for note in notes]
-    if ways := {int(name.split(".")[1]) for name in found if name.startswith(f"{branch.PATH}.")}:
-        rows.append(("Branches", f"after layer {', '.join(map(str, sorted(ways)))}: predict --speed lets texts leave there"))
-    if others := [found[name] for name in sorted(found.keys() - layout.slots) if not name.startswith(f"{branch.PATH}.")]:
+    ways = [f"{branch.PATH}.{i}." for i in range(1, config.num_hidden_layers) if f"{branch.PATH}.{i}.weight" in found]
+    if ways:
+        rows.append(("Branches", f"after layer {', '.join(way.split('.')[1] for way in ways)}: predict --speed lets texts leave "
+                     "there"))
+    if others := [found[name] for name in sorted(found.keys() - layout.slots) if not name.startswith(tuple(ways))]:
         rows.append(("Others", ", ".join(f"{name} {reader.shapes[name]}" for name in others[:8]) + (" …" if others[8:] else "")))
     rows += [("" if i else "Tokenizer", line) for i, line in enumerate(_tokenizer(tokenizer or folder, config))]
     if config.filter_sizes:  # its tokens have none that could be pooled

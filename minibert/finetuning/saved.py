@@ -238,7 +238,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     if module in PROBLEM_TYPES.values() and not name and task != "regress":
         module = _of_outputs(config, len(labels), folder, task)
     whole = _joined(config, parts) if name else models.of(config, module.KIND, len(labels))
-    if not name and any(tensor.startswith(f"{branch.PATH}.") for tensor in there):
+    if not name and module.KIND == "sequence" and f"{branch.PATH}.1.weight" in there:
         whole = exits.branched(whole)
     layout = whole.layout()
     loaded = pretrained.load(folder, xp, dtype, layout, tokenizer, file, heads)

@@ -1,6 +1,7 @@
 """Branches that a model teaches itself: only they learn, the folder is the same model, and predict can be told a speed."""
 
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -15,6 +16,7 @@ from minibert.finetuning.options import Settings
 from minibert.layers.dropout import Key
 from minibert.model.model import Inputs, Output
 from minibert.parameters import Parameters, initialise
+from minibert.pretrained import tensors
 from minibert.tasks.labelled import TASKS
 from minibert.training.loop import read_rows
 from tests import tiny_model
@@ -126,6 +128,20 @@ def test_everything_else_opens_the_folder(made, classifier, tmp_path):
     np.testing.assert_array_equal(a("a b").last_hidden_state, b("a b").last_hidden_state)
     assert run("quantise", "--teacher", made, "--out", tmp_path / "small") == 0
     assert saved.load(tmp_path / "small").leaves_early
+
+
+def test_tensors_that_are_called_like_branches(classifier, tmp_path):
+    """A file of another tool may have some; only what can be branches of this model is taken for them."""
+    shutil.copytree(classifier, tmp_path / "model")
+    with tensors.opened(classifier / "model.safetensors") as reader:
+        there = {name: reader[name] for name in reader.shapes}
+    extra = {"branches.1.weight": np.zeros((1, 3), np.float32), "branches.x": np.zeros(2, np.float32)}
+    tensors.write(tmp_path / "model" / "model.safetensors", there | {"branches.x": extra["branches.x"]}, {"format": "pt"})
+    assert not saved.load(tmp_path / "model").leaves_early
+    assert "branches.x" in info.report(info.config_of(str(tmp_path / "model")), str(tmp_path / "model"))
+    tensors.write(tmp_path / "model" / "model.safetensors", there | extra, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"branches\.1"):
+        saved.load(tmp_path / "model")
 
 
 def test_a_report_at_some_speeds(made, examples, monkeypatch, capsys):
