@@ -51,7 +51,7 @@ wb.table(["", "entropy, nats", "as a share of ln 3"], [[name, value, value / np.
 assert np.isclose(entropies["no idea"], np.log(3))
 
 # %% [markdown]
-# The entropy of lesson 3 knows no upper end: with two classes it is at most ln 2, with a thousand ln 1000. Divided by that, it
+# The entropy of lesson 13 ends elsewhere in each task: with two classes at ln 2, with a thousand at ln 1000. Divided by that, it
 # goes from 0 to 1 for any number of classes, and one threshold can be used for all tasks.
 
 # %% [markdown]
@@ -161,7 +161,7 @@ wb.table(["kind", "right"], [[name, float((said.argmax(-1) == dev_labels)[these]
 # %% [markdown]
 # ## A branch after each layer
 #
-# Who teaches the branches? The model itself: each learns, by the divergence of lesson 3, to say what the head says. That is
+# Who teaches the branches? The model itself: each learns, by the KL divergence of lesson 27, to say what the head says. That is
 # **self-distillation** (自蒸馏). No label is read, so any text of the kind will do. And nothing but the branches learns: what the
 # head says stays as it was, to the last bit.
 
