@@ -25,7 +25,7 @@ examples:
   minibert compress theseus --teacher runs/sentiment --train train.tsv --dev dev.tsv
       one layer takes the place of two, more and more often, until the old ones are gone
   minibert compress early-exit --teacher runs/sentiment --train train.tsv --out runs/early
-      a branch after each layer learns what the model says; predict --speed 0.5 leaves by the first one that is sure
+      a branch after each layer learns what the model says, for predict --speed
   minibert compress mobile --teacher runs/mini --corpus book.txt --steps 6000
       MobileBERT's blocks, a quarter as wide inside, learn one after the other what the teacher's make of a text
   minibert compress prune --teacher runs/sentiment --train train.tsv --dev dev.tsv --heads 0.4 --out runs/fewer

@@ -19,7 +19,7 @@ examples:
   minibert predict runs/both reviews.tsv --task sst2
       of a model of several tasks the one that is called sst2
   minibert predict runs/early reviews.tsv --speed 0.5
-      of a model of compress early-exit: each text leaves after the first layer that is sure enough of it
+      of a model of compress early-exit: a text leaves after the first layer that is sure of it
   minibert predict runs/sentiment reviews.txt --out guesses.tsv
       one text a line is enough; where the file has labels, the scores are shown
 """
