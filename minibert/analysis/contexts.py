@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from minibert import plots
-from minibert.analysis import controls
+from minibert.analysis import controls, inside
 from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
 from minibert.analysis.collecting import starts
 from minibert.backend import get_xp, to_numpy
@@ -94,6 +94,7 @@ class Contexts(NamedTuple):
 
 def read(bert: Trained, sentences: Sequence[Sequence[str]], limit: int = LIMIT, separators: bool = True) -> Index:
     """The words of sentences, as long as there are no more than ``limit``. What is too long for the model is a ValueError."""
+    inside.needs_all_heads(bert)
     xp, config, rows, n = get_xp(bert.parameters.flat), bert.config, [], 0
     for number, words in enumerate(sentences):
         encoding = bert.tokenizer.encode(list(words), max_length=bert.max_length)

@@ -83,6 +83,7 @@ def basis(x: np.ndarray) -> np.ndarray:
 
 def maps(bert: Trained, text: str, keep_sums: bool = False) -> Maps:
     """Attention and effective attention of every head. What is too long for the model loses its end."""
+    inside.needs_all_heads(bert)
     question = inside.ask(bert, text)
     xp, config = get_xp(bert.parameters.flat), bert.config
     positions = embeddings.position_ids(question.ids[None], None, config)

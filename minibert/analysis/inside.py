@@ -179,9 +179,11 @@ def attention(bert: Trained, question: Question, gates: Any = None) -> np.ndarra
 def scores(bert: Trained, question: Question, layer: int, head: int) -> Scores:
     """The scores of one head before the softmax, and the queries and keys whose products they are."""
     needs_heads(bert, [(layer, head)])
+    if head not in (own := bert.config.heads_of(layer)):
+        raise IndexError(f"head {layer}.{head} is gone from this model: its layer {layer} has heads {', '.join(map(str, own))}")
     out, cache = _forward(bert, question, keep="all")
     inner = cache.bert.encoder.blocks[layer].attention
-    q, k = to_numpy(inner.q)[0, head], to_numpy(inner.k)[0, head]  # (T, D) each
+    q, k = (to_numpy(x)[0, own.index(head)] for x in (inner.q, inner.k))  # (T, D) each
     return Scores(q, k, q @ k.T, to_numpy(out.bert.attentions[layer])[0, head])
 
 
@@ -342,6 +344,13 @@ def needs_heads(bert: Trained, heads: Sequence[tuple[int, int]]) -> None:
     for layer, head in heads:
         if not (0 <= layer < L and 0 <= head < A):
             raise IndexError(f"there is no head {layer}.{head}: the model has layers 0 to {L - 1} with heads 0 to {A - 1}")
+
+
+def needs_all_heads(bert: Trained) -> None:
+    """ValueError where some are gone."""
+    if bert.config.heads_of_layers:
+        raise ValueError("this model has lost some of its heads (minibert compress prune), and all of each layer are needed "
+                         "here: take the model that it was made of")
 
 
 def open_gates(bert: Trained, off: Sequence[tuple[int, int]] = ()) -> np.ndarray:

@@ -5,6 +5,8 @@ import pytest
 
 from minibert.analysis import inside, masked, pruning
 from minibert.api import Bert
+from minibert.compression import cutting
+from minibert.model import pretraining
 from minibert.model.importance import FORMS
 from tests import tiny_model
 
@@ -116,3 +118,24 @@ def test_bad_input_is_named(bert):
         pruning.measure(bert, ["a"])
     with pytest.raises(ValueError, match="at least 3 points"):
         pruning.measure(bert, TEXTS, points=2)
+
+
+def test_a_model_that_has_lost_heads_is_looked_into_by_their_numbers():
+    config, parameters, tokenizer = tiny_model.make()
+    kept = cutting.whole(config)._replace(heads=((0, 2), (1,)))
+    left = cutting.config_of(config, kept)
+    whole = Bert(config, parameters.astype(np.float64), tokenizer)
+    less = Bert(left, cutting.cut(pretraining.of(left), whole.parameters, config, kept), tokenizer)
+    gates, question = np.array([[1.0, 0, 1], [0, 1, 0]]), inside.ask(whole, TEXTS[0], hide=[2])
+    np.testing.assert_allclose(inside.attention(less, question), inside.attention(whole, question, gates), atol=1e-12)
+    np.testing.assert_allclose(inside.importance(less, question).gradient,
+                               gates * inside.importance(whole, question, gates).gradient, atol=1e-12)
+    np.testing.assert_allclose(inside.scores(less, question, 0, 2).key, inside.scores(whole, question, 0, 2).key, atol=1e-12)
+    with pytest.raises(IndexError, match=r"head 1\.0 is gone from this model: its layer 1 has heads 1"):
+        inside.scores(less, question, 1, 0)
+    with pytest.raises(ValueError, match="all of each layer are needed"):
+        inside.needs_all_heads(less)
+    corpus = masked.batches(less, TEXTS)
+    assert (pruning.importance(less, corpus, "token") == 0).tolist() == [[False, True, False], [True, False, True]]
+    attentions, gradients = masked.attention_gradients(less, corpus[0])
+    assert [a.shape for a in attentions] == [d.shape for d in gradients]

@@ -28,6 +28,7 @@ OWN = {"bert": {}, "bert, pre-LN": {"norm_first": True},
        "bert, shared and narrow": {"layer_map": (0, 1, 0), "num_hidden_layers": 3, "embedding_size": 10},
        "bert, tanh gelu, relu pooler": {"hidden_act": "gelu_new", "pooler": "relu"},
        "bert, no types, first": {"type_vocab_size": 0, "pooler": "first"},
+       "bert, fewer heads and rows": {"model_type": "minibert", "heads_of_layers": ((0, 2), (1,)), "intermediate_sizes": (7, 31)},
        "bert, wider inside, a window of 5": {"bottleneck_size": 36, "word_window": 5, "embedding_size": 10, "long_decoder": True}}
 
 
