@@ -33,6 +33,8 @@ from minibert.training.vocabularies import tokenizer_of
 from minibert.workers import available_cores
 
 SAMPLE = 8 << 20  # bytes of text, at most, from which a vocabulary is learned
+SHARE = 8 << 20  # bytes of text that are worth a process of their own
+MOST_WORKERS = 61  # Windows waits for no more
 ASKED = "asked.json"  # beside the shards: how the tokenizer was asked for
 OF_TOKENIZER = ("vocab", "vocab_size", "cased", "cut", "family")  # settings
 
@@ -93,7 +95,7 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
         tokenizer.save(folder)
         (folder / shard.FOLDER).mkdir(exist_ok=True)
         write_atomically(folder / shard.FOLDER / ASKED, json.dumps(asked, indent=1, ensure_ascii=False) + "\n")
-    processes = min(workers or available_cores(), max(1, math.ceil(size / (2 * sources.SLICE))))
+    processes = min(workers or available_cores(), max(1, math.ceil(size / SHARE)), MOST_WORKERS)
     say(f"Cutting {size / 1e6:,.1f} MB of text, {processes} process{'es' * (processes > 1)} …")
     with tqdm(total=size, unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
         try:

@@ -37,7 +37,7 @@ def test_a_masked_language_model_of_transformers_goes_on(tmp_path):
             "initialised, not trained") in log
 
     state = checkpoint.load(run)
-    text = command._read(state.settings, lambda text: None, state.tokenizer)
+    text = command.read(state.settings, lambda text: None, state.tokenizer)
     losses, count = 0.0, 0
     for batch in batches.held_out(text.held_out, state.tokenizer, max_length=32):
         labels = np.full(batch.ids.size, IGNORE)

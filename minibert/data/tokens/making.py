@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,11 +53,11 @@ class Cutter:
         self.numbers = numbers_of(self.tokenizer.vocab.tokens)
 
     def __call__(self, pieces: Sequence[Piece]) -> Made:
-        name, new = shard.name_of(pieces, self.fingerprint), False
-        try:
+        name, found = shard.name_of(pieces, self.fingerprint), None
+        with suppress(FileNotFoundError, ValueError):
             found = shard.read(self.folder, name, self.vocabulary)
-        except (FileNotFoundError, ValueError):
-            found, new = shard.cut(pieces, self.tokenizer), True
+        if new := found is None:
+            found = shard.cut(pieces, self.tokenizer)
             shard.write(self.folder, name, found)
         return Made(name, shard.digest(self.folder, name), new, shard.counted(found, self.bound, self.vocabulary),
                     shard.signatures(found, self.numbers), np.unique(found.documents["drawn"])[:2])

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 from minibert.data.corpora import Layout, Taken, guess_layout
 from minibert.files import brief, decode_utf8, loads_json
 
-SLICE = 1 << 21  # bytes of text, about
+SLICE = 1 << 20  # bytes of text, about
 GUESSED = 1000  # files of a folder, or rows of a table, by which the layout of those behind them is known
 PLAIN, ROWS, TABLE = ".txt", ".jsonl", ".parquet"
 PACKED = {".gz": "gzip", ".zst": "zstd"}

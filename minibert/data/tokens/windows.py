@@ -10,7 +10,7 @@ from minibert.data.randomness import HELD_OUT, ORDER, generator
 from minibert.data.tokens import shard
 from minibert.data.tokens.manifest import Manifest
 
-WINDOW = 1 << 21  # tokens in memory, about, among whose sentences the next example is made
+WINDOW = 1 << 20  # tokens in memory, about, among whose sentences the next example is made
 ASIDE = 1 << 18  # held-out tokens that are looked at, about
 
 
