@@ -96,3 +96,8 @@ def taught(recipe: Settings, alone: Model, teacher: BertConfig, steps: int) -> B
 def layers(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
     """All of them."""
     return tuple(range(teacher.num_hidden_layers))
+
+
+def config_of(recipe: Settings, teacher: BertConfig, layers: int) -> BertConfig:
+    """The teacher's, whatever its layers have lost or share."""
+    return teacher
