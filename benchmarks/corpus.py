@@ -48,7 +48,7 @@ TRAIN = "--steps 20 --eval-every 10 --max-length 64 --batch-size 16 --threads 2 
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 
 
-def corpus(path: Path, megabytes: int, texts: Path, seed: int = 0) -> list[tuple[float, int]]:
+def corpus(path: Path, megabytes: float, texts: Path, seed: int = 0) -> list[tuple[float, int]]:
     """Write one. (megabytes, distinct words) on the way."""
     sentences = [s for name in TEXTS for document in read(str(texts / name)).documents for s in document if " " in s]
     rng, growth, words, size = np.random.default_rng(seed), [], set(), 0
