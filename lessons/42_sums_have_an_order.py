@@ -121,16 +121,16 @@ if not wb.QUICK:
     assert apart[-1] > 2 * apart[0]
 
 # %% [markdown]
-# It begins in the last digit. Then each step starts from weights that are apart already, and the difference grows: some fifty-fold
-# in 60 steps, and BERT's own course has a million. Both runs are as good; but neither can be repeated by whoever does not know the
-# order. With it, everybody can.
+# It begins in the last digit. Then each step starts from weights that are apart already, and the difference grows: some
+# fifty-fold in 60 steps, and BERT's own course has a million. Both runs are as good; but neither can be repeated by whoever does
+# not know the order. With it, everybody can.
 #
 # ## What travels
 #
 # Four processes, each with a copy of the weights and one lane. Call each of them a rank. After the backward passes everybody has
-# a gradient of all n numbers, and all need the sum. The usual name is **all-reduce** (全归约). MPI's own comes with a warning: that
-# the result is the same each time is "strongly recommended", not promised (*MPI Forum 2021*, on `MPI_Reduce`). So nothing is
-# left to a library but carrying:
+# a gradient of all n numbers, and all need the sum. The usual name is **all-reduce** (全归约). MPI's own comes with a
+# warning: that the result is the same each time is "strongly recommended", not promised (*MPI Forum 2021*, on `MPI_Reduce`). So
+# nothing is left to a library but carrying:
 #
 # 1. The slab of n numbers is cut into as many strips as there are ranks; a **strip** (条带) is a stretch of neighbours. Everybody
 #    sends strip r to rank r.
