@@ -39,6 +39,7 @@ from minibert.workers import available_cores, share_out
 WEIGHTS = formats.WEIGHTS[0]
 HEADS = "heads.safetensors"  # of pre-training, for which no other tool has a class
 IN_8_BITS = ("int8", "uint8", "Q8_0")
+MOST_NAMED = 16  # tensors in one note
 MOST_PADDING = 1024  # rows of the word table without a token; more, and the vocabulary is of another model
 
 FURTHER = tuple(f"{pretraining.HEADS[name].path}." for name in pretraining.FURTHER if name in pretraining.HEADS)
@@ -287,6 +288,7 @@ def read_parameters(reader: Reader, config: BertConfig, dtype: Any = np.float32,
         notes.append(f"{reader.path.name}: {found[DECODER]} differs from {found[layout.ties[DECODER]]}, and here the two are one "
                      "tensor: the masked-word head is left out")
     if left := [found[name] for name in sorted(found.keys() - layout.slots - unusable)]:
+        left = left if len(left) <= MOST_NAMED else [*left[:MOST_NAMED // 2], f"and {len(left) - MOST_NAMED // 2} more"]
         notes.append(f"{reader.path.name}: these tensors have no place in this model and are not used: {', '.join(left)}")
     return Read(parameters, notes, frozenset(fresh))
 

@@ -125,6 +125,8 @@ def test_predict_at_a_speed(made, examples, capsys):
 def test_everything_else_opens_the_folder(made, classifier, tmp_path):
     assert "Branches   after layer 1, 2, 3: predict --speed" in info.report(info.config_of(str(made)), str(made))
     a, b = (minibert.load(place, device="cpu") for place in (made, classifier))
+    assert any(note.endswith("branches.1.attention.value.weight, branches.1.bias, branches.1.dense.bias, and 36 more")
+               for note in a.notes), a.notes
     np.testing.assert_array_equal(a("a b").last_hidden_state, b("a b").last_hidden_state)
     assert run("quantise", "--teacher", made, "--out", tmp_path / "small") == 0
     assert saved.load(tmp_path / "small").leaves_early
