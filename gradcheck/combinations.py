@@ -104,8 +104,10 @@ def branched(config: BertConfig) -> Model:
 
 
 def transferred(config: BertConfig) -> Model:
-    """A student of a teacher with twice its layers, all of them at once."""
-    return mobile.of(pretraining.of(config), config.replace(num_hidden_layers=2 * config.num_hidden_layers, layer_map=None), 0.5)
+    """A student of a teacher with twice its layers, all of them at once. No head may be gone: attention is compared."""
+    config = config.replace(heads_of_layers=None)
+    teacher = config.replace(num_hidden_layers=2 * config.num_hidden_layers, layer_map=None, intermediate_sizes=None)
+    return mobile.of(pretraining.of(config), teacher, 0.5)
 
 
 MODELS: dict[str, Callable[[BertConfig], Model]] = {

@@ -113,15 +113,20 @@ def of(alone: Model, teacher: BertConfig, weights: Weights = DEFAULT, *, tempera
             raise ValueError(f"attention is compared head by head, and the teacher has {teacher.num_attention_heads} heads, the "
                              f"student {config.num_attention_heads}: give --heads {teacher.num_attention_heads}, or leave "
                              "--attentions out")
-        if config.heads_of_layers or teacher.heads_of_layers:
-            raise ValueError("attention is compared head by head, and some heads are gone from the teacher or the student: leave "
-                             "--attentions out")
+        check_heads(config, teacher, "leave --attentions out")
         loss, options = ATTENTION_LOSSES[attention_loss]
         pairs = _pairs if loss is token_error else lambda batch: batch.tokens
         for i in range(layers):
             add(f"attention_{i}", f"attentions.{i}", f"attentions.{below(i + 1) - 1}", loss, weights.attentions / layers,
                 lambda batch: pairs(batch) * config.num_attention_heads, **options)
     return Distilled(config, heads, terms, alone, asked)
+
+
+def check_heads(student: BertConfig, teacher: BertConfig, instead: str) -> None:
+    """ValueError where attention cannot be compared, for some heads are gone."""
+    if student.heads_of_layers or teacher.heads_of_layers:
+        raise ValueError("attention is compared head by head, and some heads are gone from the teacher or the student: "
+                         f"{instead}")
 
 
 def matching(layers: int, of_teacher: int, state: int) -> int:

@@ -113,6 +113,7 @@ def of(alone: Model, teacher: BertConfig, share: float) -> Transferred:
         if getattr(config, key) != getattr(teacher, key):
             raise ValueError(f"--student: {option} are compared as they are, so {key} must be {getattr(teacher, key)}, as the "
                              f"teacher's, got {getattr(config, key)}: take another student, or leave --student out")
+    distil.check_heads(config, teacher, "take others")
     L, A = config.num_hidden_layers, config.num_attention_heads
     terms, asked = [first._replace(weight=1 - SOFT), *others], {"soft": first.reads}
     terms.append(Term("soft", first.reads, kl_divergence, SOFT, counted=_counted(distil.rows, first.name)))

@@ -47,6 +47,9 @@ from minibert.training.runs import new_folder
 from minibert.workers import Workers
 
 RUN, PICTURE, PRUNED = "rounds.json", "pruning.png", "pruned"
+COURSE = ("accumulate", "optimiser", "beta2", "learning_rate", "warmup", "schedule", "power", "ema", "adversarial",
+          "adversarial_norm", "weight_decay", "clip", "bias_correction", "dropout", "freeze", "layer_decay", "eval_every",
+          "patience", "seeds", "metric")  # of learning
 LASTS = ("steps", "epochs", "minutes")  # what says how long is learned
 _OF_THIS_RUN = ("resume", "out", "threads", "workers", "device", "profile", "folders", "command", "recipe", "teacher")
 
@@ -82,6 +85,9 @@ def run(args: argparse.Namespace, recipe: Settings) -> int:
         return _rounds(args, recipe, out)
     if not args.out:
         raise ValueError("--out DIR is missing: the folder to write the smaller model to")
+    if unheard := [f"--{name.replace('_', '-')}" for name in COURSE if hasattr(args, name)]:
+        raise ValueError(f"{', '.join(unheard)}: nothing is learned after the cut; say how long with --steps, or with --epochs "
+                         "where --train is given, or leave it out")
     new_folder(args.out, RUN)
     print(_cut(args, recipe, Path(args.out), recipe.keep_shape))
     return 0

@@ -8,7 +8,7 @@ import pytest
 
 import minibert
 from minibert import pretrained
-from minibert.compression import cutting, gated, prune
+from minibert.compression import cutting, distil, gated, mobile, prune, students
 from minibert.config import BertConfig
 from minibert.finetuning import saved
 from minibert.layers.dropout import Key
@@ -119,6 +119,17 @@ def test_what_is_left_says_what_closed_gates_say():
 def test_configurations_that_cannot_be(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
+
+
+def test_what_cannot_learn_from_or_teach_heads_that_are_gone():
+    less, whole = small(heads_of_layers=((0,), (1, 2), (0, 1, 2))), small()
+    for student, of in ((less, whole), (whole, less)):
+        with pytest.raises(ValueError, match="some heads are gone from the teacher or the student: leave --attentions out"):
+            distil.of(pretraining.of(student), of, distil.Weights(attentions=1.0))
+        with pytest.raises(ValueError, match="some heads are gone"):
+            mobile.of(pretraining.of(student), of, 0.5)
+    with pytest.raises(ValueError, match="have lost heads or rows"):
+        students.config_of(less, 2)
 
 
 # Gates.
@@ -248,7 +259,8 @@ def test_gates_learn_and_are_taken_out(kind, words, labels, tmp_path, monkeypatc
 @pytest.mark.parametrize(("argv", "message"), [
     ((), "say what goes"), (("--heads", "1"), "below 1: each layer keeps its last one"), (("--gates",), "say how long"),
     (("--heads", "0.95"), "would leave a layer without any"), (("--gates", "--heads", "0.3", "--epochs", "1"), "price says"),
-    (("--heads", "0.5", "--soft", "1"), "only the recipe distil")])
+    (("--heads", "0.5", "--soft", "1"), "only the recipe distil"),
+    (("--heads", "0.5", "--learning-rate", "0.1"), "--learning-rate: nothing is learned after the cut")])
 def test_what_is_refused(argv, message, labels, tmp_path):  # noqa: F811
     with pytest.raises(ValueError, match=message):
         once(labels, "prune", tmp_path / "out", *argv)
