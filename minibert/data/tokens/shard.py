@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from itertools import chain
@@ -13,7 +14,7 @@ import numpy as np
 
 from minibert.data.corpora import documents_of
 from minibert.data.tokens.sources import Piece, text_of
-from minibert.files import writing
+from minibert.files import write_atomically
 
 FOLDER = "shards"
 PARTS = ("ids", "sentences", "documents")
@@ -97,8 +98,9 @@ def paths(folder: Path, name: str) -> list[Path]:
 def write(folder: Path, name: str, shard: Shard) -> None:
     """Write its files; the last one says that it is whole."""
     for path, array in zip(paths(folder, name), shard):
-        with writing(path) as file:
-            np.save(file, array)
+        content = io.BytesIO()  # to a file NumPy writes past Python, and of a full disk it says "9 requested and 5 written"
+        np.save(content, array)
+        write_atomically(path, content.getvalue())
 
 
 def read(folder: Path, name: str, vocabulary: int, sha256: str | None = None) -> Shard:
