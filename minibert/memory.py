@@ -8,8 +8,8 @@ With N = B·T tokens, training keeps for every layer, until its backward pass::
     layer norms   x̂ and 1/σ, twice                           2·N·H + 2·N
     dropout       two masks                                  2·N·H
 
-and, for each weight, four numbers: itself, its gradient and the two moments of Adam, which LAMB keeps as well. An average of the
-weights is a fifth. The formulas are for the reader: what a
+and, for each weight, four numbers: itself, its gradient and the two moments of Adam, which LAMB keeps as well (Adafactor
+keeps a number for each row and each column). An average of the weights is a fifth. The formulas are for the reader: what a
 layer keeps is measured on the cache of a real block, whatever block that is, arrays that two of its parts share counted once.
 Temporaries, which live for a moment only, are estimates.
 """
@@ -26,6 +26,7 @@ import numpy as np
 from minibert.config import BertConfig
 from minibert.layers.dropout import Key
 from minibert.model import blocks, bodies, pretraining
+from minibert.numerics import adafactor
 from minibert.parameters import STATISTICS, Layout
 
 FLOAT = 4  # bytes of a float32
@@ -191,17 +192,25 @@ def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     ]
 
 
-def training(config: BertConfig, batch: int, length: int, average: bool = False) -> list[Part]:
+def of_optimiser(config: BertConfig, factored: bool) -> Part:
+    """What it keeps from step to step. ``factored``: Adafactor, in the place of Adam or LAMB."""
+    shapes = {slot.name: slot.shape for slot in pretraining.layout(config).slots.values() if not slot.name.endswith(STATISTICS)}
+    if factored:
+        return Part("row and column means of Adafactor", FLOAT * sum(Layout(its).size for its in adafactor.kept(shapes).values()))
+    return Part("moments of Adam", FLOAT * Layout(shapes).size, 2)
+
+
+def training(config: BertConfig, batch: int, length: int, average: bool = False, factored: bool = False) -> list[Part]:
     """Parts of the memory that one training step takes where the whole batch is computed at once, as on a GPU.
 
-    ``average``: with one of the weights (``--ema``).
+    ``average``: with one of the weights (``--ema``). ``factored``: see ``of_optimiser``.
     """
     weights = FLOAT * parameter_counts(config)["total"]
     masked = masked_tokens(batch, length)
     return [
         Part("weights", weights),
         Part("gradients", weights),
-        Part("moments of Adam", weights, 2),
+        of_optimiser(config, factored),
         *([Part(AVERAGE, weights)] if average else []),
         *layer_activations(config, batch, length),
         *other_activations(config, batch, length, masked),
@@ -210,7 +219,7 @@ def training(config: BertConfig, batch: int, length: int, average: bool = False)
 
 
 def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512,
-                      average: bool = False) -> list[Part]:
+                      average: bool = False, factored: bool = False) -> list[Part]:
     """The same for the CPU: each of ``workers`` threads has its own gradients and, at a time, one micro-batch of ``tokens``."""
     weights = FLOAT * parameter_counts(config)["total"]
     size = batch if config.filter_sizes else min(max(1, tokens // length), max(1, -(-batch // workers)))  # convolutions: not cut
@@ -219,7 +228,7 @@ def training_on_cores(config: BertConfig, batch: int, length: int, workers: int,
     return [
         Part("weights", weights),
         Part("gradients, per core", weights, workers),
-        Part("moments of Adam", weights, 2),
+        of_optimiser(config, factored),
         *([Part(AVERAGE, weights)] if average else []),
         Part(f"activations of {size} × {length} tokens per core", each, at_once),
     ]

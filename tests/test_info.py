@@ -154,6 +154,15 @@ def test_an_average_of_the_weights_is_counted(capsys):
     assert capsys.readouterr().out.count("average of the weights") == 2
 
 
+def test_what_adafactor_keeps_is_counted(capsys):
+    config = BertConfig.preset("base")
+    with_it, without = (memory.total(memory.training(config, 32, 128, factored=factored)) for factored in (True, False))
+    adam = 8 * memory.parameter_counts(config)["total"]
+    assert adam - 0.01 * adam < without - with_it < adam
+    assert main(["info", "base", "--adafactor"]) == 0
+    assert capsys.readouterr().out.count("means of Adafactor") == 2
+
+
 def test_the_common_table_is_explained(capsys):
     assert main(["info", "base", "--batch", "32", "--length", "128", "--threads", "4"]) == 0
     out = capsys.readouterr().out

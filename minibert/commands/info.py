@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "whose speed is measured for it")
     parser.add_argument("--network", default="10Gb/s", metavar="SPEED", help="of each machine, with --ranks (default: 10Gb/s)")
     parser.add_argument("--ema", action="store_true", help="with an average of the weights, as train --ema keeps it")
+    parser.add_argument("--adafactor", action="store_true", help="trained by train --optimiser adafactor, which keeps less than "
+                        "Adam")
     terminal.add_files(parser)
 
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     threads = available_cores() if args.threads is None else args.threads
     batch = (32 if args.ranks is None else 256) if args.batch is None else args.batch
     if args.ranks is None:
-        print(info.report(config, name, batch, args.length, threads, args.weights, args.ema))
+        print(info.report(config, name, batch, args.length, threads, args.weights, args.ema, args.adafactor))
         return 0
     from minibert.training import planning
     from minibert.workers import keep_freed_memory

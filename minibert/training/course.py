@@ -10,9 +10,9 @@ from typing import Any
 from minibert.ranks import KINDS
 
 MOST = 2**31 - 1  # of any number of things
-OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf")  # what they are: training/optimisers.py
+OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf", "adafactor", "adafactor-unscaled")  # training/optimisers.py
 ADVERSARIES = ("fgm", "fgm-only", "virtual")  # what they are: training/adversarial.py
-SCHEDULES = ("linear", "polynomial", "square-root", "constant", "plateau")  # what they are: training/schedules.py
+SCHEDULES = ("linear", "polynomial", "square-root", "constant", "plateau", "inverse-square-root")  # training/schedules.py
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
 
@@ -66,11 +66,19 @@ class Course:
                              "of them")
         if self.power != 1 and self.schedule != "polynomial":
             raise ValueError(f"--power is for --schedule polynomial, and this one is {self.schedule}: leave it out")
+        if self.factored and (self.beta2 != Course.beta2 or not self.bias_correction):
+            raise ValueError(f"--optimiser {self.optimiser} forgets by the number of the step: --beta2 and --no-bias-correction "
+                             "mean nothing to it, so leave them out, also of a recipe")
         self.need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         self.need("weight_decay", self.weight_decay >= 0, "at least 0")
         self.need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")
         self.need("layer_decay", 0 < self.layer_decay <= 1, "above 0, and at most 1 (which switches it off)")
         self.need("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1")
+
+    @property
+    def factored(self) -> bool:
+        """Does the optimiser keep rows and columns and no moments?"""
+        return self.optimiser.startswith("adafactor")
 
     def need(self, name: str, right: bool, what: str) -> None:
         """ValueError for an option that is not what it must be."""
@@ -131,13 +139,14 @@ class Options:
         self.add(group, "minutes", "how long to train: times the first steps and fixes the number of steps then", type=float,
                  metavar="M", default_text="by steps")
         self.add(group, "optimiser", "adamw; or for large batches lamb, as NVIDIA published it for PyTorch, lamb-albert (no bias "
-                 "correction) or lamb-nvidia-tf (a trust ratio for biases and norms as well)", choices=OPTIMISERS)
+                 "correction) or lamb-nvidia-tf (a trust ratio for biases and norms as well); or to save memory adafactor, whose "
+                 "rate is a share of a tensor's size (1e-2, say), or adafactor-unscaled", choices=OPTIMISERS)
         self.add(group, "beta2", "how long the optimiser remembers squared gradients", type=float, metavar="SHARE")
         self.add(group, "learning_rate", "peak, reached after the warm-up", type=float, metavar="LR", default_text=rate)
         self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
         self.add(group, "schedule", "how it goes on then: in a line to zero; as a power of the share of steps that is left, "
-                 "which jumps down after the warm-up (square-root: power 0.5); constant; or plateau, to 0.9 of the peak",
-                 choices=SCHEDULES)
+                 "which jumps down after the warm-up (square-root: power 0.5); constant; plateau, to 0.9 of the peak; or as "
+                 "1/√step, at most the peak (inverse-square-root)", choices=SCHEDULES)
         self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
         self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
                  "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")

@@ -74,6 +74,8 @@ class Strip(NamedTuple):
     """A rank's part of a slab."""
 
     flat: Array
+    start: int = 0  # where in the slab
+    layout: Layout | None = None  # of the slab
 
 
 class Engine:
@@ -128,7 +130,7 @@ class Engine:
 
     def _zeros(self, name: str, layout: Layout) -> Parameters | Strip:
         """For what is kept: all of it, or of what the ranks keep apart this one's strip."""
-        if self.ranks.size == 1 or name == AVERAGE:
+        if self.ranks.size == 1 or name == AVERAGE or layout.size < len(self.parameters):
             return Parameters.zeros(layout, self.xp, self.parameters.flat.dtype)
         return Strip(self.xp.zeros(len(self.strip), self.parameters.flat.dtype))
 
@@ -424,8 +426,8 @@ class Engine:
         def each(function: Callable[..., Any], shares: Sequence[Sequence[adamw.Run]], *more: Sequence[Any]) -> list[Any]:
             return [found for rank in self.ranks.share(self.workers.map(function, mine, *more)) for found in rank]
 
-        self.rule.apply(each, shares, Strip(self.parameters.flat[strip]), Strip(self.gradients[0].flat[strip]), self.kept, lr,
-                        number, self.optimiser, scale, skip)
+        p, g = (Strip(slab.flat[strip], strip.start, slab.layout) for slab in (self.parameters, self.gradients[0]))
+        self.rule.apply(each, shares, p, g, self.kept, lr, number, self.optimiser, scale, skip)
         self.ranks.gather(self.parameters.flat, self.strips)
         if self.ema is not None:
             size = len(self.parameters)

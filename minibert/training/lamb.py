@@ -13,7 +13,7 @@ from minibert.numerics.lamb import LAMB, direction, ratio
 from minibert.parameters import Parameters
 from minibert.training.adamw import Run, slabs
 
-__all__ = ["APART", "apply", "slabs"]  # it keeps what AdamW keeps
+__all__ = ["APART", "apply", "slabs", "unless"]  # it keeps what AdamW keeps
 
 APART = True
 
@@ -49,7 +49,7 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Paramet
                 p.flat[run.start:run.stop] -= u
                 u.fill(0)
 
-    _unless(skip, (p.flat, *flats[2:]), move)
+    unless(skip, (p.flat, *flats[2:]), move)
 
 
 def _directed(parts: Sequence[Array], number: Array | int, decay: bool, constants: LAMB,
@@ -59,7 +59,7 @@ def _directed(parts: Sequence[Array], number: Array | int, decay: bool, constant
     return direction(*parts, number, decay, constants)
 
 
-def _unless(skip: Array | bool, slabs: Sequence[Array], move: Callable[[], None]) -> None:
+def unless(skip: Array | bool, slabs: Sequence[Array], move: Callable[[], None]) -> None:
     """``move()``, which changes the slabs; where ``skip`` () on their device is true, they are as they were. Nobody waits."""
     before = [] if skip is False else [slab.copy() for slab in slabs]
     move()

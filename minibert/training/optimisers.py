@@ -13,10 +13,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from minibert.numerics.adafactor import Adafactor
 from minibert.numerics.adam import AdamW
 from minibert.numerics.lamb import LAMB
 from minibert.parameters import Layout
-from minibert.training import adamw, lamb
+from minibert.training import adafactor, adamw, lamb
 from minibert.training.averaging import AVERAGE
 from minibert.training.course import Course
 
@@ -25,8 +26,10 @@ OPTIMISERS: dict[str, Any] = {
     "lamb": LAMB(),
     "lamb-albert": LAMB(bias_correction=False, ratio="weights"),
     "lamb-nvidia-tf": LAMB(ratio="all"),
+    "adafactor": Adafactor(),
+    "adafactor-unscaled": Adafactor(scaled=False),
 }
-_MODULES = {AdamW: adamw, LAMB: lamb}
+_MODULES = {AdamW: adamw, LAMB: lamb, Adafactor: adafactor}
 
 
 def module_of(constants: Any) -> ModuleType:
@@ -42,8 +45,9 @@ def name_of(constants: Any) -> str:
 def constants_of(course: Course) -> Any:
     """The constants of the optimiser that a course asks for."""
     constants = OPTIMISERS[course.optimiser]
-    return constants._replace(beta2=course.beta2, weight_decay=course.weight_decay,
-                              bias_correction=constants.bias_correction and course.bias_correction)
+    asked = {"beta2": course.beta2, "weight_decay": course.weight_decay,
+             "bias_correction": getattr(constants, "bias_correction", False) and course.bias_correction}
+    return constants._replace(**{name: value for name, value in asked.items() if name in constants._fields})
 
 
 def kept_by(constants: Any, layout: Layout, ema: float | None = None) -> dict[str, Layout]:

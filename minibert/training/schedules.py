@@ -7,13 +7,15 @@ All of them rise in a line to ``peak`` over the first ``warmup``, a share of the
     square-root   the same with a power of ½
     constant      stays there
     plateau       falls slowly, to 0.9·peak: peak·(0.9 + 0.1·(1 - step/total)^½)
+    inverse-square-root    1/√step where that is less than the peak, and the peak where it is not: Adafactor's relative step
 
 A polynomial counts from the first step and not from the end of the warm-up. So the rate *jumps down* there, to the share
 (1 - warmup)^power: from 6e-3 to 5.08e-3 in NVIDIA's first phase, whose warm-up is 0.2843 of the steps. The last step's rate is 0.
 BERT's reference jumps as well, with a power of 1 (and counts steps from 0); ``linear`` leaves the jump out, as most do today.
 
 Source: reference ``optimization.py``, ``create_optimizer``; NVIDIA DeepLearningExamples, PyTorch BERT, ``schedulers.py``,
-``PolyWarmUpScheduler``; plateau: google-research ``mobilebert/distill_util.py``, of each layer's part of a run.
+``PolyWarmUpScheduler``; plateau: google-research ``mobilebert/distill_util.py``, of each layer's part of a run; Shazeer and Stern
+2018, "Adafactor", section 9.
 """
 
 from __future__ import annotations
@@ -49,8 +51,13 @@ def plateau(step: int, peak: float, warmup: float, total: int) -> float:
     return peak * min(done / warmup if warmup else 1.0, 0.9 + 0.1 * (1 - done) ** 0.5)
 
 
+def inverse_square_root(step: int, peak: float, warmup: float, total: int) -> float:
+    """The peak after the warm-up, as long as it is below 1/√step."""
+    return min(constant(step, peak, warmup, total), step**-0.5)
+
+
 SCHEDULES: dict[str, Schedule] = {"linear": linear, "polynomial": polynomial, "square-root": partial(polynomial, power=0.5),
-                                  "constant": constant, "plateau": plateau}
+                                  "constant": constant, "plateau": plateau, "inverse-square-root": inverse_square_root}
 
 
 def rate(course: Course, step: int, total: int) -> float:

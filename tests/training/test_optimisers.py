@@ -13,6 +13,7 @@ from minibert.training.optimisers import OPTIMISERS
 from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
+from tests.numerics import test_adafactor
 from tests.numerics.test_lamb import PUBLISHED, reference
 from tests.training.examples import NO_DROPOUT, engine, masked_examples
 
@@ -26,8 +27,20 @@ def test_the_options_name_them_all():
 @every
 def test_a_course_keeps_what_was_published_but_for_what_it_asks(name):
     assert optimisers.constants_of(Course(optimiser=name)) == OPTIMISERS[name]
-    changed = optimisers.constants_of(Course(optimiser=name, beta2=0.98, weight_decay=0.1, bias_correction=False))
-    assert changed == OPTIMISERS[name]._replace(beta2=0.98, weight_decay=0.1, bias_correction=False)
+    others = {"weight_decay": 0.1, **({"beta2": 0.98, "bias_correction": False} if "beta2" in OPTIMISERS[name]._fields else {})}
+    assert optimisers.constants_of(Course(optimiser=name, **others)) == OPTIMISERS[name]._replace(**others)
+
+
+@pytest.mark.parametrize("option", [{"beta2": 0.98}, {"bias_correction": False}])
+def test_adafactor_has_no_constant_memory(option):
+    with pytest.raises(ValueError, match=r"--optimiser adafactor forgets by the number of the step: --beta2"):
+        Course(optimiser="adafactor", **option)
+
+
+def test_adafactor_keeps_rows_and_columns():
+    config = small_config()
+    kept = optimisers.kept_by(OPTIMISERS["adafactor"], pretraining.layout(config))
+    assert sum(layout.size for layout in kept.values()) < pretraining.layout(config).size / 4
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -44,6 +57,22 @@ def test_lamb_over_a_slab_treats_every_tensor_by_itself(monkeypatch, name):
             part = slice(slot.start, slot.stop)
             expected = reference(before[slot.name].ravel(), gradients[:, part], slot.decay, 0.01, **PUBLISHED[name])
             np.testing.assert_allclose(e.parameters.flat[part], expected, rtol=1e-10, atol=1e-13, err_msg=slot.name)
+
+
+def test_adafactor_over_a_slab_treats_every_tensor_as_a_whole(monkeypatch):
+    monkeypatch.setattr(engine_module, "PIECE", 100)
+    config, rng = small_config(), np.random.default_rng(0)
+    gradients = rng.standard_normal((3, pretraining.layout(config).size))
+    with engine(config, 2, clip_norm=None, optimiser=OPTIMISERS["adafactor"]) as e:
+        before = {slot: view.copy() for slot, view in e.parameters.items()}
+        for g in gradients:
+            e.gradients[0].flat[...] = g
+            e.apply(0.01)
+        for slot in e.parameters.layout.slots.values():
+            its = gradients[:, slot.start:slot.stop].reshape(3, *slot.shape)
+            expected = test_adafactor.reference(before[slot.name], its, 0.01, wd=0.01 * slot.decay)
+            got = e.parameters.flat[slot.start:slot.stop].reshape(slot.shape)
+            np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-13, err_msg=slot.name)
 
 
 def weights(name, threads, piece, monkeypatch):

@@ -69,7 +69,7 @@ OPTIONS = {
     "ema": {"ema": 0.9},
     "frozen": {"freeze": 1, "layer_decay": 0.5},
     "unclipped": {"clip_norm": None},
-    **{name: {"optimiser": OPTIMISERS[name]} for name in ("lamb", "lamb-nvidia-tf")},
+    **{name: {"optimiser": OPTIMISERS[name]} for name in ("lamb", "lamb-nvidia-tf", "adafactor")},
     "fgm": {"adversary": adversarial.of(Course(adversarial="fgm"), None)},
 }
 

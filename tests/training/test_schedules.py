@@ -45,6 +45,12 @@ def test_constant_rises_and_stays():
     assert SCHEDULES["constant"](1, 0.5, 0.0, 1) == 0.5
 
 
+def test_the_relative_step_of_adafactor():
+    rates = [SCHEDULES["inverse-square-root"](step, 0.1, 0.0, 1000) for step in range(1, 1001)]
+    assert rates == pytest.approx([min(0.1, step**-0.5) for step in range(1, 1001)])
+    assert SCHEDULES["inverse-square-root"](5, 0.1, 0.1, 1000) == pytest.approx(0.005)
+
+
 @pytest.mark.parametrize("schedule", ["polynomial", "square-root"])
 def test_without_a_warm_up_nothing_is_divided_by_it(schedule):
     assert SCHEDULES[schedule](1, 1.0, 0.0, 4) == pytest.approx(0.75 ** (1.0 if schedule == "polynomial" else 0.5))
