@@ -51,6 +51,7 @@ from minibert.training.runs import (
     Taught,
     alike,
     clear,
+    device_of,
     engine_of,
     explained,
     head,
@@ -138,7 +139,7 @@ def forget(out: Path) -> None:
 def _runs(out: Path, settings: Settings, materials: Materials, args: argparse.Namespace, say: Say, way: Way,
           ranks: Ranks) -> int:
     """One run, or one for each seed."""
-    xp, device = backend.choose(args.device)
+    xp, device, ranks = device_of(args.device, ranks)
     dtype_of(settings.precision, xp)
     with Workers(ranks.threads(args.threads), args.workers) as workers:
         settings = replace(settings, lanes=lanes_of(settings, workers.count, xp, ranks.size))

@@ -20,12 +20,13 @@ class Lost(RuntimeError):
 
 
 class Ranks:
-    """This rank among all: ``rank`` of ``size``, ``local`` of them on this machine. Every rank calls the same, in the same order.
+    """This rank among all: ``rank`` of ``size``, and of the ``local`` ones on this machine number ``place``. Every rank calls the
+    same, in the same order.
 
     As a context it ends for all ranks together: see ``mpi``.
     """
 
-    rank, size, local, name = 0, 1, 1, ""
+    rank, size, local, place, name = 0, 1, 1, 0, ""
 
     def __enter__(self) -> Ranks:
         return self

@@ -30,7 +30,7 @@ class Mpi(Ranks):
             raise RuntimeError(f"mpiexec started {launched} ranks, and the MPI library of mpi4py counts {self.size}: the two are "
                                "of different makes; use the mpiexec that came with that library (pip install mpich brings both)")
         here = self._all.Split_type(self._mpi.COMM_TYPE_SHARED)
-        self.local = here.size
+        self.local, self.place = here.size, here.rank
         self._beside = here.allgather(_cores()).count(_cores())
         self.name = self._mpi.Get_library_version().split("\n")[0].strip("\x00 ").replace(":", "").replace("\t", " ")
 

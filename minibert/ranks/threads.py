@@ -28,7 +28,7 @@ class Threads(Ranks):
 
     def __init__(self, rank: int, table: _Table) -> None:
         self.rank, self.size, self.local, self._table = rank, len(table.things), len(table.things), table
-        self.moved = 0
+        self.place, self.moved = rank, 0
 
     def __exit__(self, kind: Any, *_: object) -> None:
         if kind is not None:

@@ -61,6 +61,7 @@ from minibert.training.runs import (
     Say,
     alike,
     clear,
+    device_of,
     engine_of,
     explained,
     head,
@@ -153,7 +154,7 @@ def begin(args: argparse.Namespace, settings: Settings, start: Start, out: Path,
     """Train into a folder."""
     say = log_to(out / checkpoint.LOG, ranks)
     started = datetime.datetime.now()
-    xp, device = backend.choose(args.device)
+    xp, device, ranks = device_of(args.device, ranks)
     dtype_of(settings.precision, xp)
     with _workers(args, settings, start.config, way.model, ranks) as workers:
         settings = settled(settings, start.config.hidden_size, settings.max_length, workers.count, xp, ranks.size)
@@ -178,7 +179,7 @@ def resume(out: Path, args: argparse.Namespace, way: Way = TRAIN, ranks: Ranks =
         return 0
     fits(state.settings, ranks)
     say = log_to(out / checkpoint.LOG, ranks)
-    xp, device = backend.choose(args.device)
+    xp, device, ranks = device_of(args.device, ranks)
     dtype_of(state.settings.precision, xp)
     with _workers(args, state.settings, state.config, way.model, ranks) as workers:
         say(f"\nResuming {out} after step {state.progress.step:,} of {state.progress.total:,}")

@@ -111,8 +111,11 @@ class Engine:
         self._carry(lanes or ranks.size * (workers.count if self.on_cpu else 1))
         self.strips = strips(len(parameters), ranks.size, PIECE)
         self.strip = self.strips[ranks.rank]
-        self.kept = {name: self._zeros(name, layout)
-                     for name, layout in optimisers.kept_by(optimiser, parameters.layout, ema).items()}
+        layouts = optimisers.kept_by(optimiser, parameters.layout, ema)
+        if ranks.size > 1 and any(layout.size != len(parameters) for layout in layouts.values()):
+            raise ValueError(f"--optimiser {optimisers.name_of(optimiser)} keeps what belongs to whole tensors, and each of "
+                             "several ranks owns a strip that cuts through them: take adamw or lamb, or one process")
+        self.kept = {name: self._zeros(name, layout) for name, layout in layouts.items()}
         if ema is not None:
             self.kept[AVERAGE].flat[...] = parameters.flat
         self.step, self.origin = 0, 0  # steps done; after how many of them the optimiser began to count

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minibert import __version__
+from minibert import __version__, backend
 from minibert.backend import Array
 from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters
-from minibert.ranks import ALONE, Ranks
+from minibert.ranks import ALONE, Ranks, nccl
 from minibert.shell import command
 from minibert.tasks.batches import Position
 from minibert.training import adversarial, checkpoint, lanes, profile
@@ -66,6 +66,12 @@ def told_alike(ranks: Ranks, args: argparse.Namespace) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is for one process: start it without mpiexec")
     if "-" in getattr(args, "corpus", ()):
         raise ValueError("--corpus -: standard input reaches one rank only; give a file that all ranks can read")
+
+
+def device_of(asked: str, ranks: Ranks) -> tuple[Any, str, Ranks]:
+    """The array module, the device in words, and the ranks, who reach one another's GPUs where they are on such."""
+    xp, device = backend.choose(asked)
+    return xp, device, nccl.between(ranks, xp)
 
 
 def lanes_of(course: Course, workers: int, xp: Any = np, ranks: int = 1) -> int:

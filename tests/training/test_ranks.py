@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minibert.model import pretraining
-from minibert.parameters import Parameters
+from minibert.parameters import Layout, Parameters
 from minibert.ranks import ALONE
 from minibert.ranks.threads import together
 from minibert.tasks.batches import micro_batches
@@ -139,6 +139,17 @@ def test_ranks_that_each_have_a_device_take_the_same_steps(name):
     first, second = together(2, work)
     np.testing.assert_array_equal(first, second)
     assert distance(first, expected) < 1e-6  # the squares of the norm are added in another order
+
+
+def test_an_optimiser_that_keeps_no_number_for_each_weight_is_refused(monkeypatch):
+    monkeypatch.setattr(engine_module.optimisers, "kept_by", lambda *_: {"rows": Layout({"rows": (3,)})})
+    begun(ALONE, 1)
+
+    def work(ranks):
+        with pytest.raises(ValueError, match="--optimiser adamw keeps what belongs to whole tensors"):
+            begun(ranks, 1)
+
+    together(2, work)
 
 
 def test_lanes_that_ranks_cannot_share_are_refused():
