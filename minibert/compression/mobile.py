@@ -146,13 +146,13 @@ def layers(recipe: Settings, teacher: BertConfig) -> tuple[int, ...]:
 def config_of(recipe: Settings, teacher: BertConfig, layers: int) -> BertConfig:
     """A student of so many layers: the teacher's embeddings and heads, and the blocks of MobileBERT.
 
-    It is one of MobileBERT's family where a file of that can say it, else a BERT with keys of our own.
+    It is one of MobileBERT's family where a file of that can say it, else one with keys of our own.
     """
     H = teacher.hidden_size
     config = students.config_of(teacher, layers).replace(
         norm_first=False, norm="no_norm", bottleneck_size=H // 4, intermediate_size=H, ffn_count=4, attention_reads="shared",
         hidden_act="relu", unknown={})
-    for kind in ("mobilebert", "bert"):
+    for kind in ("mobilebert", "minibert"):
         found = config.replace(model_type=kind)
         try:
             families.to_json(found)

@@ -75,6 +75,9 @@ def test_what_is_compared_with_what():
                            "feature_map_1": "hidden_states.4", "attention_1": "attentions.3"}
     with pytest.raises(ValueError, match="heads are compared as they are, so num_attention_heads must be 3"):
         mobile.of(pretraining.of(small_config(num_attention_heads=2)), student()[1], 0.5)
+    pruned = student()[1].replace(heads_of_layers=((0,), (1,), (0, 2), (0,)))
+    with pytest.raises(ValueError, match="some are gone from the teacher or the student"):
+        mobile.of(whole.alone, pruned, 0.5)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -176,8 +179,9 @@ def test_the_teacher_of_the_paper_and_its_student():
     published = families.preset("mobilebert", "teacher")
     assert (config.bottleneck_size, config.intermediate_size) == (2 * config.hidden_size, 8 * config.hidden_size)
     assert (published.bottleneck_size, published.intermediate_size) == (2 * published.hidden_size, 8 * published.hidden_size)
-    for key in ("norm", "attention_reads", "ffn_count", "hidden_act", "word_window", "long_decoder", "model_type"):
+    for key in ("norm", "attention_reads", "ffn_count", "hidden_act", "word_window", "long_decoder"):
         assert getattr(config, key) == getattr(published, key), key
+    assert config.model_type == "minibert"
     small = mobile.config_of(options.Settings(recipe="mobile", teacher="DIR"), config, 4)
     expected = families.preset("mobilebert", "mini", **{key: getattr(small, key) for key in (
         "vocab_size", "max_position_embeddings", "initializer_range", "pooler", "attention_probs_dropout_prob")})

@@ -59,8 +59,8 @@ def _scaled(layers: int, hidden: int, heads: int) -> dict[str, Any]:
 
 
 def _inverted(hidden: int) -> dict[str, Any]:
-    """IB-BERT in the same proportions: as much wider inside as the student is narrower."""
-    return {"bottleneck_size": 2 * hidden, "intermediate_size": 8 * hidden, "ffn_count": 1, "attention_reads": "state",
+    """IB-BERT in the same proportions, by the name of a file that transformers does not try to open."""
+    return {"model_type": "minibert", "bottleneck_size": 2 * hidden, "intermediate_size": 8 * hidden, "ffn_count": 1, "attention_reads": "state",
             "norm": "layer_norm", "hidden_act": "gelu_new"}
 
 
