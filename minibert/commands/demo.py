@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   minibert demo
   minibert demo bert-base-uncased --text stories.txt
+  minibert demo runs/teacher --beside runs/student
   minibert demo --watch runs/2026-11-22-221903
   minibert demo --export attention.html "they are not supported." "it is not supported."
 """
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "0.0.0.0 (default: this machine only)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--watch", metavar="RUN", help="folder of a run, to see it learn, now or afterwards")
+    parser.add_argument("--beside", metavar="DIR", help="folder of a second model with the same vocabulary, such as a student of "
+                        "the first: what both of them guess is shown side by side")
     parser.add_argument("--text", metavar="FILE", help="UTF-8 text in which neighbours are looked for (default: what was held "
                         "out of training)")
     parser.add_argument("--export", nargs="+", metavar=("FILE.html", "TEXT"), help="write the views of these texts into one file "
@@ -81,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     name = "the model that comes with minibert" if folder is None else Path(folder).resolve().name
     if folder is not None and folder == args.watch:
         name += ", as it was when the demo started"
-    views = Views(bert, name, lambda: held_out(bert, args.text))
+    beside = minibert.load(args.beside, args.device) if args.beside else None
+    views = Views(bert, name, lambda: held_out(bert, args.text), beside)
     socket = server.bound(args.host, args.port)
     port = socket.getsockname()[1]
     if args.port not in (0, port):

@@ -82,9 +82,17 @@ class Request(NamedTuple):
 
 
 class Views:
-    """A model, and the text in which neighbours are looked for, behind functions from a request to what becomes JSON."""
+    """A model, and the text in which neighbours are looked for, behind functions from a request to what becomes JSON.
 
-    def __init__(self, bert: Trained, name: str, sentences: Callable[[], tuple[str, Sequence[str]]]) -> None:
+    ``beside``: another model, such as a student of the first, to be asked the same. ValueError for one of other tokens.
+    """
+
+    def __init__(self, bert: Trained, name: str, sentences: Callable[[], tuple[str, Sequence[str]]],
+                 beside: Trained | None = None) -> None:
+        if beside is not None and beside.tokenizer.vocab.tokens != bert.tokenizer.vocab.tokens:
+            raise ValueError(f"--beside: the vocabulary of the model in {beside.folder} is not that of {name}, so they cannot be "
+                             "asked the same: take a student with the vocabulary of its teacher")
+        self.beside = beside
         self.bert, self.name, self._sentences = bert, name, sentences
         self._model = "" if bert.folder is None or Path(bert.folder) == bundled() else repr(str(bert.folder))
         self._index: inside.Neighbours | None = None
@@ -107,7 +115,7 @@ class Views:
                 "head_size": c.head_size, "vocabulary": len(self.bert.tokenizer.vocab),
                 "parameters": len(self.bert.parameters), "max_length": self.bert.max_length, "work": WORK_LIMIT,
                 "device": self.bert.device.split(";")[0], "notes": self.bert.notes, "why_no_guesses": without,
-                "world": self.world is not None, "leaves_early": self.judge is not None,
+                "world": self.world is not None, "leaves_early": self.judge is not None, "beside": self.beside is not None,
                 "ln_vocabulary": float(np.log(len(self.bert.tokenizer.vocab))), "examples": self._examples}
 
     def tokens(self, r: Request) -> dict:
@@ -132,6 +140,20 @@ class Views:
         return {"guesses": [_guess(g) for g in answers], "loss": inside.mean_surprise(answers),
                 "follows": inside.follows(self.bert, q, gates), "reading": self.reading(r, q),
                 "python": self._python(r, f"inside.guesses(bert, question, top={r.top}{_gates(r)})")}
+
+    def side_by_side(self, r: Request) -> dict:
+        """What both models guess."""
+        if self.beside is None:
+            raise ValueError("there is no second model: name one with minibert demo MODEL --beside DIR")
+        found = []
+        for bert in (self.bert, self.beside):
+            q = inside.ask(bert, r.text, r.pair, r.hide)
+            answers = inside.guesses(bert, q, r.top)
+            found.append({"layers": bert.config.num_hidden_layers, "parameters": len(bert.parameters),
+                          "guesses": [_guess(g) for g in answers], "loss": inside.mean_surprise(answers)})
+        found[0]["name"], found[1]["name"] = self.name, Path(self.beside.folder or "").resolve().name
+        lines = self._python(r, f"inside.guesses(bert, question, top={r.top})")
+        return {"models": found, "python": [*lines, f"bert = minibert.load({str(self.beside.folder)!r})", *lines[2:]]}
 
     def layers(self, r: Request) -> dict:
         """Of one mask: ``position``, or the first one."""
@@ -328,6 +350,7 @@ ENDPOINTS = (
              True, "world"),
     Endpoint("exits", "of a model with branches: what each says of a text, and how unsure it is", {"text": "a fine film."},
              needs="judge"),
+    Endpoint("side_by_side", "with --beside: what both models guess", _SENTENCE, needs="beside"),
     Endpoint("neighbours", "the nearest tokens of a text, at each layer", {**_SENTENCE, "position": 2, "top": 3}),
 )
 

@@ -76,7 +76,7 @@ def test_what_is_compared_with_what():
     with pytest.raises(ValueError, match="heads are compared as they are, so num_attention_heads must be 3"):
         mobile.of(pretraining.of(small_config(num_attention_heads=2)), student()[1], 0.5)
     pruned = student()[1].replace(heads_of_layers=((0,), (1,), (0, 2), (0,)))
-    with pytest.raises(ValueError, match="some are gone from the teacher or the student"):
+    with pytest.raises(ValueError, match="some heads are gone from the teacher or the student"):
         mobile.of(whole.alone, pruned, 0.5)
 
 

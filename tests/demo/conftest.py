@@ -96,6 +96,22 @@ def world_demo():
 
 
 @pytest.fixture(scope="module")
+def two_demo(bert, tmp_path_factory):
+    """The bundled model, and beside it a student of one layer that has learned nothing."""
+    from minibert import pretrained
+    from minibert.model import pretraining
+
+    config = bert.config.replace(num_hidden_layers=1)
+    folder = tmp_path_factory.mktemp("two") / "student"
+    pretrained.save(folder, config, pretraining.initial_parameters(config, seed=1), bert.tokenizer)
+    student = minibert.load(folder, device="cpu")
+    one = Running(server.application(Views(bert, "the bundled model", lambda: ("", []), student)))
+    one.student = student
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
 def early_demo(tmp_path_factory):
     """The same of a classifier of four layers with branches, all of it random."""
     from minibert.finetuning import models, saved

@@ -260,6 +260,20 @@ def test_heads_are_pruned_by_a_slider(open_page):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_teacher_and_a_student_side_by_side(open_page, two_demo, size, tmp_path):
+    page = ready(open_page(size, url=two_demo.url))
+    ask(page, "they are not supported.", ["not"])
+    page.get_by_role("tab", name="Side by side").click()
+    ready(page)
+    expect(page.locator("#view figure")).to_have_count(2)
+    expect(page.locator("#view figure").first).to_contain_text("the bundled model")
+    expect(page.locator("#view figure").last).to_contain_text("student")
+    expect(page.locator("#view .model").last).to_contain_text("1 layer,")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=tmp_path / "beside.png")
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_slider_shows_where_each_sentence_leaves(open_page, early_demo, size, tmp_path):
     page = ready(open_page(size, url=early_demo.url))
     page.get_by_role("tab", name="Early exit").click()

@@ -65,6 +65,28 @@ def test_every_answer_is_what_its_own_lines_of_python_compute(demo):
     assert [t["token"] for t in answer["tokens"]] == [token for token, _, _ in found]
 
 
+def test_a_second_model_is_asked_the_same(demo, two_demo, bert):
+    status, answer = demo.post("side_by_side", text="a [MASK] b")
+    assert status == 400
+    assert "name one with minibert demo MODEL --beside DIR" in answer["error"]
+    assert two_demo.ask("GET", "/api/model")[1]["beside"] is True
+    status, answer = two_demo.post("side_by_side", text="they are not supported.", hide=[2], top=3)
+    assert status == 200
+    assert [one["name"] for one in answer["models"]] == ["the bundled model", "student"]
+    for one, model in zip(answer["models"], (bert, two_demo.student)):
+        [found] = inside.guesses(model, inside.ask(model, "they are not supported.", hide=[2]), 3)
+        assert one["layers"] == model.config.num_hidden_layers
+        assert one["guesses"][0]["truth"] == "are"
+        assert [guess["word"] for guess in one["guesses"][0]["words"]] == [word for word, _ in found.words]
+    exec("\n".join(answer["python"]), {})
+    with pytest.raises(ValueError, match="--beside: the vocabulary of the model in"):
+        Views(bert, "a", lambda: ("", []), minibert_of_other_words())
+
+
+def minibert_of_other_words():
+    return Bert(*tiny_model.make())
+
+
 def test_of_a_model_with_branches_it_is_told_what_each_says_and_of_others_it_is_not(demo, early_demo):
     assert demo.ask("GET", "/api/model")[1]["leaves_early"] is False
     status, answer = demo.post("exits", text="a b")

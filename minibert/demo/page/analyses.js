@@ -1,4 +1,4 @@
-// Views of analyses: rollout, pruning, early exit, and of a generated language the truth and the trees.
+// Views of analyses: rollout, pruning, two models side by side, early exit, and of a generated language the truth and the trees.
 
 import { ask } from "./ask.js";
 import { box, curves, fit, guessBars, html, matrix, narrow, percent, picture, shape, text, widthOf } from "./draw.js";
@@ -42,6 +42,18 @@ export async function pruning(page, into) {
       closed ? `Off, as layer.head: ${off.length > 8 ? "…, " : ""}${last}.` : "Nothing is off yet: move the slider.") }),
   figure(after, guessBars(g, after), { beside: true, before: whichMask(page, again),
     after: html("p", {}, "Loss: ", html("strong", { id: "pruned" }, nats(answer.ordered[at])), " now, ", html("strong", {}, nats(answer.ordered[0])), " with all heads.") }));
+}
+
+// What a second model, such as a student, makes of the same words.
+export async function beside(page, into) {
+  if (!hiddenOf(page).length) return into.replaceChildren(figure("What does each of them say?", null, { after: html("p", {}, nothing) }));
+  const answer = await ask("view", "/api/side_by_side", page.active.body);
+  const figures = answer.models.map(({ name, layers, parameters, guesses, loss }) => {
+    const g = guesses[Math.min(page.mask, guesses.length - 1)], title = `${name}: ${shownText(page.active, g.position)}`;
+    return figure(title, guessBars(g, title), { beside: true, python: answer.python, after: [html("p", { class: "model" }, `${layers} layer${layers === 1 ? "" : "s"}, ${parameters.toLocaleString("en")} numbers. Entropy `,
+      html("strong", {}, nats(g.entropy)), loss === null ? "." : "; loss, the mean surprise at the hidden words: ", loss === null ? "" : html("strong", {}, nats(loss)))] });
+  });
+  into.replaceChildren(html("div", { class: "bar" }, whichMask(page, () => page.refresh())), html("div", { class: "grid" }, figures));
 }
 
 // At which layer each sentence leaves. The answers hold for all speeds: the slider asks nobody.

@@ -12,6 +12,7 @@ const TABS = [["guesses", "Guesses", true], ["layers", "Layers", true], ["attent
   ["neighbours", "Neighbours", false], ["rollout", "Rollout", false], ["pruning", "Pruning", true]];
 const OF_THE_WORLD = [["truth", "Truth", true], ["tree", "Trees", false]];  // of a language whose truth is known
 const OF_BRANCHES = [["exits", "Early exit", false]];  // of a model that texts can leave early
+const OF_TWO = [["beside", "Side by side", true]];  // where there is a second model
 const OF_ALL = ["guesses", "exits"];  // tabs that show every sentence, and not the active one alone
 const SHOWN = { ...views, ...analyses, watch };
 
@@ -47,7 +48,7 @@ const page = {
   },
 
   async refresh() {
-    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = [...TABS, ...OF_THE_WORLD, ...OF_BRANCHES].find(([name]) => name === page.tab)?.[2];
+    const turn = ++page.turn, view = by("view"), drawn = html("div"), needs = [...TABS, ...OF_THE_WORLD, ...OF_BRANCHES, ...OF_TWO].find(([name]) => name === page.tab)?.[2];
     view.classList.add("waiting");
     page.say("");
     try {
@@ -83,7 +84,7 @@ function show(tab) {
 }
 
 function tabs() {
-  const all = [...(page.model.leaves_early ? OF_BRANCHES : []), ...TABS, ...(page.model.world ? OF_THE_WORLD : []), ...(page.model.watching ? [["watch", "Watch it learn", false]] : [])];
+  const all = [...(page.model.leaves_early ? OF_BRANCHES : []), ...TABS, ...(page.model.beside ? OF_TWO : []), ...(page.model.world ? OF_THE_WORLD : []), ...(page.model.watching ? [["watch", "Watch it learn", false]] : [])];
   by("tabs").replaceChildren(...all.map(([name, title]) => html("button", { type: "button", role: "tab", id: `tab-${name}`, "data-tab": name, "aria-controls": "view",
     onclick: () => show(name) }, title)));
   by("tabs").addEventListener("keydown", (event) => {

@@ -60,8 +60,8 @@ def _scaled(layers: int, hidden: int, heads: int) -> dict[str, Any]:
 
 def _inverted(hidden: int) -> dict[str, Any]:
     """IB-BERT in the same proportions, by the name of a file that transformers does not try to open."""
-    return {"model_type": "minibert", "bottleneck_size": 2 * hidden, "intermediate_size": 8 * hidden, "ffn_count": 1, "attention_reads": "state",
-            "norm": "layer_norm", "hidden_act": "gelu_new"}
+    return {"model_type": "minibert", "bottleneck_size": 2 * hidden, "intermediate_size": 8 * hidden, "ffn_count": 1,
+            "attention_reads": "state", "norm": "layer_norm", "hidden_act": "gelu_new"}
 
 
 _RELEASED = {"classifier_activation": False}
