@@ -32,7 +32,7 @@ class Mpi(Ranks):
         here = self._all.Split_type(self._mpi.COMM_TYPE_SHARED)
         self.local, self.place = here.size, here.rank
         self._beside = here.allgather(_cores()).count(_cores())
-        self.name = self._mpi.Get_library_version().split("\n")[0].strip("\x00 ").replace(":", "").replace("\t", " ")
+        self.name = " ".join(self._mpi.Get_library_version().splitlines()[0].replace(":", " ").replace("\x00", " ").split())
 
     @property
     def cores(self) -> int:
