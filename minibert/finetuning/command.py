@@ -199,7 +199,7 @@ def _begin(settings: Settings, materials: Materials, seed: int, workers: Workers
     into = [whole(cut, settings.batch_size) for cut in into] if config.filter_sizes else into
     tasks = [Task(epochs.batch, cut) for epochs, cut in zip(read, into)]
     turns = Turns(list(map(len, read)), seed, settings.ratio)
-    network = models.joined([part.network for part in found])
+    network = models.joined([models.weighted(part.network, part.model.settings.loss_weight) for part in found])
     taught = way.taught(begun[0], network, steps_of_epochs(len(turns), settings), seed, xp)
     alike(ranks, settings, taught.parameters, **{"the fingerprint of the examples": str(fingerprint(materials))})
     engine = engine_of(taught.model, taught.parameters.to(xp), workers, settings, seed, taught.teacher, ranks)

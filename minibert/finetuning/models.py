@@ -65,6 +65,11 @@ def part(alone: Model, name: str) -> Model:
     return Model(alone.config, {name: replace(head, path=f"{PARTS}.{name}.{head.path}")}, [term._replace(name=name, reads=name)])
 
 
+def weighted(one: Model, weight: float) -> Model:
+    """A model whose losses count so much."""
+    return replace(one, terms=[term._replace(weight=term.weight * weight) for term in one.terms])
+
+
 def joined(parts: Sequence[Model]) -> Model:
     """One body with the heads and terms of all.
 

@@ -27,6 +27,7 @@ class Settings(Course):
     task: str = "classify"
     tasks: tuple[tuple[str, ...], ...] = ()  # of multi: what each --task says
     ratio: float | None = None  # of multi; None: all batches of all tasks
+    loss_weight: float = 1.0  # of a task of several: what its loss counts
     multi_label: bool = False
     head: str = "linear"
     model: str | None = None
@@ -78,6 +79,7 @@ class Settings(Course):
         if self.head != "linear" and (self.task != "classify" or self.multi_label):
             raise ValueError(f"--head {self.head}: it tells one of the classes of a pair, so it is for classify without "
                              "--multi-label")
+        self.need("loss_weight", 0 < self.loss_weight < float("inf"), "a finite number above 0")
         self.need("ratio", self.ratio is None or 0 < self.ratio <= MOST, f"a number above 0, and at most {MOST:,}")
         if self.pair is not None and self.task == "tag":
             raise ValueError("--pair: the task tag reads one text, no second one")
@@ -135,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--task", dest="tasks", action="append", nargs="+", default=argparse.SUPPRESS,
                       metavar=("KIND", "FILE"), help="multi: one of its tasks, as often as there are tasks: classify, regress …, "
                       "examples to learn from, examples to measure on, and what is for this task alone, as name=sst2 "
-                      "pair=sentence2 head=san max-length=64 (default: none)")
+                      "pair=sentence2 head=san max-length=64 loss-weight=2 (default: none)")
     add(data, "ratio", "multi: an epoch is one of the first task, and so many times as many batches of the others", type=float,
         metavar="R", default_text="all batches of all tasks")
     add(data, "text", "column or field of the text (tag: of the words; qa: of the context): its name, or in a table its number "

@@ -5,7 +5,8 @@
     --task classify sst2/train.tsv sst2/dev.tsv --task regress sts-train.tsv pair=sentence2 max-length=64
 
 A task is its kind, its files, and options of its own, ``NAME=VALUE`` as they are called on the command line. What stands there
-for the whole run holds for it too. It is called what its file is called, or else ``name=…``.
+for the whole run holds for it too. It is called what its file is called, or else ``name=…``. ``loss-weight=2``: its loss counts
+twice in its steps.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def yes(text: str) -> bool:
 OPTIONS: Mapping[str, Callable[[str], Any]] = MappingProxyType({
     **dict.fromkeys(("name", "train", "dev", "text", "pair", "label", "head", "class_weights", "metric"), str),
     **dict.fromkeys(("header", "multi_label", "literal"), yes),
-    **dict.fromkeys(("max_length", "stride", "max_query", "max_answer"), int), "null_threshold": float})
+    **dict.fromkeys(("max_length", "stride", "max_query", "max_answer"), int), "null_threshold": float, "loss_weight": float})
 
 
 def parts(settings: Settings) -> dict[str, Settings]:

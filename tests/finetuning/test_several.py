@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from minibert.config import BertConfig
 from minibert.demo.watch import Run
-from minibert.finetuning import command, saved, several
+from minibert.finetuning import command, models, saved, several
 from minibert.finetuning.options import Settings
 from minibert.tasks.labelled import TASKS
 from minibert.tasks.labelled.features import Turns
@@ -204,6 +205,15 @@ def test_where_the_time_goes(learn, capsys):
 def test_what_a_task_cannot_be(words, message):
     with pytest.raises(ValueError, match=message):
         several.parts(Settings(task="multi", tasks=(words,)))
+
+
+def test_a_task_may_count_more():
+    [part] = several.parts(Settings(task="multi", tasks=[("classify", "a.tsv", "loss-weight=2.5")])).values()
+    assert part.loss_weight == 2.5
+    model = models.of(BertConfig(vocab_size=9, hidden_size=4, num_attention_heads=1, intermediate_size=8), "sequence", 2)
+    assert [term.weight for term in models.weighted(model, 2.5).terms] == [2.5]
+    with pytest.raises(ValueError, match="--loss-weight must be a finite number above 0, got 0"):
+        several.parts(Settings(task="multi", tasks=[("classify", "a.tsv", "loss-weight=0")]))
 
 
 def test_names_come_from_files():
