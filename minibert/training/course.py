@@ -68,7 +68,7 @@ class Course:
             raise ValueError(f"--power is for --schedule polynomial, and this one is {self.schedule}: leave it out")
         if self.factored and (self.beta2 != Course.beta2 or not self.bias_correction):
             raise ValueError(f"--optimiser {self.optimiser} forgets by the number of the step: --beta2 and --no-bias-correction "
-                             "mean nothing to it, so leave them out, also of a recipe")
+                             "mean nothing to it, so leave them out")
         self.need("dropout", 0 <= self.dropout < 1, "from 0 to below 1")
         self.need("weight_decay", self.weight_decay >= 0, "at least 0")
         self.need("clip", self.clip >= 0, "at least 0 (0 switches clipping off)")

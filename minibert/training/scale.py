@@ -29,8 +29,9 @@ from minibert.training.options import DEFAULT_STEPS, OF_THE_MODEL, OPTIONS, Sett
 from minibert.training.recipe import Recipe, read
 from minibert.training.stages import parts
 
-GIVES_WAY = {"init": OF_THE_MODEL, "minutes": ("steps",), "vocab": ("vocab_size",), "generator_alone": ("generator_size",),
-             "next_sentence": ("pairs",)}  # what an option of the command line makes void in a recipe
+GIVES_WAY = {  # what an option of the command line makes void in a recipe
+    "init": OF_THE_MODEL, "minutes": ("steps",), "vocab": ("vocab_size",), "generator_alone": ("generator_size",),
+    "next_sentence": ("pairs",), "optimiser": ("beta2", "bias_correction")}
 SIZES = ("preset", "steps", "batch_size", "max_length")
 SCALED = {*SIZES, "learning_rate"}  # what an option of the command line changes in a recipe in proportion
 

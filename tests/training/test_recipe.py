@@ -99,6 +99,8 @@ def test_an_option_goes_before_the_recipe(tmp_path):
     assert (settings.learning_rate, settings.dropout, settings.pairs) == (3e-4, 0.2, "order")
     settings, _ = asked("--recipe", "bert", "--no-next-sentence", "--minutes", 2)
     assert (settings.next_sentence, settings.pairs, settings.steps, settings.minutes) == (False, None, None, 2)
+    settings, _ = asked("--recipe", "bert", "--optimiser", "adafactor")
+    assert settings.bias_correction, "what the recipe says of Adam's moments is of Adam"
     settings, _ = asked("--recipe", written(tmp_path, OWN), "--learning-rate", 0.002)
     assert [part.course.learning_rate for part in parts(settings)] == [0.002, 0.0005]
     settings, _ = asked("--recipe", written(tmp_path, TWO), "--steps", 120)
