@@ -2,6 +2,7 @@
 
 Parts travel from one to another, unreduced. A rank that ends with an error must not leave the others waiting for it: where all
 fail alike, as with a wrong option, rank 0 says it and all end by themselves; where one fails alone, it says so and ends the run.
+A rank that is killed can say nothing: mpiexec does, and ends the others. In any case the state that was saved last goes on.
 """
 
 from __future__ import annotations
