@@ -57,8 +57,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if kept:
         print(f"{kept:,} of {len(found.shards):,} shards were there already, with their tokenizer; the others were made.")
     print(f"\n{report_of(found, out.resolve().name, Tokenizer.load(out), settings.max_length)}\n")
-    print(f"The text is in {out}: {sum(found.tokens):,} tokens in {len(found.shards):,} shards. To train on it:\n"
-          f"  {command('python', '-m', 'minibert', 'train', '--corpus', out)}")
+    family = ("--family", settings.family) if settings.family != Settings.family else ()
+    shards = f"{len(found.shards):,} shard{'s' * (len(found.shards) > 1)}"
+    print(f"The text is in {out}: {sum(found.tokens):,} tokens in {shards}. To train on it:\n"
+          f"  {command('python', '-m', 'minibert', 'train', '--corpus', out, *family)}")
     return 0
 
 
