@@ -31,6 +31,7 @@ from minibert.finetuning.options import Settings
 from minibert.parameters import Parameters
 from minibert.pretrained import families, formats, gguf, leveldb, onnx_writer, tensors
 from minibert.pretrained.folder import read_parameters
+from minibert.ranks import ALONE
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS, asked_for
 from minibert.text import Reading, Tokenizer, Vocabulary
@@ -414,8 +415,9 @@ def _read_state(folder: Path) -> Any:
 
 def _engine() -> SimpleNamespace:
     _, parameters, _ = examples.tiny()
-    return SimpleNamespace(parameters=parameters, kept=_moments(parameters), xp=np, optimiser=AdamW(), ema=None,
-                           resume=lambda step, loss_scale: None)
+    kept = _moments(parameters)
+    return SimpleNamespace(parameters=parameters, kept=kept, xp=np, optimiser=AdamW(), ema=None, ranks=ALONE, whole=lambda: kept,
+                           keep=kept.update, resume=lambda step, loss_scale: None)
 
 
 def _moments(parameters: Parameters) -> dict[str, Parameters]:

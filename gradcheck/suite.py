@@ -60,7 +60,7 @@ from minibert.layers import (
     unit,
 )
 from minibert.model import bert, embeddings, encoder, joint, model, pooler, pretraining, recompute, textcnn
-from minibert.model.blocks import mobile, post_ln, pre_ln
+from minibert.model.blocks import fewer_heads, mobile, post_ln, pre_ln
 from minibert.model.heads import (
     branch,
     choice,
@@ -709,10 +709,11 @@ def key_biases(prefix: str = "", layers: int = L) -> dict[str, str]:
     return {f"{name}.key.bias": f"{name}.query.bias" for name in names}
 
 
-def _block(rng: np.random.Generator, module: ModuleType, config: BertConfig, **gates: np.ndarray) -> dict:
+def _block(rng: np.random.Generator, module: ModuleType, config: BertConfig, block: Any = None, **gates: np.ndarray) -> dict:
+    """``block``: the pair that is checked, where it is not the module."""
     fixed = {"config": config, "mask": softmax.additive_mask(PADDING, np.float32), "key": dropout.Key(13)}
     return {
-        "layer": opened(module, fixed, gates),
+        "layer": opened(block or module, fixed, gates),
         "inputs": {"x": rng.standard_normal((B, T, H)), **gates},
         "params": random_tree(rng, module.shapes(config)),
         "zero": {} if "override" in gates else {"attention.self.key.bias": "attention.self.query.bias"},
@@ -727,6 +728,14 @@ def _(rng: np.random.Generator) -> dict:
 @case(post_ln, "override")
 def _(rng: np.random.Generator) -> dict:
     return _block(rng, post_ln, CONFIG, override=rng.random((B, A, T, T)))
+
+
+@case(fewer_heads)
+def _(rng: np.random.Generator) -> dict:
+    """Gates, and the gradient of attention weights, are those of all heads; of the one that is gone nothing is asked."""
+    kept = [head for head in range(A) if head != 1]
+    few = CONFIG.replace(heads_of_layers=(tuple(kept),) * CONFIG.num_hidden_layers)
+    return _block(rng, post_ln, few, fewer_heads.of(post_ln, kept, A), head_mask=rng.standard_normal(A))
 
 
 @case(pre_ln)

@@ -69,7 +69,7 @@ def test_train_is_handed_its_arguments(monkeypatch):
     from minibert.training import command
 
     seen = []
-    monkeypatch.setattr(command, "run", lambda args: seen.append(args) or 7)
+    monkeypatch.setattr(command, "run", lambda args, ranks: seen.append(args) or 7)
     assert main(["train", "--steps", "3", "--corpus", "a.txt", "b"]) == 7
     assert seen[0].steps == 3
     assert seen[0].corpus == ["a.txt", "b"]

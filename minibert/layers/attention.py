@@ -54,7 +54,7 @@ class Gradients(NamedTuple):
     head_mask: Array | None  # of the head mask, in its shape
     override: Array | None  # of the probabilities given from outside, in their shape
     values: Array | None = None  # (B, T, H) of what the values were made from, where that was not x
-    read: tuple[tuple[Array, Array], ...] = ()  # of a block: what each output matrix reads (B, T, n), and its gradient
+    read: tuple[tuple[Array, Array], ...] | None = None  # of a block: what each output matrix reads (B, T, n), and its gradient
 
 
 def shapes(size: int, inputs: int | None = None, values: int | None = None) -> Shapes:

@@ -58,13 +58,13 @@ def of_batch(run: Callable[[Callable[[Sequence[Layer]], list[Layer]]], Any], siz
         return [(listening(i, module), p, g) for i, (module, p, g) in enumerate(layers)]
 
     def listening(i: int, module: ModuleType | SimpleNamespace) -> SimpleNamespace:
-        def backward(*inputs: Any) -> Any:
+        def heard_backward(*inputs: Any) -> Any:
             d = module.backward(*inputs)
             (context, dcontext), *_, (inner, dinner) = d.read
             heard[i] = _summed(context * dcontext, size, form), _summed(inner * dinner, 1, form)
             return d
 
-        return SimpleNamespace(forward=module.forward, backward=backward)
+        return SimpleNamespace(forward=module.forward, backward=heard_backward)
 
     run(wrap)
     return Importance(*map(list, zip(*(heard[i] for i in sorted(heard)))))

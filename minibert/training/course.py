@@ -140,13 +140,13 @@ class Options:
                  metavar="M", default_text="by steps")
         self.add(group, "optimiser", "adamw; or for large batches lamb, as NVIDIA published it for PyTorch, lamb-albert (no bias "
                  "correction) or lamb-nvidia-tf (a trust ratio for biases and norms as well); or to save memory adafactor, whose "
-                 "rate is a share of a tensor's size (1e-2, say), or adafactor-unscaled", choices=OPTIMISERS)
+                 "rate is a share of a tensor's size (1e-2, say), or adafactor-unscaled", choices=OPTIMISERS, metavar="NAME")
         self.add(group, "beta2", "how long the optimiser remembers squared gradients", type=float, metavar="SHARE")
         self.add(group, "learning_rate", "peak, reached after the warm-up", type=float, metavar="LR", default_text=rate)
         self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
         self.add(group, "schedule", "how it goes on then: in a line to zero; as a power of the share of steps that is left, "
                  "which jumps down after the warm-up (square-root: power 0.5); constant; plateau, to 0.9 of the peak; or as "
-                 "1/√step, at most the peak (inverse-square-root)", choices=SCHEDULES)
+                 "1/√step, at most the peak (inverse-square-root)", choices=SCHEDULES, metavar="NAME")
         self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
         self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
                  "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")

@@ -112,9 +112,9 @@ class Engine:
         self.strips = strips(len(parameters), ranks.size, PIECE)
         self.strip = self.strips[ranks.rank]
         layouts = optimisers.kept_by(optimiser, parameters.layout, ema)
-        if ranks.size > 1 and any(layout.size != len(parameters) for layout in layouts.values()):
-            raise ValueError(f"--optimiser {optimisers.name_of(optimiser)} keeps what belongs to whole tensors, and each of "
-                             "several ranks owns a strip that cuts through them: take adamw or lamb, or one process")
+        if ranks.size > 1 and not self.on_cpu and any(layout.size != len(parameters) for layout in layouts.values()):
+            raise ValueError(f"--optimiser {optimisers.name_of(optimiser)} keeps what belongs to whole tensors, and on GPUs each "
+                             "of several ranks owns a strip that cuts through them: take adamw or lamb, or one process")
         self.kept = {name: self._zeros(name, layout) for name, layout in layouts.items()}
         if ema is not None:
             self.kept[AVERAGE].flat[...] = parameters.flat

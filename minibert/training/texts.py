@@ -86,7 +86,7 @@ def read(folder: Path, settings: Settings, say: Say, tokenizer: Tokenizer | None
                     f"{len(found.shards):,} shards, sha256 {found.sha256[:12]}", found.sha256)
     say(corpus.description)
     for text in manifests.changed(found):
-        say(f"note: {text} has changed since it was prepared; minibert prepare brings {folder} up to date")
+        say(f"note: {text} has changed since {folder} was prepared; minibert prepare brings that up to date")
     report = report_of(found, name, tokenizer, settings.max_length)
     say(f"\n{report}\n")
     aside = windows.held_out(folder, found, settings.seed)

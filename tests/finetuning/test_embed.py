@@ -12,6 +12,7 @@ from minibert.layers import pooling
 from minibert.search import Index
 from minibert.sentence_vectors import Pooling
 from minibert.tasks.labelled import TASKS, asked_for, embed, task_of
+from minibert.training.engine import predict
 from minibert.training.loop import Loop
 from tests.finetuning.conftest import SMALL, parsed
 
@@ -145,7 +146,7 @@ def test_the_folder_says_how_its_vectors_are_made(task, finetune, files, tmp_pat
     np.testing.assert_allclose((vectors[0] ** 2).sum(1), 1, rtol=1e-5)
     features, _ = model.task.encode(examples, model.tokenizer, model.labels, model.settings)
     with command.Workers(1) as workers:
-        _, logits = command.predict(model.network(), model.parameters, command.micro_batches(features), workers)
+        _, logits = predict(model.network(), model.parameters, command.micro_batches(features), workers)
     if task == "embed":
         logits = [x[0] @ x[1] / np.linalg.norm(x[0]) / np.linalg.norm(x[1]) for x in logits]
     np.testing.assert_allclose((vectors[0] * vectors[1]).sum(1), logits, atol=1e-5)  # what was trained is what is used

@@ -141,13 +141,13 @@ def test_ranks_that_each_have_a_device_take_the_same_steps(name):
     assert distance(first, expected) < 1e-6  # the squares of the norm are added in another order
 
 
-def test_an_optimiser_that_keeps_no_number_for_each_weight_is_refused(monkeypatch):
+def test_an_optimiser_that_keeps_no_number_for_each_weight_is_refused_on_devices(monkeypatch):
     monkeypatch.setattr(engine_module.optimisers, "kept_by", lambda *_: {"rows": Layout({"rows": (3,)})})
     begun(ALONE, 1)
 
     def work(ranks):
         with pytest.raises(ValueError, match="--optimiser adamw keeps what belongs to whole tensors"):
-            begun(ranks, 1)
+            begun(ranks, 1, device.xp)
 
     together(2, work)
 
