@@ -157,8 +157,9 @@ def test_twenty_steps_on_records_of_the_sample_text(dtype, tolerance, factor, sc
     parser = argparse.ArgumentParser()
     arguments_of.add_arguments(parser)
     assert prepare.run(parser.parse_args([
-        "--corpus", str(shared_data / "corpora" / "google_bert_sample_text.txt"), "--layout", "lines", "--vocab-size", "1000",
-        "--max-length", "128", "--dupe-factor", "5", "--seed", "12345", "--out", str(tmp_path / "out")])) == 0
+        "--format", "tfrecord", "--corpus", str(shared_data / "corpora" / "google_bert_sample_text.txt"), "--layout", "lines",
+        "--vocab-size", "1000", "--max-length", "128", "--dupe-factor", "5", "--seed", "12345",
+        "--out", str(tmp_path / "out")])) == 0
     tokenizer = Tokenizer.load(tmp_path / "out")
     config = small_config(vocab_size=len(tokenizer.vocab), max_position_embeddings=128, hidden_size=24, intermediate_size=48,
                           **NO_DROPOUT)
