@@ -153,7 +153,7 @@ def test_changed_text_is_said(data, run_on, tmp_path, capsys):
     found["texts"][0][2] += 1
     (data / manifest.FILE).write_text(json.dumps(found), encoding="utf-8")
     assert run_on(data, "run", "--steps", 2) == 0
-    assert "topics.txt has changed since it was prepared; minibert prepare brings" in capsys.readouterr().out
+    assert f"topics.txt has changed since {data} was prepared; minibert prepare brings that" in capsys.readouterr().out
 
 
 # By itself
