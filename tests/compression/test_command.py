@@ -1,16 +1,13 @@
 """``minibert compress`` as a user runs it: the student is a model like any other, and an interrupted run goes on bit for bit."""
 
-import argparse
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minibert
-from minibert import plots, pretrained
-from minibert.compression import command, options
+from minibert import pretrained
 from minibert.finetuning import command as finetuning
 from minibert.finetuning import saved
 from minibert.model import pretraining
@@ -18,66 +15,10 @@ from minibert.pretrained import tensors
 from minibert.training import command as training
 from minibert.training.loop import read_rows
 from tests import tiny_model
-from tests.finetuning.conftest import SMALL, files, heeds_interrupts, parsed, quick  # noqa: F401 - fixtures
-from tests.training.conftest import arguments, corpus  # noqa: F401 - a fixture
+from tests.compression.conftest import STATES, refused, resume
+from tests.finetuning.conftest import parsed
+from tests.training.conftest import arguments
 from tests.training.runs import interrupt_after
-
-COURSE = "--threads 2 --lanes 2 --device cpu --micro-batch-tokens 64 --learning-rate 0.005".split()
-TEXTS = "--max-length 24 --batch-size 4 --steps 6 --eval-every 3 --held-out 0.1".split()
-EXAMPLES = "--epochs 2 --batch-size 8 --dropout 0.1".split()
-STATES = ("model.safetensors", "training_state.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take longer than such a training, and the memory settings would hold for all tests that follow."""
-    for module in (command, training, finetuning):
-        monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
-    for name in ("learning_curve", "tuning_curve"):
-        monkeypatch.setattr(plots, name, lambda rows, path, *args, **kwargs: Path(path).write_bytes(b"picture"))
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    """The folder of a model of four layers that guesses masked words."""
-    path = tmp_path_factory.mktemp("teacher") / "words"
-    config, _, tokenizer = tiny_model.make(hidden_size=24, intermediate_size=48, num_hidden_layers=4, initializer_range=0.15)
-    pretrained.save(path, config, pretraining.initial_parameters(config, seed=3), tokenizer)
-    return path
-
-
-@pytest.fixture
-def classifier(teacher, files, tmp_path):  # noqa: F811 - a fixture
-    """The folder of a teacher that was fine-tuned."""
-    train, dev = files("classify")
-    out = tmp_path / "classifier"
-    assert finetuning.run(parsed("classify", "--model", teacher, "--train", train, "--dev", dev, "--out", out, *SMALL)) == 0
-    return out
-
-
-def run(*argv):
-    parser = argparse.ArgumentParser()
-    options.add_arguments(parser)
-    return command.run(parser.parse_args([str(arg) for arg in argv]))
-
-
-@pytest.fixture
-def words(teacher, corpus):  # noqa: F811 - a fixture
-    """``words(recipe, folder, *options)``: a student that learns from texts; the exit code."""
-    return lambda recipe, out, *argv: run(recipe, "--teacher", teacher, "--corpus", corpus, "--out", out, *TEXTS, *COURSE, *argv)
-
-
-@pytest.fixture
-def labels(classifier, files):  # noqa: F811 - a fixture
-    """``labels(recipe, folder, *options)``: a student that learns from labelled examples; the exit code."""
-    train, dev = files("classify")
-    return lambda recipe, out, *argv: run(recipe, "--teacher", classifier, "--train", train, "--dev", dev, "--out", out,
-                                          *EXAMPLES, *COURSE, *argv)
-
-
-def resume(out, *argv):
-    return run("--resume", out, "--threads", 1, "--device", "cpu", *argv)
-
 
 RECIPES = {
     "distil": ("distil", "--states", "1", "--attentions", "1", "--dropout", "0"),
@@ -144,7 +85,7 @@ def test_a_student_learns_what_its_teacher_says(labels, classifier, tmp_path):
     assert scores >= of_teacher - 0.1
 
 
-def test_a_student_that_is_given(words, tmp_path, corpus):  # noqa: F811 - a fixture
+def test_a_student_that_is_given(words, tmp_path, corpus):
     config, _, tokenizer = tiny_model.make(hidden_size=12, intermediate_size=24, num_hidden_layers=2)
     pretrained.save(tmp_path / "student", config, pretraining.initial_parameters(config, seed=4), tokenizer)
     assert words("distil", tmp_path / "out", "--student", tmp_path / "student") == 0
@@ -152,11 +93,6 @@ def test_a_student_that_is_given(words, tmp_path, corpus):  # noqa: F811 - a fix
 
 
 # What is refused.
-
-def refused(message, *argv, error=ValueError):
-    with pytest.raises(error, match=message):
-        run(*argv)
-
 
 @pytest.mark.parametrize(("argv", "message"), [
     ((), "name a recipe"), (("distil",), "--teacher DIR is missing"),
@@ -170,13 +106,13 @@ def refused(message, *argv, error=ValueError):
     (("distil", "--soft", "-1"), "--soft must be a finite number from 0 on"), (("distil", "--temperature", "0"), "above 0"),
     (("distil", "--epochs", "1"), "--epochs: only for labelled examples"), (("distil", "--max-length", "400"), "read at most 24"),
     (("theseus", "--replace-rate", "0"), "--replace-rate must be above 0"), (("distil", "--profile"), "--profile")])
-def test_options_that_cannot_be(argv, message, teacher, corpus, tmp_path):  # noqa: F811 - a fixture
+def test_options_that_cannot_be(argv, message, teacher, corpus, tmp_path):
     given = ("--teacher", teacher, "--corpus", corpus, "--out", tmp_path / "out") if argv[:1] and len(argv) > 1 else ()
     refused(message, *argv, *given)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_teacher_without_the_head_that_is_asked(teacher, classifier, files, corpus, tmp_path):  # noqa: F811 - fixtures
+def test_a_teacher_without_the_head_that_is_asked(teacher, classifier, files, corpus, tmp_path):
     refused(r"no head that guesses masked words: take one that has, or name the examples .* --train FILE",
             "distil", "--teacher", classifier, "--corpus", corpus)
     refused("has no head for a task", "distil", "--teacher", teacher, "--train", files("classify")[0])

@@ -20,7 +20,7 @@ from minibert.pretrained import tensors
 from minibert.tasks.labelled import TASKS
 from minibert.training.loop import read_rows
 from tests import tiny_model
-from tests.compression.test_command import no_pictures, refused, resume, run  # noqa: F401 - a fixture
+from tests.compression.conftest import refused, resume, run
 from tests.finetuning.conftest import files, predict_arguments
 from tests.model.examples import small_config
 from tests.training.runs import interrupt_after

@@ -18,7 +18,7 @@ from minibert.training.options import Settings
 from minibert.training.start import config_of
 from minibert.workers import Workers
 from tests import tiny_model
-from tests.compression.test_command import corpus, no_pictures, resume, teacher, words  # noqa: F401 - fixtures
+from tests.compression.conftest import resume
 from tests.model.examples import random_inputs, random_parameters, small_config
 from tests.training.runs import interrupt_after
 
@@ -135,7 +135,7 @@ def same(a, b):
     assert rows == others
 
 
-def test_a_run_goes_on_across_its_stages(words, teacher, tmp_path, monkeypatch):  # noqa: F811 - fixtures
+def test_a_run_goes_on_across_its_stages(words, teacher, tmp_path, monkeypatch):
     """Interrupted within the transfer and where it ends, it is the uninterrupted one, bit for bit."""
     options = ("--steps", 10, "--transfer", 0.8, "--eval-every", 5)
     assert words("mobile", tmp_path / "whole", *options) == 0
@@ -154,7 +154,7 @@ def test_a_run_goes_on_across_its_stages(words, teacher, tmp_path, monkeypatch):
     assert len(small.fill_mask("a [MASK] b")) > 1
 
 
-def test_embeddings_and_heads_rest_while_layers_learn(words, teacher, tmp_path):  # noqa: F811 - fixtures
+def test_embeddings_and_heads_rest_while_layers_learn(words, teacher, tmp_path):
     assert words("mobile", tmp_path / "out", "--transfer", 1, "--layers", 2) == 0
     there = dict(pretrained.load(teacher, layout=pretraining.layout).parameters.items())
     for name, view in pretrained.load(tmp_path / "out", layout=pretraining.layout).parameters.items():
@@ -166,7 +166,7 @@ def test_embeddings_and_heads_rest_while_layers_learn(words, teacher, tmp_path):
     (("--adversarial", "fgm"), "--adversarial: it follows the gradient"), (("--freeze", 0), "--freeze: which layers learn"),
     (("--dropout", 0.1), "the recipe mobile compares where heads look"), (("--transfer", 0), "--transfer must be a share"),
     (("--soft", 1), "--soft: only the recipe distil has")])
-def test_what_cannot_be_is_refused(argv, said, words, tmp_path):  # noqa: F811 - a fixture
+def test_what_cannot_be_is_refused(argv, said, words, tmp_path):
     with pytest.raises(ValueError, match=said):
         words("mobile", tmp_path / "out", *argv)
     with pytest.raises(ValueError, match="--student: only the recipe distil or mobile has"):
@@ -192,7 +192,7 @@ def test_the_teacher_of_the_paper_and_its_student():
         config_of(Settings(inverted=True))
 
 
-def test_a_student_of_other_heads_is_refused(words, tmp_path):  # noqa: F811 - a fixture
+def test_a_student_of_other_heads_is_refused(words, tmp_path):
     config, _, tokenizer = tiny_model.make(hidden_size=24, num_attention_heads=2, num_hidden_layers=2)
     pretrained.save(tmp_path / "student", config, pretraining.initial_parameters(config, seed=4), tokenizer)
     with pytest.raises(ValueError, match="num_attention_heads must be 3, as the teacher's, got 2"):

@@ -15,21 +15,12 @@ from minibert.layers.dropout import Key
 from minibert.model import importance as importance_of
 from minibert.model import pretraining
 from minibert.parameters import NOTHING
-from tests.compression.test_command import (  # noqa: F401 - fixtures
-    STATES,
-    classifier,
-    corpus,
-    files,
-    labels,
-    no_pictures,
-    quick,
-    resume,
-    run,
-    teacher,
-    words,
-)
+from tests.compression.conftest import STATES, resume
 from tests.model.examples import distance, random_inputs, random_parameters, small_config
 from tests.training.runs import interrupt_after
+
+ONCE = ("--threads", "1")  # without a course nothing is learned
+TEXTS_ONCE = (*ONCE, "--max-length", "24", "--held-out", "0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -170,9 +161,9 @@ def test_densities_are_those_of_draws():
 
 # As a user runs it.
 
-def test_a_classifier_loses_heads_and_rows(labels, classifier, tmp_path, capsys):  # noqa: F811
+def test_a_classifier_loses_heads_and_rows(labels, classifier, tmp_path, capsys):
     argv = ("--heads", "0.5", "--feed-forward", "0.4", "--estimate", "20")
-    assert once(labels, "prune", tmp_path / "out", *argv) == 0
+    assert labels("prune", tmp_path / "out", *argv, course=ONCE) == 0
     said = capsys.readouterr().out
     assert "6 of 12 heads and 115 of 192 rows are left in 4 layers" in said
     assert "×" in said
@@ -183,7 +174,7 @@ def test_a_classifier_loses_heads_and_rows(labels, classifier, tmp_path, capsys)
     assert sum(map(len, record["heads"]["kept"])) == 6
     assert tuple(map(tuple, record["heads"]["kept"])) == one.config.heads_of_layers
     assert sum(one.config.intermediate_sizes) == 115 == sum(len(part["kept"]) for part in record["rows"])
-    assert once(labels, "prune", tmp_path / "same", *argv, "--keep-shape") == 0
+    assert labels("prune", tmp_path / "same", *argv, "--keep-shape", course=ONCE) == 0
     zeros = saved.load(tmp_path / "same")
     assert zeros.config.model_type == "bert"
     assert zeros.parameters.layout.describe() == large.parameters.layout.describe()
@@ -193,22 +184,11 @@ def test_a_classifier_loses_heads_and_rows(labels, classifier, tmp_path, capsys)
     np.testing.assert_allclose(*(next(iter(z.values())) for z in (a, b)), atol=1e-5)
 
 
-def once(kind, recipe, out, *argv):
-    """Without a course: nothing is learned."""
-    import tests.compression.test_command as command
-    kept = command.EXAMPLES, command.TEXTS, command.COURSE
-    command.EXAMPLES, command.TEXTS, command.COURSE = [], ["--max-length", "24", "--held-out", "0.1"], ["--threads", "1"]
-    try:
-        return kind(recipe, out, *argv)
-    finally:
-        command.EXAMPLES, command.TEXTS, command.COURSE = kept
-
-
-def test_a_model_of_words_loses_layers_too(words, tmp_path):  # noqa: F811
-    assert once(words, "prune", tmp_path / "layers", "--layers", "0,3", "--estimate", "20") == 0
+def test_a_model_of_words_loses_layers_too(words, tmp_path):
+    assert words("prune", tmp_path / "layers", "--layers", "0,3", "--estimate", "20", course=TEXTS_ONCE) == 0
     assert pretrained.load(tmp_path / "layers").config.model_type == "bert"  # nothing but a BERT of two layers
-    assert once(words, "prune", tmp_path / "out", "--layers", "3", "--heads", "0.4", "--by", "token", "--estimate", "20",
-                "--rounds", "2") == 0
+    assert words("prune", tmp_path / "out", "--layers", "3", "--heads", "0.4", "--by", "token", "--estimate", "20",
+                 "--rounds", "2", course=TEXTS_ONCE) == 0
     bert = minibert.load(tmp_path / "out", device="cpu")
     assert bert.config.num_hidden_layers == 3
     assert sum(map(len, bert.config.heads_of_layers)) == 5
@@ -217,7 +197,7 @@ def test_a_model_of_words_loses_layers_too(words, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["words", "labels"])
-def test_rounds_go_on_where_they_were_cut_off(kind, words, labels, tmp_path, monkeypatch):  # noqa: F811
+def test_rounds_go_on_where_they_were_cut_off(kind, words, labels, tmp_path, monkeypatch):
     start = {"words": words, "labels": labels}[kind]
     rounds = {"words": "1", "labels": "2"}[kind]
     argv = ("--heads", "0.5", "--feed-forward", "0.3", "--rounds", rounds, "--estimate", "16", "--dropout", "0.1")
@@ -240,7 +220,7 @@ def test_rounds_go_on_where_they_were_cut_off(kind, words, labels, tmp_path, mon
 
 
 @pytest.mark.parametrize("kind", ["words", "labels"])
-def test_gates_learn_and_are_taken_out(kind, words, labels, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_gates_learn_and_are_taken_out(kind, words, labels, tmp_path, monkeypatch, capsys):
     start = {"words": words, "labels": labels}[kind]
     argv = ("--gates", "--price", "1", "--gate-speed", "200", "--keep-shape")
     assert start("prune", tmp_path / "whole", *argv) == 0
@@ -261,6 +241,6 @@ def test_gates_learn_and_are_taken_out(kind, words, labels, tmp_path, monkeypatc
     (("--heads", "0.95"), "would leave a layer without any"), (("--gates", "--heads", "0.3", "--epochs", "1"), "price says"),
     (("--heads", "0.5", "--soft", "1"), "only the recipe distil"),
     (("--heads", "0.5", "--learning-rate", "0.1"), "--learning-rate: nothing is learned after the cut")])
-def test_what_is_refused(argv, message, labels, tmp_path):  # noqa: F811
+def test_what_is_refused(argv, message, labels, tmp_path):
     with pytest.raises(ValueError, match=message):
-        once(labels, "prune", tmp_path / "out", *argv)
+        labels("prune", tmp_path / "out", *argv, course=ONCE)

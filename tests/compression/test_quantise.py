@@ -8,7 +8,7 @@ from minibert import pretrained
 from minibert.convert import convert
 from minibert.pretrained import in_8_bits, tensors
 from tests import tiny_model
-from tests.compression.test_vocabulary import compress
+from tests.compression.conftest import run
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_known_answers():
 
 
 def test_a_folder_in_8_bits(model, tmp_path, capsys):
-    assert compress("quantise", "--teacher", model, "--out", tmp_path / "out") == 0
+    assert run("quantise", "--teacher", model, "--out", tmp_path / "out") == 0
     assert "as large and as fast as before" in capsys.readouterr().out
     small, large = (pretrained.load(place) for place in (tmp_path / "out", model))
     assert "stored in float32 and int8" not in " ".join(large.notes)
@@ -55,7 +55,7 @@ def test_families_whose_matrices_lie_otherwise(family, tmp_path):
     _, _, tokenizer = tiny_model.make()
     parameters = pretraining.initial_parameters(config)
     pretrained.save(tmp_path / "a", config, parameters, tokenizer)
-    compress("quantise", "--teacher", tmp_path / "a", "--out", tmp_path / "b")
+    run("quantise", "--teacher", tmp_path / "a", "--out", tmp_path / "b")
     found = pretrained.load(tmp_path / "b").parameters
     assert np.abs(found.flat - parameters.flat).max() < 0.001
 
@@ -70,4 +70,4 @@ def test_a_scale_that_does_not_fit(scale, tmp_path):
 
 def test_what_it_needs(model):
     with pytest.raises(ValueError, match="--corpus: the recipe quantise trains nothing"):
-        compress("quantise", "--teacher", model, "--out", "out", "--corpus", "a")
+        run("quantise", "--teacher", model, "--out", "out", "--corpus", "a")

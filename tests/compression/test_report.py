@@ -9,17 +9,8 @@ from minibert.compression.counted import Counted, counting
 from minibert.finetuning import command as finetuning
 from minibert.model import bert, pretraining
 from minibert.model.pretraining import Inputs
-from tests.compression.test_command import (  # noqa: F401 - fixtures
-    classifier,
-    corpus,
-    files,
-    heeds_interrupts,
-    labels,
-    no_pictures,
-    quick,
-    run,
-    teacher,
-)
+from tests.compression.conftest import run
+from tests.finetuning.conftest import predict_arguments
 from tests.model.examples import random_parameters, small_config
 
 
@@ -52,7 +43,7 @@ def test_sums_of_rows_are_no_products_of_matrices():
     assert np.add.reduce(y).shape == (4,)
 
 
-def test_a_report_of_a_teacher_and_its_student(classifier, labels, files, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_a_report_of_a_teacher_and_its_student(classifier, labels, files, tmp_path, monkeypatch, capsys):
     assert labels("theseus", tmp_path / "student", "--seeds", "2") == 0
     monkeypatch.setattr(report, "TURNS", 2)
     drawn = []
@@ -74,12 +65,10 @@ def test_a_report_of_a_teacher_and_its_student(classifier, labels, files, tmp_pa
 
 
 def _predicting(place, dev):
-    from tests.finetuning.conftest import predict_arguments
-
     return predict_arguments(place, dev, "--threads", 1, "--device", "cpu")
 
 
-def test_a_report_of_vectors(teacher, corpus, monkeypatch, capsys):  # noqa: F811
+def test_a_report_of_vectors(teacher, corpus, monkeypatch, capsys):
     monkeypatch.setattr(report, "TURNS", 1)
     monkeypatch.setattr(report, "TEXTS", 5)
     assert run("report", teacher, teacher, "--corpus", corpus, "--threads", 1) == 0
@@ -87,7 +76,7 @@ def test_a_report_of_vectors(teacher, corpus, monkeypatch, capsys):  # noqa: F81
     assert (*a.split()[1:5], a.split()[7]) == (*b.split()[1:5], b.split()[7])
 
 
-def test_what_it_needs(teacher):  # noqa: F811
+def test_what_it_needs(teacher):
     with pytest.raises(ValueError, match="name the folders"):
         run("report")
     with pytest.raises(ValueError, match="only report takes folders"):

@@ -1,15 +1,15 @@
 """Words taken out: the corpus is cut and read as before, and so is whatever can be spelled."""
 
-import argparse
 
 import numpy as np
 import pytest
 
 import minibert
 from minibert import pretrained
-from minibert.compression import command, options, vocabulary
+from minibert.compression import vocabulary
 from minibert.text import Tokenizer, Vocabulary
 from tests import tiny_model
+from tests.compression.conftest import run
 from tests.text.test_bytepairs import tokenizer as byte_pairs
 
 WORDS = ("[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##s", "cat", "dog", "ca", "##t", "t", "h", "e", "##e",
@@ -25,14 +25,8 @@ def model(tmp_path):
     return tmp_path / "model"
 
 
-def compress(*argv):
-    parser = argparse.ArgumentParser()
-    options.add_arguments(parser)
-    return command.run(parser.parse_args([str(arg) for arg in argv]))
-
-
 def test_the_corpus_is_read_as_before(model, tmp_path, capsys):
-    assert compress("vocabulary", "--teacher", model, "--corpus", tmp_path / "text.txt", "--out", tmp_path / "out") == 0
+    assert run("vocabulary", "--teacher", model, "--corpus", tmp_path / "text.txt", "--out", tmp_path / "out") == 0
     assert f"18 of {len(WORDS)} tokens are kept; 7 stand in the corpus" in capsys.readouterr().out
     large, small = (minibert.load(place, device="cpu") for place in (model, tmp_path / "out"))
     assert [token for token in WORDS if token not in small.tokenizer.vocab] == ["[unused1]", "ca", "never", "heard", "of"]
@@ -58,7 +52,7 @@ def test_all_that_can_be_spelled_still_can():
     (("--corpus", "a", "--out", "out", "--steps", "3", "--epochs", "1"), "--steps, --epochs: the recipe vocabulary trains")])
 def test_what_it_needs(model, argv, message):
     with pytest.raises(ValueError, match=message):
-        compress("vocabulary", "--teacher", model, *argv)
+        run("vocabulary", "--teacher", model, *argv)
 
 
 def test_only_word_pieces():

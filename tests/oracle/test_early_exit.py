@@ -16,6 +16,7 @@ from minibert.parameters import Parameters  # noqa: E402
 from minibert.tasks.labelled import TASKS  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.model.examples import distance, random_inputs, small_config  # noqa: E402
+from tests.oracle.test_model import reference  # noqa: E402
 
 TOLERANCE = 1e-12
 LAYERS, CLASSES = 4, 3
@@ -53,12 +54,7 @@ def both():
     p = Parameters(layout, np.random.default_rng(7).normal(0, 0.4, layout.size))
     x = random_inputs(config, lengths=(9, 5, 7, 3))
     x = Inputs(x.ids, x.token_type_ids, x.attention_mask == 1, {"label": np.zeros(len(x.ids), int)})
-    known = transformers.BertConfig().to_dict().keys()
-    fields = {name: value for name, value in config.to_dict().items() if name in known and name != "architectures"}
-    theirs = transformers.BertForSequenceClassification(transformers.BertConfig(
-        **fields, num_labels=CLASSES, attn_implementation="eager")).double().eval()
-    there = {name: torch.tensor(np.array(view)) for name, view in p.items() if not name.startswith("branches.")}
-    theirs.load_state_dict(there, strict=False)
+    theirs, _ = reference(transformers.BertForSequenceClassification, config, p, np.float64, num_labels=CLASSES)
     branches = [Branch(p["branches"][str(i)], config.hidden_size) for i in range(1, LAYERS)]
     return whole, p, x, theirs, branches
 

@@ -17,6 +17,7 @@ from minibert.training.engine import Engine, predict  # noqa: E402
 from minibert.workers import Workers  # noqa: E402
 from tests import tiny_model  # noqa: E402
 from tests.finetuning.conftest import files, finetune, heeds_interrupts, model, predict_arguments, quick  # noqa: E402, F401
+from tests.oracle.test_model import reference  # noqa: E402
 
 STEPS, PEAK, BATCH, CLIP = 20, 2e-3, 8, 1.0
 HEADED = [name for name, task in TASKS.items() if task.ARCHITECTURE != "BertModel"]  # the others: test_sentence_vectors.py
@@ -27,15 +28,7 @@ def network(task, config, parameters, labels, dtype):
     """transformers' model of a task with the same weights."""
     settings = {"num_labels": len(labels)} if task.KIND not in ("choice", "span") else {}
     settings |= {key: name for key, (name, module) in zip(["problem_type"] * 3, PROBLEM_TYPES.items()) if module is task}
-    ours = ("architectures", "model_type", "norm_first")
-    fields = {name: value for name, value in config.to_dict().items() if name not in ours}
-    net = getattr(transformers, task.ARCHITECTURE)(transformers.BertConfig(**fields, **settings))
-    net.to(torch.float64 if dtype == np.float64 else torch.float32)
-    state = {name: torch.tensor(np.array(view)) for name, view in parameters.items()}
-    missing, unexpected = net.load_state_dict(state, strict=False)
-    assert not unexpected
-    assert all("position_ids" in name for name in missing)
-    return net
+    return reference(getattr(transformers, task.ARCHITECTURE), config, parameters, dtype, **settings)[0]
 
 
 def torch_inputs(task, features):

@@ -27,10 +27,10 @@ SHAPES = {
 }
 
 
-def reference(kind, config, parameters, dtype, rename=lambda name: name):
-    """A model of the transformers library with our weights, and its parameters by our names."""
+def reference(kind, config, parameters, dtype, rename=lambda name: name, **more):
+    """A model of the transformers library with our weights, and its parameters by our names. ``more``: of its configuration."""
     values = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "model_type", "norm_first")}
-    values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, **more}
     model = kind(kind.config_class(**values, attn_implementation="eager"))
     model = model.to(torch.float64 if dtype is np.float64 else torch.float32).eval()
     theirs = dict(model.named_parameters())
