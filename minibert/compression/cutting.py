@@ -65,10 +65,8 @@ def filled(model: Model, parameters: Parameters, config: BertConfig) -> Paramete
 
     Heads stand where they were, and the rows of a feed-forward part, whose order means nothing, before the zeros.
     """
-    full, kept = Parameters.zeros(model.layout(), dtype=parameters.flat.dtype), Kept(
-        tuple(range(config.num_hidden_layers)), tuple(map(config.heads_of, range(config.num_hidden_layers))),
-        tuple(tuple(range(config.intermediate_of(i))) for i in range(config.num_hidden_layers)))
-    there = dict(parameters.items())
+    full, there = Parameters.zeros(model.layout(), dtype=parameters.flat.dtype), dict(parameters.items())
+    kept = whole(config)._replace(heads=tuple(map(config.heads_of, range(config.num_hidden_layers))))
     for name, view in full.items():
         _, rows, columns = _places(name, config, kept)
         if rows is not None:

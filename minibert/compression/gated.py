@@ -60,7 +60,7 @@ class Gated(Student):
     def begun(self, student: Parameters, teacher: Parameters, seed: int) -> Parameters:
         """See ``Student``. All gates are open."""
         parameters = super().begun(student, teacher, seed)
-        dict(parameters.items())[GATES][...] = START
+        parameters["gates"]["bias"][...] = START
         return parameters
 
     def forward(self, x: Inputs, p: Tree, *, key: Key | None = None, counts: Mapping[str, float] | None = None,

@@ -120,7 +120,6 @@ def way_of(recipe: Settings, teacher: saved.Model) -> Way:
         parameters = whole.begun(student.parameters, teacher.parameters, seed)
         return Taught(whole, parameters, whole.answers(teacher.network(), teacher.parameters.to(xp)), whole.asked_at_looks)
 
-
     def beside(out: Path, whole: students.Student, parameters: Parameters) -> None:
         whole.beside(out, parameters)
 

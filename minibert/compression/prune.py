@@ -108,9 +108,8 @@ def _rounds(args: argparse.Namespace, recipe: Settings, out: Path) -> int:
     """Take out a part and learn on, in each round from where the last one ended; what is done already stays as it is."""
     kind, teacher, family = labelled if hasattr(args, "train") else texts, recipe.teacher, _family(recipe.teacher)
     for number in range(1, recipe.rounds + 1):
-        place, last = out / f"round-{number}", number == recipe.rounds
-        place = out if last else place
-        share = number / recipe.rounds
+        last, share = number == recipe.rounds, number / recipe.rounds
+        place = out if last else out / f"round-{number}"
         part = replace(recipe, teacher=teacher, layers=recipe.layers if number == 1 else None, rounds=1,
                        heads=share * (recipe.heads or 0), feed_forward=share * recipe.feed_forward)
         if not (place / PRUNED / CONFIG).is_file():
@@ -301,9 +300,7 @@ def _of_examples(args: argparse.Namespace, recipe: Settings) -> Subject:
 def _of_texts(args: argparse.Namespace, recipe: Settings) -> Subject:
     """A model that guesses masked words, and some examples of texts to learn from."""
     teacher = texts.teacher_of(recipe)
-    settings = fitting(teacher.config, of_texts(args, teacher.max_length))
-    if prepared.is_prepared(settings):
-        settings = prepared.settled(settings, args)
+    settings = prepared.settled(fitting(teacher.config, of_texts(args, teacher.max_length)), teacher.config, args)
     settings = replace(settings, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(np))
     text = command.read(settings, print, teacher.tokenizer)
     [stage, *_] = command.stages_of(settings, teacher.config, text.train, teacher.tokenizer)

@@ -115,6 +115,7 @@ def backward(dhidden: Sequence[Array | None], cache: Cache, dattentions: Sequenc
             dmask[i - 1] = d.head_mask
         if i - 1 in overrides:
             overrides[i - 1] = d.override
+        del d  # and with it the gradients inside the block, before the next one makes its own
     return Gradients(xp.zeros_like(states[0]) if dx is None else dx, given, overrides, dmask)
 
 

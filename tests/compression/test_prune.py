@@ -1,5 +1,6 @@
 """Heads, rows and layers taken out: what is left says the same as with closed gates, and a run goes on bit for bit."""
 
+import argparse
 import json
 from types import MappingProxyType
 
@@ -8,6 +9,7 @@ import pytest
 
 import minibert
 from minibert import pretrained
+from minibert.commands import prepare as arguments_of
 from minibert.compression import cutting, distil, gated, mobile, prune, students
 from minibert.config import BertConfig
 from minibert.finetuning import saved
@@ -15,7 +17,8 @@ from minibert.layers.dropout import Key
 from minibert.model import importance as importance_of
 from minibert.model import pretraining
 from minibert.parameters import NOTHING
-from tests.compression.conftest import STATES, resume
+from minibert.training import prepare
+from tests.compression.conftest import STATES, resume, run
 from tests.model.examples import distance, random_inputs, random_parameters, small_config
 from tests.training.runs import interrupt_after
 
@@ -194,6 +197,17 @@ def test_a_model_of_words_loses_layers_too(words, tmp_path):
     assert sum(map(len, bert.config.heads_of_layers)) == 5
     assert len(bert.fill_mask("a [MASK] b"))
     assert bert(["a b"], attentions=True).attentions[0].shape[1] == 3
+
+
+def test_importance_is_estimated_on_prepared_examples(teacher, corpus, tmp_path):
+    parser = argparse.ArgumentParser()
+    arguments_of.add_arguments(parser)
+    argv = ("--corpus", corpus, "--vocab", teacher, "--max-length", 16, "--held-out", 0.1, "--dupe-factor", 1,
+            "--format", "tfrecord", "--out", tmp_path / "data")
+    assert prepare.run(parser.parse_args([str(x) for x in argv])) == 0
+    argv = ("--heads", 0.5, "--estimate", 20, "--threads", 1, "--out", tmp_path / "out")
+    assert run("prune", "--teacher", teacher, "--corpus", tmp_path / "data", *argv) == 0
+    assert sum(map(len, pretrained.load(tmp_path / "out").config.heads_of_layers)) == 6
 
 
 @pytest.mark.parametrize("kind", ["words", "labels"])
