@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from types import MappingProxyType
 
-from minibert.compression import labelled, prune, quantise, report, texts, vocabulary
+from minibert.compression import labelled, prune, quantise, record, report, texts, vocabulary
 from minibert.compression.options import OPTIONS, Settings, recipe_of
 from minibert.compression.recipes import sha256
 from minibert.files import read_json
@@ -19,6 +20,8 @@ from minibert.training.checkpoint import COMPRESSION
 from minibert.training.course import alone
 from minibert.training.options import OPTIONS as OF_TEXTS
 from minibert.workers import keep_freed_memory
+
+RUNS = MappingProxyType({"prune": prune, "vocabulary": vocabulary, "quantise": quantise})  # recipes with a way of their own
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,12 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.recipe == "report":
         return report.run(args)
     recipe = recipe_of(args)
-    if recipe.recipe == "prune":
-        return prune.run(args, recipe)
-    if recipe.recipe == "vocabulary":
-        return vocabulary.run(args, recipe)
-    if recipe.recipe == "quantise":
-        return quantise.run(args, recipe)
+    if own := RUNS.get(recipe.recipe):
+        return own.run(args, recipe)
     return (labelled if hasattr(args, "train") else texts).begin(args, recipe)
 
 
@@ -59,4 +58,4 @@ def _resume(args: argparse.Namespace, out: Path) -> int:
         raise ValueError(f"the teacher in {recipe.teacher} has changed since the run began, so it cannot go on exactly; put it "
                          "back, or begin a new run")
     code = kind.resume(args, out, recipe, teacher)
-    return code or (prune.shown(out) if recipe.gates else 0)
+    return code or (record.shown(out) if recipe.gates else 0)

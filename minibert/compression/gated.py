@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from minibert.backend import Array, get_xp, to_numpy
-from minibert.compression import cutting
+from minibert.compression import cutting, record
 from minibert.compression.cutting import Kept
-from minibert.compression.students import Student, taken
+from minibert.compression.students import Student
 from minibert.config import BertConfig
 from minibert.files import write_atomically
 from minibert.layers import hard_concrete
@@ -38,7 +38,6 @@ from minibert.parameters import Layout, Parameters, Tree
 from minibert.training.engine import predict
 from minibert.workers import Workers
 
-RECORD = "pruning.json"
 GATES = "gates.bias"  # (L, A), the a of hard_concrete
 START, SITE, EDGE = 2.0, 1021, 1e-6
 
@@ -98,15 +97,15 @@ class Gated(Student):
     def apart(self, parameters: Parameters) -> dict[str, tuple[BertConfig, Parameters]]:
         """The model without the heads whose gates are closed."""
         kept = kept_of(self.config, to_numpy(parameters["gates"]["bias"]))
-        config = cutting.config_of(self.config, kept)
-        small = cutting.cut(replace(self.alone, config=config), taken(parameters, self.alone.layout()), self.config, kept)
-        return {"": cutting.whole_again(replace(self.alone, config=config), small, self.fill) if self.fill else (config, small)}
+        left = replace(self.alone, config=cutting.config_of(self.config, kept))
+        small = cutting.cut(left, parameters, self.config, kept)
+        return {"": cutting.whole_again(left, small, self.fill) if self.fill else (left.config, small)}
 
     def beside(self, out: Path, parameters: Parameters) -> None:
         """Which heads are left, and how likely each gate is to be open, closed or between."""
         a = to_numpy(parameters["gates"]["bias"])
         kept = cutting.config_of(self.config, kept_of(self.config, a))
-        write_atomically(out / RECORD, json.dumps({
+        write_atomically(out / record.FILE, json.dumps({
             "by": "gates", "price": self.price, "model_type": self.fill or self.config.model_type,
             "layers": list(range(len(a))), "rows": None, "a": a.tolist(),
             "heads": {"kept": [list(kept.heads_of(i)) for i in range(len(a))],

@@ -94,9 +94,18 @@ ONLY = {  # by the recipes that use them, options that no other does, and what t
     "prune": ("heads and rows that go", ("feed_forward", "by", "rounds", "estimate", "keep_shape", "gates", "price",
                                          "gate_speed"))}
 OPTIONS = Options(Settings, {})
+ALL = OPTIONS, texts.OPTIONS, labelled.OPTIONS
 TEXTS = {"learning_rate": 5e-4, "short_first": 0.0}  # defaults for a student of masked words
 EXAMPLES = {"early-exit": {"learning_rate": 2e-4, "epochs": 5.0, "metric": "loss"}}  # and of a recipe on labelled examples
 UNLABELLED = ("early-exit",)  # recipes that need no labels
+REFUSED = {  # by recipe, what it cannot do with, and why
+    "theseus": {"minutes": "the rate of replacing goes by the number of steps; say it with --steps, or --epochs"},
+    "mobile": {"train": "a teacher's layers are compared on texts, without labels; leave it out",
+               "minutes": "the layers learn in turn by the number of steps; say it with --steps",
+               "adversarial": "it follows the gradient of the word table, which rests while layers learn; leave it out",
+               "freeze": "which layers learn, the recipe says; leave it out"},
+    "early-exit": {"layers": "early-exit keeps all of the teacher's layers; leave it out"}}
+STILL = {"theseus": ", or give --clip-all", "early-exit": ""}  # recipes whose word table has no gradient, and how it has one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -199,69 +208,54 @@ def recipe_of(args: argparse.Namespace) -> Settings:
         raise ValueError("--teacher DIR is missing: the folder of the model to make a smaller one of")
     settings = Settings(**given)
     for recipes, (what, names) in ONLY.items():
-        if settings.recipe in recipes.split():
-            continue
-        if foreign := [OPTIONS.typed(name, given[name]) for name in names if name in given]:
-            raise ValueError(f"{', '.join(foreign)}: only the recipe {recipes.replace(' ', ' or ')} has {what}; "
-                             f"{settings.recipe} does without")
-    if settings.recipe == "early-exit":
-        if not hasattr(args, "train"):
-            raise ValueError("--train FILE is missing: texts from which branches learn what the teacher makes of them")
-        if "layers" in given:
-            raise ValueError("--layers: early-exit keeps all of the teacher's layers; leave it out")
-        if getattr(args, "adversarial", None):
-            raise ValueError("--adversarial follows the gradient of the word table, and early-exit leaves it without one: leave "
-                             "it out")
+        if settings.recipe not in recipes.split():
+            refuse(args, names, f"only the recipe {recipes.replace(' ', ' or ')} has {what}; {settings.recipe} does without")
+    if settings.recipe in UNLABELLED and not hasattr(args, "train"):
+        raise ValueError("--train FILE is missing: texts from which branches learn what the teacher makes of them")
+    for name, why in REFUSED.get(settings.recipe, {}).items():
+        refuse(args, (name,), why)
+    if settings.recipe in STILL and not settings.clip_all and hasattr(args, "adversarial"):
+        raise ValueError(f"--adversarial follows the gradient of the word table, and {settings.recipe} leaves it without one: "
+                         f"leave it out{STILL[settings.recipe]}")
     if settings.recipe in ("vocabulary", "quantise"):
         needed = {"recipe", "teacher", "weights", *(("corpus", "layout") if settings.recipe == "vocabulary" else ())}
         heeded(args, needed, f"the recipe {settings.recipe} trains nothing; give it --teacher and --out"
-              + ", --corpus and --layout" * (settings.recipe == "vocabulary"))
+               + ", --corpus and --layout" * (settings.recipe == "vocabulary"))
         if not args.out:
             raise ValueError("--out DIR is missing: the folder to write the smaller model to")
         if settings.recipe == "vocabulary" and not hasattr(args, "corpus"):
             raise ValueError("--corpus TEXT is missing: the texts whose words are to be kept")
-    if settings.recipe == "theseus" and not settings.clip_all and getattr(args, "adversarial", None):
-        raise ValueError("--adversarial follows the gradient of the word table, and theseus leaves it without one: leave it out, "
-                         "or give --clip-all")
-    if settings.recipe == "theseus" and getattr(args, "minutes", None):
-        raise ValueError("--minutes: the rate of replacing goes by the number of steps; say it with --steps, or --epochs")
-    if settings.recipe == "mobile":
-        for name, why in (("train", "a teacher's layers are compared on texts, without labels"),
-                          ("minutes", "the layers learn in turn by the number of steps; say it with --steps"),
-                          ("adversarial", "it follows the gradient of the word table, which rests while layers learn"),
-                          ("freeze", "which layers learn, the recipe says")):
-            if getattr(args, name, None) is not None:
-                raise ValueError(f"--{name}: {why}; leave it out")
     if settings.student and (twice := [OPTIONS.typed(name) for name in ("layers", "hidden", "heads", "intermediate")
                                        if name in given]):
         raise ValueError(f"--student takes the sizes of the model in its folder, so {', '.join(twice)} cannot be given as well")
     return settings
 
 
+def refuse(args: argparse.Namespace, names: Collection[str], why: str) -> None:
+    """ValueError where settings of these names are given."""
+    if given := [part.typed(name, value) for part in ALL for name, value in part.given(args).items() if name in names]:
+        raise ValueError(f"{', '.join(dict.fromkeys(given))}: {why}")
+
+
 def heeded(args: argparse.Namespace, heard: Collection[str], why: str) -> None:
     """ValueError where other settings are given than those that are heard."""
-    if foreign := [OPTIONS.typed(name) for part in (OPTIONS, texts.OPTIONS, labelled.OPTIONS) for name in part.given(args)
-                   if name not in heard]:
-        raise ValueError(f"{', '.join(dict.fromkeys(foreign))}: {why}")
+    refuse(args, frozenset().union(*(part.names for part in ALL)).difference(heard), why)
 
 
 def of_texts(args: argparse.Namespace, longest: int) -> texts.Settings:
     """The settings of a run on texts, of so many tokens at most; ValueError where some are for labelled examples."""
     given = {"max_length": min(texts.Settings.max_length, longest), **_given(args, texts.OPTIONS)}
-    _refuse(args, labelled.OPTIONS, texts.OPTIONS, "labelled examples, which --train names")
+    refuse(args, labelled.OPTIONS.names - texts.OPTIONS.names - OPTIONS.names,
+           "only for labelled examples, which --train names; leave it out")
     return texts.settings_of(argparse.Namespace(**{**TEXTS, **given}))
 
 
 def of_labelled(args: argparse.Namespace, **of_teacher: Any) -> labelled.Settings:
     """The settings of a run on labelled examples, of which the teacher says some; ValueError where others are for texts."""
-    _refuse(args, texts.OPTIONS, labelled.OPTIONS, "texts, and --train names labelled examples")
+    refuse(args, texts.OPTIONS.names - labelled.OPTIONS.names - OPTIONS.names,
+           "only for texts, and --train names labelled examples; leave it out")
     return labelled.settings_of(argparse.Namespace(**{**of_teacher, **_given(args, labelled.OPTIONS)}))
 
 
 def _given(args: argparse.Namespace, options: Options) -> dict[str, Any]:
     return {name: value for name, value in options.given(args).items() if name not in OPTIONS.names}
-
-
-def _refuse(args: argparse.Namespace, foreign: Options, own: Options, what: str) -> None:
-    if names := [foreign.typed(name, value) for name, value in _given(args, foreign).items() if name not in own.names]:
-        raise ValueError(f"{', '.join(names)}: only for {what}; leave it out")

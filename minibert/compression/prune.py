@@ -17,17 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.compression import cutting, gated, labelled, students, texts
+from minibert.compression import cutting, labelled, record, students, texts
 from minibert.compression.cutting import Kept
-from minibert.compression.options import Settings, of_texts
+from minibert.compression.options import Settings, of_texts, refuse
 from minibert.config import BertConfig
 from minibert.data.randomness import ORDER, generator
 from minibert.files import read_json, write_atomically
@@ -41,16 +40,16 @@ from minibert.pretrained import CONFIG, families, folder
 from minibert.tasks.batches import Batch, Position
 from minibert.tasks.labelled.features import micro_batches
 from minibert.training import command, prepared
+from minibert.training.course import Course
 from minibert.training.engine import inputs, tokens_at_a_time
 from minibert.training.objectives import fitting
 from minibert.training.runs import new_folder
 from minibert.workers import Workers
 
-RUN, PICTURE, PRUNED = "rounds.json", "pruning.png", "pruned"
-COURSE = ("accumulate", "optimiser", "beta2", "learning_rate", "warmup", "schedule", "power", "ema", "adversarial",
-          "adversarial_norm", "weight_decay", "clip", "bias_correction", "dropout", "freeze", "layer_decay", "eval_every",
-          "patience", "seeds", "metric")  # of learning
+RUN, PRUNED = "rounds.json", "pruned"
 LASTS = ("steps", "epochs", "minutes")  # what says how long is learned
+OF_LEARNING = ({"seeds", "metric"} | {setting.name for setting in fields(Course)}  # and not of what importance is estimated on
+               - {"batch_size", "micro_batch_tokens", "seed"})
 _OF_THIS_RUN = ("resume", "out", "threads", "workers", "device", "profile", "folders", "command", "recipe", "teacher")
 
 
@@ -85,9 +84,8 @@ def run(args: argparse.Namespace, recipe: Settings) -> int:
         return _rounds(args, recipe, out)
     if not args.out:
         raise ValueError("--out DIR is missing: the folder to write the smaller model to")
-    if unheard := [f"--{name.replace('_', '-')}" for name in COURSE if hasattr(args, name)]:
-        raise ValueError(f"{', '.join(unheard)}: nothing is learned after the cut; say how long with --steps, or with --epochs "
-                         "where --train is given, or leave it out")
+    refuse(args, OF_LEARNING, "nothing is learned after the cut; say how long with --steps, or with --epochs where --train is "
+           "given, or leave it out")
     new_folder(args.out, RUN)
     print(_cut(args, recipe, Path(args.out), recipe.keep_shape))
     return 0
@@ -106,7 +104,8 @@ def resume(args: argparse.Namespace, out: Path) -> int:
 
 def _rounds(args: argparse.Namespace, recipe: Settings, out: Path) -> int:
     """Take out a part and learn on, in each round from where the last one ended; what is done already stays as it is."""
-    kind, teacher, family = labelled if hasattr(args, "train") else texts, recipe.teacher, _family(recipe.teacher)
+    kind, teacher = labelled if hasattr(args, "train") else texts, recipe.teacher
+    family = record.family_of(Path(teacher))
     for number in range(1, recipe.rounds + 1):
         last, share = number == recipe.rounds, number / recipe.rounds
         place = out if last else out / f"round-{number}"
@@ -120,7 +119,7 @@ def _rounds(args: argparse.Namespace, recipe: Settings, out: Path) -> int:
         code = _learn(args, learning, place, kind)
         if code:
             return code
-        write_atomically(place / gated.RECORD, (place / PRUNED / gated.RECORD).read_bytes())
+        write_atomically(place / record.FILE, (place / PRUNED / record.FILE).read_bytes())
         teacher = str(place)
     return 0
 
@@ -143,32 +142,15 @@ def _with_gates(args: argparse.Namespace, recipe: Settings, learns: Sequence[str
     if not args.out:
         raise ValueError("--out DIR is missing: the folder of the run")
     if recipe.keep_shape:
-        recipe = replace(recipe, fill=_family(recipe.teacher))
+        recipe = replace(recipe, fill=record.family_of(Path(recipe.teacher)))
     code = kind.begin(args, recipe)
-    return code or shown(args.out)
-
-
-def shown(out: str | os.PathLike[str]) -> int:
-    """What ``pruning.json`` in a folder says, printed and drawn."""
-    record = read_json(Path(out) / gated.RECORD, dict)
-    print(table(record))
-    _draw(Path(out), record)
-    return 0
-
-
-def _family(teacher: str) -> str:
-    """The family that a model was of before anything went."""
-    record, config = Path(teacher) / gated.RECORD, families.config_path(Path(teacher))
-    if record.is_file():
-        return read_json(record, dict)["model_type"]
-    found = families.read_config(config).model_type if config.is_file() else "bert"
-    return "bert" if found == cutting.FAMILY else found
+    return code or record.shown(Path(args.out))
 
 
 def _cut(args: argparse.Namespace, recipe: Settings, out: Path, fill: bool = False) -> str:
     """Write the model without what goes. What there is to say."""
     subject = (_of_examples if hasattr(args, "train") else _of_texts)(args, recipe)
-    config, family, seed = subject.config, _family(recipe.teacher), getattr(args, "seed", 0)
+    config, family, seed = subject.config, record.family_of(Path(recipe.teacher)), getattr(args, "seed", 0)
     students.config_of(config.replace(heads_of_layers=None, intermediate_sizes=None), config.num_hidden_layers)
     layers = students.chosen(recipe.layers, config.num_hidden_layers) if recipe.layers else range(config.num_hidden_layers)
     if len(layers) < config.num_hidden_layers or tuple(layers) != tuple(sorted(layers)):
@@ -179,15 +161,15 @@ def _cut(args: argparse.Namespace, recipe: Settings, out: Path, fill: bool = Fal
             kept = chosen(subject.config, found, recipe, number / recipe.rounds, seed)
             before, subject = subject.config, _without(subject, kept)
     left = subject.config
-    record = described(before, kept, found, recipe, subject.texts, family, tuple(layers))
+    said = described(before, kept, found.over(subject.texts), recipe, subject.texts, family, tuple(layers))
     config, parameters = left, subject.parameters
     if fill:
         config, parameters = cutting.whole_again(subject.network, parameters, family)
     families.to_json(config)
     subject.save(out, config, parameters)
-    write_atomically(out / gated.RECORD, json.dumps(record) + "\n")
-    _draw(out, record)
-    return table(record) + f"\n\n{_said(left, parameters.flat.size)} The model is in {out}."
+    write_atomically(out / record.FILE, json.dumps(said) + "\n")
+    record.draw(out, said)
+    return record.table(said) + f"\n\n{_said(left, parameters.flat.size)} The model is in {out}."
 
 
 def _without(subject: Subject, kept: Kept) -> Subject:
@@ -234,32 +216,16 @@ def chosen(config: BertConfig, found: Importance, recipe: Settings, share: float
 
 def described(config: BertConfig, kept: Kept, found: Importance, recipe: Settings, texts: int, family: str,
               layers: tuple[int, ...]) -> dict[str, Any]:
-    """What ``pruning.json`` says: of each head its importance before the last round, None where it had gone before."""
+    """What ``record`` says: of each head its importance before the last round, None where it had gone before."""
     table: list[list[float | None]] = [[None] * config.num_attention_heads for _ in range(config.num_hidden_layers)]
     for i, own in enumerate(found.heads):
         for head, value in zip(config.heads_of(i), own):
-            table[i][head] = float(f"{value / texts:.4g}")
-    rows = [{"kept": list(own), "importance": [float(f"{x / texts:.4g}") for x in values]}
+            table[i][head] = float(f"{value:.4g}")
+    rows = [{"kept": list(own), "importance": [float(f"{x:.4g}") for x in values]}
             for own, values in zip(kept.rows, found.rows)]
     heads = [[config.heads_of(i)[k] for k in own] for i, own in enumerate(kept.heads)]
     return {"by": recipe.by, "texts": texts, "model_type": family, "layers": list(layers),
             "heads": {"kept": heads, "importance": table}, "rows": rows if recipe.feed_forward else None}
-
-
-def table(record: dict[str, Any]) -> str:
-    """Importance head by head, × where it goes and · where it had gone before."""
-    heads, kept = record["heads"]["importance"], record["heads"]["kept"]
-
-    def cell(value: float | None, stays: bool) -> str:
-        return f"{'·':>11} " if value is None else f"{value:11.3g}{' ' if stays else '×'}"
-
-    how = f"importance by {record['by']}, on {record['texts']:,} texts" if "texts" in record else "how likely the gate is open"
-    lines = [f"Heads, {how}; × goes, · had gone before"]
-    lines += [f"layer {number:<3}" + "".join(cell(value, head in own) for head, value in enumerate(row))
-              for number, row, own in zip(record["layers"], heads, kept)]
-    if record["rows"]:
-        lines += ["rows left  " + ", ".join(f"{len(part['kept']):,} of {len(part['importance']):,}" for part in record["rows"])]
-    return "\n".join(lines)
 
 
 def _said(config: BertConfig, size: int) -> str:
@@ -268,17 +234,6 @@ def _said(config: BertConfig, size: int) -> str:
     rows = sum(config.intermediate_of(i) for i in range(L))
     return (f"{heads} of {L * config.num_attention_heads} heads and {rows:,} of {L * config.intermediate_size:,} rows are left "
             f"in {L} layers; {size:,} numbers.")
-
-
-def _draw(out: Path, record: dict[str, Any]) -> None:
-    from minibert import plots  # matplotlib takes a second to import
-
-    heads, kept = record["heads"]["importance"], record["heads"]["kept"]
-    values = np.array([[0.0 if value is None else value for value in row] for row in heads])
-    there = np.array([[head in own for head in range(values.shape[1])] for own in kept], float)
-    names = [f"layer {i}" for i in record["layers"]], [f"head {i}" for i in range(values.shape[1])]
-    plots.panels(f"Which heads can go? (by {record['by']})", plots.Grid("Importance", values, *names),
-                 plots.Grid("What is left", there, *names)).savefig(out / PICTURE)
 
 
 def _of_examples(args: argparse.Namespace, recipe: Settings) -> Subject:

@@ -10,7 +10,7 @@ import pytest
 import minibert
 from minibert import pretrained
 from minibert.commands import prepare as arguments_of
-from minibert.compression import cutting, distil, gated, mobile, prune, students
+from minibert.compression import cutting, distil, gated, mobile, record, students
 from minibert.config import BertConfig
 from minibert.finetuning import saved
 from minibert.layers.dropout import Key
@@ -28,7 +28,7 @@ TEXTS_ONCE = (*ONCE, "--max-length", "24", "--held-out", "0.1")
 
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch):
-    monkeypatch.setattr(prune, "_draw", lambda out, record: (out / prune.PICTURE).write_bytes(b"picture"))
+    monkeypatch.setattr(record, "draw", lambda out, found: (out / record.PICTURE).write_bytes(b"picture"))
 
 
 def small(**changes):
@@ -254,7 +254,9 @@ def test_gates_learn_and_are_taken_out(kind, words, labels, tmp_path, monkeypatc
     ((), "say what goes"), (("--heads", "1"), "below 1: each layer keeps its last one"), (("--gates",), "say how long"),
     (("--heads", "0.95"), "would leave a layer without any"), (("--gates", "--heads", "0.3", "--epochs", "1"), "price says"),
     (("--heads", "0.5", "--soft", "1"), "only the recipe distil"),
-    (("--heads", "0.5", "--learning-rate", "0.1"), "--learning-rate: nothing is learned after the cut")])
+    (("--heads", "0.5", "--learning-rate", "0.1"), "--learning-rate: nothing is learned after the cut"),
+    (("--heads", "0.5", "--precision", "tf32"), "--precision: nothing is learned"),
+    (("--heads", "0.5", "--no-bias-correction"), "--no-bias-correction: nothing is learned")])
 def test_what_is_refused(argv, message, labels, tmp_path):
     with pytest.raises(ValueError, match=message):
         labels("prune", tmp_path / "out", *argv, course=ONCE)
