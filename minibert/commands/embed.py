@@ -45,15 +45,16 @@ def embed(args: argparse.Namespace, ranks: Ranks) -> int:
     import minibert
     from minibert import sentence_vectors
     from minibert.files import not_over, writing
+    from minibert.ranks.begin import device_of, told_alike
     from minibert.search import read_lines
-    from minibert.training.runs import device_of, told_alike
     from minibert.workers import keep_freed_memory
 
     lines = read_lines(args.file)
     not_over(args.file, args.out)
     keep_freed_memory()
     told_alike(ranks, args)
-    ranks.agree({"the sha256 of the text": hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()})
+    if ranks.size > 1:
+        ranks.agree({"the sha256 of the text": hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()})
     ranks = device_of(args.device, ranks)[2]
     bert = minibert.load(args.model, args.device, weights=args.weights, heads=args.heads)
     pooling = bert.pooling(args.pooling, args.normalise, args.max_length, args.literal)

@@ -34,6 +34,7 @@ from minibert.model import exits
 from minibert.parameters import Parameters
 from minibert.pretrained import WEIGHTS, tensors
 from minibert.ranks import ALONE, Ranks
+from minibert.ranks.begin import device_of, told_alike
 from minibert.shell import command
 from minibert.tasks.batches import whole
 from minibert.tasks.labelled import PROBLEM_TYPES
@@ -51,7 +52,6 @@ from minibert.training.runs import (
     Taught,
     alike,
     clear,
-    device_of,
     engine_of,
     explained,
     head,
@@ -61,7 +61,6 @@ from minibert.training.runs import (
     profiled,
     settled,
     shared,
-    told_alike,
 )
 from minibert.workers import Workers, keep_freed_memory
 

@@ -1,7 +1,7 @@
 """Ranks: processes, on one machine or many, that work on one thing together, and what they tell one another.
 
 ``alone`` is one process, and says what every engine offers: ``mpi`` between processes, ``nccl`` between their GPUs, ``threads``
-within one process, for tests and lessons.
+within one process, for tests and lessons. ``begin`` is what a command does first.
 """
 
 from __future__ import annotations

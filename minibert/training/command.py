@@ -31,6 +31,7 @@ from minibert.parameters import Parameters
 from minibert.pretrained import folder
 from minibert.pretrained.folder import Loaded
 from minibert.ranks import ALONE, Ranks
+from minibert.ranks.begin import device_of, told_alike
 from minibert.shell import command
 from minibert.tasks import batches
 from minibert.tasks.corruption import CORRUPTIONS
@@ -61,7 +62,6 @@ from minibert.training.runs import (
     Say,
     alike,
     clear,
-    device_of,
     engine_of,
     explained,
     head,
@@ -70,7 +70,6 @@ from minibert.training.runs import (
     profiled,
     settled,
     shared,
-    told_alike,
 )
 from minibert.training.scale import told
 from minibert.training.stages import parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import hashlib
 import platform
@@ -15,11 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minibert import __version__, backend
+from minibert import __version__
 from minibert.backend import Array
 from minibert.model.model import Inputs, Model
 from minibert.parameters import Parameters
-from minibert.ranks import ALONE, Ranks, nccl
+from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.tasks.batches import Position
 from minibert.training import adversarial, checkpoint, lanes, profile
@@ -52,26 +51,6 @@ def settled(course: Settings, hidden: int, max_length: int, workers: int, xp: An
     step = course.batch_size * course.accumulate * max_length
     tokens = course.micro_batch_tokens or (micro_batch_tokens(hidden, step, count) if xp is np else DEVICE_TOKENS)
     return replace(course, lanes=count, micro_batch_tokens=tokens)
-
-
-def told_alike(ranks: Ranks, args: argparse.Namespace) -> None:
-    """ValueError where ranks were not told the same, or what one process does alone. Its cores are each one's own affair."""
-    if ranks.size == 1:
-        return
-    own = ("threads", "workers", "device", "run", "parser", "debug")
-    ranks.agree({"the version of minibert": __version__, "the version of NumPy": np.__version__,
-                 **{f"--{name.replace('_', '-')}": value for name, value in vars(args).items() if name not in own}})
-    for name in ("profile", "overfit_batch", "describe"):
-        if getattr(args, name, None):
-            raise ValueError(f"--{name.replace('_', '-')} is for one process: start it without mpiexec")
-    if "-" in getattr(args, "corpus", ()):
-        raise ValueError("--corpus -: standard input reaches one rank only; give a file that all ranks can read")
-
-
-def device_of(asked: str, ranks: Ranks) -> tuple[Any, str, Ranks]:
-    """The array module, the device in words, and the ranks, who reach one another's GPUs where they are on such."""
-    xp, device = backend.choose(asked)
-    return xp, device, nccl.between(ranks, xp)
 
 
 def lanes_of(course: Course, workers: int, xp: Any = np, ranks: int = 1) -> int:
