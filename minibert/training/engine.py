@@ -140,7 +140,8 @@ class Engine:
     def keep(self, kept: Mapping[str, Parameters]) -> None:
         """Go on with what was kept, whole as ``whole`` gives it."""
         for name, slab in self.kept.items():
-            slab.flat[...] = self.xp.asarray(kept[name].flat[self._mine(slab)])
+            flat = kept[name].flat
+            slab.flat[...] = self.xp.asarray(self._own(flat) if isinstance(slab, Strip) else flat)
 
     def whole(self) -> dict[str, Parameters]:
         """What is kept, of all numbers. Several ranks must all ask, and the first is told."""
@@ -148,15 +149,15 @@ class Engine:
         for name, slab in self.kept.items():
             if isinstance(slab, Strip):
                 slab = self.parameters.zeros_like()
-                slab.flat[self.strip.start:self.strip.stop] = self.kept[name].flat
+                self._own(slab.flat)[...] = self.kept[name].flat
                 self.ranks.gather(slab.flat, self.strips)
             if self.ranks.first:
                 found[name] = slab
         return found
 
-    def _mine(self, slab: Parameters | Strip) -> slice:
-        """Where in a whole slab the numbers of one that is kept here are."""
-        return slice(self.strip.start, self.strip.stop) if isinstance(slab, Strip) else slice(None)
+    def _own(self, flat: Array) -> Array:
+        """Of all numbers of a slab, those of this rank's strip."""
+        return flat[self.strip.start:self.strip.stop]
 
     def resume(self, step: int, loss_scale: Sequence[float] = ()) -> None:
         """Go on after so many steps; the weights and what is kept are in their slabs."""
@@ -246,7 +247,7 @@ class Engine:
 
     def gradient(self, slot: Slot) -> Array:
         """Of a tensor so far ``(n,)``. What the lanes have is added up, so that more can be added to it in one order."""
-        self._join_all()
+        self._throughout(self._join)
         total = self.gradients[0].flat
         self._exchange()
         self.ranks.gather(total, self.strips)
@@ -314,7 +315,7 @@ class Engine:
         self.step += 1
         table = self.table(frozenset(term.name for term in self.model.terms) if present is None else present)
         if self.ranks.size > 1:
-            self._join_all()
+            self._throughout(self._join)
             self._exchange()
         if not self.on_cpu:
             self._move_statistics()
@@ -378,7 +379,7 @@ class Engine:
             return adamw.norm(flat, table)
         squares = self.xp.zeros(self.ranks.size, flat.dtype)
         mine = self._in_strip(table)
-        squares[self.ranks.rank] = adamw.norm(flat[self.strip.start:self.strip.stop], mine) ** 2
+        squares[self.ranks.rank] = adamw.norm(self._own(flat), mine) ** 2
         self.ranks.gather(squares, [range(rank, rank + 1) for rank in range(self.ranks.size)])
         return sum(squares) ** 0.5
 
@@ -400,10 +401,11 @@ class Engine:
         """A piece of the carriers' gradients joined into the first one's; theirs are zeroed."""
         return lanes.join(self._plan, (slabs[0].flat[start:stop] for slabs in self._slabs))
 
-    def _join_all(self) -> None:
+    def _throughout(self, work: Callable[[int, int], Any]) -> None:
+        """``work(start, stop)`` for all numbers of a slab: on a CPU a piece at a time, shared out among the workers."""
         size = len(self.parameters)
         parts = range(0, size, PIECE if self.on_cpu else size)
-        self.workers.map(lambda start: self._join(start, start + parts.step), parts)
+        self.workers.map(lambda start: work(start, start + parts.step), parts)
 
     def _exchange(self) -> None:
         """Every rank's gradients go to those who own them, and are added there in the top of the tree. The sum of this rank's
@@ -423,20 +425,17 @@ class Engine:
     def _move(self, shares: Sequence[Sequence[adamw.Run]], lr: float, number: Array | int, scale: Array | float | None,
               skip: Array | bool = False) -> None:
         """The optimiser's step over the runs of all shares, of each rank in its strip; then the average follows."""
-        strip = slice(self.strip.start, self.strip.stop)
         mine = list(filter(None, map(self._in_strip, shares)))
 
         def each(function: Callable[..., Any], shares: Sequence[Sequence[adamw.Run]], *more: Sequence[Any]) -> list[Any]:
             return [found for rank in self.ranks.share(self.workers.map(function, mine, *more)) for found in rank]
 
-        p, g = (Strip(slab.flat[strip], strip.start, slab.layout) for slab in (self.parameters, self.gradients[0]))
+        p, g = (Strip(self._own(slab.flat), self.strip.start, slab.layout) for slab in (self.parameters, self.gradients[0]))
         self.rule.apply(each, shares, p, g, self.kept, lr, number, self.optimiser, scale, skip)
         self.ranks.gather(self.parameters.flat, self.strips)
         if self.ema is not None:
-            size = len(self.parameters)
-            parts = range(0, size, PIECE if self.on_cpu else size)
-            self.workers.map(lambda start: averaging.follow(*(slab.flat[start:start + parts.step] for slab in (
-                self.kept[AVERAGE], self.parameters)), self.ema), parts)
+            a, p = self.kept[AVERAGE].flat, self.parameters.flat
+            self._throughout(lambda start, stop: averaging.follow(a[start:stop], p[start:stop], self.ema))
 
 
 def predict(model: Model, parameters: Parameters, batches: Sequence[Any], workers: Workers, ranks: Ranks = ALONE
