@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
-from minibert.memory import Part
+from minibert.memory import Part, size
 from minibert.model import pretraining
 from minibert.model.heads import branch
 from minibert.pretrained import families, formats, unread
@@ -253,15 +253,6 @@ def _lines(parts: list[Part]) -> Iterator[str]:
 def _line(name: str, how: str, number: str, share: str) -> str:
     left = name + how.rjust(max(0, 54 - len(name)) if how else 0)
     return f"{left:<55}{number:>14}{share:>9}".rstrip()
-
-
-def size(count: int) -> str:
-    """Bytes for a reader: ``6.93 GB``, ``512 MB``, ``17 kB``."""
-    for unit, one in {"GB": 10**9, "MB": 10**6, "kB": 10**3}.items():
-        if count >= one:
-            value = count / one
-            return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
-    return f"{count} bytes"
 
 
 def _common_table(vocab_size: int) -> str:

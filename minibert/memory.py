@@ -30,7 +30,7 @@ from minibert.numerics import adafactor
 from minibert.parameters import STATISTICS, Layout
 
 FLOAT = 4  # bytes of a float32
-AVERAGE = "average of the weights"
+AVERAGE, MOMENTS = "average of the weights", "moments of Adam"
 MASKED_SHARE = 0.15  # of the tokens are predicted
 
 
@@ -197,7 +197,7 @@ def of_optimiser(config: BertConfig, factored: bool) -> Part:
     shapes = {slot.name: slot.shape for slot in pretraining.layout(config).slots.values() if not slot.name.endswith(STATISTICS)}
     if factored:
         return Part("row and column means of Adafactor", FLOAT * sum(Layout(its).size for its in adafactor.kept(shapes).values()))
-    return Part("moments of Adam", FLOAT * Layout(shapes).size, 2)
+    return Part(MOMENTS, FLOAT * Layout(shapes).size, 2)
 
 
 def training(config: BertConfig, batch: int, length: int, average: bool = False, factored: bool = False) -> list[Part]:
@@ -237,3 +237,12 @@ def training_on_cores(config: BertConfig, batch: int, length: int, workers: int,
 def total(parts: list[Part]) -> int:
     """The sum, in bytes."""
     return sum(part.bytes * part.times for part in parts)
+
+
+def size(count: int) -> str:
+    """Bytes for a reader: ``6.93 GB``, ``512 MB``, ``17 kB``."""
+    for unit, one in {"GB": 10**9, "MB": 10**6, "kB": 10**3}.items():
+        if count >= one:
+            value = count / one
+            return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
+    return f"{count} bytes"

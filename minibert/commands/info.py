@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
     if args.ranks is None:
         print(info.report(config, name, batch, args.length, threads, args.weights, args.ema, args.adafactor))
         return 0
+    for option in ("ema", "adafactor"):
+        if getattr(args, option):
+            raise ValueError(f"--{option}: the plan of --ranks is for Adam without an average of the weights; leave it out")
     from minibert.training import planning
     from minibert.workers import keep_freed_memory
 

@@ -97,7 +97,7 @@ def held(config: BertConfig, ranks: int, batch: int, length: int, threads: int) 
     share = -(-batch // ranks)
     tokens = micro_batch_tokens(config.hidden_size, batch * length, threads * ranks)
     parts = memory.training_on_cores(config, share, length, threads, tokens)
-    found = [part._replace(bytes=part.bytes // ranks) if part.name == "moments of Adam" else part for part in parts]
+    found = [part._replace(bytes=part.bytes // ranks) if part.name == memory.MOMENTS else part for part in parts]
     strip = min(SENT * PIECE, -(-pretraining.layout(config).size // ranks))
     return [*found, memory.Part("strips of the other ranks, some pieces at a time", BYTES * strip, ranks)]
 
@@ -142,14 +142,10 @@ def report(config: BertConfig, name: str, ranks: int, network: str, batch: int, 
                  f"most of it goes into {step.limit}")
     lines += [f"An epoch of BERT's corpus: {_long(whole / EPOCHS)}. BERT's own {STEPS:,} steps: {_long(whole)},",
               f"  of {BATCH} sequences each, nine tenths of them of 128 tokens and then 512.",
-              f"Each rank holds {_bytes(memory.total(held_here))}:"]
-    lines += [f"  {_bytes(part.bytes * part.times):>10}  {part.name}" for part in held_here]
+              f"Each rank holds {memory.size(memory.total(held_here))}:"]
+    lines += [f"  {memory.size(part.bytes * part.times):>10}  {part.name}" for part in held_here]
     lines.append("The speeds are those of this machine, measured now: whatever else runs on it slows them down.")
     return "\n".join(lines)
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _long(seconds: float) -> str:
