@@ -159,10 +159,15 @@ def _open(source: str) -> tuple[str, int, Iterator[str]]:
             f"there is no file or folder {source!r}; a corpus is a UTF-8 text file, a folder of .txt files, "
             f"'-' for standard input, or one of {', '.join(MADE_HERE)}"
         )
-    files = sorted((file for file in path.rglob("*.txt") if file.is_file()), key=lambda file: file.parts)
+    files = texts_of(path)
     if not files:
         raise FileNotFoundError(f"the folder {source!r} holds no .txt file; name a text file, or a folder with some")
     return path.resolve().name or str(path), len(files), (_decode(file.read_bytes(), str(file)) for file in files)
+
+
+def texts_of(folder: Path) -> list[Path]:
+    """Every ``*.txt`` in a folder and below, sorted by path."""
+    return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.parts)
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -74,7 +74,7 @@ from minibert.training.runs import (
 from minibert.training.scale import told
 from minibert.training.stages import parts
 from minibert.training.start import Start, start_of
-from minibert.training.vocabularies import tokenizer_of
+from minibert.training.vocabularies import layout_of, tokenizer_of
 from minibert.workers import Workers, available_cores, keep_freed_memory, that_fit, total_memory
 
 GUESSES = "guesses.txt"  # the last file that a run writes
@@ -470,9 +470,7 @@ def read(settings: Settings, say: Say, tokenizer: Tokenizer | None = None, ranks
 
 def read_text(settings: Settings, say: Say, tokenizer: Tokenizer | None = None) -> Text:
     """Read the corpus, learn a vocabulary unless there is a tokenizer, and report on it all."""
-    cut = tokenizer.cut if tokenizer else settings.cut
-    layout = "lines" if cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
-    corpus = corpora.read(list(settings.corpus), layout=layout)
+    corpus = corpora.read(list(settings.corpus), layout=layout_of(settings, tokenizer))
     say(corpus.description)
     train, held_out = corpora.split(corpus.documents, settings.held_out, settings.seed)
     if tokenizer is None:

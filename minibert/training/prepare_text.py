@@ -29,7 +29,7 @@ from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
 from minibert.training.options import Settings
 from minibert.training.runs import Say, new_folder
-from minibert.training.vocabularies import tokenizer_of
+from minibert.training.vocabularies import layout_of, tokenizer_of
 from minibert.workers import available_cores
 
 SAMPLE = 8 << 20  # bytes of text, at most, from which a vocabulary is learned
@@ -77,7 +77,7 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers must be at least 1, got {workers}")
-    layout = "lines" if settings.cut and settings.layout == "auto" else settings.layout  # a molecule has no sentences
+    layout = layout_of(settings, tokenizer)
     size = sum(path.stat().st_size for path in paths)
     if not size:
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: there is no text in it")

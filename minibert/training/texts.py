@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from minibert.data.corpora import MADE_HERE, Corpus
+from minibert.data.corpora import MADE_HERE, Corpus, texts_of
 from minibert.data.prepared import shards
 from minibert.data.report import Report, report_of
 from minibert.data.tokens import manifest as manifests
@@ -98,10 +98,7 @@ def _large(settings: Settings) -> list[Path]:
     """The files of a corpus that is prepared by itself: plain texts, large ones. Empty: another corpus."""
     if not settings.prepare or marks(settings) & {*OF_TEXT} or {"-", *MADE_HERE} & {*settings.corpus}:
         return []
-    paths = []
-    for source in map(Path, settings.corpus):
-        paths += sorted((path for path in source.rglob(f"*{sources.PLAIN}") if path.is_file()), key=lambda path: path.parts
-                        ) if source.is_dir() else [source]
+    paths = [path for source in map(Path, settings.corpus) for path in (texts_of(source) if source.is_dir() else [source])]
     plain = all(path.is_file() and path.suffix.lower() not in (sources.ROWS, sources.TABLE, *sources.PACKED) for path in paths)
     if not plain or sum(path.stat().st_size for path in paths) < LARGE or any(map(shards.is_prepared, settings.corpus)):
         return []

@@ -40,6 +40,15 @@ def tokenizer_of(settings: Settings, sentences: Sequence[str], words: Sequence[s
     return learned(sentences, settings)
 
 
+def layout_of(settings: Settings, tokenizer: Tokenizer | None = None) -> str:
+    """How texts are laid out, as far as it is known before they are read: what is no prose, such as molecules, has no sentences.
+
+    ``tokenizer``: that of a run that has one.
+    """
+    cut = tokenizer.cut if tokenizer else settings.cut
+    return "lines" if cut and settings.layout == "auto" else settings.layout
+
+
 def _word_pieces(sentences: Sequence[str], settings: Settings) -> Tokenizer:
     vocabulary = learn.learn(sentences, settings.vocab_size, lower_case=settings.lower_case, cut=settings.cut)
     return Tokenizer(vocabulary, lower_case=settings.lower_case, cut=settings.cut)

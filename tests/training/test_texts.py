@@ -15,8 +15,10 @@ from minibert.commands import prepare as arguments_of
 from minibert.data import corpora, python_docs
 from minibert.data.tokens import manifest, shard, sources, windows
 from minibert.tasks import batches
-from minibert.text import Tokenizer
+from minibert.text import Tokenizer, Vocabulary
 from minibert.training import command, prepare, prepare_text, texts
+from minibert.training.options import Settings
+from tests import tiny_model
 from tests.training.conftest import SMALL, arguments
 from tests.training.runs import FINISHED, assert_same_run, interrupt_after, names
 
@@ -280,6 +282,17 @@ def test_options_of_the_other_kind(options, what, corpus, tmp_path):
     with pytest.raises(ValueError, match=what):
         prepared(corpus, "--out", tmp_path / "data", *options)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_tokenizer_for_what_is_no_prose_reads_lines_however_large_the_text(tmp_path):
+    path, vocabulary = tmp_path / "strings.txt", Vocabulary(tiny_model.TOKENS)
+    path.write_text("".join(f"The {n}. The other {n}. The third.\n" for n in range(40)), encoding="utf-8")
+    assert corpora.guess_layout(path.read_text(encoding="utf-8")) == "prose"
+    for cut, sentences in (("characters", 40), (None, 120)):
+        tokenizer, settings = Tokenizer(vocabulary, cut=cut, lower_case=False), Settings(corpus=(str(path),))
+        found, _ = prepare_text.make(tmp_path / str(cut), [path], settings, 1, print, tokenizer)
+        assert sum(found.sentences) == sentences
+        assert sum(map(len, command.read_text(settings, print, tokenizer).corpus.documents)) == sentences
 
 
 def test_folders_that_are_something_else(corpus, data, tmp_path):
