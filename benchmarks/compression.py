@@ -5,11 +5,11 @@
     python -m benchmarks.compression --model DIR --sst2 FOLDER --texts FILE --seeds 3     # train what is missing, then the tables
 
 The teacher is the whole model, fine-tuned once; the seeds are its students'. ``truncated`` are the first half of the layers of
-``--model``, fine-tuned without a teacher, in as many epochs as the others. Two tasks: the sentiment of SST-2 (``train.tsv``,
-``dev.tsv``, ``test.tsv`` of the folder, a sentence and its label), and whether two neighbouring sentences of ``--texts`` stand in
-order, made here with a seed. What is compared are the same test examples: for each the difference of right and wrong, as a mean
-over the seeds, and its 95 % interval by the bootstrap over examples. Runs lie in ``--folder`` and go on where they stopped. The
-clock of these models is ``minibert compress report``.
+``--model``, fine-tuned without a teacher, in as many epochs as the others; what is pruned learns nothing afterwards. Two tasks:
+the sentiment of SST-2 (``train.tsv``, ``dev.tsv``, ``test.tsv`` of the folder, a sentence and its label), and whether two
+neighbouring sentences of ``--texts`` stand in order, made here with a seed. What is compared are the same test examples: for each
+the difference of right and wrong, as a mean over the seeds, and its 95 % interval by the bootstrap over examples. Runs lie in
+``--folder`` and go on where they stopped. The clock of these models is ``minibert compress report``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,20 @@ from minibert.data import corpora
 from minibert.files import write_atomically
 from minibert.model import pretraining
 from minibert.pretrained import folder
+from minibert.tasks.labelled.metrics import spearman
 
 COLUMNS = {"sst2": ("--text", 1, "--label", 2), "order": ("--text", 1, "--pair", 2, "--label", 3)}
 EPOCHS, DRAWS, SPLITS = 3, 10_000, (("test", 0.15), ("dev", 0.1), ("train", 1.0))
-OF_A_TEACHER = {"theseus": ("--learning-rate", "1e-4"),
-                "distil": ("--learning-rate", "1e-4")}
+LEARNS = ("--epochs", EPOCHS, "--learning-rate", "1e-4")
+OF_A_TEACHER = {"theseus": ("theseus", *LEARNS),
+                "distil": ("distil", *LEARNS),
+                "fewer-heads": ("prune", "--heads", 0.4),
+                "at-random": ("prune", "--heads", 0.4, "--by", "random"),
+                "in-reverse": ("prune", "--heads", 0.4, "--by", "reverse"),
+                "fewer-rows-too": ("prune", "--heads", 0.4, "--feed-forward", 0.4),
+                "early-exit": ("early-exit", "--epochs", 1, "--learning-rate", "1e-3")}
+SPEEDS = (0.3, 0.5, 0.8)
+DONE, ANSWERS = ("metrics.json", "pruning.json"), "test.tsv"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,19 +72,22 @@ def of_task(task: str, files: Path, args: argparse.Namespace) -> dict[str, dict[
     """For the teacher and each student, by seed: which test examples are right, as zeros and ones."""
     place, half = args.folder / task, halved(args.model, args.folder)
     teacher = place / "teacher-0"
-    runs = {"teacher": ("finetune", "classify", "--model", args.model),
-            "truncated": ("finetune", "classify", "--model", half, "--learning-rate", "1e-4")}
-    runs |= {name: ("compress", name, "--teacher", teacher, *options) for name, options in OF_A_TEACHER.items()}
+    runs = {"teacher": ("finetune", "classify", "--model", args.model, "--epochs", EPOCHS),
+            "truncated": ("finetune", "classify", "--model", half, *LEARNS)}
+    runs |= {name: ("compress", *options, "--teacher", teacher) for name, options in OF_A_TEACHER.items()}
     rows: dict[str, dict[str, str]] = {}
     for seed in range(args.seeds):
         for name in (*["teacher"] * (not seed), *args.students):
             out = place / f"{name}-{seed}"
-            if not (out / "metrics.json").is_file():
-                said(*runs[name], "--train", files / "train.tsv", "--dev", files / "dev.tsv", *COLUMNS[task], "--epochs", EPOCHS,
-                     "--seed", seed, "--threads", 1, "--out", out)
-            bits = right(out, files / "test.tsv")
-            rows.setdefault(name, {})[str(seed)] = bits
-            print(f"{task}, seed {seed}, {name}: {accuracy(bits):.2f} %", flush=True)
+            if not any((out / done).is_file() for done in DONE):
+                said(*((runs[name][0], "--resume", out) if out.is_dir() else (
+                    *runs[name], "--train", files / "train.tsv", "--dev", files / "dev.tsv", *COLUMNS[task], "--seed", seed,
+                    "--threads", 1, "--out", out)))
+            for speed in SPEEDS if name == "early-exit" else (None,):
+                row = name if speed is None else f"{name} {speed}"
+                rows.setdefault(row, {})[str(seed)] = bits = right(out, files / "test.tsv", speed)
+                harder = f", exit and loss of the teacher: rank correlation {exits(out, teacher):.2f}" if speed else ""
+                print(f"{task}, seed {seed}, {row}: {accuracy(bits):.2f} %{harder}", flush=True)
     return rows
 
 
@@ -91,12 +103,25 @@ def halved(model: Path, place: Path) -> Path:
     return out
 
 
-def right(model: Path, file: Path) -> str:
+def right(model: Path, file: Path, speed: float | None = None) -> str:
     """Which examples of a file a model answers rightly, as zeros and ones."""
-    said("predict", model, file, "--out", model / "test.tsv", "--threads", 1)
-    header, *lines = (line.split("\t") for line in (model / "test.tsv").read_text(encoding="utf-8").splitlines())
-    label, guess = header.index("label"), header.index("guess")
-    return "".join("01"[line[label] == line[guess]] for line in lines)
+    said("predict", model, file, "--out", model / ANSWERS, "--threads", 1, *(() if speed is None else ("--speed", speed)))
+    label, guess = columns(model, "label", "guess")
+    return "".join("01"[one == other] for one, other in zip(label, guess))
+
+
+def exits(model: Path, teacher: Path) -> float:
+    """Do texts leave later of which the teacher's answer is worse? The rank correlation of layer and loss, of two classes."""
+    label, guess, sure = columns(teacher, "label", "guess", "confidence")
+    [layers] = columns(model, "layer")
+    return spearman([int(layer) for layer in layers],
+                    [1 - float(p) if one == other else float(p) for one, other, p in zip(label, guess, sure)])
+
+
+def columns(model: Path, *names: str) -> list[list[str]]:
+    """Of the answers that a model gave last."""
+    header, *lines = (line.split("\t") for line in (model / ANSWERS).read_text(encoding="utf-8").splitlines())
+    return [[line[header.index(name)] for line in lines] for name in names]
 
 
 def said(*arguments: object) -> str:
@@ -150,7 +175,7 @@ def table(task: str, rows: dict[str, dict[str, str]]) -> str:
     """A line for each model."""
     [teacher] = rows["teacher"].values()
     lines = [f"{task}: {len(teacher):,} test examples, accuracy in %",
-             f"{'':<12}{'seeds':<20}{'mean':>8}{'of teacher':>12}   more than truncated"]
+             f"{'':<16}{'seeds':<20}{'mean':>8}{'of teacher':>12}   more than truncated"]
     for name, seeds in rows.items():
         mean = float(np.mean([accuracy(bits) for bits in seeds.values()]))
         more = ""
@@ -158,7 +183,7 @@ def table(task: str, rows: dict[str, dict[str, str]]) -> str:
             points, low, high = difference(seeds, rows["truncated"])
             more = f"{points:+.2f} [{low:+.2f}, {high:+.2f}]"
         each = " ".join(f"{accuracy(bits):.2f}" for bits in seeds.values())
-        lines.append(f"{name:<12}{each:<20}{mean:>8.2f}{100 * mean / accuracy(teacher):>11.1f}%   {more}".rstrip())
+        lines.append(f"{name:<16}{each:<20}{mean:>8.2f}{100 * mean / accuracy(teacher):>11.1f}%   {more}".rstrip())
     return "\n".join(lines)
 
 
