@@ -258,7 +258,7 @@ def _of_texts(args: argparse.Namespace, recipe: Settings) -> Subject:
     settings = prepared.settled(fitting(teacher.config, of_texts(args, teacher.max_length)), teacher.config, args)
     settings = replace(settings, micro_batch_tokens=settings.micro_batch_tokens or tokens_at_a_time(np))
     text = command.read(settings, print, teacher.tokenizer)
-    [stage, *_] = command.stages_of(settings, teacher.config, text.train, teacher.tokenizer)
+    *_, stage = command.stages_of(settings, teacher.config, text.train, teacher.tokenizer)  # the first is of short texts
     task, batches, count, position = stage.tasks[0], [], 0, Position()
     while count < recipe.estimate:
         examples, position = task.batch(position)

@@ -202,11 +202,11 @@ def test_a_model_of_words_loses_layers_too(words, tmp_path):
 def test_importance_is_estimated_on_prepared_examples(teacher, corpus, tmp_path):
     parser = argparse.ArgumentParser()
     arguments_of.add_arguments(parser)
-    argv = ("--corpus", corpus, "--vocab", teacher, "--max-length", 16, "--held-out", 0.1, "--dupe-factor", 1,
+    argv = ("--corpus", corpus, "--vocab", teacher, "--max-length", 24, "--held-out", 0.1, "--dupe-factor", 1,
             "--format", "tfrecord", "--out", tmp_path / "data")
     assert prepare.run(parser.parse_args([str(x) for x in argv])) == 0
-    argv = ("--heads", 0.5, "--estimate", 20, "--threads", 1, "--out", tmp_path / "out")
-    assert run("prune", "--teacher", teacher, "--corpus", tmp_path / "data", *argv) == 0
+    argv = ("--max-length", 24, "--heads", 0.5, "--estimate", 20, "--threads", 1, "--out", tmp_path / "out")
+    assert run("prune", "--teacher", teacher, "--corpus", tmp_path / "data", *argv) == 0  # their length is the one asked for
     assert sum(map(len, pretrained.load(tmp_path / "out").config.heads_of_layers)) == 6
 
 
