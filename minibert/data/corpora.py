@@ -104,9 +104,7 @@ def read(source: str | list[str], *, layout: Layout = "auto") -> Corpus:
         )
     sha256 = hashlib.sha256("\n\n".join(map("\n".join, documents)).encode("utf-8", "surrogatepass")).hexdigest()
     description = f"{name}: {len(documents):,} documents, {sentences:,} sentences, sha256 {sha256[:12]}"
-    several = layouts.total() > 1
-    taken = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in layouts.most_common())
-    return Corpus(name, documents, description, sha256, taken, words)
+    return Corpus(name, documents, description, sha256, layouts_said(layouts), words)
 
 
 def best_loss(name: str, examples: Sequence[tuple[Sequence[str], Sequence[int], Sequence[str]]]) -> Floor:
@@ -150,10 +148,10 @@ def split(
 def _open(source: str) -> tuple[str, int, Iterator[str]]:
     """What a source is called, how many texts it holds, and these."""
     if source == "-":
-        return "standard input", 1, iter([_decode(standard_input().read(), "standard input")])
+        return "standard input", 1, iter([decode(standard_input().read(), "standard input")])
     path = Path(source)
     if path.is_file():
-        return path.name, 1, iter([_decode(path.read_bytes(), str(path))])
+        return path.name, 1, iter([decode(path.read_bytes(), str(path))])
     if not path.is_dir():
         raise FileNotFoundError(
             f"there is no file or folder {source!r}; a corpus is a UTF-8 text file, a folder of .txt files, "
@@ -162,7 +160,7 @@ def _open(source: str) -> tuple[str, int, Iterator[str]]:
     files = texts_of(path)
     if not files:
         raise FileNotFoundError(f"the folder {source!r} holds no .txt file; name a text file, or a folder with some")
-    return path.resolve().name or str(path), len(files), (_decode(file.read_bytes(), str(file)) for file in files)
+    return path.resolve().name or str(path), len(files), (decode(file.read_bytes(), str(file)) for file in files)
 
 
 def texts_of(folder: Path) -> list[Path]:
@@ -170,7 +168,13 @@ def texts_of(folder: Path) -> list[Path]:
     return sorted((file for file in folder.rglob("*.txt") if file.is_file()), key=lambda file: file.parts)
 
 
-def _decode(data: bytes, name: str) -> str:
+def layouts_said(layouts: Counter[Taken]) -> str:
+    """In words, how texts were read: how many of them as each layout."""
+    several = layouts.total() > 1
+    return "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in layouts.most_common())
+
+
+def decode(data: bytes, name: str) -> str:
     """Text of UTF-8 bytes, with ``\\n`` for every line end and without a byte order mark."""
     return decode_utf8(data, name).replace("\r\n", "\n").replace("\r", "\n")
 

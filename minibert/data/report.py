@@ -102,17 +102,16 @@ def report(
     )
 
 
-def report_of(found: Manifest, name: str, tokenizer: Any, max_length: int) -> Report:
+def report_of(found: Manifest, name: str, max_length: int) -> Report:
     """The report on a text that was prepared, by its manifest."""
     counts = np.array(found.lengths)
     until, total = counts.cumsum(), int(counts.sum())
     lengths = [int(np.searchsorted(until, percent / 100 * (total - 1), side="left")) for percent in PERCENTILES[:-1]]
-    repeated, V = round(found.repeated * total), len(tokenizer.vocab)
+    repeated, V = round(found.repeated * total), found.vocabulary
     too_long = float(counts[max(0, max_length - 1):].sum() / max(1, total))
     return Report(
         name, found.documents, found.sentences, found.tokens, repeated, found.unknown, 0, found.layout,
-        (*lengths, found.longest), max_length, too_long, V, float(np.log(V)),
-        float("nan") if found.unigram_loss is None else found.unigram_loss,
+        (*lengths, found.longest), max_length, too_long, V, float(np.log(V)), found.unigram_loss,
         _warnings(found.documents, *found.tokens, V, repeated, total, found.unknown, too_long), near=True)
 
 

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     kept = len(found.shards) - new
     if kept:
         print(f"{kept:,} of {len(found.shards):,} shards were there already, with their tokenizer; the others were made.")
-    print(f"\n{report_of(found, out.resolve().name, Tokenizer.load(out), settings.max_length)}\n")
+    print(f"\n{report_of(found, out.resolve().name, settings.max_length)}\n")
     family = ("--family", settings.family) if settings.family != Settings.family else ()
     shards = f"{len(found.shards):,} shard{'s' * (len(found.shards) > 1)}"
     print(f"The text is in {out}: {sum(found.tokens):,} tokens in {shards}. To train on it:\n"
@@ -77,15 +77,14 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers must be at least 1, got {workers}")
-    layout = layout_of(settings, tokenizer)
     size = sum(path.stat().st_size for path in paths)
     if not size:
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: there is no text in it")
+    if tokenizer is None and settings.vocab:
+        tokenizer = tokenizer_of(settings, [], (), say)
+    layout = layout_of(settings, tokenizer)
     asked = {name: getattr(settings, name) for name in OF_TOKENIZER}
     if tokenizer is not None:
-        asked["given"] = shard.fingerprint(tokenizer)
-    elif settings.vocab:
-        tokenizer = tokenizer_of(settings, [], (), say)
         asked["given"] = shard.fingerprint(tokenizer)
     if begun(folder):
         _same(folder, asked)
@@ -112,7 +111,7 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
 
 def _sentences(paths: Sequence[Path], layout: Any, column: str, held_out: float) -> Iterator[str]:
     """Those of a sample, without the documents that will be held out, as far as the sample holds them whole."""
-    bound = round(held_out * 2**64)
+    bound = shard.bound_of(held_out)
     for piece in sources.sample(paths, SAMPLE, layout, column):
         for document in documents_of(sources.text_of(piece), piece.layout, piece.alone):
             if shard.drawn(document) >= bound:

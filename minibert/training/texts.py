@@ -79,15 +79,15 @@ def read(folder: Path, settings: Settings, say: Say, tokenizer: Tokenizer | None
     elif shard.fingerprint(tokenizer) != found.tokenizer:
         raise ValueError(f"the text in {folder} was cut with another vocabulary ({found.vocabulary:,} tokens) than that of the "
                          f"run ({len(tokenizer.vocab):,}): prepare it with that one (minibert prepare --vocab)")
-    if missing := _missing(folder, found):
-        raise FileNotFoundError(f"{missing[0]} is missing, a part of the text that was prepared in {folder}: prepare it again")
+    for part, *_ in found.shards:
+        shard.present(folder, part)
     name = folder.resolve().name
     corpus = Corpus(name, [], f"{name}: a prepared text, {sum(found.documents):,} documents, {sum(found.sentences):,} sentences, "
                     f"{len(found.shards):,} shards, sha256 {found.sha256[:12]}", found.sha256)
     say(corpus.description)
     for text in manifests.changed(found):
         say(f"note: {text} has changed since {folder} was prepared; minibert prepare brings that up to date")
-    report = report_of(found, name, tokenizer, settings.max_length)
+    report = report_of(found, name, settings.max_length)
     say(f"\n{report}\n")
     aside = windows.held_out(folder, found, settings.seed)
     return (corpus, windows.Windows(folder, found, settings.seed), aside, tokenizer, report,
@@ -129,10 +129,8 @@ def _up_to_date(folder: Path, paths: list[Path]) -> bool:
     """Was a text prepared there, of these files as they are now, and is it whole?"""
     try:
         found = manifests.read(folder)
+        for part, *_ in found.shards:
+            shard.present(folder, part)
     except (FileNotFoundError, ValueError):
         return False
-    return found.texts == manifests.texts_of(paths) and not _missing(folder, found)
-
-
-def _missing(folder: Path, found: manifests.Manifest) -> list[Path]:
-    return [path for name, *_ in found.shards for path in shard.paths(folder, name) if not path.is_file()]
+    return found.texts == manifests.texts_of(paths)

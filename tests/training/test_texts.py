@@ -253,6 +253,18 @@ def test_a_vocabulary_that_is_named(corpus, data, run_on, tmp_path):
         run_on(data, "none", "--vocab", other, "--steps", 2)
 
 
+def test_what_a_rule_cuts_is_lines(tmp_path):
+    """As train reads it, whether the rule is asked for or comes with a vocabulary that is named."""
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(f"One{i} is. Two{i} is. Three{i}.\nFour{i} is. Five{i} is." for i in range(20)), encoding="utf-8")
+    assert corpora.guess_layout(path.read_text(encoding="utf-8")) == "prose"
+    assert prepared(path, "--out", tmp_path / "asked", "--vocab-size", 60, "--cut", "characters", *HELD_OUT) == 0
+    assert prepared(path, "--out", tmp_path / "named", "--vocab", tmp_path / "asked", *HELD_OUT) == 0
+    for name in ("asked", "named"):
+        found = manifest.read(tmp_path / name)
+        assert (found.layout, sum(found.sentences)) == (corpora.LAYOUTS["lines"], 40)
+
+
 @pytest.mark.parametrize(("options", "what"), [
     (("--layout", "lines"), "--layout is decided when a text is prepared, and .*data has been: leave it out"),
     (("--held-out", 0.2), "--held-out is decided when a text is prepared"),

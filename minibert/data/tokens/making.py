@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from minibert.data.corpora import LAYOUTS
+from minibert.data.corpora import layouts_said
 from minibert.data.tokens import manifest as manifests
 from minibert.data.tokens import shard
 from minibert.data.tokens.manifest import Manifest
@@ -39,10 +39,9 @@ class Made(NamedTuple):
     name: str
     sha256: str
     new: bool  # was it made now?
-    counted: Any  # Counted
-    signatures: Any  # of its lines
+    counted: Counted
+    signatures: np.ndarray  # of its lines
     lowest: np.ndarray  # at most two: the lowest numbers that its documents have drawn
-    tokens: int = 0
 
 
 class Cutter:
@@ -78,8 +77,9 @@ def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
     """
     (folder / shard.FOLDER).mkdir(exist_ok=True)
     remove_leftovers(folder / shard.FOLDER)
-    cutter = Cutter(folder, round(held_out * 2**64))
-    made: list[Made] = []
+    cutter = Cutter(folder, shard.bound_of(held_out))
+    shards: list[tuple[str, str, int]] = []
+    new = 0
     repeated, lowest = Repeated(), np.empty(0, np.uint64)
     counted = Counted.nothing(cutter.vocabulary)
     with _mapping(cutter, processes) as mapped:
@@ -88,33 +88,33 @@ def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
                 counted += one.counted
                 repeated.add(one.signatures)
                 lowest = np.unique(np.concatenate([lowest, one.lowest]))[:2]
-                made.append(one._replace(counted=None, signatures=None, tokens=int(one.counted.tokens.sum())))
+                shards.append((one.name, one.sha256, int(one.counted.tokens.sum())))
+                new += one.new
             progress(read)
     documents, aside = int(counted.documents.sum()), int(counted.documents[1])
     if not documents:
         raise ValueError(f"there is no text in {_brief(texts.paths)}")
     if (least := min(2 if documents >= 4 else 1, len(lowest))) > aside:  # a small text
         cutter.bound = int(lowest[least - 1]) + 1
-        counted = sum((cutter.count(one.name) for one in made), Counted.nothing(cutter.vocabulary))
+        counted = sum((cutter.count(name) for name, *_ in shards), Counted.nothing(cutter.vocabulary))
     if not counted.documents.all():
         raise ValueError(f"{_brief(texts.paths)}: {documents:,} document{'s are' if documents > 1 else ' is'} too few, "
                          "because some are held out to measure on: give more text, or separate documents by a blank line and say "
                          "--layout lines")
-    found = _manifest(cutter, texts, held_out, made, counted, repeated.share())
+    found = _manifest(cutter, texts, held_out, tuple(shards), counted, repeated.share())
     manifests.write(folder, found)
-    _remove_others(folder, {one.name for one in made})
-    return found, sum(one.new for one in made)
+    _remove_others(folder, {name for name, *_ in shards})
+    return found, new
 
 
-def _manifest(cutter: Cutter, texts: Texts, held_out: float, made: Sequence[Made], total: Counted, repeated: float) -> Manifest:
-    several = texts.layouts.total() > 1
-    layout = "; ".join(LAYOUTS[kind] + f" ({n:,} file{'s' * (n > 1)})" * several for kind, n in texts.layouts.most_common())
+def _manifest(cutter: Cutter, texts: Texts, held_out: float, shards: tuple[tuple[str, str, int], ...], total: Counted,
+              repeated: float) -> Manifest:
     chances = (total.ids[0] + 1.0) / (total.tokens[0] + cutter.vocabulary)
     unknown = cutter.tokenizer.vocab.unk_id
     return Manifest(
-        cutter.fingerprint, cutter.vocabulary, layout, held_out, cutter.bound,
+        cutter.fingerprint, cutter.vocabulary, layouts_said(texts.layouts), held_out, cutter.bound,
         manifests.texts_of([path for path in texts.paths if path.parent != cutter.folder]),  # what lies there goes
-        tuple((one.name, one.sha256, one.tokens) for one in made), *(tuple(map(int, pair)) for pair in total[:3]), repeated,
+        shards, *(tuple(map(int, pair)) for pair in total[:3]), repeated,
         0.0 if unknown is None else float(total.ids[:, unknown].sum() / total.tokens.sum()),
         float(-(total.ids[1] * np.log(chances)).sum() / total.tokens[1]), tuple(map(int, total.lengths)), total.longest)
 
@@ -180,6 +180,6 @@ def _begin(folder: Path, bound: int) -> None:
     _cutter = Cutter(folder, bound)
 
 
-def _cut(pieces: Sequence[Piece]) -> Any:
+def _cut(pieces: Sequence[Piece]) -> Made:
     assert _cutter is not None
     return _cutter(pieces)

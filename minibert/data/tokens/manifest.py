@@ -33,7 +33,7 @@ class Manifest:
     tokens: tuple[int, int]
     repeated: float  # share of the lines that are near-duplicates of others
     unknown: float  # share of the tokens that are [UNK]
-    unigram_loss: float | None  # of guessing held-out tokens by frequency, in nats; None where nothing is held out
+    unigram_loss: float  # of guessing held-out tokens by frequency, in nats
     lengths: tuple[int, ...]  # how many sentences have 0, 1, … tokens; the last number is of all longer ones as well
     longest: int  # tokens of a sentence
 
@@ -116,10 +116,10 @@ def _check(found: Manifest) -> None:
     need(whole(found.longest), "longest")
     for name in ("documents", "sentences", "tokens"):
         pair = getattr(found, name)
-        need(isinstance(pair, tuple) and len(pair) == 2 and all(map(whole, pair)), name)
+        need(isinstance(pair, tuple) and len(pair) == 2 and all(whole(n) and n > 0 for n in pair), name)
     for name in ("held_out", "repeated", "unknown"):
         need(isinstance(share := getattr(found, name), (int, float)) and 0 <= share <= 1, name)
-    need(found.unigram_loss is None or isinstance(found.unigram_loss, (int, float)), "unigram_loss")
+    need(isinstance(found.unigram_loss, (int, float)), "unigram_loss")
     need(isinstance(found.lengths, tuple) and bool(found.lengths) and all(map(whole, found.lengths)), "lengths")
     need(isinstance(found.texts, tuple) and all(isinstance(row, tuple) and len(row) == 3 and isinstance(row[0], str)
                                                 and all(map(whole, row[1:])) for row in found.texts), "texts")

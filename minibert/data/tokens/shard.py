@@ -76,6 +76,11 @@ def drawn(document: Sequence[str]) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(document).encode("utf-8", "surrogatepass")).digest()[:8], "little")
 
 
+def bound_of(share: float) -> int:
+    """Documents that have drawn a number below it are held out, where a share of them is asked for."""
+    return round(share * 2**64)
+
+
 def cut(pieces: Sequence[Piece], tokenizer: Any) -> Shard:
     """The arrays of a slice. ValueError for what is not UTF-8."""
     documents = [document for piece in pieces for document in documents_of(text_of(piece), piece.layout, piece.alone)]
@@ -95,6 +100,14 @@ def paths(folder: Path, name: str) -> list[Path]:
     return [folder / FOLDER / f"{name}.{part}.npy" for part in PARTS]
 
 
+def present(folder: Path, name: str) -> list[Path]:
+    """The same. FileNotFoundError where one is missing."""
+    for path in paths(folder, name):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing, a part of the text that was prepared in {folder}: prepare it again")
+    return paths(folder, name)
+
+
 def write(folder: Path, name: str, shard: Shard) -> None:
     """Write its files; the last one says that it is whole."""
     for path, array in zip(paths(folder, name), shard):
@@ -108,10 +121,7 @@ def read(folder: Path, name: str, vocabulary: int, sha256: str | None = None) ->
 
     FileNotFoundError where one is missing, ValueError where one has changed, or does not fit the others or the vocabulary.
     """
-    found = paths(folder, name)
-    for path in found:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing, a part of the text that was prepared in {folder}: prepare it again")
+    found = present(folder, name)
     if sha256 is not None and digest(folder, name) != sha256:
         raise ValueError(f"{found[0].with_suffix('').with_suffix('')}.*: this part of the text has changed since it was "
                          "prepared: prepare it again")
@@ -159,7 +169,7 @@ def documents_in(shard: Shard, bound: int, held_out: bool) -> list[list[np.ndarr
 def counted(shard: Shard, bound: int, vocabulary: int) -> Counted:
     """What is in it; documents that have drawn a number below ``bound`` are held out."""
     aside = (shard.documents["drawn"] < bound).astype(np.int64)
-    sentences = _spread(aside, shard.documents["sentence"], len(shard.sentences))
+    sentences = np.repeat(aside, np.diff(shard.documents["sentence"], append=len(shard.sentences)))
     lengths = np.diff(shard.sentences, append=len(shard.ids)).astype(np.int64)
     tokens = np.repeat(sentences, lengths)
     every = np.bincount(shard.ids, minlength=vocabulary)
@@ -181,7 +191,3 @@ def _rises(places: np.ndarray, end: int) -> bool:
     if not len(places):
         return end == 0
     return int(places[0]) == 0 and bool((places[1:] > places[:-1]).all()) and int(places[-1]) < end
-
-
-def _spread(values: np.ndarray, starts: np.ndarray, end: int) -> np.ndarray:
-    return np.repeat(values, np.diff(starts.astype(np.int64), append=end))

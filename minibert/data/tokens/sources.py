@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from minibert.data.corpora import Layout, Taken, guess_layout
+from minibert.data.corpora import Layout, Taken, decode, guess_layout
 from minibert.files import brief, decode_utf8, loads_json
 
 SLICE = 1 << 20  # bytes of text, about
@@ -135,8 +135,7 @@ class Texts:
 
 def text_of(piece: Piece) -> str:
     """Its characters, with ``\\n`` for every line end. ValueError for what is not UTF-8."""
-    name = f"{piece.name} (from byte {piece.at:,} on)" if piece.at else piece.name
-    return decode_utf8(piece.data, name).replace("\r\n", "\n").replace("\r", "\n")
+    return decode(piece.data, f"{piece.name} (from byte {piece.at:,} on)" if piece.at else piece.name)
 
 
 def sample(paths: Sequence[Path], most: int, layout: Layout, column: str = "text") -> Iterator[Piece]:
