@@ -9,7 +9,8 @@ processes of their own:
 
 - ``train``: a tiny model, from the start of the process to its first step, and the most memory it held, beside what the model
   itself takes (weights, moments, gradients, activations: ``minibert.memory``); on the prepared text, and, up to ``--plain`` MB,
-  on the text;
+  on the text; and on the prepared text whose manifest names every shard ``--times`` over, which is as large a one to whoever
+  reads it;
 - ``prepare``, on one core and on all, and the ``tokenizers`` library, which reads the same lines, cuts them with the same
   vocabulary, in batches and with as many threads, and writes the same three arrays. They alternate; seconds of the clock, and of
   all processors.
@@ -28,7 +29,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ import numpy as np
 from benchmarks import common
 from minibert import memory
 from minibert.data.corpora import read
+from minibert.data.tokens import manifest
 from minibert.training.options import Settings
 from minibert.training.start import config_of
 
@@ -86,7 +89,7 @@ def library(text: Path, vocabulary: Path, out: Path) -> None:
     for batch in _batches(text):
         found = [e.ids for e in tokenizer.encode_batch_fast([line for line in batch if line], add_special_tokens=False)]
         lengths += map(len, found)
-        ids.append(np.fromiter(chain.from_iterable(found), np.uint16, sum(lengths[-len(found):])))
+        ids.append(np.fromiter(chain.from_iterable(found), np.uint16))
         for line in batch:
             lines += bool(line)
             if not line:
@@ -99,13 +102,8 @@ def library(text: Path, vocabulary: Path, out: Path) -> None:
 
 def _batches(text: Path) -> Iterator[list[str]]:
     with open(text, encoding="utf-8") as file:
-        batch: list[str] = []
-        for line in file:
-            batch.append(line.rstrip("\n"))
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    yield batch
+        while batch := [line.rstrip("\n") for line in islice(file, BATCH)]:
+            yield batch
 
 
 def train(began: float, *argv: str) -> None:
@@ -140,11 +138,21 @@ def child(*argv: Any, **environment: str) -> tuple[float, float, str]:
     return time.perf_counter() - began, used.ru_utime + used.ru_stime, said.splitlines()[-1] if said else ""
 
 
-def measure(megabytes: int, folder: Path, texts: Path, plain: int, rounds: int, threads: int) -> dict[str, Any]:
+def named(prepared: Path, times: int, out: Path) -> Path:
+    """A copy of a prepared text whose manifest names every shard so many times."""
+    shutil.copytree(prepared, out)
+    found = manifest.read(out)
+    counts = {name: tuple(n * times for n in getattr(found, name)) for name in ("documents", "sentences", "tokens", "lengths")}
+    manifest.write(out, replace(found, shards=found.shards * times, **counts))
+    return out
+
+
+def measure(megabytes: int, folder: Path, texts: Path, plain: int, times: Sequence[int], rounds: int, threads: int
+            ) -> dict[str, Any]:
     """All of one size."""
     text, vocabulary = folder / f"{megabytes}.txt", texts.parent / "vocab" / VOCABULARY
     growth = corpus(text, megabytes, texts)
-    result: dict[str, Any] = {"megabytes": megabytes, "growth": growth, "prepare": {}}
+    result: dict[str, Any] = {"megabytes": megabytes, "growth": growth, "prepare": {}, "train": {}}
     ours = ("-m", "minibert", "prepare", text, "--layout", "lines", "--vocab", vocabulary, "--workers")
     contest = {f"prepare, {n} process{'es' * (n > 1)}": (*ours, n, "--out") for n in sorted({1, threads})}
     contest["tokenizers"] = ("-m", "benchmarks.corpus", "--child", "library", text, vocabulary)
@@ -160,15 +168,15 @@ def measure(megabytes: int, folder: Path, texts: Path, plain: int, rounds: int, 
     config = config_of(settings).replace(vocab_size=sum(1 for _ in open(vocabulary, encoding="utf-8")))
     result["model"] = memory.total(memory.training_on_cores(config, 16, 64, 2, 512, False))
     ways = {"prepared": folder / "out"} | ({"text": text} if megabytes <= plain else {})
+    ways |= {f"prepared, named {n} times": named(folder / "out", n, folder / f"{n}-times") for n in times}
     for way, source in ways.items():
         more = ("--no-prepare", "--vocab", vocabulary, "--layout", "lines") if way == "text" else ()
         shutil.rmtree(folder / "run", ignore_errors=True)
         said = child("-m", "benchmarks.corpus", "--child", "train", time.time(), "--corpus", source, *TRAIN, *more, "--out",
                      folder / "run")[2]
-        result[way] = json.loads(said)
-    shutil.rmtree(folder / "out")
-    shutil.rmtree(folder / "run")
-    text.unlink()
+        result["train"][way] = json.loads(said)
+    for path in folder.iterdir():
+        path.unlink() if path == text else shutil.rmtree(path)
     return result
 
 
@@ -180,8 +188,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
                   for r in results])
     print("\ntrain: seconds to the first step, and MB at the peak")
     common.table(["MB of text", "read as", "start, s", "start, CPU s", "peak", "beyond the model"], [
-        [r["megabytes"], way, r[way]["start"], r[way]["start_cpu"], r[way]["peak"] / 1e6, (r[way]["peak"] - r["model"]) / 1e6]
-        for r in results for way in ("prepared", "text") if way in r])
+        [r["megabytes"], way, one["start"], one["start_cpu"], one["peak"] / 1e6, (one["peak"] - r["model"]) / 1e6]
+        for r in results for way, one in r["train"].items()])
     print("\nprepare: medians")
     rows = []
     for r in results:
@@ -197,7 +205,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         print(f"{r['megabytes']} MB: all cores are {faster:.2f} times as fast as one")
     if len(results) > 1:
         a, b = results[0], results[-1]
-        exponent = np.log(b["prepared"]["peak"] / a["prepared"]["peak"]) / np.log(b["megabytes"] / a["megabytes"])
+        peaks = [r["train"]["prepared"]["peak"] for r in (a, b)]
+        exponent = np.log(peaks[1] / peaks[0]) / np.log(b["megabytes"] / a["megabytes"])
         print(f"peak of train on prepared text grows as size ** {exponent:.3f}")
 
 
@@ -208,6 +217,8 @@ def main() -> None:
     parser = common.arguments(__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100], metavar="MB", help="megabytes of the corpora")
     parser.add_argument("--plain", type=int, default=100, metavar="MB", help="up to this size also the text itself is trained on")
+    parser.add_argument("--times", type=int, nargs="*", default=[], metavar="N", help="train also on the prepared text with its "
+                        "shards named so many times")
     parser.add_argument("--folder", type=Path, help="where there is room for three times the largest")
     options = parser.parse_args()
     common.need("tokenizers")
@@ -219,7 +230,8 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory(prefix="minibert-", dir=options.folder) as folder:
         for megabytes in options.sizes:
-            results.append(measure(megabytes, Path(folder), data / "corpora", options.plain, options.rounds, options.threads))
+            results.append(measure(megabytes, Path(folder), data / "corpora", options.plain, options.times, options.rounds,
+                                   options.threads))
             common.write("corpus", where, results, options.json)
     common.progress("")
     show(results)
