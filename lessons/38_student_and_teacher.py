@@ -13,15 +13,13 @@
 # %%
 import numpy as np
 import workbench as wb
+from stories import Stories
 
-from minibert import BertConfig
 from minibert.compression import distil, mobile
 from minibert.layers import feature_map, kl_divergence
 from minibert.model import pretraining
 from minibert.parameters import Parameters
-from minibert.tasks.batches import Position, Stream, micro_batches
-from minibert.text.tokenizer import Tokenizer
-from minibert.text.vocabulary import SPECIAL, Vocabulary
+from minibert.tasks.batches import Position, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.course import Course
 from minibert.training.engine import Engine
@@ -93,39 +91,13 @@ assert sizes[-1][2] < sizes[0][2] / 20
 # %% [markdown]
 # ## A teacher
 #
-# Stories: two people each see an animal, and then one of the two is spoken of. To guess a hidden word of the last sentence, a
-# model has to look back at the right one of the first two.
+# Stories, as `stories.py` makes them: two people each see an animal, and then one of the two is spoken of. To guess a hidden
+# word of the last sentence, a model has to look back at the right one of the first two.
 
 # %%
-NAMES = "anna ben clara david emma felix grace henry".split()
-COLOURS = "red green blue white black small large old".split()
-ANIMALS = "cat dog bird horse goat cow duck owl".split()
-
-
-def story():
-    names, colours, animals = (list(map(str, rng.choice(words, 2, replace=False))) for words in (NAMES, COLOURS, ANIMALS))
-    i = int(rng.integers(2))
-    first, second = (f"{names[k]} saw one {colours[k]} {animals[k]} ." for k in (0, 1))
-    return f"{first} {second} the {animals[i]} was {colours[i]} , said {names[i]} ."
-
-
-stories = [story() for _ in range(wb.choose(3000, 400))]
-tokenizer = Tokenizer(Vocabulary([*SPECIAL, *sorted({word for text in stories for word in text.split()})]))
-documents = [[tokenizer.ids(text)] for text in stories]
-LENGTH, HELD_OUT = len(documents[0][0]) + 2, len(documents) // 10
-
-
-def config(layers, **changes):
-    return BertConfig(**{"vocab_size": len(tokenizer.vocab), "hidden_size": 32, "num_hidden_layers": layers,
-                         "num_attention_heads": 4, "intermediate_size": 128, "max_position_embeddings": LENGTH,
-                         "initializer_range": 0.1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, **changes})
-
-
-def stream(texts, size):
-    return Stream(texts, tokenizer, max_length=LENGTH, batch_size=size, seed=0, next_sentence=False)
-
-
-held_out, _ = stream(documents[:HELD_OUT], HELD_OUT).batch()
+stories = Stories.of(wb.choose(3000, 400), rng)
+print(stories.texts[0])
+held_out = stories.unread()
 
 
 def loss_of(layers, parameters):
@@ -135,7 +107,7 @@ def loss_of(layers, parameters):
 
 
 def train(model, parameters, steps, asked=None, lr=3e-3, look=lambda step: None):
-    reads, position = stream(documents[HELD_OUT:], 16), Position()
+    reads, position = stories.stream(16), Position()
     with Workers(1) as workers:
         engine = Engine(model, parameters, workers, AdamW(), teacher=asked)
         for step in range(1, steps + 1):
@@ -144,11 +116,12 @@ def train(model, parameters, steps, asked=None, lr=3e-3, look=lambda step: None)
             look(step)
 
 
-large = pretraining.of(config(4))
-teacher = pretraining.initial_parameters(config(4))
+large = pretraining.of(stories.config(4))
+teacher = pretraining.initial_parameters(stories.config(4))
 train(large, teacher, wb.choose(1000, 40))
-known = loss_of(config(4), teacher)
-print(f"4 layers, {teacher.layout.learned:,} numbers: {known:.3f} nats a hidden word of {HELD_OUT} stories that it has not read")
+known = loss_of(stories.config(4), teacher)
+print(f"4 layers, {teacher.layout.learned:,} numbers: {known:.3f} nats a hidden word of {len(held_out)} stories "
+      "that it has not read")
 
 # %% [markdown]
 # ## Three students
@@ -161,18 +134,18 @@ print(f"4 layers, {teacher.layout.learned:,} numbers: {known:.3f} nats a hidden 
 STEPS = wb.choose(300, 20)
 WAYS = {"the words alone": distil.Weights(0, 1, 0), "soft targets": distil.Weights(1, 0, 0),
         "and states and attention": distil.Weights(1, 0, 0, 1, 1)}
-fresh = pretraining.initial_parameters(config(2), seed=1)
+fresh = pretraining.initial_parameters(stories.config(2), seed=1)
 
 
 def taught(weights, **options):
     """The losses of a student on stories that were not read, now and then."""
-    whole = distil.of(pretraining.of(config(2)), config(4), weights, **options)
+    whole = distil.of(pretraining.of(stories.config(2)), stories.config(4), weights, **options)
     student = Parameters(whole.layout(), fresh.flat.copy())
-    curve = [(0, loss_of(config(2), student))]
+    curve = [(0, loss_of(stories.config(2), student))]
 
     def look(step):
         if step % max(1, STEPS // 10) == 0:
-            curve.append((step, loss_of(config(2), student)))
+            curve.append((step, loss_of(stories.config(2), student)))
 
     train(whole, student, STEPS, distil.answers(large, teacher, whole.asked), look=look)
     return curve
@@ -213,15 +186,15 @@ assert max(rows[1][2], rows[2][2]) < 1e-9 < 1 < rows[3][2]
 # others rest, and at last all learn to guess (*Sun et al. 2020, section 3.5*).
 
 # %%
-THIN = config(4, bottleneck_size=8, intermediate_size=32, ffn_count=4, attention_reads="shared", norm="no_norm",
-              hidden_act="relu")
-whole = mobile.of(pretraining.of(THIN), config(4), share=0.5)
+THIN = stories.config(4, bottleneck_size=8, intermediate_size=32, ffn_count=4, attention_reads="shared", norm="no_norm",
+                      hidden_act="relu")
+whole = mobile.of(pretraining.of(THIN), stories.config(4), share=0.5)
 thin = pretraining.initial_parameters(THIN, seed=2)
 there = dict(teacher.items())
 for name, view in thin.items():
     if not name.startswith("bert.encoder."):
         view[...] = there[name]  # embeddings and head begin as the teacher's
-reads = stream(documents[HELD_OUT:], 16)
+reads = stories.stream(16)
 stages = whole.staged([Stage([Task(reads.batch, micro_batches)])], Course(learning_rate=3e-3))
 position, rows, long = Position(), [], wb.choose(600, 40)
 with Workers(1) as workers:

@@ -13,16 +13,14 @@
 # %%
 import numpy as np
 import workbench as wb
+from stories import Stories
 
-from minibert import BertConfig
 from minibert.compression import students, theseus
 from minibert.layers.dropout import Key
 from minibert.model import pretraining
 from minibert.model.model import Output
 from minibert.parameters import Parameters
-from minibert.tasks.batches import Position, Stream, micro_batches
-from minibert.text.tokenizer import Tokenizer
-from minibert.text.vocabulary import SPECIAL, Vocabulary
+from minibert.tasks.batches import Position, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, inputs
 from minibert.training.schedules import SCHEDULES
@@ -74,40 +72,13 @@ assert np.isclose(mean, 0.3 * gradient, rtol=0.05)
 # %% [markdown]
 # ## A predecessor
 #
-# Stories again. Two people each see an animal; then one of the two is spoken of. To guess a hidden word of the last sentence,
-# a model has to look back at the right one of the first two.
+# Stories again, as `stories.py` makes them. Two people each see an animal; then one of the two is spoken of. To guess a hidden
+# word of the last sentence, a model has to look back at the right one of the first two.
 
 # %%
-NAMES = "anna ben clara david emma felix grace henry".split()
-COLOURS = "red green blue white black small large old".split()
-ANIMALS = "cat dog bird horse goat cow duck owl".split()
-
-
-def story():
-    names, colours, animals = (list(map(str, rng.choice(words, 2, replace=False))) for words in (NAMES, COLOURS, ANIMALS))
-    i = int(rng.integers(2))
-    first, second = (f"{names[k]} saw one {colours[k]} {animals[k]} ." for k in (0, 1))
-    return f"{first} {second} the {animals[i]} was {colours[i]} , said {names[i]} ."
-
-
-stories = [story() for _ in range(wb.choose(3000, 400))]
-print(stories[0])
-tokenizer = Tokenizer(Vocabulary([*SPECIAL, *sorted({word for text in stories for word in text.split()})]))
-documents = [[tokenizer.ids(text)] for text in stories]
-T, HELD_OUT = len(documents[0][0]) + 2, len(documents) // 10
-
-
-def config(layers):
-    return BertConfig(vocab_size=len(tokenizer.vocab), hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
-                      intermediate_size=128, max_position_embeddings=T, initializer_range=0.1, hidden_dropout_prob=0.0,
-                      attention_probs_dropout_prob=0.0)
-
-
-def stream(texts, size):
-    return Stream(texts, tokenizer, max_length=T, batch_size=size, seed=0, next_sentence=False)
-
-
-held_out, _ = stream(documents[:HELD_OUT], HELD_OUT).batch()
+stories = Stories.of(wb.choose(3000, 400), rng)
+print(stories.texts[0])
+held_out = stories.unread()
 
 
 def loss_of(model, parameters):
@@ -116,7 +87,7 @@ def loss_of(model, parameters):
 
 
 def train(model, parameters, steps, lr=3e-3, look=lambda step: None):
-    reads, position = stream(documents[HELD_OUT:], 16), Position()
+    reads, position = stories.stream(16), Position()
     losses = []
     with Workers(1) as workers:
         engine = Engine(model, parameters, workers, AdamW())
@@ -128,11 +99,12 @@ def train(model, parameters, steps, lr=3e-3, look=lambda step: None):
     return losses
 
 
-large = pretraining.of(config(4))
-old = pretraining.initial_parameters(config(4))
+large = pretraining.of(stories.config(4))
+old = pretraining.initial_parameters(stories.config(4))
 train(large, old, wb.choose(1000, 40))
 known = loss_of(large, old)
-print(f"4 layers, {old.layout.learned:,} parameters: {known:.3f} nats a hidden word of {HELD_OUT} stories that it has not read")
+print(f"4 layers, {old.layout.learned:,} parameters: {known:.3f} nats a hidden word of {len(held_out)} stories "
+      "that it has not read")
 
 # %% [markdown]
 # ## What a draw does to the gradients
@@ -141,9 +113,9 @@ print(f"4 layers, {old.layout.learned:,} parameters: {known:.3f} nats a hidden w
 
 # %%
 STEPS = wb.choose(300, 20)
-small = pretraining.of(config(2))
+small = pretraining.of(stories.config(2))
 rising = theseus.Schedule(rate=0.3, steps=round(0.67 * STEPS), linear=True)
-both = theseus.of(small, config(4), rising)
+both = theseus.of(small, stories.config(4), rising)
 for step in (0, STEPS // 4, STEPS // 2, STEPS):
     print(f"after {step} steps the rate of replacing is {rising.at(step):.2f}")
 assert rising.at(0) == 0.3
@@ -153,10 +125,10 @@ seen = {both.draws(Key(39, step)) for step in range(100)}
 print(f"in a hundred steps: {len(seen)} of the 4 models")
 key = next(Key(39, step) for step in range(100) if both.draws(Key(39, step)) == (True, False))
 
-[batch] = micro_batches(stream(documents, 16).batch()[0])
+[batch] = micro_batches(stories.stream(16).batch()[0])
 parameters = theseus.begun(both, old)
 gradients = Parameters.zeros(both.layout())
-x = inputs(batch, np, config(2))
+x = inputs(batch, np, stories.config(2))
 _, cache = both.forward(x, parameters.tree, key=key, counts=both.counts([x]))
 both.backward(Output(loss=1.0), cache, parameters.tree, gradients.tree)
 lengths = {name: float(np.linalg.norm(view)) for name, view in gradients.items()}
@@ -188,7 +160,7 @@ looks = []
 
 def mixed_loss(step):
     """Of the stories that were not read, as a mean over draws at this step's rate."""
-    x = inputs(unread, np, config(2))
+    x = inputs(unread, np, stories.config(2))
     counts = both.counts([x])
     return float(np.mean([both.forward(x, parameters.tree, key=Key(draw, step), counts=counts)[0].loss for draw in range(DRAWS)]))
 
@@ -221,16 +193,15 @@ if not wb.QUICK:
 # 1, all replaced at once), and two fresh layers with fresh embeddings.
 
 # %%
-
 finals = {"theseus, rising rate": loss_of(small, students.taken(parameters, small.layout()))}
-at_once = theseus.of(small, config(4), theseus.Schedule(rate=1.0))
+at_once = theseus.of(small, stories.config(4), theseus.Schedule(rate=1.0))
 replaced = theseus.begun(at_once, old)
 curves["at once"] = train(at_once, replaced, STEPS)
 finals["replaced at once"] = loss_of(small, students.taken(replaced, small.layout()))
 cut = students.taken(theseus.begun(both, old), small.layout())
 curves["truncated"] = train(small, cut, STEPS)
 finals["truncated, all learns"] = loss_of(small, cut)
-fresh = pretraining.initial_parameters(config(2))
+fresh = pretraining.initial_parameters(stories.config(2))
 curves["fresh"] = train(small, fresh, STEPS)
 finals["fresh"] = loss_of(small, fresh)
 wb.table(["two layers", "held out, nats"], [["(the predecessor, four)", known], *map(list, finals.items())])
@@ -281,7 +252,7 @@ wb.save(picture, "39_replace_as_you_go")
 
 # %%
 FIRST = 0.3  # <- the knob
-whole = theseus.of(small, config(4), theseus.Schedule(FIRST, round(0.67 * STEPS)))
+whole = theseus.of(small, stories.config(4), theseus.Schedule(FIRST, round(0.67 * STEPS)))
 turned = theseus.begun(whole, old)
 train(whole, turned, STEPS)
 print(f"a first rate of {FIRST}: {loss_of(small, students.taken(turned, small.layout())):.3f} nats")

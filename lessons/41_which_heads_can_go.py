@@ -13,14 +13,12 @@
 # %%
 import numpy as np
 import workbench as wb
+from stories import Stories
 
-from minibert import BertConfig
 from minibert.compression import cutting, prune
 from minibert.compression.counted import counting
 from minibert.model import pretraining
-from minibert.tasks.batches import Position, Stream, micro_batches
-from minibert.text.tokenizer import Tokenizer
-from minibert.text.vocabulary import SPECIAL, Vocabulary
+from minibert.tasks.batches import Position, micro_batches
 from minibert.training.adamw import AdamW
 from minibert.training.engine import Engine, inputs
 from minibert.training.schedules import SCHEDULES
@@ -70,37 +68,17 @@ assert (closed == gone).all()
 # %% [markdown]
 # ## A model to cut
 #
-# Little stories: two people each see an animal, then one of the two is spoken of. To guess a hidden word of the end, look back.
+# Little stories, as `stories.py` makes them: two people each see an animal, then one of the two is spoken of. To guess a hidden
+# word of the end, look back.
 
 # %%
-NAMES = "anna ben clara david emma felix grace henry".split()
-COLOURS = "red green blue white black small large old".split()
-ANIMALS = "cat dog bird horse goat cow duck owl".split()
-
-
-def story():
-    (one, two), colours, animals = (rng.choice(words, 2, replace=False) for words in (NAMES, COLOURS, ANIMALS))
-    which = int(rng.integers(2))
-    return (f"{one} saw one {colours[0]} {animals[0]} . {two} saw one {colours[1]} {animals[1]} . "
-            f"the {animals[which]} was {colours[which]} , said {(one, two)[which]} .")
-
-
-stories = [story() for _ in range(wb.choose(3000, 300))]
-print(stories[0])
-tokenizer = Tokenizer(Vocabulary([*SPECIAL, *sorted({word for text in stories for word in text.split()})]))
-documents = [[tokenizer.ids(text)] for text in stories]
-T, HELD_OUT = len(documents[0][0]) + 2, len(documents) // 10
-config = BertConfig(vocab_size=len(tokenizer.vocab), hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-                    intermediate_size=128, max_position_embeddings=T, initializer_range=0.1, hidden_dropout_prob=0.0,
-                    attention_probs_dropout_prob=0.0)
+stories = Stories.of(wb.choose(3000, 300), rng)
+print(stories.texts[0])
+config = stories.config(3)
 L, A = config.num_hidden_layers, config.num_attention_heads
 
 
-def stream(texts, size):
-    return Stream(texts, tokenizer, max_length=T, batch_size=size, seed=0, next_sentence=False)
-
-
-[unread] = micro_batches(stream(documents[:HELD_OUT], HELD_OUT).batch()[0], 10**6)
+[unread] = micro_batches(stories.unread(), 10**6)
 
 
 def loss(model, parameters):
@@ -109,7 +87,7 @@ def loss(model, parameters):
 
 
 def train(model, parameters, steps, lr=3e-3):
-    reads, position = stream(documents[HELD_OUT:], 16), Position()
+    reads, position = stories.stream(16), Position()
     with Workers(1) as workers:
         engine = Engine(model, parameters, workers, AdamW())
         for step in range(1, steps + 1):
@@ -129,7 +107,7 @@ print(f"{L * A} heads, {L * config.intermediate_size} rows: {known:.3f} nats a h
 # multiplies its columns of the output matrix.
 
 # %%
-asked = micro_batches(stream(documents[HELD_OUT:], wb.choose(256, 32)).batch()[0])
+asked = micro_batches(stories.stream(wb.choose(256, 32)).batch()[0])
 
 
 def importance(model, parameters, by="example"):
