@@ -374,14 +374,15 @@ def frontier(speeds: Sequence[float], good: Sequence[float], names: Sequence[str
     axes.plot(speeds, good, "o", color=BLUE, markersize=10)
     axes.margins(0.2)
     axes.set_xlim(left=0)
+    points = list(zip(speeds, good))
     written: list[tuple[float, float]] = []  # where names begin, in points
-    for name, x, y in zip(names, *(axes.transData.transform(list(zip(speeds, good))) * 72 / figure.dpi).T):
+    for name, point, (x, y) in zip(names, points, axes.transData.transform(points) * 72 / figure.dpi):
         up = 8
         while any(abs(x - left) < 90 and abs(y + up - bottom) < 14 for left, bottom in written):
             up += 14
         written.append((x, y + up))
-        axes.annotate(name, (speeds[len(written) - 1], good[len(written) - 1]), xytext=(8, up), textcoords="offset points",
-                      fontsize=12, arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8})
+        axes.annotate(name, point, xytext=(8, up), textcoords="offset points", fontsize=12,
+                      arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8})
     axes.set_xlabel("texts a second", fontsize=14)
     axes.set_ylabel(ylabel, fontsize=14)
     axes.set_title("Smaller and faster, and how good", fontsize=17, fontweight="bold")

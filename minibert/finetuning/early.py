@@ -31,8 +31,3 @@ def said(model: Model, text: str, pair: str | None = None) -> list[Said]:
         _, [found] = answers(whole, model.parameters, micro_batches(features, pad_id=model.tokenizer.vocab.pad_id), workers)
     [head, *branches] = found.values()
     return [Said(i, float(exits.uncertainty(logits)[0]), softmax(logits)[0]) for i, logits in enumerate([*branches, head], 1)]
-
-
-def leaves(found: list[Said], speed: float) -> Said:
-    """The answer by which the text leaves at a speed."""
-    return next((one for one in found[:-1] if speed and one.uncertainty <= speed), found[-1])

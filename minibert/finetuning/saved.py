@@ -219,24 +219,8 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
     name = ""
     if parts := reading.get(models.PARTS):
         name, reading = _one_of(parts, task, folder)
-        task = None
-    if task not in (None, *NAMES):
-        raise ValueError(f"--task must be one of {', '.join(NAMES)}, got {task!r}; {folder} is of one task, without a name")
-    module = _said(reading) if name else None
-    named = reading.pop("task", None)
-    if not name:
-        module = TASKS[task or named] if task or named else of_model(config, there)
-    if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
-        module = TASKS["embed_scored" if reading.get("scored") else "embed"]
-    if module is TASKS["classify"] and reading.get("head") == "san":
-        module = TASKS["classify_san"]
-    if module is None:
-        raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
-                         f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
-                         "qa_outputs.weight; train one with: minibert finetune TASK --model …")
+    module = _said(reading) if name else _task_of(folder, config, there, reading, task)
     labels = reading.pop("labels", None) or _labels(module, config, there, folder)
-    if module in PROBLEM_TYPES.values() and not name and task != "regress":
-        module = _of_outputs(config, len(labels), folder, task)
     whole = _joined(config, parts) if name else models.of(config, module.KIND, len(labels))
     if not name and module.KIND == "sequence" and f"{branch.PATH}.1.weight" in there:
         whole = exits.branched(whole)
@@ -246,7 +230,7 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
         raise ValueError(f"{folder} has no {' and no '.join(absent)}: this model has no head for the task yet; train one with: "
                          f"{command('minibert', 'finetune', asked_for(module)['task'], '--model', folder)} …")
     notes = loaded.notes
-    if not (task or named or of_model(config, {}) or module.KIND in models.POOLED):
+    if not (task or "task" in reading or of_model(config, {}) or module.KIND in models.POOLED):
         notes = [*notes, f"{folder / CONFIG} does not say what the head is for; by its tensors it is for the task "
                          f"{asked_for(module)['task']}, and --task says otherwise"]
     loaded.tokenizer.vocab.require(f"the task {asked_for(module)['task']}", "[CLS]", "[SEP]")
@@ -258,6 +242,26 @@ def load(folder: str | os.PathLike[str], xp: Any = np, dtype: Any = np.float32, 
                          "transformers") from None
     settings = _with_pooling(settings, module, folder)
     return Model(module, config, loaded.parameters, loaded.tokenizer, labels, settings, notes, name)
+
+
+def _task_of(folder: Path, config: BertConfig, there: Mapping[str, tuple[int, ...]], reading: Mapping[str, Any],
+             task: str | None) -> ModuleType:
+    """What the head of a folder of one task is for: as ``task`` says, else ``finetuning.json``, else the head itself."""
+    if task not in (None, *NAMES):
+        raise ValueError(f"--task must be one of {', '.join(NAMES)}, got {task!r}; {folder} is of one task, without a name")
+    named = task or reading.get("task")
+    module = TASKS[named] if named else of_model(config, there)
+    if module is TASKS["embed"] or (module is None and modules_of(folder) is not None):
+        module = TASKS["embed_scored" if reading.get("scored") else "embed"]
+    if module is TASKS["classify"] and reading.get("head") == "san":
+        module = TASKS["classify_san"]
+    if module is None:
+        raise ValueError(f"{folder}: the model in this folder has no head for a task: its {CONFIG} says architectures = "
+                         f"{brief(config.unknown.get('architectures'))}, and there is no tensor called classifier.weight or "
+                         "qa_outputs.weight; train one with: minibert finetune TASK --model …")
+    if module in PROBLEM_TYPES.values() and task != "regress":
+        module = _of_outputs(config, len(reading.get("labels") or _labels(module, config, there, folder)), folder, task)
+    return module
 
 
 def _said(reading: Mapping[str, Any]) -> ModuleType:

@@ -107,8 +107,6 @@ def test_of_a_model_with_branches_it_is_told_what_each_says_and_of_others_it_is_
         scope = {}
         exec("\n".join(answer["python"]).replace("early.said", "found = early.said"), scope)
         assert [one.layer for one in scope["found"]] == [1, 2, 3, 4]
-    assert early.leaves(found, 0) is found[-1]
-    assert early.leaves(found, 1) is found[0]
 
 
 def test_of_a_generated_language_the_truth_is_shown_and_of_others_it_is_not(demo, world_demo):
