@@ -222,10 +222,9 @@ class Engine:
         work = self._work(batches, known, None, self.learned)
         return self._metrics(known, dict(enumerate(self._spread(batches, work))))
 
-    def predict(self, batches: Sequence[Any], model: Model | None = None) -> tuple[float, list[np.ndarray]]:
-        """The loss, and the logits of every feature: see the function of this name. ``model``: with the head that is asked,
-        where there are several."""
-        return predict(model or self.model, self.learned, batches, self.workers, self.ranks)
+    def predict(self, batches: Sequence[Any]) -> tuple[float, list[np.ndarray]]:
+        """The loss, and the logits of every feature: see the function of this name."""
+        return predict(self.model, self.learned, batches, self.workers, self.ranks)
 
     def _spread(self, batches: Sequence[Any], work: Callable[[int], Any]) -> list[Any]:
         return _spread(batches, work, self.workers, self.xp, self.ranks)
