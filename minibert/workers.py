@@ -91,7 +91,8 @@ class Workers:
             if number is not None and not 1 <= number <= MOST_THREADS:
                 bound = "at least 1" if number < 1 else f"at most {MOST_THREADS:,}"
                 raise ValueError(f"{name} must be {bound}, got {number}")
-        controllable = ThreadpoolController().select(user_api="blas").info()
+        self._blas = ThreadpoolController()  # looks through all loaded libraries, which takes as long as a layer of a short text
+        controllable = self._blas.select(user_api="blas").info()
         self.threads = threads or available_cores()
         self.count = min(count or self.threads, self.threads) if controllable else 1
         self.note = "" if controllable else "no controllable BLAS was found: one worker, BLAS chooses its own threads"
@@ -101,7 +102,7 @@ class Workers:
         global _open, _limiter
         with _lock:
             if _open == 0:
-                _limiter = ThreadpoolController().limit(limits=self.threads // self.count, user_api="blas")
+                _limiter = self._blas.limit(limits=self.threads // self.count, user_api="blas")
             _open += 1
         if self.threads > 1 and not self.note:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="minibert")

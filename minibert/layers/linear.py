@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
+from minibert.numerics.products import times_transposed
 from minibert.numerics.rows import down
 from minibert.parameters import Shapes, Tree
 
@@ -35,7 +36,7 @@ def shapes(outputs: int, inputs: int) -> Shapes:
 
 def forward(x: Array, p: Tree, bias: bool = True) -> tuple[Array, Cache]:
     """x ``(..., in)`` -> y ``(..., out)``. ``p``: weight ``(out, in)``, bias ``(out,)``, left out where ``bias`` is False."""
-    y = _rows(x) @ p["weight"].T  # (N, in) -> (N, out): one product, however many leading axes
+    y = times_transposed(_rows(x), p["weight"])  # (N, in) -> (N, out): one product, however many leading axes
     if bias:
         y += p["bias"]
     return y.reshape(*x.shape[:-1], y.shape[-1]), Cache(x, bias)
