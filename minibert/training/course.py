@@ -10,9 +10,11 @@ from typing import Any
 from minibert.ranks import KINDS
 
 MOST = 2**31 - 1  # of any number of things
-OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf", "adafactor", "adafactor-unscaled")  # training/optimisers.py
+OPTIMISERS = ("adamw", "lamb", "lamb-albert", "lamb-nvidia-tf", "adafactor", "adafactor-unscaled",
+              "muon", "muon-original")  # training/optimisers.py
 ADVERSARIES = ("fgm", "fgm-only", "virtual")  # what they are: training/adversarial.py
-SCHEDULES = ("linear", "polynomial", "square-root", "constant", "plateau", "inverse-square-root")  # training/schedules.py
+SCHEDULES = ("linear", "polynomial", "square-root", "constant", "plateau", "inverse-square-root", "trapezoid",
+             "trapezoid-square-root")  # training/schedules.py
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # what they mean: training/precision.py
 
 
@@ -140,13 +142,16 @@ class Options:
                  metavar="M", default_text="by steps")
         self.add(group, "optimiser", "adamw; or for large batches lamb, as NVIDIA published it for PyTorch, lamb-albert (no bias "
                  "correction) or lamb-nvidia-tf (a trust ratio for biases and norms as well); or to save memory adafactor, whose "
-                 "rate is a share of a tensor's size (1e-2, say), or adafactor-unscaled", choices=OPTIMISERS, metavar="NAME")
+                 "rate is a share of a tensor's size (1e-2, say), or adafactor-unscaled; or muon, for the "
+                 "matrices of the layers (AdamW has the rest, and its rate serves), or muon-original (2e-2, say)",
+                 choices=OPTIMISERS, metavar="NAME")
         self.add(group, "beta2", "how long the optimiser remembers squared gradients", type=float, metavar="SHARE")
         self.add(group, "learning_rate", "peak, reached after the warm-up", type=float, metavar="LR", default_text=rate)
         self.add(group, "warmup", "share of the steps in which the learning rate rises", type=float, metavar="SHARE")
         self.add(group, "schedule", "how it goes on then: in a line to zero; as a power of the share of steps that is left, "
-                 "which jumps down after the warm-up (square-root: power 0.5); constant; plateau, to 0.9 of the peak; or as "
-                 "1/√step, at most the peak (inverse-square-root)", choices=SCHEDULES, metavar="NAME")
+                 "which jumps down after the warm-up (square-root: power 0.5); constant; plateau, to 0.9 of the peak; as "
+                 "1/√step, at most the peak (inverse-square-root); or constant and, in the last fifth of the steps, to zero in a "
+                 "line (trapezoid) or soon steeply (trapezoid-square-root)", choices=SCHEDULES, metavar="NAME")
         self.add(group, "power", "of --schedule polynomial", type=float, metavar="P")
         self.add(group, "ema", "keep a moving average of the weights, each step's counting so much less than the next one's "
                  "(0.999, say): it is what is measured and saved", type=float, metavar="DECAY", default_text="no average")

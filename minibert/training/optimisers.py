@@ -16,8 +16,9 @@ from typing import Any
 from minibert.numerics.adafactor import Adafactor
 from minibert.numerics.adam import AdamW
 from minibert.numerics.lamb import LAMB
+from minibert.numerics.muon import Muon
 from minibert.parameters import Layout
-from minibert.training import adafactor, adamw, lamb
+from minibert.training import adafactor, adamw, lamb, muon
 from minibert.training.averaging import AVERAGE
 from minibert.training.course import Course
 
@@ -28,8 +29,10 @@ OPTIMISERS: dict[str, Any] = {
     "lamb-nvidia-tf": LAMB(ratio="all"),
     "adafactor": Adafactor(),
     "adafactor-unscaled": Adafactor(scaled=False),
+    "muon": Muon(),
+    "muon-original": Muon(scale="original", rest=0.015),
 }
-_MODULES = {AdamW: adamw, LAMB: lamb, Adafactor: adafactor}
+_MODULES = {AdamW: adamw, LAMB: lamb, Adafactor: adafactor, Muon: muon}
 
 
 def module_of(constants: Any) -> ModuleType:

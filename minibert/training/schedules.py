@@ -8,6 +8,8 @@ All of them rise in a line to ``peak`` over the first ``warmup``, a share of the
     constant      stays there
     plateau       falls slowly, to 0.9·peak: peak·(0.9 + 0.1·(1 - step/total)^½)
     inverse-square-root    1/√step where that is less than the peak, and the peak where it is not: Adafactor's relative step
+    trapezoid     stays there for four fifths of the steps, then falls in a line to zero; also called WSD
+    trapezoid-square-root  the same with a fall as 1 - √x, x from 0 to 1: steep at first
 
 A polynomial counts from the first step and not from the end of the warm-up. So the rate *jumps down* there, to the share
 (1 - warmup)^power: from 6e-3 to 5.08e-3 in NVIDIA's first phase, whose warm-up is 0.2843 of the steps. The last step's rate is 0.
@@ -15,7 +17,8 @@ BERT's reference jumps as well, with a power of 1 (and counts steps from 0); ``l
 
 Source: reference ``optimization.py``, ``create_optimizer``; NVIDIA DeepLearningExamples, PyTorch BERT, ``schedulers.py``,
 ``PolyWarmUpScheduler``; plateau: google-research ``mobilebert/distill_util.py``, of each layer's part of a run; Shazeer and Stern
-2018, "Adafactor", section 9.
+2018, "Adafactor", section 9; Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations"
+(arXiv 2405.18392), section 3, with a fifth of the steps for the fall.
 """
 
 from __future__ import annotations
@@ -56,8 +59,15 @@ def inverse_square_root(step: int, peak: float, warmup: float, total: int) -> fl
     return min(constant(step, peak, warmup, total), step**-0.5)
 
 
+def trapezoid(step: int, peak: float, warmup: float, total: int, power: float = 1.0) -> float:
+    """The peak after the warm-up; in the last fifth of the steps 1 - x^power of it, where x grows from 0 to 1."""
+    fall = round(total / 5)
+    return constant(step, peak, warmup, total) * (1 - max(0.0, (step - 1 - total + fall) / max(1, fall)) ** power)
+
+
 SCHEDULES: dict[str, Schedule] = {"linear": linear, "polynomial": polynomial, "square-root": partial(polynomial, power=0.5),
-                                  "constant": constant, "plateau": plateau, "inverse-square-root": inverse_square_root}
+                                  "constant": constant, "plateau": plateau, "inverse-square-root": inverse_square_root,
+                                  "trapezoid": trapezoid, "trapezoid-square-root": partial(trapezoid, power=0.5)}
 
 
 def rate(course: Course, step: int, total: int) -> float:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minibert.model import pretraining
+from minibert.numerics import adam
 from minibert.tasks.batches import micro_batches
-from minibert.training import course, optimisers
+from minibert.training import course, muon, optimisers
 from minibert.training import engine as engine_module
 from minibert.training.course import Course
 from minibert.training.engine import Engine
@@ -13,7 +14,7 @@ from minibert.training.optimisers import OPTIMISERS
 from minibert.workers import Workers
 from tests import device
 from tests.model.examples import distance, random_parameters, small_config
-from tests.numerics import test_adafactor
+from tests.numerics import test_adafactor, test_muon
 from tests.numerics.test_lamb import PUBLISHED, reference
 from tests.training.examples import NO_DROPOUT, engine, masked_examples
 
@@ -73,6 +74,32 @@ def test_adafactor_over_a_slab_treats_every_tensor_as_a_whole(monkeypatch):
             expected = test_adafactor.reference(before[slot.name], its, 0.01, wd=0.01 * slot.decay)
             got = e.parameters.flat[slot.start:slot.stop].reshape(slot.shape)
             np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-13, err_msg=slot.name)
+
+
+@pytest.mark.parametrize("name", ["muon", "muon-original"])
+def test_muon_turns_the_matrices_of_the_layers_and_nothing_else(monkeypatch, name):
+    monkeypatch.setattr(engine_module, "PIECE", 100)
+    config, rng, constants = small_config(), np.random.default_rng(0), OPTIMISERS[name]
+    gradients = rng.standard_normal((3, pretraining.layout(config).size))
+    turned = set()
+    with engine(config, 2, clip_norm=None, optimiser=constants) as e:
+        before = {slot: view.copy() for slot, view in e.parameters.items()}
+        for g in gradients:
+            e.gradients[0].flat[...] = g
+            e.apply(0.01)
+        for slot in e.parameters.layout.slots.values():
+            its = gradients[:, slot.start:slot.stop].reshape(3, *slot.shape)
+            if muon.of_a_layer(slot):
+                turned.add(slot.name.split(".", 4)[4])
+                expected = test_muon.reference(before[slot.name], its, 0.01, constants.scale, wd=0.01)
+            else:
+                expected, m, v = before[slot.name].copy(), np.zeros(slot.shape), np.zeros(slot.shape)
+                for t, g in enumerate(its, start=1):
+                    adam.update(expected, g.copy(), m, v, 0.01 * constants.rest, t, slot.decay, adam.DEFAULT)
+            got = e.parameters.flat[slot.start:slot.stop].reshape(slot.shape)
+            np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-13, err_msg=slot.name)
+    assert turned == {"attention.self.query.weight", "attention.self.key.weight", "attention.self.value.weight",
+                      "attention.output.dense.weight", "intermediate.dense.weight", "output.dense.weight"}
 
 
 def weights(name, threads, piece, monkeypatch):

@@ -69,7 +69,7 @@ OPTIONS = {
     "ema": {"ema": 0.9},
     "frozen": {"freeze": 1, "layer_decay": 0.5},
     "unclipped": {"clip_norm": None},
-    **{name: {"optimiser": OPTIMISERS[name]} for name in ("lamb", "lamb-nvidia-tf", "adafactor")},
+    **{name: {"optimiser": OPTIMISERS[name]} for name in ("lamb", "lamb-nvidia-tf", "adafactor", "muon")},
     "fgm": {"adversary": adversarial.of(Course(adversarial="fgm"), None)},
 }
 
@@ -127,7 +127,7 @@ def test_a_step_that_is_not_finite_ends_all_ranks_at_the_same_one():
     assert len({*together(2, work)}) == 1
 
 
-@pytest.mark.parametrize("name", ["adamw", "lamb"])
+@pytest.mark.parametrize("name", ["adamw", "lamb", "muon"])
 def test_ranks_that_each_have_a_device_take_the_same_steps(name):
     def work(ranks, lanes=2):
         engine = begun(ranks, 1, device.xp, lanes=lanes, optimiser=OPTIMISERS[name]._replace(epsilon=1e-3))

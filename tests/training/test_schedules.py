@@ -51,6 +51,17 @@ def test_the_relative_step_of_adafactor():
     assert SCHEDULES["inverse-square-root"](5, 0.1, 0.1, 1000) == pytest.approx(0.005)
 
 
+def test_a_trapezoid_rises_stays_and_falls():
+    rates = [SCHEDULES["trapezoid"](step, 0.5, 0.1, 100) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([0.05 * step for step in range(1, 11)])
+    assert set(rates[9:81]) == {0.5}
+    assert rates[80:] == pytest.approx([0.5 * left / 20 for left in range(20, 0, -1)])
+    steep = [SCHEDULES["trapezoid-square-root"](step, 0.5, 0.1, 100) for step in range(1, 101)]
+    assert steep[:81] == rates[:81]
+    assert steep[81:] == pytest.approx([0.5 * (1 - (x / 20) ** 0.5) for x in range(1, 20)])
+    assert SCHEDULES["trapezoid"](1, 0.5, 0.0, 1) == 0.5
+
+
 @pytest.mark.parametrize("schedule", ["polynomial", "square-root"])
 def test_without_a_warm_up_nothing_is_divided_by_it(schedule):
     assert SCHEDULES[schedule](1, 1.0, 0.0, 4) == pytest.approx(0.75 ** (1.0 if schedule == "polynomial" else 0.5))
