@@ -41,6 +41,8 @@ from minibert.workers import Workers, keep_freed_memory
 
 MARK = "MINIBERT_KILLS"  # in the environment of the ranks of a run, so that they can be found
 CASES = {"tiny": Case("tiny", 6000, 16, 64), "mini": Case("mini", 6000, 16, 64)}
+BESIDE = "two threads"
+WAYS = {BESIDE: (1, 2), "two ranks": (2, 1), "one rank": (1, 1)}  # ranks, and threads of each
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
@@ -52,7 +54,8 @@ def started(size: int, *argv: str, **options: Any) -> subprocess.Popen:
 
 
 def turn(preset: str, size: int, threads: int, lanes: int, steps: int) -> dict[str, float]:
-    """One process or so many ranks take some steps: milliseconds of one in the median, and what an exchange alone takes."""
+    """One process or so many ranks take some steps: seconds of one in the median, on the clock and of all cores, and what an
+    exchange alone takes."""
     process = started(size, "-m", "benchmarks.ranks", "turn", preset, str(threads), str(lanes), str(steps))
     said, error = process.communicate()
     if process.returncode:
@@ -68,34 +71,36 @@ def take(preset: str, threads: int, lanes: int, steps: int) -> None:
         config = configuration(case)
         engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers, lanes=lanes, ranks=ranks)
         batches = micro_batches(case, *data(case), size_for(case, lanes))
-        times, sent = [], []
+        times, busy, sent = [], [], []
         for _ in range(steps + 3):
             ranks.share(None)
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             engine.train(batches, 1e-4)
             times.append(time.perf_counter() - began)
+            busy.append(sum(ranks.share(time.process_time() - worked)))
         for _ in range(5):
             ranks.share(None)
             began = time.perf_counter()
             engine._exchange()
             ranks.gather(engine.parameters.flat, engine.strips)
             sent.append(time.perf_counter() - began)
-        print(json.dumps({"step": statistics.median(times[3:]), "sent": min(sent)}))
+        print(json.dumps({"step": statistics.median(times[3:]), "cpu": statistics.median(busy[3:]), "sent": min(sent)}))
 
 
 def steps(rounds: int, count: int) -> list[dict[str, Any]]:
-    """Two threads and two ranks of one thread, by turns."""
+    """Two threads, two ranks of one thread, and one rank of one thread, by turns."""
     found = []
     for preset in CASES:
-        ways: dict[str, list[float]] = {"two threads": [], "two ranks": []}
+        ways: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
         for number in range(rounds):
             for name in list(ways)[::1 if number % 2 else -1]:
-                ways[name].append(turn(preset, *((1, 2) if name == "two threads" else (2, 1)), 2, count)["step"])
-        threads, ranks = ways.values()
-        found.append({"preset": preset, "two threads, ms": 1e3 * common.median(threads),
-                      "two ranks, ms": 1e3 * common.median(ranks), "ranks/threads": common.ratio(ranks, threads),
-                      "rounds": [threads, ranks]})
-    common.table(list(found[0])[:4], [list(each.values())[:4] for each in found])
+                ways[name].append(turn(preset, *WAYS[name], 2, count))
+        clock, cpu = ({name: [each[what] for each in turns] for name, turns in ways.items()} for what in ("step", "cpu"))
+        for name in ways:
+            found.append({"preset": preset, "by": name, "ms": 1e3 * common.median(clock[name]),
+                          "CPU ms": 1e3 * common.median(cpu[name]), "beside two threads": common.ratio(clock[name], clock[BESIDE]),
+                          "in CPU": common.ratio(cpu[name], cpu[BESIDE]), "rounds": [clock[name], cpu[name]]})
+    common.table(list(found[0])[:6], [list(each.values())[:6] for each in found])
     return found
 
 

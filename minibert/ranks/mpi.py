@@ -3,19 +3,26 @@
 Parts travel from one to another, unreduced. A rank that ends with an error must not leave the others waiting for it: where all
 fail alike, as with a wrong option, rank 0 says it and all end by themselves; where one fails alone, it says so and ends the run.
 A rank that is killed can say nothing: mpiexec does, and ends the others. In any case the state that was saved last goes on.
+
+MPI's own waiting never rests: it asks again and again, on a core that the rank which is waited for may need. So nothing here
+blocks: what was begun is looked at, and between two looks this rank sleeps.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minibert.ranks.alone import Array, Ranks, contiguous
 from minibert.workers import available_cores
 
+PAUSE = 5e-5  # seconds between two looks at whether the others are there
 PATIENCE = 5.0  # seconds that a rank in error waits for the others to fail as well
 
 
@@ -61,7 +68,13 @@ class Mpi(Ranks):
             raise SystemExit(code)
 
     def share(self, thing: Any) -> list[Any]:
-        return self._all.allgather(thing)
+        letter = np.frombuffer(pickle.dumps(thing, pickle.HIGHEST_PROTOCOL), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        self._wait(self._all.Iallgather(np.array([letter.size], np.int64), sizes))
+        ends = sizes.cumsum()
+        letters = np.empty(ends[-1], np.uint8)
+        self._wait(self._all.Iallgatherv(letter, [letters, sizes, ends - sizes, self._mpi.BYTE]))
+        return [pickle.loads(letters[end - size:end]) for size, end in zip(sizes, ends)]
 
     def exchange(self, parts: Sequence[Array], into: Sequence[Array]) -> None:
         contiguous(*parts, *into)
@@ -69,12 +82,18 @@ class Mpi(Ranks):
         asked = [self._all.Irecv(into[rank], source=rank) for rank in others]
         asked += [self._all.Isend(parts[rank], dest=rank) for rank in others]
         into[self.rank][...] = parts[self.rank]
-        self._mpi.Request.Waitall(asked)
+        self._wait(*asked)
 
     def gather(self, flat: Array, strips: Sequence[range]) -> None:
         contiguous(flat)
         counts, starts = [len(strip) for strip in strips], [strip.start for strip in strips]
-        self._all.Allgatherv(self._mpi.IN_PLACE, [flat, counts, starts, self._mpi.Datatype.fromcode(flat.dtype.char)])
+        kind = self._mpi.Datatype.fromcode(flat.dtype.char)
+        self._wait(self._all.Iallgatherv(self._mpi.IN_PLACE, [flat, counts, starts, kind]))
+
+    def _wait(self, *begun: Any) -> None:
+        """Until all of these are done."""
+        while not self._mpi.Request.Testall(begun):
+            time.sleep(PAUSE)
 
 
 def _cores() -> list[int]:
