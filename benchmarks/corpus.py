@@ -2,6 +2,7 @@
 
     python -m benchmarks.corpus                                # 10 and 100 MB
     python -m benchmarks.corpus --sizes 10 100 1000 --folder /large/disk
+    python -m benchmarks.corpus --sizes 1000 --rounds 0        # memory and start alone: nothing takes turns
 
 The corpora are made with a seed: sentences of real texts in a new order, one a line, in documents of some twenty, and a Zipf
 share of invented words, so that distinct words keep growing as they do in real text (the growth is printed). For each size, in
@@ -190,6 +191,17 @@ def show(results: Sequence[dict[str, Any]]) -> None:
     common.table(["MB of text", "read as", "start, s", "start, CPU s", "peak", "beyond the model"], [
         [r["megabytes"], way, one["start"], one["start_cpu"], one["peak"] / 1e6, (one["peak"] - r["model"]) / 1e6]
         for r in results for way, one in r["train"].items()])
+    if raced := [r for r in results if r["prepare"]]:
+        show_contest(raced)
+    if len(results) > 1:
+        a, b = results[0], results[-1]
+        peaks = [r["train"]["prepared"]["peak"] for r in (a, b)]
+        exponent = np.log(peaks[1] / peaks[0]) / np.log(b["megabytes"] / a["megabytes"])
+        print(f"peak of train on prepared text grows as size ** {exponent:.3f}")
+
+
+def show_contest(results: Sequence[dict[str, Any]]) -> None:
+    """What took turns."""
     print("\nprepare: medians")
     rows = []
     for r in results:
@@ -203,11 +215,6 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         one, all_ = ([turns for name, turns in r["prepare"].items() if name != "tokenizers"] * 2)[:2]
         faster = common.ratio([t[0] for t in one], [t[0] for t in all_])
         print(f"{r['megabytes']} MB: all cores are {faster:.2f} times as fast as one")
-    if len(results) > 1:
-        a, b = results[0], results[-1]
-        peaks = [r["train"]["prepared"]["peak"] for r in (a, b)]
-        exponent = np.log(peaks[1] / peaks[0]) / np.log(b["megabytes"] / a["megabytes"])
-        print(f"peak of train on prepared text grows as size ** {exponent:.3f}")
 
 
 def main() -> None:

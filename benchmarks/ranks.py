@@ -98,7 +98,8 @@ def steps(rounds: int, count: int) -> list[dict[str, Any]]:
         clock, cpu = ({name: [each[what] for each in turns] for name, turns in ways.items()} for what in ("step", "cpu"))
         for name in ways:
             found.append({"preset": preset, "by": name, "ms": 1e3 * common.median(clock[name]),
-                          "CPU ms": 1e3 * common.median(cpu[name]), "beside two threads": common.ratio(clock[name], clock[BESIDE]),
+                          "CPU ms": 1e3 * common.median(cpu[name]),
+                          "beside two threads": common.ratio(clock[name], clock[BESIDE]),
                           "in CPU": common.ratio(cpu[name], cpu[BESIDE]), "rounds": [clock[name], cpu[name]]})
     common.table(list(found[0])[:6], [list(each.values())[:6] for each in found])
     return found

@@ -69,7 +69,7 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Any, g:
         scales = {run.tensor: run.lr_scale for run in _active(shares)}
         rates = {tensor: adafactor.rates(totals[tensor][-1], u2, slots[tensor].stop - slots[tensor].start, lr * scales[tensor],
                                          constants, xp) for tensor, [u2] in lengths.items()}
-        each(moved, shares, [rates] * len(shares))
+        each(moved, shares, [rates] * len(shares), told=False)
 
     unless(skip, [p.flat, *(kept[part].flat for part in PARTS)], step)
 

@@ -90,7 +90,7 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Paramet
           scale: Array | float | None = None, skip: Array | bool = False) -> None:
     """One step: see ``optimisers``. Every number moves by itself, so no piece waits for another."""
     m, v = kept["m"].flat, kept["v"].flat
-    each(lambda table: step(p.flat, g.flat, m, v, table, lr, number, constants, scale, skip), shares)
+    each(lambda table: step(p.flat, g.flat, m, v, table, lr, number, constants, scale, skip), shares, told=False)
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int) -> float:

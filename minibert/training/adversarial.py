@@ -41,20 +41,20 @@ TINY = 1e-8  # beside the length that is divided by
 
 def fgm(engine: Any, batches: Sequence[Any], known: Any, size: float) -> Any:
     """The gradient at E, and that at E + δ added to it. Returns the figures at E."""
-    metrics = engine.accumulate(batches, known)
+    figures = engine.add(batches, known)
     with moved(engine.parameters, _slot(engine), _scaled(engine.gradient(_slot(engine)), size)):
-        engine.accumulate(batches, known)
-    return metrics
+        engine.add(batches, known)
+    return figures
 
 
 def fgm_only(engine: Any, batches: Sequence[Any], known: Any, size: float) -> Any:
     """The gradient at E + δ. Returns the figures at E."""
-    metrics = engine.accumulate(batches, known)
+    figures = engine.add(batches, known)
     delta = _scaled(engine.gradient(_slot(engine)), size)
     engine.drop_gradients()
     with moved(engine.parameters, _slot(engine), delta):
-        engine.accumulate(batches, known)
-    return metrics
+        engine.add(batches, known)
+    return figures
 
 
 def virtual(engine: Any, batches: Sequence[Any], known: Any, size: float) -> Any:
@@ -67,14 +67,14 @@ def virtual(engine: Any, batches: Sequence[Any], known: Any, size: float) -> Any
     noise = generator(engine.seed, NOISE, engine.step).standard_normal(slot.stop - slot.start)
     noise = xp.asarray(noise.astype(engine.parameters.flat.dtype))
     with moved(engine.parameters, slot, _scaled(noise, XI)):
-        engine.accumulate(parts, known_guesses, model)
+        engine.add(parts, known_guesses, model)
     delta = _scaled(engine.gradient(slot), size)
     engine.drop_gradients()
-    metrics = engine.accumulate(batches, known)
+    figures = engine.add(batches, known)
     engine.gradient(slot)
     with moved(engine.parameters, slot, delta):
-        engine.accumulate(parts, known_guesses, model)
-    return metrics
+        engine.add(parts, known_guesses, model)
+    return figures
 
 
 #: By name: how, and how far by default.

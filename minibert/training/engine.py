@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,10 @@ class Known(NamedTuple):
     targets: Mapping[str, int]  # by term: how many there are
     sizes: Sequence[int]  # of each micro-batch: its tokens, padding counted
     tokens: int  # of all, without padding
+
+
+#: By the number of a micro-batch: its loss, the losses by term, and what was counted in it.
+Figures = dict[int, tuple]
 
 
 class Strip(NamedTuple):
@@ -190,21 +195,26 @@ class Engine:
         gradients are dropped.
         """
         known = self._known(batches)
-        metrics = self.gather(batches, known)
+        figures = self.gather(batches, known)
         present = frozenset(term for term, count in known.counts.items() if count)
-        return metrics, self.apply(lr, present, float(metrics.loss) if self.on_cpu else None)
+        norm = self.apply(lr, present, figures)
+        return self._metrics(known, figures), norm
 
-    def gather(self, batches: Sequence[Any], known: Known | None = None) -> Metrics:
+    def gather(self, batches: Sequence[Any], known: Known | None = None) -> Figures:
         """The gradient of a step: as the adversary makes it, where there is one."""
-        return (Engine.accumulate if self.adversary is None else self.adversary)(self, batches, known or self._known(batches))
+        return (Engine.add if self.adversary is None else self.adversary)(self, batches, known or self._known(batches))
 
-    def accumulate(self, batches: Sequence[Any], known: Known | None = None, model: Model | None = None) -> Metrics:
-        """Forward and backward of every micro-batch; the gradients are added to the slabs.
+    def accumulate(self, batches: Sequence[Any]) -> Metrics:
+        """Forward and backward of every micro-batch; the gradients are added to the slabs."""
+        known = self._known(batches)
+        return self._metrics(known, _of_all(self.ranks.share(self.add(batches, known))))
+
+    def add(self, batches: Sequence[Any], known: Known, model: Model | None = None) -> Figures:
+        """The same, and the figures of this rank's micro-batches.
 
         ``batches`` may be made as they are asked for (``tasks.batches.Streamed``): each is, once to be counted and once to be
         computed with, and then let go. ``model``: in place of the engine's, with the same tensors.
         """
-        known = known or self._known(batches)
         work = self._work(batches, known, Key(self.seed, self.step), model=model)
         shares = share_out(range(len(batches)), known.sizes, self.lanes)
 
@@ -213,8 +223,7 @@ class Engine:
 
         self._summed += len(batches)
         carried = self.workers.map(carrier, lanes.parts(self._plan), self._slabs)
-        mine = [figure for part in carried for lane in part for figure in lane]
-        return self._metrics(known, dict(figure for rank in self.ranks.share(mine) for figure in rank))
+        return dict(figure for part in carried for lane in part for figure in lane)
 
     def evaluate(self, batches: Sequence[Any]) -> Metrics:
         """Forward only, nothing dropped, with the average of the weights where there is one."""
@@ -298,7 +307,7 @@ class Engine:
 
         return work
 
-    def _metrics(self, known: Known, figures: Mapping[int, tuple]) -> Metrics:
+    def _metrics(self, known: Known, figures: Figures) -> Metrics:
         """The figures of all micro-batches added up, in their order."""
         loss, losses, correct = zip(*(figures[i] for i in range(len(known.sizes))))
         terms = dict.fromkeys(term.name for term in self.model.terms)
@@ -306,23 +315,28 @@ class Engine:
                                     for column in (losses, correct)),
                        known.targets, known.tokens)
 
-    def apply(self, lr: float, present: frozenset[str] | None = None, loss: float | None = None) -> Array | float:
+    def apply(self, lr: float, present: frozenset[str] | None = None, figures: Figures | None = None) -> Array | float:
         """Sum the gradients of the lanes, clip them, step, zero them. Returns the norm of the gradient before clipping.
 
-        ``present``: the terms that were, by default all. What none of them reads rests.
+        ``present``: the terms that were, by default all. What none of them reads rests. ``figures``: of this rank's
+        micro-batches; those of the others are put beside them.
         """
+        figures = {} if figures is None else figures
         self.step += 1
         table = self.table(frozenset(term.name for term in self.model.terms) if present is None else present)
         if self.ranks.size > 1:
             self._throughout(self._join)
             self._exchange()
         if not self.on_cpu:
+            figures.update(_of_all(self.ranks.share(figures)))
             self._move_statistics()
             return self._apply_on_device(table, lr)
         pieces = adamw.pieces(table, PIECE)
         mine = [run for run in pieces if run.start in self.strip]
-        norm = sum(square for rank in self.ranks.share(self.workers.map(self._sum_piece, mine)) for square in rank) ** 0.5
-        if not (np.isfinite(norm) and (loss is None or np.isfinite(loss))):
+        squares, found = zip(*self.ranks.share((self.workers.map(self._sum_piece, mine), figures)))
+        figures.update(_of_all(found))
+        norm, loss = sum(chain.from_iterable(squares)) ** 0.5, float(sum(figures[i][0] for i in sorted(figures)))
+        if not np.isfinite([norm, loss]).all():
             self.step -= 1
             self.drop_gradients()
             raise FloatingPointError(f"step {self.step + 1}: the loss is {loss}, the gradient's norm {norm}, "
@@ -426,8 +440,10 @@ class Engine:
         """The optimiser's step over the runs of all shares, of each rank in its strip; then the average follows."""
         mine = list(filter(None, map(self._in_strip, shares)))
 
-        def each(function: Callable[..., Any], shares: Sequence[Sequence[adamw.Run]], *more: Sequence[Any]) -> list[Any]:
-            return [found for rank in self.ranks.share(self.workers.map(function, mine, *more)) for found in rank]
+        def each(function: Callable[..., Any], shares: Sequence[Sequence[adamw.Run]], *more: Sequence[Any],
+                 told: bool = True) -> list[Any]:
+            found = self.workers.map(function, mine, *more)
+            return [one for rank in self.ranks.share(found) for one in rank] if told else []
 
         p, g = (Strip(self._own(slab.flat), self.strip.start, slab.layout) for slab in (self.parameters, self.gradients[0]))
         self.rule.apply(each, shares, p, g, self.kept, lr, number, self.optimiser, scale, skip)
@@ -470,6 +486,11 @@ def in_order(batches: Sequence[Any], found: Sequence[Array]) -> list[np.ndarray]
         for place, row in zip(batch.places, to_numpy(some)):
             rows[place] = np.asarray(row)
     return rows
+
+
+def _of_all(figures: Sequence[Figures]) -> Figures:
+    """Those of all ranks."""
+    return {i: some for rank in figures for i, some in rank.items()}
 
 
 def inputs(batch: Any, xp: Any, config: BertConfig) -> Inputs:
@@ -520,7 +541,7 @@ def _spread(batches: Sequence[Any], work: Callable[[int], Any], workers: Workers
     mine = by_rank[ranks.rank]
     shares = share_out(mine, [batches[i].ids.size for i in mine], carriers)
     found = [part for share in workers.map(lambda share: [(i, work(i)) for i in share], shares) for part in share]
-    results = dict(part for rank in ranks.share(found) for part in rank)
+    results = _of_all(ranks.share(dict(found)))
     return [results[i] for i in range(len(batches))]
 
 

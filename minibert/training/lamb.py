@@ -36,7 +36,7 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Paramet
             p2, u2 = next(lengths)
             total = totals.get(run.tensor, (0.0, 0.0))
             totals[run.tensor] = total[0] + p2, total[1] + u2
-        each(moved, shares, [totals] * len(shares))
+        each(moved, shares, [totals] * len(shares), told=False)
 
     def moved(table: Sequence[Run], totals: Mapping[int, tuple[Array, Array]]) -> None:
         for run in table:

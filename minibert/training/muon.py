@@ -72,6 +72,6 @@ def apply(each: Callable[..., list], shares: Sequence[Sequence[Run]], p: Any, g:
         for tensor, u in (one for share in each(directed, shares) for one in share):
             pieces.setdefault(tensor, []).append(u)
         whole = dict(one for share in each(turned, shares, [pieces] * len(shares)) for one in share)
-        each(moved, shares, [whole] * len(shares))
+        each(moved, shares, [whole] * len(shares), told=False)
 
     unless(skip, (flats[0], *flats[2:]), step)

@@ -4,7 +4,8 @@ A module of an optimiser has ``APART``, whether it tells tensors apart; ``slabs(
 name; and ``apply(each, shares, p, g, kept, lr, number, constants, scale, skip)``, one step over slabs, which leaves zeros in g:
 
 - ``shares``: the runs of the slab, dealt out. ``each(function, shares)`` calls the function with every share, side by side on a
-  CPU, and gives the results in their order. What is added up over shares is added in that order, whoever came first.
+  CPU, and gives the results in their order. What is added up over shares is added in that order, whoever came first. With
+  ``told=False`` it gives none, and no rank waits for another's.
 - ``number``: of the step, from 1 on. ``scale``: what the gradient is multiplied by first. ``skip``: let everything be as it is.
 """
 

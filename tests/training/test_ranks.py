@@ -84,6 +84,23 @@ def test_one_two_and_four_ranks_of_one_and_two_threads_end_in_the_same_bytes(nam
             assert found[2:] == expected[2:]
 
 
+def test_ranks_meet_three_times_in_a_step(monkeypatch):
+    """Strips of the gradient, one message of figures and squares, and the weights."""
+    monkeypatch.setattr(engine_module, "SENT", 1000)
+    met = []
+
+    def work(ranks):
+        engine = begun(ranks, 1)
+        for name in ("exchange", "share", "gather"):
+            method = getattr(ranks, name)
+            monkeypatch.setattr(ranks, name, lambda *a, name=name, method=method: (met.append((ranks.rank, name)), method(*a))[1])
+        step(engine, 0)
+
+    together(2, work)
+    for rank in (0, 1):
+        assert [name for who, name in met if who == rank] == ["exchange", "share", "gather"]
+
+
 def test_moments_are_kept_by_their_owner_alone_and_a_run_goes_on_with_other_ranks():
     expected = trained(ALONE)
     for before, after in ((1, 4), (2, 1), (4, 2)):
