@@ -50,13 +50,15 @@ POOLED = ("vectors", "similarity")  # of the tokens' vectors one is made
 
 
 def of(config: BertConfig, kind: Kind, outputs: int, weights: np.ndarray | None = None, *, head: Mapping[str, Any] = NONE,
-       loss: Mapping[str, Any] = NONE) -> Model:
+       loss: Mapping[str, Any] = NONE, dropout: float | None = None) -> Model:
     """``outputs``: C, where the kind has classes or numbers. ``weights`` ``(C,)``: what each class counts.
 
     ``head`` and ``loss``: what they take besides, such as the pooling of sentence vectors and the temperature of their loss.
+    ``dropout``: of the head; None: as in the body.
     """
     options = {**loss, **({} if weights is None else {"weights": weights})}
-    return Model(config, {HEAD: head_of(config, kind, outputs, head)}, (Term(TERM, HEAD, KINDS[kind][2], options=options),))
+    term = Term(TERM, HEAD, KINDS[kind][2], options=options)
+    return Model(config, {HEAD: head_of(config, kind, outputs, head, dropout)}, (term,))
 
 
 def part(alone: Model, name: str) -> Model:
@@ -86,11 +88,12 @@ def chosen(kind: Kind, settings: Any) -> dict[str, Mapping[str, Any]]:
                      "rows": settings.batch_size} if kind == "vectors" else NONE}
 
 
-def head_of(config: BertConfig, kind: Kind, outputs: int, options: Mapping[str, Any] = NONE) -> Head:
+def head_of(config: BertConfig, kind: Kind, outputs: int, options: Mapping[str, Any] = NONE,
+            dropout: float | None = None) -> Head:
     """The head for a task; in a body with a ``text_head`` or without a pooler that which reads [CLS] itself."""
     module, reads, _ = KINDS[kind]
     if module is choice:
         reads = choice.judge(config).READS
     elif reads == "pooled" and config.text_head:
         module, reads = dense, dense.READS
-    return Head(module, outputs, reads, options=options)
+    return Head(module, outputs, reads, options=options, dropout=dropout)

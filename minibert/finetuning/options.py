@@ -28,6 +28,7 @@ class Settings(Course):
     tasks: tuple[tuple[str, ...], ...] = ()  # of multi: what each --task says
     ratio: float | None = None  # of multi; None: all batches of all tasks
     loss_weight: float = 1.0  # of a task of several: what its loss counts
+    head_dropout: float | None = None  # of a task of several; None: that of the body
     multi_label: bool = False
     head: str = "linear"
     model: str | None = None
@@ -80,6 +81,9 @@ class Settings(Course):
             raise ValueError(f"--head {self.head}: it tells one of the classes of a pair, so it is for classify without "
                              "--multi-label")
         self.need("loss_weight", 0 < self.loss_weight < float("inf"), "a finite number above 0")
+        self.need("head_dropout", self.head_dropout is None or 0 <= self.head_dropout < 1, "at least 0 and below 1")
+        if self.head_dropout is not None and self.task == "qa":
+            raise ValueError("--head-dropout: the head of qa drops nothing; leave it out")
         self.need("ratio", self.ratio is None or 0 < self.ratio <= MOST, f"a number above 0, and at most {MOST:,}")
         if self.pair is not None and self.task == "tag":
             raise ValueError("--pair: the task tag reads one text, no second one")
@@ -137,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--task", dest="tasks", action="append", nargs="+", default=argparse.SUPPRESS,
                       metavar=("KIND", "FILE"), help="multi: one of its tasks, as often as there are tasks: classify, regress …, "
                       "examples to learn from, examples to measure on, and what is for this task alone, as name=sst2 "
-                      "pair=sentence2 head=san max-length=64 loss-weight=2 (default: none)")
+                      "pair=sentence2 head=san max-length=64 loss-weight=2 head-dropout=0.05 (default: none)")
     add(data, "ratio", "multi: an epoch is one of the first task, and so many times as many batches of the others", type=float,
         metavar="R", default_text="all batches of all tasks")
     add(data, "text", "column or field of the text (tag: of the words; qa: of the context): its name, or in a table its number "

@@ -61,7 +61,8 @@ class Model(NamedTuple):
     def network(self, weights: np.ndarray | None = None) -> models.Model:
         """Body, head and loss. ``weights`` ``(C,)``: what each class counts."""
         kind = self.task.KIND
-        alone = models.of(self.config, kind, len(self.labels), weights, **models.chosen(kind, self.settings))
+        alone = models.of(self.config, kind, len(self.labels), weights, dropout=self.settings.head_dropout,
+                          **models.chosen(kind, self.settings))
         return models.part(alone, self.name) if self.name else alone
 
     @property

@@ -6,7 +6,7 @@
 
 A task is its kind, its files, and options of its own, ``NAME=VALUE`` as they are called on the command line. What stands there
 for the whole run holds for it too. It is called what its file is called, or else ``name=…``. ``loss-weight=2``: its loss counts
-twice in its steps.
+twice in its steps. ``head-dropout=0.05``: its head drops so much of what it reads, and the body as ever.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def yes(text: str) -> bool:
 OPTIONS: Mapping[str, Callable[[str], Any]] = MappingProxyType({
     **dict.fromkeys(("name", "train", "dev", "text", "pair", "label", "head", "class_weights", "metric"), str),
     **dict.fromkeys(("header", "multi_label", "literal"), yes),
-    **dict.fromkeys(("max_length", "stride", "max_query", "max_answer"), int), "null_threshold": float, "loss_weight": float})
+    **dict.fromkeys(("max_length", "stride", "max_query", "max_answer"), int),
+    **dict.fromkeys(("null_threshold", "loss_weight", "head_dropout"), float)})
 
 
 def parts(settings: Settings) -> dict[str, Settings]:

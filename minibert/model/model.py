@@ -41,10 +41,15 @@ class Head:
     reads: str = ""  # an output of the body
     path: str = ""  # before the names of its tensors
     options: Mapping[str, Any] = field(default_factory=dict)  # what its forward takes besides
+    dropout: float | None = None  # of its own; None: that of the body
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reads", self.reads or self.module.READS)
         object.__setattr__(self, "path", self.path or self.module.PATH)
+
+    def config(self, config: BertConfig) -> BertConfig:
+        """The configuration that its forward is given."""
+        return config if self.dropout is None else config.replace(hidden_dropout_prob=self.dropout)
 
 
 class Term(NamedTuple):
@@ -169,7 +174,8 @@ class Model:
             if name in wanted:
                 given = (getattr(x, field) for field in head.module.INPUTS)
                 logits[name], heads[name] = head.module.forward(
-                    _output(body, head.reads), *given, subtree(p, head.path), self.config, key and key.at(2 + i), **head.options)
+                    _output(body, head.reads), *given, subtree(p, head.path), head.config(self.config), key and key.at(2 + i),
+                    **head.options)
         out, caches = self.compared(Output(logits=logits, bert=body), x.targets, counts)
         return out, Cache(bert_cache, heads, caches)
 

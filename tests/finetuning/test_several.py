@@ -12,6 +12,9 @@ from minibert.config import BertConfig
 from minibert.demo.watch import Run
 from minibert.finetuning import command, models, saved, several
 from minibert.finetuning.options import Settings
+from minibert.layers.dropout import Key
+from minibert.model.model import Inputs
+from minibert.parameters import initialise
 from minibert.tasks.labelled import TASKS
 from minibert.tasks.labelled.features import Turns
 from minibert.training.checkpoint import FILE
@@ -214,6 +217,42 @@ def test_a_task_may_count_more():
     assert [term.weight for term in models.weighted(model, 2.5).terms] == [2.5]
     with pytest.raises(ValueError, match="--loss-weight must be a finite number above 0, got 0"):
         several.parts(Settings(task="multi", tasks=[("classify", "a.tsv", "loss-weight=0")]))
+
+
+def test_the_head_of_a_task_may_drop_more_or_less_than_the_body():
+    [part] = several.parts(Settings(task="multi", dropout=0.2, tasks=[("classify", "a.tsv", "head-dropout=0.5")])).values()
+    assert (part.dropout, part.head_dropout) == (0.2, 0.5)
+    config = BertConfig(vocab_size=9, hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+                        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    x = Inputs(np.array([[1, 2, 3]]), np.zeros((1, 3), int))
+    p = initialise(models.of(config, "sequence", 2).layout(), dtype=np.float64)
+
+    def seen(dropout, body=config):
+        out, cache = models.of(body, "sequence", 2, dropout=dropout).forward(x, p, key=Key(0))
+        return out.bert.pooled, cache.heads[models.HEAD].dropout.mask
+
+    (plain, none), (pooled, mask) = seen(None), seen(0.5)
+    assert none is None
+    assert (pooled == plain).all()  # the body's own is untouched
+    assert {*mask.reshape(-1)} == {0.0, 2.0}
+    assert seen(0.0, config.replace(hidden_dropout_prob=0.3))[1] is None
+    for said, why in (("head-dropout=1", "--head-dropout must be at least 0 and below 1, got 1.0"),
+                      ("head-dropout=much", "head-dropout: could not convert")):
+        with pytest.raises(ValueError, match=why):
+            several.parts(Settings(task="multi", tasks=[("classify", "a.tsv", said)]))
+    with pytest.raises(ValueError, match="--head-dropout: the head of qa drops nothing"):
+        several.parts(Settings(task="multi", tasks=[("qa", "a.json", "head-dropout=0.1")]))
+
+
+def test_a_run_in_which_a_head_drops_what_the_body_drops_is_the_run_without_a_word_of_it(learn, files, model, tmp_path):
+    def weights(*said):
+        out = tmp_path / "-".join(said or ("unsaid",))
+        assert command.run(parsed("multi", "--task", "classify", *files("classify", 48), "name=a", *said, "--task", "tag",
+                                  *files("tag", 48), "name=b", "--model", model, "--out", out, *SMALL, "--epochs", 1,
+                                  "--dropout", 0.1)) == 0
+        return (out / "model.safetensors").read_bytes()
+
+    assert weights() == weights("head-dropout=0.1") != weights("head-dropout=0.3")
 
 
 def test_names_come_from_files():
