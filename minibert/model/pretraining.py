@@ -12,9 +12,9 @@ for which no class of other libraries has a head:
 
 ::
 
-    three_ways, distance, reorder       a class of the pooled vector, as nsp is: more outputs, tensors of their own
-    capitalisation, token_document      one of two classes for every token
-    trigrams                            the word that stood at a place, by the masked-word head: no tensors of its own
+    three_ways, distance, reorder, order    a class of the pooled vector, as nsp is: two or more outputs, tensors of their own
+    capitalisation, token_document          one of two classes for every token
+    trigrams                                the word that stood at a place, by the masked-word head: no tensors of its own
 
 Source: Devlin et al. 2018, section 3.1; reference ``run_pretraining.py``.
 """
@@ -38,7 +38,8 @@ from minibert.parameters import Layout, Parameters, Tree, initialise
 
 HEADS = MappingProxyType({
     "mlm": Head(mlm), "nsp": Head(nsp), "replaced": Head(replaced),
-    **{name: Head(nsp, classes, path=f"cls.{name}") for name, classes in (("three_ways", 3), ("distance", 3), ("reorder", 9))},
+    **{name: Head(nsp, classes, path=f"cls.{name}") for name, classes in (
+        ("three_ways", 3), ("distance", 3), ("reorder", 9), ("order", 2))},
     **{name: Head(classifier, 2, "last_hidden_state", f"cls.{name}") for name in ("capitalisation", "token_document")},
 })
 TERMS = (Term("mlm", "mlm", cross_entropy), Term("nsp", "nsp", cross_entropy), Term("replaced", "replaced", binary_cross_entropy),

@@ -150,7 +150,8 @@ def agreed(settings: Settings) -> None:
         term, asks = segments(task).term, task.pairs or "next"
         if term and found.setdefault(term, asks) != asks:
             raise ValueError(f"--recipe {settings.recipe}: one head answers pairs {found[term]} and pairs {asks}, and they mean "
-                             "different things by its answers: ask for one of them in all stages")
+                             "different things by its answers: ask for one of them in all stages, or for order-apart, which has "
+                             "a head of its own")
 
 
 def enough(config: BertConfig, settings: Settings, documents: list) -> None:

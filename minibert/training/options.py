@@ -90,7 +90,8 @@ class Settings(Course):
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
 RECIPES = ("bert", "roberta", "albert", "electra", "ernie-2.0", "structbert", "nvidia")  # the files of minibert/recipes
-PAIRS = ("next", "order", "order-original", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences", "prefix")
+PAIRS = ("next", "order", "order-original", "order-apart", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences",
+         "prefix")
 MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
            "roberta-special", "ngrams", "spans", "phrases", "frequency")
 WORDS = ("trigrams", "capitalisation", "token-document")
@@ -189,10 +190,11 @@ def add_examples(group: Any) -> None:
     add(group, "max_length", "longest sequence, in tokens", type=int, metavar="T")
     OPTIONS.add_negative(group, "next_sentence", "masked words only, on packed sentences instead of pairs")
     add(group, "pairs", "what goes into an example and is asked of it: next, whether b follows a or is from elsewhere; order, "
-        "whether neighbours were swapped (order-original: a lone sentence gets a b from elsewhere); three-ways, whether b is the "
-        "next, the one before or from elsewhere; distance, whether b follows, is of the same document or of another; reorder, in "
-        "which order up to three parts stand; nothing of full-sentences and doc-sentences, which do not cross documents; prefix, "
-        "each next word of b, of which no more is seen than what stands before it (minibert generate)",
+        "whether neighbours were swapped (order-original: a lone sentence gets a b from elsewhere; order-apart: by a head of its "
+        "own, beside next in one recipe); three-ways, whether b is the next, the one before or from elsewhere; distance, whether "
+        "b follows, is of the same document or of another; reorder, in which order up to three parts stand; nothing of "
+        "full-sentences and doc-sentences, which do not cross documents; prefix, each next word of b, of which no more is seen "
+        "than what stands before it (minibert generate)",
         choices=PAIRS, metavar="NAME", default_text="the family's: order of albert, else next")
     add(group, "masking", "what is hidden: pieces; whole-words, and as the reference, transformers (gaps) and RoBERTa have them; "
         "roberta, its counts (roberta-special: special tokens too); ngrams of ALBERT; spans; phrases; frequency, rare words more "

@@ -60,10 +60,11 @@ def test_a_model_with_heads_beside_it_opens_as_bert(tmp_path):
     np.testing.assert_allclose(out.logits["nsp"], expected.seq_relationship_logits.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("classes", [3, 9])
+@pytest.mark.parametrize("classes", [2, 3, 9])
 def test_judging_by_more_classes_is_bert_with_a_wider_head(classes):
-    """StructBERT's three ways and ERNIE 2.0's: BertForPreTraining, whose ``seq_relationship`` has so many rows, in float64."""
-    name = {3: "three_ways", 9: "reorder"}[classes]
+    """The order beside next sentences, StructBERT's three ways and ERNIE 2.0's: BertForPreTraining, whose ``seq_relationship``
+    has so many rows, in float64."""
+    name = {2: "order", 3: "three_ways", 9: "reorder"}[classes]
     config, _, _ = tiny_model.make()
     config = config.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     whole = pretraining.of(config, [name, "trigrams"])

@@ -12,7 +12,7 @@ from minibert.tasks.segments.distance import ADJACENT, OTHER, SAME, distances
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
 from minibert.tasks.segments.reordering import ORDERS, reordered
-from minibert.tasks.segments.sentence_order import ordered_pairs
+from minibert.tasks.segments.sentence_order import TERM, apart, ordered_pairs
 from minibert.tasks.segments.three_ways import NEXT, PREVIOUS, RANDOM, three_ways
 from minibert.training import options
 
@@ -181,6 +181,14 @@ def test_the_order_is_as_the_label_says(tokenizer, numbered_documents):
     assert 0.35 < np.mean(labels) < 0.65
     again = ordered_pairs(numbered_documents, tokenizer, max_length=64, seed=3)
     assert all(np.array_equal(x.ids, y.ids) for x, y in zip(examples, again, strict=True))
+
+
+def test_the_order_apart_is_the_same_asked_of_another_head(tokenizer):
+    documents = numbered([[6], [7, 5, 4], [5, 8]])
+    for one, other in zip(ordered_pairs(documents, tokenizer, max_length=64, seed=3),
+                          apart(documents, tokenizer, max_length=64, seed=3), strict=True):
+        assert np.array_equal(one.ids, other.ids)
+        assert (other.next_label, other.targets) == (IGNORE, {TERM: one.next_label})
 
 
 def test_swapped_and_in_order_are_the_same_text(tokenizer, numbered_documents):

@@ -6,6 +6,7 @@ import pytest
 
 from minibert import pretrained
 from minibert.model import bert
+from minibert.pretrained import folder
 from minibert.tasks import batches
 from minibert.training import checkpoint, command, recipe, scale
 from minibert.training.adamw import learning_rate
@@ -143,11 +144,22 @@ def test_what_no_recipe_can_say_is_told_with_file_and_table(tmp_path, text, more
 
 def test_what_no_model_answers_is_refused_before_anything_is_made(train, tmp_path):
     both = TWO + "pairs = 'order'\n"
-    with pytest.raises(ValueError, match="one head answers pairs next and pairs order, and they mean different things"):
+    with pytest.raises(ValueError, match=r"one head answers pairs next and pairs order, .*, or for order-apart"):
         train(tmp_path / "run", "--recipe", written(tmp_path, both))
     with pytest.raises(ValueError, match="--pairs: a model of RoBERTa has no head that judges pairs"):
         train(tmp_path / "run", "--recipe", written(tmp_path, TWO), "--family", "roberta")
     assert not (tmp_path / "run").exists()
+
+
+def test_next_and_order_in_one_recipe_have_a_head_each(train, tmp_path):
+    both = "[[stage]]\nsteps = 6\n[[stage.task]]\npairs = 'next'\n[[stage.task]]\npairs = 'order-apart'\n"
+    assert train(tmp_path / "run", "--recipe", written(tmp_path, both), "--steps", 6) == 0
+    found = dict(checkpoint.load(tmp_path / "run").parameters.items())
+    assert found["cls.seq_relationship.weight"].shape == found["cls.order.weight"].shape
+    rows = read_rows(tmp_path / "run" / "metrics.csv")
+    asked_for = [(row["nsp_loss"] is not None, row["order_loss"] is not None) for row in rows]
+    assert {*asked_for} == {(True, False), (False, True)}
+    assert {*folder.read_further(tmp_path / "run")} == {"cls.order.weight", "cls.order.bias"}
 
 
 def test_the_combined_step_is_one_backward_pass(train, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from minibert.tasks.corruption import next_words
 from minibert.tasks.examples import Example
-from minibert.tasks.segments import distance, reordering, three_ways
+from minibert.tasks.segments import distance, reordering, sentence_order, three_ways
 from minibert.tasks.segments.full_sentences import packed
 from minibert.tasks.segments.next_sentence import sentence_pairs
 from minibert.tasks.segments.prefix import prefixed
@@ -29,6 +29,7 @@ SEGMENTS: Mapping[str, Segments] = MappingProxyType({
     "next": Segments(sentence_pairs, "next sentence", "nsp", 2),
     "order": Segments(ordered_pairs, "sentence order", "nsp"),
     "order-original": Segments(partial(ordered_pairs, lone_from_another=True), "sentence order", "nsp", 2),
+    "order-apart": Segments(sentence_order.apart, "sentence order", sentence_order.TERM),
     "three-ways": Segments(three_ways.three_ways, "next, previous or random", three_ways.TERM, 2),
     "distance": Segments(distance.distances, "sentence distance", distance.TERM, 2),
     "reorder": Segments(reordering.reordered, "order of parts", reordering.TERM, parted=True),

@@ -6,6 +6,8 @@ Both are of one document, so that the topic tells nothing: only the order does. 
 sentences (``next_sentence``). A chunk of one sentence has nothing to swap. Here it is an example without a pair. In the original
 it gets a b from another document and the label 1, which is next-sentence prediction in disguise: ``lone_from_another``.
 
+The head that answers is the one that BERT has for next sentences. A run that asks both questions takes ``apart`` for this one.
+
 Source: Lan et al. 2019, "ALBERT", 3.1 (arXiv 1909.11942); google-research/albert ``create_pretraining_data.py``,
 ``create_instances_from_document``.
 """
@@ -19,8 +21,10 @@ import numpy as np
 
 from minibert.data.documents import Document
 from minibert.data.randomness import PAIRS, generator
-from minibert.tasks.examples import Example, arrays
+from minibert.tasks.examples import IGNORE, Example, arrays
 from minibert.tasks.segments.next_sentence import alone, enough, from_another, pair, reaching, room_of, target_length, truncate
+
+TERM = "order"  # where it has a head of its own
 
 
 def ordered_pairs(
@@ -61,3 +65,9 @@ def ordered_pairs(
                 continue
             examples.append(pair(*truncate(rng, a, b, room), label, vocab))
     return examples
+
+
+def apart(documents: Iterable[Document], tokenizer: Any, **options: Any) -> list[Example]:
+    """The same examples, of which a head of its own is asked: the label is the target ``order``."""
+    return [example._replace(next_label=IGNORE, targets={TERM: example.next_label})
+            for example in ordered_pairs(documents, tokenizer, **options)]
