@@ -8,7 +8,7 @@
 # text is the next one need not know which of two comes first.
 #
 # **You need** lesson 11 (next sentence, sentence order), lesson 34 (what else to ask).
-# Time: about 30 minutes to read; runs in about 60 s.
+# Time: about 30 minutes to read; runs in about 80 s.
 
 # %%
 from collections import Counter
@@ -250,20 +250,26 @@ QUESTIONS = ("next", "order")
 looks = {name: batches.held_out(told[:100], tokenizer, max_length=PAIR, max_tokens=1024, pairs=name) for name in QUESTIONS}
 table = {}
 for learned in QUESTIONS:
-    engine = trained(told[100:], PAIR, 2 * STEPS + wb.choose(100, 0), pairs=learned)
+    engine = trained(told[100:], PAIR, wb.choose(1000, 12), pairs=learned)
     table[learned] = {name: float(engine.evaluate(some).accuracy("nsp")) for name, some in looks.items()}
+answers = np.concatenate([batch.targets["nsp"] for batch in looks["next"]])
+always = np.bincount(answers[answers != IGNORE]).max() / (answers != IGNORE).sum()
+print(f"always the same answer: right about {always:.2f} of the next sentences")
 wb.table(["trained on", *(f"judged on {name}" for name in QUESTIONS)],
          [[learned, *table[learned].values()] for learned in QUESTIONS])
 if not wb.QUICK:
-    assert table["next"]["next"] > 0.6, "the topic tells some of it"
-    assert abs(table["next"]["order"] - 0.5) < 0.1, "and nothing of the order"
-    assert table["order"]["order"] > table["next"]["order"] + 0.1, "which can be learned"
+    assert table["next"]["next"] > always + 0.05, "the topic tells some of it"
+    assert table["order"]["order"] > 0.8, "the order can be learned"
+    assert table["order"]["order"] > table["next"]["order"] + 0.05, "and is not what the other one has learned first"
 
 # %% [markdown]
 # ALBERT's authors saw the same in earnest: trained on next sentences 90.5 and 52.0 %, trained on the order 78.9 and 86.5 %
 # (*Lan et al. 2019, Table 5*). Whoever learns the topic has not learned the order; in earnest, whoever learns the order has also
-# learned something about what follows what. Of that our small run shows little. (It comes after a plateau, as in lesson 13: with
-# another seed the judge of the order may still be on it.)
+# learned something about what follows what. Of that our small run shows little.
+#
+# What is easy is learned first. With five seeds the judge of the order ended at 95 to 97 % of the orders, after a plateau as in
+# lesson 13. The judge of next sentences knew 82 to 89 % of these with four seeds; of the orders three times 49 to 56 %, and once
+# 84 %. For in our stories who gives next is the surest sign of a next sentence, and some day it sees that as well.
 #
 # StructBERT asks both at once, three ways: b is the next, the one before, or from elsewhere (*Wang et al. 2019, §2.3*). Of the
 # three answers the bag of words tells one apart, and only reading tells the other two:
