@@ -110,16 +110,21 @@ def _together(targets: Sequence[Any], real: np.ndarray) -> np.ndarray:
 
 
 class Streamed(Sequence):
-    """The batches of groups of examples, each made anew whenever it is asked for, and kept by nobody."""
+    """What ``make`` makes of the numbers up to ``count``, anew whenever it is asked for, and kept by nobody."""
 
-    def __init__(self, examples: Sequence[Masked], groups: Sequence[Sequence[int]], pad_id: int) -> None:
-        self.examples, self.groups, self.pad_id = examples, groups, pad_id
+    def __init__(self, make: Callable[[int], Any], count: int) -> None:
+        self.make, self.numbers = make, range(count)
 
     def __len__(self) -> int:
-        return len(self.groups)
+        return len(self.numbers)
 
-    def __getitem__(self, i: int) -> Batch:
-        return collate([self.examples[i] for i in self.groups[i]], pad_id=self.pad_id)
+    def __getitem__(self, i: int) -> Any:
+        return self.make(self.numbers[i])
+
+
+def each(change: Callable[[Batch], Batch], found: Sequence[Batch]) -> Sequence[Batch]:
+    """Batches, each of them changed; streamed ones still are."""
+    return Streamed(lambda i: change(found[i]), len(found)) if isinstance(found, Streamed) else [*map(change, found)]
 
 
 def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: int = 0,
@@ -128,7 +133,8 @@ def micro_batches(examples: Sequence[Masked], max_tokens: int = 512, *, pad_id: 
 
     Sums and counts do not depend on ``max_tokens``. ``streamed``: see ``Streamed``; for steps that are too large to be held.
     """
-    found = Streamed(examples, groups([len(e.ids) for e in examples], max_tokens), pad_id)
+    rows = groups([len(e.ids) for e in examples], max_tokens)
+    found = Streamed(lambda i: collate([examples[row] for row in rows[i]], pad_id=pad_id), len(rows))
     return found if streamed else list(found)
 
 
@@ -144,7 +150,7 @@ def whole(cut: Callable[..., list[Batch]], size: int) -> Callable[[Sequence[Any]
     return batches
 
 
-def shifted(cut: Callable[..., list[Batch]], room: int, first: int = 0) -> Callable[..., list[Batch]]:
+def shifted(cut: Callable[..., Sequence[Batch]], room: int, first: int = 0) -> Callable[..., Sequence[Batch]]:
     """``cut``, whose sequences begin at any of ``room`` positions that leaves space for them, and not at the first.
 
     Which one the ids of a sequence decide, so it is always the same for the same example, however examples are cut. ``first``:
@@ -157,7 +163,7 @@ def shifted(cut: Callable[..., list[Batch]], room: int, first: int = 0) -> Calla
         places = np.minimum(np.array(starts)[:, None] + np.arange(ids.shape[1]), room - 1)  # padding needs no place of its own
         return batch._replace(position_ids=first + places)
 
-    return lambda examples, **options: [*map(of, cut(examples, **options))]
+    return lambda examples, **options: each(of, cut(examples, **options))
 
 
 class Position(NamedTuple):

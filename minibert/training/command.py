@@ -421,7 +421,7 @@ def stages_of(settings: Settings, config: BertConfig, documents: Any, tokenizer:
 def _asking(stage: Stage, way: Way) -> Stage:
     """The stage, with what else is asked of its batches."""
     def asking(task: Task) -> Task:
-        return task._replace(cut=lambda examples: [way.asked(batch) for batch in task.cut(examples)])
+        return task._replace(cut=lambda examples: batches.each(way.asked, task.cut(examples)))
 
     return stage._replace(tasks=[asking(task) for task in stage.tasks])
 

@@ -7,7 +7,7 @@ import pytest
 
 from minibert.finetuning import models
 from minibert.model import joint, pretraining
-from minibert.tasks.batches import Streamed, groups, micro_batches
+from minibert.tasks.batches import each, micro_batches
 from minibert.tasks.labelled.features import micro_batches as features_cut
 from minibert.training import adversarial, course
 from minibert.training.adversarial import ADVERSARIES
@@ -101,15 +101,13 @@ def test_a_step_in_a_stream_of_micro_batches_is_the_step_of_one_large_batch():
     config = small_config(**NO_DROPOUT)
     examples, alive, most = masked_examples(config, lengths=(16, 9, 12, 7) * 16), [], []
 
-    class Counted(Streamed):
-        def __getitem__(self, i):
-            batch = super().__getitem__(i)
-            alive.append(weakref.ref(batch.ids))
-            most.append(sum(ref() is not None for ref in alive))
-            return batch
+    def counted(batch):
+        alive.append(weakref.ref(batch.ids))
+        most.append(sum(ref() is not None for ref in alive))
+        return batch
 
     found = []
-    for cut in (micro_batches(examples, 60), Counted(examples, groups([len(e.ids) for e in examples], 60), 0),
+    for cut in (micro_batches(examples, 60), each(counted, micro_batches(examples, 60, streamed=True)),
                 micro_batches(examples, 10**6)):
         with engine(config, 2, clip_norm=0.1) as e:
             metrics, norm = e.train(cut, 0.01)

@@ -15,6 +15,7 @@ import pytest
 import minibert
 from minibert import cli
 from minibert.analysis import guesses, probes
+from minibert.tasks.batches import Streamed
 from minibert.tasks.examples import IGNORE
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import Vocabulary
@@ -276,6 +277,13 @@ def test_accumulation_is_a_larger_batch(train, tmp_path):
     assert train(tmp_path / "a", "--steps", 4, "--accumulate", 3, "--batch-size", 2) == 0
     assert train(tmp_path / "b", "--steps", 4, "--accumulate", 1, "--batch-size", 6) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_micro_batches_of_an_accumulated_step_are_never_all_in_memory(train, tmp_path, monkeypatch):
+    kinds, original = set(), Engine.train
+    monkeypatch.setattr(Engine, "train", lambda self, found, lr: (kinds.add(type(found)), original(self, found, lr))[1])
+    assert train(tmp_path / "a", "--steps", 4, "--accumulate", 2, "--short-first", 0.5, "--shift-positions") == 0
+    assert kinds == {Streamed}
 
 
 class Clock:
