@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -263,7 +264,7 @@ class Bert:
                 literal: bool = False) -> sentence_vectors.Pooling:
         """How ``embed`` makes vectors: what the model's folder says, and what is given here instead of it."""
         try:
-            recipe = sentence_vectors.Pooling.of(self.folder)
+            recipe = self._recipe
         except ValueError:
             if kind is None:
                 raise
@@ -305,6 +306,11 @@ class Bert:
 
     def _forward(self, encodings: Sequence[Encoding], head_mask: Array | None = None, attentions: bool = False) -> bert.Output:
         return batched.answer(self, encodings, head_mask, attentions)
+
+    @cached_property
+    def _recipe(self) -> sentence_vectors.Pooling:
+        """How vectors are made, as the model's folder says: read once."""
+        return sentence_vectors.Pooling.of(self.folder)
 
     @property
     def _pools(self) -> bool:

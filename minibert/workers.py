@@ -10,6 +10,7 @@ the matrix products of each have several cores.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import threading
@@ -33,9 +34,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """The BLAS of this process, found once: to look through all loaded libraries takes as long as a layer of a short text."""
+    import numpy  # noqa: F401  brings the BLAS that is meant
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 def describe_blas() -> str:
     """The BLAS that NumPy runs on, and the processor that its kernels are for, in a few words."""
-    found = ThreadpoolController().select(user_api="blas").info()
+    found = _blas().info()
     names = {f"{b['internal_api']} {b['version'] or ''}".strip() + (f" for {b['architecture']}" if b.get("architecture") else "")
              for b in found}
     return ", ".join(sorted(names)) or "no controllable BLAS"
@@ -91,8 +100,7 @@ class Workers:
             if number is not None and not 1 <= number <= MOST_THREADS:
                 bound = "at least 1" if number < 1 else f"at most {MOST_THREADS:,}"
                 raise ValueError(f"{name} must be {bound}, got {number}")
-        self._blas = ThreadpoolController()  # looks through all loaded libraries, which takes as long as a layer of a short text
-        controllable = self._blas.select(user_api="blas").info()
+        controllable = _blas().info()
         self.threads = threads or available_cores()
         self.count = min(count or self.threads, self.threads) if controllable else 1
         self.note = "" if controllable else "no controllable BLAS was found: one worker, BLAS chooses its own threads"
@@ -102,7 +110,7 @@ class Workers:
         global _open, _limiter
         with _lock:
             if _open == 0:
-                _limiter = self._blas.limit(limits=self.threads // self.count, user_api="blas")
+                _limiter = _blas().limit(limits=self.threads // self.count)
             _open += 1
         if self.threads > 1 and not self.note:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="minibert")

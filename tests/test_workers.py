@@ -79,9 +79,6 @@ def test_an_error_in_a_worker_is_raised(threads):
 
 def test_without_a_controllable_blas_there_is_one_worker_and_a_note(monkeypatch):
     class Nothing:
-        def select(self, **_):
-            return self
-
         def limit(self, **_):
             return self
 
@@ -91,7 +88,7 @@ def test_without_a_controllable_blas_there_is_one_worker_and_a_note(monkeypatch)
         def restore_original_limits(self):
             pass
 
-    monkeypatch.setattr(module, "ThreadpoolController", Nothing)
+    monkeypatch.setattr(module, "_blas", Nothing)
     with Workers(4) as workers:
         assert workers.count == 1
         assert "one worker" in workers.note
