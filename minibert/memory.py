@@ -27,6 +27,7 @@ from minibert.config import BertConfig
 from minibert.layers.dropout import Key
 from minibert.model import blocks, bodies, pretraining
 from minibert.numerics import adafactor
+from minibert.numerics.products import LARGE, PIECE
 from minibert.parameters import STATISTICS, Layout
 
 FLOAT = 4  # bytes of a float32
@@ -169,7 +170,8 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
     masked = masked_tokens(batch, length) if masked is None else masked
     I, A, V = config.intermediate_size, config.num_attention_heads, config.vocab_size
     H, N = max(config.hidden_size, config.attention_size), batch * length
-    head = V * config.embedding_width  # one gradient of the decoder's weight, before it is added
+    head = V * config.embedding_width
+    head = head if head <= LARGE else PIECE  # a gradient of the decoder's weight, or a piece of it, before it is added
     block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
     if config.filter_sizes:
         block = 3 * N * max(config.filter_sizes) * config.embedding_width  # windows side by side, and their gradients

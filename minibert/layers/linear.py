@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
-from minibert.numerics.products import times_transposed
+from minibert.numerics.products import add_transposed, times_transposed
 from minibert.numerics.rows import down
 from minibert.parameters import Shapes, Tree
 
@@ -46,7 +46,7 @@ def backward(dy: Array, cache: Cache, p: Tree, g: Tree) -> Array:
     """dy ``(..., out)`` -> dx ``(..., in)``; adds to ``g["weight"]`` and ``g["bias"]``."""
     x, bias = cache
     if g:
-        g["weight"] += _rows(dy).T @ _rows(x)
+        add_transposed(g["weight"], _rows(dy), _rows(x))
         if bias:
             g["bias"] += down(_rows(dy))
     return (_rows(dy) @ p["weight"]).reshape(x.shape)

@@ -1,4 +1,4 @@
-"""Products of rows by weights: both forms say the same."""
+"""Products of rows by weights, and their gradient: both forms say the same."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def test_rows_times_weights_is_the_sum_of_products_however_many_rows_there_are(r
     y = products.times_transposed(x, w)
     assert (y.shape, y.dtype, y.flags.c_contiguous) == ((rows, 3), dtype, True)
     np.testing.assert_allclose(y, np.einsum("nk,mk->nm", x, w), atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("m", [7, products.LARGE // 768 + 2])  # whole, and in pieces of which the last is smaller
+def test_a_gradient_is_added_whole_or_in_pieces(m):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((3, n), dtype=np.float32) for n in (m, 768))
+    total = np.ones((m, 768), np.float32)
+    products.add_transposed(total, a, b)
+    np.testing.assert_allclose(total, 1 + np.einsum("nm,nk->mk", a, b), atol=1e-5)
