@@ -1,0 +1,167 @@
+"""Time to a loss: what a user waits for is a trained model, not a step.
+
+::
+
+    python -m benchmarks.time_to_loss                           # what was measured
+    python -m benchmarks.time_to_loss muon trapezoid --seeds 2  # train what is missing, the default too, by turns; then the table
+    python -m benchmarks.time_to_loss muon --steps 1500         # the same for a shorter run
+
+A candidate is a row of ``CANDIDATES``: options of ``minibert train``, and for how many of the default's steps. A seed holds the
+same documents out for all of them, with the same words hidden; its target is the held-out loss with which its default run ends. A
+run counts whole, from reading the text and learning the vocabulary to the last look; up to the first look that sees the target it
+counts by its share of the steps. It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in
+any case; the clock only where no run had more than a load of 1 beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import common
+from minibert.cli import main as minibert
+from minibert.files import write_atomically
+from minibert.training.loop import read_rows
+from minibert.training.options import DEFAULT_STEPS
+
+RECORDS = common.RESULTS / "time_to_loss.jsonl"
+Record = Mapping[str, Any]
+
+
+class Candidate(NamedTuple):
+    """How a run differs from the default one."""
+
+    options: tuple[str, ...] = ()
+    share: float = 1.0  # of the default's steps
+
+
+CANDIDATES = {
+    "default": Candidate(),
+    "trapezoid": Candidate(("--schedule", "trapezoid")),
+    "muon": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3")),
+    "muon, rate 0.01": Candidate(("--optimiser", "muon", "--learning-rate", "1e-2")),
+    "muon, half": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3"), 0.5),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.time_to_loss", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {'; '.join(CANDIDATES)} (default: measure none)")
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="seeds 0 to N - 1 (default: 2)")
+    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"of 'default' (default: {DEFAULT_STEPS})")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of every run (default: 1)")
+    parser.add_argument("--records", type=Path, default=RECORDS, metavar="FILE", help="where the figures are kept")
+    args = parser.parse_args(arguments)
+    if unknown := [name for name in args.names if name not in CANDIDATES]:
+        parser.error(f"there is no candidate {', '.join(unknown)}: choose of {'; '.join(CANDIDATES)}")
+    for seed in range(args.seeds if args.names else 0):
+        for name in dict.fromkeys(("default", *args.names)):
+            if (name, seed) not in measured(args.records, args.steps, args.threads):
+                keep(args.records, record := run(name, seed, args.steps, args.threads))
+                print(f"{name}, seed {seed}: {record['looks'][-1][1]:.3f} nats after {record['cpu_seconds']:.0f} CPU seconds",
+                      flush=True)
+    for steps, threads in sorted({(record["steps"], record["threads"]) for record in records(args.records)}):
+        print(table(measured(args.records, steps, threads)), flush=True)
+    return 0
+
+
+def run(name: str, seed: int, steps: int, threads: int) -> Record:
+    """Train a candidate once; what it cost, and what each of its looks saw."""
+    options, share = CANDIDATES[name]
+    with tempfile.TemporaryDirectory() as place:
+        out, begun, cpu = Path(place) / "run", time.monotonic(), time.process_time()
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            code = minibert(["train", *options, "--steps", str(round(share * steps)), "--seed", str(seed), "--lanes", "1",
+                             "--threads", str(threads), "--out", str(out)])
+        if code:
+            raise RuntimeError(f"{name}, seed {seed}: minibert train ended with {code}\n{said.getvalue()}")
+        looks = [(row["step"], row["held_out_mlm_loss"]) for row in read_rows(out / "metrics.csv")
+                 if row.get("held_out_mlm_loss") is not None]
+        return {"candidate": name, "options": [*options], "share": share, "seed": seed, "steps": steps, "threads": threads,
+                "looks": looks, "cpu_seconds": round(time.process_time() - cpu, 1),
+                "seconds": round(time.monotonic() - begun, 1), "beside": beside(threads), "where": common.machine(threads)}
+
+
+def beside(threads: int) -> float | None:
+    """The load of the last minute without a run's own threads; None where the system does not say."""
+    return max(0.0, round(os.getloadavg()[0] - threads, 2)) if hasattr(os, "getloadavg") else None
+
+
+def records(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def measured(path: Path, steps: int, threads: int) -> dict[tuple[str, int], Record]:
+    """The runs of a length by candidate and seed, those with today's options."""
+    return {(record["candidate"], record["seed"]): record for record in records(path)
+            if (record["steps"], record["threads"]) == (steps, threads)
+            and (found := CANDIDATES.get(record["candidate"])) and [*found] == [tuple(record["options"]), record["share"]]}
+
+
+def keep(path: Path, record: Record) -> None:
+    """Add a line; an older one for the same run goes."""
+    which = ("candidate", "seed", "steps", "threads")
+    others = [other for other in records(path) if any(other[key] != record[key] for key in which)]
+    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*others, record]))
+
+
+def reached(record: Record, target: float) -> int | None:
+    """The step of the first look that saw the target; None: none did."""
+    return next((step for step, loss in record["looks"] if loss <= target), None)
+
+
+def table(runs: Mapping[tuple[str, int], Record]) -> str:
+    """In Markdown: what each candidate ends with, and what it costs to reach its seed's target, beside the default."""
+    defaults = {seed: record for (name, seed), record in runs.items() if name == "default"}
+    lines = []
+    for name in CANDIDATES:
+        mine = {seed: runs[name, seed] for seed in defaults if (name, seed) in runs}
+        if mine:
+            lines.append(_row(name, list(mine.values()), [defaults[seed] for seed in mine]))
+    if not lines:
+        return "Nothing of this length has a default run yet: name a candidate."
+    first = next(iter(defaults.values()))
+    busy = [record for record in runs.values() if record["beside"] is None or record["beside"] > 1]
+    said = "The clock has no say: the load beside the runs was above 1, or unknown.\n" * bool(busy)
+    return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps by default; targets "
+            f"{_spread([record['looks'][-1][1] for record in defaults.values()], '.3f')}\n{said}\n"
+            "| candidate | seeds | steps | nats at its end | above its target | steps to the target | CPU seconds to it | "
+            "default's CPU ÷ its | default's clock ÷ its |\n|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines))
+
+
+def _row(name: str, mine: Sequence[Record], defaults: Sequence[Record]) -> str:
+    targets = [record["looks"][-1][1] for record in defaults]
+    ends = [record["looks"][-1] for record in mine]
+    found = [reached(record, target) for record, target in zip(mine, targets)]
+    cells = [name, str(len(mine)), f"{ends[0][0]:,}", _spread([loss for _, loss in ends], ".3f"),
+             _spread([loss - target for (_, loss), target in zip(ends, targets)], "+.3f")]
+    if None in found:
+        cells += [f"{len(found) - found.count(None)} of {len(found)} get there", *["-"] * 3]
+    else:
+        shares = [step / end for step, (end, _) in zip(found, ends)]
+        cost = {key: [record[key] * share for record, share in zip(mine, shares)] for key in ("cpu_seconds", "seconds")}
+        gain = {key: [default[key] / own for default, own in zip(defaults, cost[key])] for key in cost}
+        quiet = all(record["beside"] is not None and record["beside"] <= 1 for record in (*mine, *defaults))
+        cells += [_spread(found, ",.0f"), _spread(cost["cpu_seconds"], ",.0f"), _spread(gain["cpu_seconds"], ".2f"),
+                  _spread(gain["seconds"], ".2f") if quiet else "-"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean, and the standard deviation where there is one."""
+    mean = format(statistics.fmean(values), form)
+    return f"{mean} ± {format(statistics.stdev(values), form.lstrip('+'))}" if len(values) > 1 else mean
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
