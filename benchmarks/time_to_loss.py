@@ -46,6 +46,7 @@ class Candidate(NamedTuple):
 
 CANDIDATES = {
     "default": Candidate(),
+    "rate 0.004": Candidate(("--learning-rate", "4e-3")),
     "trapezoid": Candidate(("--schedule", "trapezoid")),
     "muon": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3")),
     "muon, rate 0.01": Candidate(("--optimiser", "muon", "--learning-rate", "1e-2")),
