@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from minibert.training.course import add_ranks
 from minibert.training.options import FAMILIES, OPTIONS, add_examples, add_text
 
 SUMMARY = "text cut into tokens once, for many runs; or examples, in formats that others read"
@@ -24,6 +25,8 @@ examples:
       shards, and the vocabulary that was learned from a sample of the text
   minibert prepare pages.jsonl --column body --vocab bert-base-uncased --out DATA
       a column of a table, with the tokenizer of a folder
+  mpiexec -n 4 python -m minibert prepare books/ --out DATA
+      four processes, on one machine or on several that share a folder; the same files
   minibert train --corpus DATA
   minibert prepare book.txt --max-length 128 --format tfrecord --out examples
       tf.Example records, ten versions of the text, and the vocabulary that was learned from it
@@ -55,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--out", metavar="DIR", required=True, help="folder to write; it must not exist yet, or hold shards to go "
                        "on with")
     files.add_argument("--workers", type=int, metavar="N", help="processes that cut text; the shards are the same for any number "
-                       "(default: one a core)")
+                       "(default: one a core, which ranks share)")
+    add_ranks(files)
     files.add_argument("--shard-size", type=int, metavar="N", help="examples of a file (default: 50,000)")
     files.add_argument("--max-predictions", type=int, metavar="N", help="room for so many hidden tokens of an example, in "
                        "tfrecord and hdf5 (default: 20, or 15%% of --max-length if that is more)")
@@ -64,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
+    from minibert import ranks
     from minibert.training import prepare
 
-    return prepare.run(args)
+    with ranks.of(args.ranks) as all_ranks:
+        return prepare.run(args, all_ranks)

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 
 from minibert.data.prepared.instances import Instance, Padding
 from minibert.data.prepared.shards import FORMATS, KEPT_ASIDE
+from minibert.ranks import ALONE, Ranks
+from minibert.ranks.begin import told_alike
 from minibert.tasks import batches
 from minibert.tasks.corruption import CORRUPTIONS
 from minibert.tasks.prepared import instances
@@ -30,14 +32,17 @@ SHARD = 50_000  # examples of a file
 MASKS = 20  # at most so many are to be guessed in an example, as in the reference, or as many as 15 % of a longer one
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     """Do what the arguments of ``prepare`` ask for. The exit code."""
     if args.texts:
         if hasattr(args, "corpus"):
             raise ValueError("--corpus names texts, and so does what stands before it: give one of them")
         args.corpus = args.texts
+    told_alike(ranks, args)
     if args.format == SHARDS:
-        return prepare_text.run(args, _of_text(args))
+        return prepare_text.run(args, _of_text(args), ranks)
+    if ranks.size > 1:
+        raise ValueError(f"--format {args.format} is made by one process: start it without mpiexec, or leave it out for shards")
     for name in ("workers", "column"):
         if getattr(args, name) is not None:
             raise ValueError(f"--{name} is for shards of text, and --format {args.format} asks for examples: leave it out")

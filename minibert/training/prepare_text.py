@@ -24,6 +24,7 @@ from minibert.data.report import report_of
 from minibert.data.tokens import making, shard, sources
 from minibert.data.tokens.manifest import FILE, Manifest
 from minibert.files import brief, read_json, standard_input, write_atomically
+from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL
@@ -39,20 +40,24 @@ ASKED = "asked.json"  # beside the shards: how the tokenizer was asked for
 OF_TOKENIZER = ("vocab", "vocab_size", "cased", "cut", "family")  # settings
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, settings: Settings, ranks: Ranks = ALONE) -> int:
     """Do what the arguments of ``prepare`` ask for, where its files are to be shards. The exit code: 130 interrupted."""
     out = Path(args.out)
-    if not begun(out):
-        new_folder(args.out, "")
+    if ranks.size > 1 and "python-docs" in settings.corpus:
+        raise ValueError("python-docs is one small text, which one process cuts: start it without mpiexec, or name other texts")
+    ranks.at_first(lambda: begun(out) or new_folder(args.out, ""))
     try:
         with _files(settings.corpus, out) as paths:
-            found, new = make(out, paths, settings, args.workers, print, column=args.column)
+            found, new = make(out, paths, settings, args.workers, print, column=args.column, ranks=ranks)
     except KeyboardInterrupt:
         print(f"\nStopped; what was made so far is kept in {out}, and the same command goes on.")
         return 130
     except BaseException:
-        _clear(out)
+        if ranks.first:
+            _clear(out)
         raise
+    if not ranks.first:
+        return 0
     kept = len(found.shards) - new
     if kept:
         print(f"{kept:,} of {len(found.shards):,} shards were there already, with their tokenizer; the others were made.")
@@ -70,16 +75,36 @@ def begun(folder: Path) -> bool:
 
 
 def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int | None, say: Say,
-         tokenizer: Tokenizer | None = None, column: str = "text") -> tuple[Manifest, int]:
+         tokenizer: Tokenizer | None = None, column: str = "text", ranks: Ranks = ALONE) -> tuple[Manifest, int]:
     """Prepare texts in a folder, or go on with it: its manifest, and how many shards are new.
 
-    tokenizer: the one to use instead of what the settings name, or learn. ValueError where the folder has another one.
+    tokenizer: the one to use instead of what the settings name, or learn. workers: of each rank. ValueError where the folder has
+    another one, or ranks see other texts.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"--workers must be at least 1, got {workers}")
-    size = sum(path.stat().st_size for path in paths)
+    sizes = {str(path): path.stat().st_size for path in paths}
+    ranks.agree({f"the number of bytes in {path}": size for path, size in sizes.items()})
+    size = sum(sizes.values())
     if not size:
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: there is no text in it")
+    ranks.at_first(lambda: _begin(folder, paths, settings, say, tokenizer, column))
+    processes = min(ranks.threads(workers) or available_cores(), max(1, math.ceil(size / SHARE / ranks.size)), MOST_WORKERS)
+    say(f"Cutting {size / 1e6:,.1f} MB of text, " + f"{ranks.size} ranks of " * (ranks.size > 1)
+        + f"{processes} process{'es' * (processes > 1)} …")
+    texts = sources.Texts(paths, layout_of(settings, tokenizer or Tokenizer.load(folder)), column)
+    with tqdm(total=size, unit="B", unit_scale=True, disable=None if ranks.first else True, dynamic_ncols=True) as bar:
+        try:
+            return making.make(folder, texts, settings.held_out, processes, lambda read: bar.update(read - bar.n), ranks)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(error.errno, f"{error.strerror or error}; the shards that were made in {folder} are kept, and the same "
+                          "command goes on") from error
+
+
+def _begin(folder: Path, paths: Sequence[Path], settings: Settings, say: Say, tokenizer: Tokenizer | None, column: str) -> None:
+    """The tokenizer in the folder, and how it was asked for."""
     if tokenizer is None and settings.vocab:
         tokenizer = tokenizer_of(settings, [], (), say)
     layout = layout_of(settings, tokenizer)
@@ -96,17 +121,6 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
         tokenizer.save(folder)
         (folder / shard.FOLDER).mkdir(exist_ok=True)
         write_atomically(folder / shard.FOLDER / ASKED, json.dumps(asked, indent=1, ensure_ascii=False) + "\n")
-    processes = min(workers or available_cores(), max(1, math.ceil(size / SHARE)), MOST_WORKERS)
-    say(f"Cutting {size / 1e6:,.1f} MB of text, {processes} process{'es' * (processes > 1)} …")
-    with tqdm(total=size, unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
-        try:
-            return making.make(folder, sources.Texts(paths, layout, column), settings.held_out, processes,
-                               lambda read: bar.update(read - bar.n))
-        except OSError as error:
-            if error.errno is None:
-                raise
-            raise OSError(error.errno, f"{error.strerror or error}; the shards that were made in {folder} are kept, and the same "
-                          "command goes on") from error
 
 
 def _sentences(paths: Sequence[Path], layout: Any, column: str, held_out: float) -> Iterator[str]:

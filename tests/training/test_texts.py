@@ -14,6 +14,8 @@ import pytest
 from minibert.commands import prepare as arguments_of
 from minibert.data import corpora, python_docs
 from minibert.data.tokens import manifest, shard, sources, windows
+from minibert.ranks import ALONE
+from minibert.ranks.threads import together
 from minibert.tasks import batches
 from minibert.text import Tokenizer, Vocabulary
 from minibert.training import command, prepare, prepare_text, texts
@@ -27,11 +29,11 @@ OF_THE_MODEL = "--layers 1 --hidden 32 --heads 2".split()
 OF_THE_RUN = " ".join([*SMALL, "--steps 12"]).replace(" ".join(OF_THE_MODEL), "").replace("--held-out 0.1", "").split()
 
 
-def prepared(*argv):
+def prepared(*argv, ranks=ALONE):
     """Run the command; the exit code."""
     parser = argparse.ArgumentParser()
     arguments_of.add_arguments(parser)
-    return prepare.run(parser.parse_args([str(x) for x in argv]))
+    return prepare.run(parser.parse_args([str(x) for x in argv]), ranks)
 
 
 @pytest.fixture
@@ -211,6 +213,52 @@ def test_it_goes_on_and_makes_what_is_new(small, corpus, data, tmp_path, capsys)
     assert len(after["shards"]) == len(before["shards"]) + 1
     assert f"{len(before['shards']):,} of {len(after['shards']):,} shards were there already" in capsys.readouterr().out
     assert before["shards"] == after["shards"][:-1]
+
+
+def files_of(folder):
+    """By name, their bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_ranks_make_the_same_files_and_one_speaks(small, corpus, data, tmp_path, capsys):
+    def run(ranks):
+        return prepared(corpus, "--out", tmp_path / "new", "--vocab-size", 120, *HELD_OUT, ranks=ranks)
+
+    assert together(3, run) == [0, 0, 0]
+    assert files_of(tmp_path / "new") == files_of(data)
+    assert "3 ranks of 1 process …" in (said := capsys.readouterr().out)
+    assert said.count("The text is in") == 1
+    next((tmp_path / "new" / shard.FOLDER).glob("*.npy")).unlink()
+    assert together(2, run) == [0, 0]
+    assert files_of(tmp_path / "new") == files_of(data)
+    assert "shards were there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (("-",), "standard input reaches one rank only"),
+    (("python-docs",), "python-docs is one small text"),
+    (("book.txt", "--format", "lddl"), "--format lddl is made by one process"),
+])
+def test_what_ranks_do_not_prepare_is_refused(tmp_path, argv, message):
+    def run(ranks):
+        with pytest.raises(ValueError, match=message):
+            prepared(*argv, "--out", tmp_path / "new", ranks=ranks)
+
+    together(2, run)
+    assert not (tmp_path / "new").exists()
+
+
+def test_ranks_that_see_other_texts_are_refused(tmp_path):
+    texts = [tmp_path / str(rank) / "book.txt" for rank in (0, 1)]
+    for rank, path in enumerate(texts):
+        path.parent.mkdir()
+        path.write_text("A line.\n\n" * (5 + rank), encoding="utf-8")
+
+    def run(ranks):
+        with pytest.raises(ValueError, match=r"the ranks must agree before the first step: .*book\.txt"):
+            prepare_text.make(tmp_path / "new", [texts[ranks.rank]], Settings(), None, print, ranks=ranks)
+
+    together(2, run)
 
 
 def test_an_interruption_is_said(small, corpus, tmp_path, capsys, monkeypatch):

@@ -2,6 +2,9 @@
 
 The texts are read here, slice by slice, and each slice is cut by whoever is free; what comes of it depends on the slice and the
 tokenizer alone, so the files are the same for any number of processes. A shard that is there already is not made again.
+
+Of several ranks each reads the texts, cuts its part of the slices and writes those shards, into a folder that all of them see;
+the first one writes the manifest.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +32,7 @@ from minibert.data.tokens.repeated import Repeated, numbers_of
 from minibert.data.tokens.shard import Counted
 from minibert.data.tokens.sources import Piece, Texts
 from minibert.files import remove_leftovers
+from minibert.ranks import ALONE, Ranks
 from minibert.text.tokenizer import Tokenizer
 
 AHEAD = 2  # slices that wait for each process
@@ -69,21 +74,22 @@ class Cutter:
 
 
 def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
-         progress: Callable[[int], object] = lambda read: None) -> tuple[Manifest, int]:
+         progress: Callable[[int], object] = lambda read: None, ranks: Ranks = ALONE) -> tuple[Manifest, int]:
     """Prepare texts in a folder that holds their tokenizer. The manifest, which is written last, and how many shards are new.
 
     held_out: share of the documents. progress: called with the bytes of the files that are done.
+    ranks: who else cuts them, with as many processes.
     OSError, or ValueError with file and place, where a text cannot be read or there is too little of it.
     """
     (folder / shard.FOLDER).mkdir(exist_ok=True)
-    remove_leftovers(folder / shard.FOLDER)
+    ranks.at_first(lambda: remove_leftovers(folder / shard.FOLDER))
     cutter = Cutter(folder, shard.bound_of(held_out))
     shards: list[tuple[str, str, int]] = []
     new = 0
     repeated, lowest = Repeated(), np.empty(0, np.uint64)
     counted = Counted.nothing(cutter.vocabulary)
     with _mapping(cutter, processes) as mapped:
-        for one, read in mapped(texts.slices()):
+        for one, read in _by_all(ranks, mapped, texts.slices()):
             if len(one.signatures):
                 counted += one.counted
                 repeated.add(one.signatures)
@@ -102,9 +108,19 @@ def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
                          "because some are held out to measure on: give more text, or separate documents by a blank line and say "
                          "--layout lines")
     found = _manifest(cutter, texts, held_out, tuple(shards), counted, repeated.share())
-    manifests.write(folder, found)
-    _remove_others(folder, {name for name, *_ in shards})
+    ranks.at_first(lambda: _conclude(folder, found))
     return found, new
+
+
+def _conclude(folder: Path, found: Manifest) -> None:
+    """Write the manifest, of shards that are there, and take away what was made of texts that are no longer part of it."""
+    names = {name for name, *_ in found.shards}
+    for name in names:
+        shard.present(folder, name)
+    manifests.write(folder, found)
+    for path in (folder / shard.FOLDER).glob("*.npy"):
+        if path.name.split(".")[0] not in names:
+            path.unlink(missing_ok=True)
 
 
 def _manifest(cutter: Cutter, texts: Texts, held_out: float, shards: tuple[tuple[str, str, int], ...], total: Counted,
@@ -117,13 +133,6 @@ def _manifest(cutter: Cutter, texts: Texts, held_out: float, shards: tuple[tuple
         shards, *(tuple(map(int, pair)) for pair in total[:3]), repeated,
         0.0 if unknown is None else float(total.ids[:, unknown].sum() / total.tokens.sum()),
         float(-(total.ids[1] * np.log(chances)).sum() / total.tokens[1]), tuple(map(int, total.lengths)), total.longest)
-
-
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """What was made of texts that are no longer part of it."""
-    for path in (folder / shard.FOLDER).glob("*.npy"):
-        if path.name.split(".")[0] not in names:
-            path.unlink(missing_ok=True)
 
 
 def _brief(paths: Sequence[Path]) -> str:
@@ -145,6 +154,14 @@ def _without_collector() -> Iterator[None]:
 # Who does it
 
 _cutter: Cutter | None = None  # of a process
+
+
+def _by_all(ranks: Ranks, mapped: Callable[[Iterator], Iterator[tuple[Made, int]]], slices: Iterator
+            ) -> Iterator[tuple[Made, int]]:
+    """What came of every slice, in their order: the ranks cut them by turns, and tell one another."""
+    mine = mapped(islice(slices, ranks.rank, None, ranks.size))
+    while any(found := ranks.share(next(mine, None))):
+        yield from filter(None, found)
 
 
 @contextmanager
