@@ -319,7 +319,7 @@ TOPICS = 8  # <- the knob
 ANIMALS = ANIMALS[:TOPICS]
 others = [[tokenizer.ids(one) for one in text] for text in stories(wb.choose(1500, 200), short)]
 engine = trained(others[100:], PAIR, STEPS, pairs="next")
-print(f"{len(ANIMALS)} animals, half of the steps:", {
+print(f"{len(ANIMALS)} animals, fewer steps:", {
     name: round(float(engine.evaluate(batches.held_out(others[:100], tokenizer, max_length=PAIR, pairs=name)).accuracy("nsp")), 2)
     for name in QUESTIONS})
 assert 1 <= len(ANIMALS) <= 8
