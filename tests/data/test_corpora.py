@@ -207,7 +207,6 @@ def test_the_layout_that_was_taken_is_named(file, tmp_path):
     assert read(str(tmp_path)).layout == f"{LAYOUTS['lines']} (2 files); {LAYOUTS['prose']} (1 file)"
     assert read(str(tmp_path / "c.txt")).layout == LAYOUTS["prose"]
     assert read(str(tmp_path / "c.txt"), layout="lines").layout == LAYOUTS["lines"]
-    assert read("python-docs").layout == ""
 
 
 def test_lines_without_blank_lines_become_several_documents(file):

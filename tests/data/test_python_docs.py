@@ -26,6 +26,7 @@ def test_there_is_enough_of_it(corpus, sentences):
     assert sum(len(sentence.split()) for sentence in sentences) >= 120_000
     assert f"python-docs of Python {python_docs.version()}" in corpus.description
     assert corpus.sha256[:12] in corpus.description
+    assert corpus.layout == ""
 
 
 def test_it_is_the_same_each_time(corpus):
