@@ -28,6 +28,7 @@ from minibert.layers import (
     activation,
     add_norm,
     attention,
+    attention_in_blocks,
     attention_probs,
     attentive_pooling,
     batch_norm,
@@ -574,6 +575,21 @@ def _(rng: np.random.Generator) -> dict:
 def _(rng: np.random.Generator) -> dict:
     options = {"mask": softmax.additive_mask(PADDING, np.float32), "rate": 0.3, "key": dropout.Key(7)}
     return {"inputs": {"scores": 2 * rng.standard_normal((B, A, T, T))}, "options": options}
+
+
+@case(attention_in_blocks)
+def _(rng: np.random.Generator) -> dict:
+    return _in_blocks(rng, PADDING)
+
+
+@case(attention_in_blocks, "causal")
+def _(rng: np.random.Generator) -> dict:
+    return _in_blocks(rng, CAUSAL)
+
+
+def _in_blocks(rng: np.random.Generator, mask: np.ndarray) -> dict:
+    options = {"mask": softmax.additive_mask(mask, np.float32), "rate": 0.3, "key": dropout.Key(7), "rows": 2}
+    return {"inputs": {name: rng.standard_normal((B, A, T, H // A)) for name in "qkv"}, "options": options}
 
 
 def opened(module: ModuleType, fixed: dict[str, Any], gates: dict[str, np.ndarray]) -> Pair:

@@ -3,7 +3,8 @@
 With N = B·T tokens, training keeps for every layer, until its backward pass::
 
     attention     x, q, k, v, context                        5·N·H
-    probabilities softmax, dropout's mask, their product     3·B·A·T²         the part that grows with the square of the length
+    probabilities softmax, dropout's mask, their product     3·B·A·T²         the part that grows with the square of the length,
+                                                                              up to that at which attention goes in blocks
     feed-forward  h, W1·h, Φ, gelu                           N·H + 3·N·I      I = 4·H: more than half of all
     layer norms   x̂ and 1/σ, twice                           2·N·H + 2·N
     dropout       two masks                                  2·N·H
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.config import BertConfig
+from minibert.layers.attention_in_blocks import LONG, rows_of
 from minibert.layers.dropout import Key
 from minibert.model import blocks, bodies, pretraining
 from minibert.numerics import adafactor
@@ -113,7 +115,7 @@ def _kept(config: BertConfig, length: int, layer: int = 0) -> dict[str, int]:
     p = layout.tree(np.zeros(layout.size, np.float32))
     (_, weights), cache = blocks.of_layer(config, layer).forward(x, p, config, key=Key(0))
     sizes, seen = dict.fromkeys(PARTS.values(), 0), set()
-    for path, array in (("attention.x", x), *_arrays(cache), ("attention.weights", weights)):
+    for path, array in (("attention.x", x), *_arrays(cache), *(() if weights is None else [("attention.weights", weights)])):
         while isinstance(array.base, np.ndarray):  # a view keeps the whole alive
             array = array.base
         if id(array) not in seen:
@@ -172,7 +174,7 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
     H, N = max(config.hidden_size, config.attention_size), batch * length
     head = V * config.embedding_width
     head = head if head <= LARGE else PIECE  # a gradient of the decoder's weight, or a piece of it, before it is added
-    block = N * (2 * I + 10 * H) + 4 * batch * A * length**2
+    block = N * (2 * I + 10 * H) + 4 * (batch * A * length**2 if length < LONG else length * rows_of(length))
     if config.filter_sizes:
         block = 3 * N * max(config.filter_sizes) * config.embedding_width  # windows side by side, and their gradients
     return FLOAT * (masked * V + max(head, block))
@@ -182,7 +184,7 @@ def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     """Parts of the memory that ``Bert`` takes for one batch. No layer keeps anything but its output."""
     H, I, A, N = config.hidden_size, config.intermediate_size, config.num_attention_heads, batch * length
     widest, again = max(H, config.attention_size), 2 * (config.ffn_count - 1) * (config.attention_size + I)
-    probabilities = batch * A * length**2
+    probabilities = batch * A * length**2 if length < LONG else length * rows_of(length)
     if config.filter_sizes:
         return [Part("weights", FLOAT * parameter_counts(config)["total"]),
                 Part("all convolutions", batch * _kept_by_convolutions(config, length))]

@@ -106,7 +106,7 @@ def read(bert: Trained, sentences: Sequence[Sequence[str]], limit: int = LIMIT, 
         mask = None if separators else ~np.array(encoding.special_tokens_mask, bool)[None]
         given = (ids, types, mask, embeddings.position_ids(ids, None, config))
         ids, types, mask, positions = (x if x is None else xp.asarray(x) for x in given)
-        _, cache = body.forward(ids, types, mask, bert.parameters["bert"], config, position_ids=positions)
+        _, cache = body.forward(ids, types, mask, bert.parameters["bert"], config, position_ids=positions, maps=True)
         states = np.stack([to_numpy(x)[0, first] for x in cache.encoder.states])
         inner = [block.attention for block in cache.encoder.blocks]
         a = np.stack([to_numpy(one.weights)[0] for one in inner])  # (L, A, T, T)

@@ -89,7 +89,7 @@ def maps(bert: Trained, text: str, keep_sums: bool = False) -> Maps:
     positions = embeddings.position_ids(question.ids[None], None, config)
     ids, types, positions = (x if x is None else xp.asarray(x) for x in (question.ids[None], question.token_type_ids[None],
                                                                          positions))
-    _, cache = body.forward(ids, types, None, bert.parameters["bert"], config, position_ids=positions)
+    _, cache = body.forward(ids, types, None, bert.parameters["bert"], config, position_ids=positions, maps=True)
     found = []
     for (_, p, _), inner in zip(cache.encoder.layers, cache.encoder.blocks):
         weight = to_numpy(p["attention"]["output"]["dense"]["weight"])  # (H, A·D)

@@ -376,7 +376,7 @@ def _forward(bert: Trained, question: Question, gates: Any = None, labels: Seque
         layers = encoder.forgetful(layers, attentions=keep == "attentions")
     positions = _positions(bert, question)
     return pretraining.forward(Inputs(ids, types, None, places, labels, position_ids=positions), bert.parameters, bert.config,
-                               head_mask=gates, layers=layers)
+                               head_mask=gates, layers=layers, maps=keep != "states")
 
 
 def _positions(bert: Trained, question: Question) -> Array | None:

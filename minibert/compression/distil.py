@@ -147,7 +147,7 @@ def answers(model: Model, parameters: Parameters, asked: Mapping[str, str]) -> C
 
     def teacher(x: Inputs) -> dict[str, Any]:
         layers = encoder.forgetful(encoder.stack(parameters["bert"]["encoder"], NOTHING, model.config)[:top], looks)
-        out, _ = model.forward(x._replace(targets={}), parameters.tree, layers=layers)
+        out, _ = model.forward(x._replace(targets={}), parameters.tree, layers=layers, maps=looks)
         real = None if x.attention_mask is None else _tokens(x.attention_mask)[:, :, None]  # (B, T, 1)
         shaped = {"attentions": None if real is None else real[:, None]}  # (B, 1, T, 1)
         found = {}

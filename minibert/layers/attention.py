@@ -19,6 +19,9 @@ Backward, from the last line to the first::
 Values may be made from something else than x, which dv·Wv is then the gradient of, and either may be wider or narrower than the
 context (MobileBERT does so).
 
+Of long texts nobody asks for the map as a rule: ``attention_in_blocks`` then makes it piece by piece and forgets it. A head mask
+keeps it whole, one of ones too.
+
 The gradient of ``key.bias`` is zero: bk adds the same number q·bk to a whole row of scores, and softmax does not see it.
 
 Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2; reference ``modeling.py``, ``attention_layer``.
@@ -29,7 +32,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minibert.backend import Array
-from minibert.layers import attention_probs, linear
+from minibert.layers import attention_in_blocks, attention_probs, linear
 from minibert.layers.dropout import Key
 from minibert.numerics.products import matmul
 from minibert.parameters import Shapes, Tree, named
@@ -40,11 +43,11 @@ class Cache(NamedTuple):
     key: linear.Cache | None
     q: Array | None  # (B, A, T, D) already divided by √D
     k: Array | None  # (B, A, T, D)
-    probs_cache: attention_probs.Cache | None
+    probs_cache: attention_probs.Cache | attention_in_blocks.Cache | None
     value: linear.Cache
     v: Array  # (B, A, T, D)
-    probs: Array  # (B, A, T, T) before the head mask
-    weights: Array  # (B, A, T, T) after it
+    probs: Array | None  # (B, A, T, T) before the head mask; None, as the next, where it was never whole
+    weights: Array | None  # (B, A, T, T) after it
     head_mask: Array | None  # (A,) or (B, A)
     apart: bool  # were the values made from something else than x?
 
@@ -70,7 +73,8 @@ def count(p: Tree, size: int) -> int:
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,
             head_mask: Array | None = None, override: Array | None = None, values: Array | None = None) -> tuple[tuple, Cache]:
-    """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v.
+    """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v; of a long text
+    (``attention_in_blocks.LONG``) without a head mask None.
 
     ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
     ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P:
@@ -83,6 +87,9 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         keys, k_cache = linear.forward(x, p["key"])
         q, k = _split(query, heads), _split(keys, heads)
         q *= q.shape[-1] ** -0.5
+        if head_mask is None and (rows := attention_in_blocks.rows_of(q.shape[2])) < q.shape[2]:
+            context, b_cache = attention_in_blocks.forward(q, k, v, mask, rate, key, rows)
+            return (_merge(context), None), Cache(q_cache, k_cache, q, k, b_cache, v_cache, v, None, None, None, values is not None)
         scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
         probs, p_cache = attention_probs.forward(scores, mask, rate, key)
     else:
@@ -96,6 +103,13 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
     """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
     q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
+    if weights is None:
+        if dweights is not None:
+            raise ValueError(f"attention of {v.shape[2]:,} tokens was not kept, so it takes no gradient: give a head_mask, of ones "
+                             "as well, and it is")
+        dq, dk, dv = attention_in_blocks.backward(dcontext, p_cache)
+        dvalues = linear.backward(_merge(dv), v_cache, p["value"], g["value"])
+        return _of_x(dq, dk, dvalues, None, cache, p, g)
     dw = matmul(dcontext, v.transpose(0, 1, 3, 2))
     if dweights is not None:
         dw += dweights
@@ -110,13 +124,16 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
         return Gradients(None, dhead_mask, dw, dvalues) if apart else Gradients(dvalues, dhead_mask, dw)
 
     dscores = attention_probs.backward(dw, p_cache)
-    dq = matmul(dscores, k)
-    dq *= q.shape[-1] ** -0.5
-    dk = matmul(dscores.transpose(0, 1, 3, 2), q)  # the √D is in q
-    dx = linear.backward(_merge(dq), q_cache, p["query"], g["query"])
-    dx = dx if apart else dx + dvalues
-    dx += linear.backward(_merge(dk), k_cache, p["key"], g["key"])
-    return Gradients(dx, dhead_mask, None, dvalues if apart else None)
+    dq, dk = matmul(dscores, k), matmul(dscores.transpose(0, 1, 3, 2), q)
+    return _of_x(dq, dk, dvalues, dhead_mask, cache, p, g)
+
+
+def _of_x(dq: Array, dk: Array, dvalues: Array, dhead_mask: Array | None, cache: Cache, p: Tree, g: Tree) -> Gradients:
+    dq *= cache.q.shape[-1] ** -0.5  # in dk it is already: it was in q
+    dx = linear.backward(_merge(dq), cache.query, p["query"], g["query"])
+    dx = dx if cache.apart else dx + dvalues
+    dx += linear.backward(_merge(dk), cache.key, p["key"], g["key"])
+    return Gradients(dx, dhead_mask, None, dvalues if cache.apart else None)
 
 
 def _split(x: Array, heads: int) -> Array:

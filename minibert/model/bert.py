@@ -28,7 +28,7 @@ class Output(NamedTuple):
     last_hidden_state: Array | None = None  # (B, T, H)
     pooled: Array | None = None  # (B, H)
     hidden_states: Sequence[Array | None] | None = None  # L+1 of (B, T, H): the embeddings, then after each block
-    attentions: Sequence[Array | None] | None = None  # L of (B, A, T, T)
+    attentions: Sequence[Array | None] | None = None  # L of (B, A, T, T); None of a long text, whose maps are not kept unasked
 
 
 OUTPUTS = Output._fields
@@ -65,12 +65,12 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
             key: Key | None = None, head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
             attentions: Mapping[int, Array] | None = None,
             layers: Layers | Sequence[encoder.Layer] | None = None, position_ids: Array | None = None,
-            task_type_ids: Array | None = None) -> tuple[Output, Cache]:
+            task_type_ids: Array | None = None, maps: bool = False) -> tuple[Output, Cache]:
     """ids ``(B, T)`` or word vectors ``(B, T, E)``, token_type_ids ``(B, T)`` -> Output.
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
     ``bert``, with or without its pooler. ``layers``: a function from ``p`` and ``g``, the subtree ``encoder``, to a list of
-    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``: see ``encoder``;
+    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``, ``maps``: see ``encoder``;
     ``position_ids``, ``task_type_ids``: see ``embeddings``. Without a ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(
@@ -78,7 +78,7 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
     chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
     (states, weights), encoder_cache = encoder.forward(
-        x, chosen(p["encoder"], NOTHING), config, mask, key and key.at(1), head_mask, hidden, attentions)
+        x, chosen(p["encoder"], NOTHING), config, mask, key and key.at(1), head_mask, hidden, attentions, maps)
     out, caches = top(states[-1], p, config)
     return out._replace(hidden_states=states, attentions=weights), Cache(embeddings_cache, encoder_cache, chosen, *caches)
 
@@ -99,7 +99,7 @@ def answer(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: T
     """What ``forward`` says, where no backward pass follows: the memory of one layer instead of L. ``attentions``: keep them."""
     layers = encoder.forgetful(encoder.stack(p["encoder"], NOTHING, config), attentions)
     return forward(ids, token_type_ids, attention_mask, p, config, head_mask=head_mask, layers=layers,
-                   position_ids=position_ids)[0]
+                   position_ids=position_ids, maps=attentions)[0]
 
 
 def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = None) -> Gradients:

@@ -71,8 +71,9 @@ def forgetful(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
 
 def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array | None = None, key: Key | None = None,
             head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
-            attentions: Mapping[int, Array] | None = None) -> tuple[tuple[list[Array], list[Array]], Cache]:
-    """x ``(B, T, H)`` -> L+1 hidden states ``(B, T, H)`` and L attention weights ``(B, A, T, T)``.
+            attentions: Mapping[int, Array] | None = None, maps: bool = False) -> tuple[tuple[list[Array], list[Array]], Cache]:
+    """x ``(B, T, H)`` -> L+1 hidden states ``(B, T, H)`` and L attention weights ``(B, A, T, T)``; those of long texts are None
+    but with ``maps`` or a head mask (see ``attention``).
 
     ``mask``: additive, ``(B, 1, 1 or T, T)``. ``head_mask``: ``(L, A)`` or ``(L, B, A)``. ``hidden[i]`` replaces the state
     entering layer i, ``attentions[i]`` the probabilities of layer i.
@@ -80,8 +81,9 @@ def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array |
     hidden, attentions = hidden or {}, attentions or {}
     _check(x, len(layers), config.num_attention_heads, head_mask, hidden, attentions)
     states, weights, caches = [hidden.get(0, x)], [], []
+    all_heads = get_xp(x).ones(config.num_attention_heads, x.dtype) if maps else None
     for i, (module, p, _) in enumerate(layers):
-        gate = None if head_mask is None else head_mask[i]
+        gate = all_heads if head_mask is None else head_mask[i]
         (y, w), cache = module.forward(states[i], p, config, mask, key and key.at(i), gate, attentions.get(i))
         states.append(hidden.get(i + 1, y))
         weights.append(w)

@@ -163,6 +163,8 @@ class Model:
 
         ``opened``: the other arguments of the body's ``forward``. Without a ``key`` nothing is dropped.
         """
+        if any(reads.startswith("attentions.") for reads in self._reads(self.terms, self.heads)):
+            opened = {"maps": True, **opened}
         body, bert_cache = bodies.of(self.config).forward(
             x.ids, x.token_type_ids, x.attention_mask, p["bert"], self.config, key=key, position_ids=x.position_ids,
             task_type_ids=x.task_type_ids, **opened)

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: E402
 
 from minibert.layers import (  # noqa: E402
     attention,
+    attention_in_blocks,
     binary_cross_entropy,
     cross_entropy,
     dropout,
@@ -200,3 +201,18 @@ def test_attention(dtype, per_query):
 
     nothing = attention.backward(dy, cache, p, NOTHING)
     np.testing.assert_array_equal(nothing.dx, dx)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 7])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_in_blocks_is_scaled_dot_product_attention(dtype, rows, causal):
+    B, A, T, D = 2, 3, 7, 4
+    case = Case(dtype, q=(B, A, T, D), k=(B, A, T, D), v=(B, A, T, D))
+    visible = np.tri(T, dtype=int)[None].repeat(B, 0) if causal else np.array([[1] * T, [1] * 3 + [0] * (T - 3)])
+    mask = softmax.additive_mask(visible, dtype)
+    context, cache = attention_in_blocks.forward(case.ours["q"] * D**-0.5, case.ours["k"], case.ours["v"], mask, rows=rows)
+    dy = case.upstream(context)
+    dq, dk, dv = attention_in_blocks.backward(dy, cache)
+    seen = torch.tensor(visible.astype(bool)).reshape(B, 1, -1, T)
+    expected = F.scaled_dot_product_attention(*(case.theirs[name] for name in "qkv"), attn_mask=seen)
+    case.check(context, expected, dy, {"q": dq * D**-0.5, "k": dk, "v": dv})
