@@ -89,7 +89,8 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         q *= q.shape[-1] ** -0.5
         if head_mask is None and (rows := attention_in_blocks.rows_of(q.shape[2])) < q.shape[2]:
             context, b_cache = attention_in_blocks.forward(q, k, v, mask, rate, key, rows)
-            return (_merge(context), None), Cache(q_cache, k_cache, q, k, b_cache, v_cache, v, None, None, None, values is not None)
+            cache = Cache(q_cache, k_cache, q, k, b_cache, v_cache, v, None, None, None, values is not None)
+            return (_merge(context), None), cache
         scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
         probs, p_cache = attention_probs.forward(scores, mask, rate, key)
     else:
@@ -101,12 +102,12 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
 
 def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None = None) -> Gradients:
     """dcontext ``(B, T, H)`` and, where anyone asks, dweights ``(B, A, T, T)`` -> Gradients; adds to g of all three linears."""
-    q_cache, k_cache, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
+    _, _, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
     if weights is None:
         if dweights is not None:
-            raise ValueError(f"attention of {v.shape[2]:,} tokens was not kept, so it takes no gradient: give a head_mask, of ones "
-                             "as well, and it is")
+            raise ValueError(f"attention of {v.shape[2]:,} tokens was not kept, so it takes no gradient: give a head_mask, "
+                             "if only of ones, and it is")
         dq, dk, dv = attention_in_blocks.backward(dcontext, p_cache)
         dvalues = linear.backward(_merge(dv), v_cache, p["value"], g["value"])
         return _of_x(dq, dk, dvalues, None, cache, p, g)

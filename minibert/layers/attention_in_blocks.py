@@ -2,15 +2,17 @@
 
 ::
 
-    for each head, and a block of queries r:    P = dropout(softmax(q[r]·kᵀ + mask))    (R, T)        context[r] = P·v
+    of a head, for a block of queries r:    P = dropout(softmax(q[r]·kᵀ + mask))    (R, T)        context[r] = P·v
 
 A row of the map needs all keys and no other row. So a block is exact, and what is kept for backward is q, k and v: backward makes
 each block's P again, from the same key, and goes on as in ``attention``::
 
-    dw = dcontext[r]·vᵀ      dv += Pᵀ·dcontext[r]      dscores: through dropout and softmax      dq[r] = dscores·k      dk += dscoresᵀ·q[r]
+    dw = dcontext[r]·vᵀ            dv += Pᵀ·dcontext[r]
+    dscores: through dropout and softmax
+    dq[r] = dscores·k              dk += dscoresᵀ·q[r]
 
-Blocks of keys as well (Dao et al. 2022, "FlashAttention", arXiv 2205.14135) need a running maximum and sum for each row. They fit a
-row into a GPU's small memory; a processor's cache holds many rows of any text that is read at once, and none is needed here.
+Blocks of keys as well (Dao et al. 2022, "FlashAttention", arXiv 2205.14135) need a running maximum and sum for each row. They are
+for a GPU's small fast memory; a processor's cache holds many rows of any text that is read at once, and none is needed here.
 Source: Rabe and Staats 2021, "Self-attention does not need O(n²) memory" (arXiv 2112.05682).
 """
 

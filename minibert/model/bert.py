@@ -70,8 +70,8 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
     ``bert``, with or without its pooler. ``layers``: a function from ``p`` and ``g``, the subtree ``encoder``, to a list of
-    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``, ``maps``: see ``encoder``;
-    ``position_ids``, ``task_type_ids``: see ``embeddings``. Without a ``key`` nothing is dropped.
+    blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``, ``maps``: see
+    ``encoder``; ``position_ids``, ``task_type_ids``: see ``embeddings``. Without a ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(
         ids, token_type_ids, p["embeddings"], config, key and key.at(0), position_ids, task_type_ids)

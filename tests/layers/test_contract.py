@@ -11,6 +11,7 @@ from minibert.layers import (
     activation,
     add_norm,
     attention,
+    attention_in_blocks,
     attention_probs,
     attentive_pooling,
     batch_norm,
@@ -189,6 +190,11 @@ def _(rng, dtype):
 @case("add & norm")
 def _(rng, dtype):
     return add_norm, (normal(rng, dtype, B, T, H), normal(rng, dtype, B, T, H)), scale(rng, dtype), {"rate": 0.3, "key": KEY}
+
+
+@case("attention in blocks")
+def _(rng, dtype):
+    return attention_in_blocks, tuple(normal(rng, dtype, B, A, T, 4) for _ in "qkv"), None, {"rate": 0.3, "key": KEY, "rows": 2}
 
 
 @case("attention probabilities")
