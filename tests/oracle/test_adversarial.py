@@ -78,7 +78,8 @@ def test_the_gradient_is_autograds(kind):
     virtual(theirs, 3) if kind == "virtual" else fgm(theirs, kind == "fgm")
     with engine(config, 2, parameters=parameters, seed=3) as e:
         parts = micro_batches(batches[0], 60)
-        metrics = adversarial.of(Course(adversarial=kind), e.model)(e, parts, e._known(parts))
+        known = e._known(parts)
+        metrics = e._metrics(known, adversarial.of(Course(adversarial=kind), e.model)(e, parts, known))
         found = type(parameters)(parameters.layout, gradient(e))
         assert float(metrics.loss) == pytest.approx(float(theirs.loss().detach()), rel=1e-12)
         np.testing.assert_array_equal(e.parameters.flat, parameters.flat)  # the word table is back, to the last bit
