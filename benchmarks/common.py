@@ -158,6 +158,17 @@ def write(name: str, where: Mapping[str, Any], results: Any, path: Path | None =
     return path
 
 
+def records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of figures that grows run by run."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def keep(path: Path, record: Mapping[str, Any], which: Sequence[str]) -> None:
+    """Add a line; an older one that says the same of ``which`` goes."""
+    others = [other for other in records(path) if any(other[key] != record[key] for key in which)]
+    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*others, record]))
+
+
 def progress(text: str) -> None:
     """A line on the terminal that the next one replaces."""
     if sys.stderr.isatty():

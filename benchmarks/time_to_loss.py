@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import statistics
 import tempfile
@@ -29,11 +28,11 @@ from typing import Any, NamedTuple
 
 from benchmarks import common
 from minibert.cli import main as minibert
-from minibert.files import write_atomically
 from minibert.training.loop import read_rows
 from minibert.training.options import DEFAULT_STEPS
 
 RECORDS = common.RESULTS / "time_to_loss.jsonl"
+WHICH = ("candidate", "seed", "steps", "threads")  # of the records names a run
 Record = Mapping[str, Any]
 
 
@@ -67,10 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     for seed in range(args.seeds if args.names else 0):
         for name in dict.fromkeys(("default", *args.names)):
             if (name, seed) not in measured(args.records, args.steps, args.threads):
-                keep(args.records, record := run(name, seed, args.steps, args.threads))
+                common.keep(args.records, record := run(name, seed, args.steps, args.threads), WHICH)
                 print(f"{name}, seed {seed}: {record['looks'][-1][1]:.3f} nats after {record['cpu_seconds']:.0f} CPU seconds",
                       flush=True)
-    for steps, threads in sorted({(record["steps"], record["threads"]) for record in records(args.records)}):
+    for steps, threads in sorted({(record["steps"], record["threads"]) for record in common.records(args.records)}):
         print(table(measured(args.records, steps, threads)), flush=True)
     return 0
 
@@ -98,22 +97,11 @@ def beside(threads: int) -> float | None:
     return max(0.0, round(os.getloadavg()[0] - threads, 2)) if hasattr(os, "getloadavg") else None
 
 
-def records(path: Path) -> list[Record]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
 def measured(path: Path, steps: int, threads: int) -> dict[tuple[str, int], Record]:
     """The runs of a length by candidate and seed, those with today's options."""
-    return {(record["candidate"], record["seed"]): record for record in records(path)
+    return {(record["candidate"], record["seed"]): record for record in common.records(path)
             if (record["steps"], record["threads"]) == (steps, threads)
             and (found := CANDIDATES.get(record["candidate"])) and [*found] == [tuple(record["options"]), record["share"]]}
-
-
-def keep(path: Path, record: Record) -> None:
-    """Add a line; an older one for the same run goes."""
-    which = ("candidate", "seed", "steps", "threads")
-    others = [other for other in records(path) if any(other[key] != record[key] for key in which)]
-    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*others, record]))
 
 
 def reached(record: Record, target: float) -> int | None:

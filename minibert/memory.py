@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.config import BertConfig
-from minibert.layers.attention_in_blocks import LONG, rows_of
+from minibert.layers.attention_in_blocks import rows_of
 from minibert.layers.dropout import Key
 from minibert.model import blocks, bodies, pretraining
 from minibert.numerics import adafactor
@@ -167,6 +167,12 @@ def masked_tokens(batch: int, length: int) -> int:
     return max(1, round(MASKED_SHARE * batch * length))
 
 
+def of_maps(batch: int, heads: int, length: int) -> int:
+    """How many numbers of a layer's attention maps are in memory at a time: all, or of a long text a block of one head."""
+    rows = rows_of(length)
+    return batch * heads * length**2 if rows == length else rows * length
+
+
 def temporaries(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
     """Bytes, about, of what a backward pass allocates for a moment at its highest point, gradients aside."""
     masked = masked_tokens(batch, length) if masked is None else masked
@@ -174,7 +180,7 @@ def temporaries(config: BertConfig, batch: int, length: int, masked: int | None 
     H, N = max(config.hidden_size, config.attention_size), batch * length
     head = V * config.embedding_width
     head = head if head <= LARGE else PIECE  # a gradient of the decoder's weight, or a piece of it, before it is added
-    block = N * (2 * I + 10 * H) + 4 * (batch * A * length**2 if length < LONG else length * rows_of(length))
+    block = N * (2 * I + 10 * H) + 4 * of_maps(batch, A, length)
     if config.filter_sizes:
         block = 3 * N * max(config.filter_sizes) * config.embedding_width  # windows side by side, and their gradients
     return FLOAT * (masked * V + max(head, block))
@@ -184,7 +190,7 @@ def inference(config: BertConfig, batch: int, length: int) -> list[Part]:
     """Parts of the memory that ``Bert`` takes for one batch. No layer keeps anything but its output."""
     H, I, A, N = config.hidden_size, config.intermediate_size, config.num_attention_heads, batch * length
     widest, again = max(H, config.attention_size), 2 * (config.ffn_count - 1) * (config.attention_size + I)
-    probabilities = batch * A * length**2 if length < LONG else length * rows_of(length)
+    probabilities = of_maps(batch, A, length)
     if config.filter_sizes:
         return [Part("weights", FLOAT * parameter_counts(config)["total"]),
                 Part("all convolutions", batch * _kept_by_convolutions(config, length))]

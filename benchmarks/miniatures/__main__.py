@@ -12,16 +12,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib
-import json
 import pkgutil
 import statistics
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from benchmarks import common, miniatures
-from minibert.files import write_atomically
 
 RECORDS = common.RESULTS / "miniatures.jsonl"
 
@@ -42,8 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
             if seed not in rows:
                 begun = time.process_time()
                 figures = module.run(seed)
-                keep(args.records, {"miniature": name, "source": source(module), "seed": seed, "figures": figures,
-                                    "cpu_seconds": round(time.process_time() - begun, 1), "where": common.machine(1)})
+                record = {"miniature": name, "source": source(module), "seed": seed, "figures": figures,
+                          "cpu_seconds": round(time.process_time() - begun, 1), "where": common.machine(1)}
+                common.keep(args.records, record, ("miniature", "seed"))
                 print(f"{name}, seed {seed}: " + ", ".join(f"{figure} {value:.4g}" for figure, value in figures.items()),
                       flush=True)
                 rows[seed] = figures
@@ -58,19 +56,8 @@ def source(module: ModuleType) -> str:
 
 def measured(path: Path, name: str, module: ModuleType) -> dict[int, dict[str, float]]:
     """The figures of a miniature by seed, those that this source measured."""
-    return {record["seed"]: record["figures"] for record in records(path)
+    return {record["seed"]: record["figures"] for record in common.records(path)
             if (record["miniature"], record["source"]) == (name, source(module))}
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
-def keep(path: Path, record: dict[str, Any]) -> None:
-    """Add a line; those of another source for the same miniature and seed go."""
-    others = [other for other in records(path)
-              if (other["miniature"], other["seed"]) != (record["miniature"], record["seed"])]
-    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*others, record]))
 
 
 def table(name: str, module: ModuleType, rows: list[dict[str, float]]) -> str:

@@ -73,8 +73,7 @@ def count(p: Tree, size: int) -> int:
 
 def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,
             head_mask: Array | None = None, override: Array | None = None, values: Array | None = None) -> tuple[tuple, Cache]:
-    """x ``(B, T, H)`` -> context ``(B, T, H)`` and attention weights ``(B, A, T, T)``, the ones that multiply v; of a long text
-    (``attention_in_blocks.LONG``) without a head mask None.
+    """x ``(B, T, H)`` -> context ``(B, T, H)`` and the weights ``(B, A, T, T)`` that multiply v; None of a long text, ungated.
 
     ``p``: query, key and value, each weight ``(H, H)`` and bias ``(H,)``. ``mask``: additive, ``(B, 1, 1 or T, T)``.
     ``head_mask`` ``(A,)`` or ``(B, A)``: 1 keeps a head, 0 switches it off. ``override`` ``(B, A, T, T)`` stands in for P:
@@ -88,9 +87,8 @@ def forward(x: Array, p: Tree, heads: int, mask: Array | None = None, rate: floa
         q, k = _split(query, heads), _split(keys, heads)
         q *= q.shape[-1] ** -0.5
         if head_mask is None and (rows := attention_in_blocks.rows_of(q.shape[2])) < q.shape[2]:
-            context, b_cache = attention_in_blocks.forward(q, k, v, mask, rate, key, rows)
-            cache = Cache(q_cache, k_cache, q, k, b_cache, v_cache, v, None, None, None, values is not None)
-            return (_merge(context), None), cache
+            context, inner = attention_in_blocks.forward(q, k, v, mask, rate, key, rows)
+            return (_merge(context), None), Cache(q_cache, k_cache, q, k, inner, v_cache, v, None, None, None, values is not None)
         scores = matmul(q, k.transpose(0, 1, 3, 2))  # (B, A, T, D)·(B, A, D, T) -> (B, A, T, T)
         probs, p_cache = attention_probs.forward(scores, mask, rate, key)
     else:
@@ -105,12 +103,7 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
     _, _, q, k, p_cache, v_cache, v, probs, weights, head_mask, apart = cache
     dcontext = _split(dcontext, v.shape[1])  # (B, T, H) -> (B, A, T, D)
     if weights is None:
-        if dweights is not None:
-            raise ValueError(f"attention of {v.shape[2]:,} tokens was not kept, so it takes no gradient: give a head_mask, "
-                             "if only of ones, and it is")
-        dq, dk, dv = attention_in_blocks.backward(dcontext, p_cache)
-        dvalues = linear.backward(_merge(dv), v_cache, p["value"], g["value"])
-        return _of_x(dq, dk, dvalues, None, cache, p, g)
+        return _in_blocks(dcontext, cache, p, g, dweights)
     dw = matmul(dcontext, v.transpose(0, 1, 3, 2))
     if dweights is not None:
         dw += dweights
@@ -127,6 +120,14 @@ def backward(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | 
     dscores = attention_probs.backward(dw, p_cache)
     dq, dk = matmul(dscores, k), matmul(dscores.transpose(0, 1, 3, 2), q)
     return _of_x(dq, dk, dvalues, dhead_mask, cache, p, g)
+
+
+def _in_blocks(dcontext: Array, cache: Cache, p: Tree, g: Tree, dweights: Array | None) -> Gradients:
+    if dweights is not None:
+        raise ValueError(f"attention of {cache.v.shape[2]:,} tokens was not kept, so it takes no gradient: give a head_mask, "
+                         "if only of ones, and it is")
+    dq, dk, dv = attention_in_blocks.backward(dcontext, cache.probs_cache)
+    return _of_x(dq, dk, linear.backward(_merge(dv), cache.value, p["value"], g["value"]), None, cache, p, g)
 
 
 def _of_x(dq: Array, dk: Array, dvalues: Array, dhead_mask: Array | None, cache: Cache, p: Tree, g: Tree) -> Gradients:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from minibert.backend import Array, get_xp
 from minibert.config import BertConfig
+from minibert.layers.attention_in_blocks import rows_of
 from minibert.layers.dropout import Key
 from minibert.model import blocks
 from minibert.parameters import Shapes, Tree, named
@@ -81,7 +82,8 @@ def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array |
     hidden, attentions = hidden or {}, attentions or {}
     _check(x, len(layers), config.num_attention_heads, head_mask, hidden, attentions)
     states, weights, caches = [hidden.get(0, x)], [], []
-    all_heads = get_xp(x).ones(config.num_attention_heads, x.dtype) if maps else None
+    tokens = x.shape[1]
+    all_heads = get_xp(x).ones(config.num_attention_heads, x.dtype) if maps and rows_of(tokens) < tokens else None
     for i, (module, p, _) in enumerate(layers):
         gate = all_heads if head_mask is None else head_mask[i]
         (y, w), cache = module.forward(states[i], p, config, mask, key and key.at(i), gate, attentions.get(i))
