@@ -13,7 +13,8 @@ them, under the names that transformers has for them::
 
 Types of tokens and tasks are 0 where a model has one alone, that of the task in any case. Tensors keep our names and lie as ours
 do, (out, in): a runtime transposes them once, when it loads the file. What is stored in another type than float32 is computed in
-float32.
+float32. Of the ways to write attention, its mask and GELU, the one stands here that onnxruntime's optimiser for BERT knows and
+replaces by one operator each (``fusion_attention.py``, ``fusion_gelu.py``): it divides, by √D and √2, and does not multiply.
 
 Source: ``onnx/onnx.proto``, ``docs/Operators.md``; operators of opset 17, of 2022.
 """
@@ -130,8 +131,8 @@ def _model(g: _Graph, config: BertConfig) -> dict[str, tuple[str | int, ...]]:
     """The outputs and their shapes."""
     H, eps = config.hidden_size, config.layer_norm_eps
     x = _embeddings(g, config)
-    mask = g("Mul", g("Sub", 1.0, g("Cast", "attention_mask", to=_FLOAT32)), MASKED)
-    mask = g("Unsqueeze", mask, [1, 2])  # (B, T) -> (B, 1, 1, T)
+    mask = g("Unsqueeze", g("Unsqueeze", "attention_mask", [1]), [2])  # (B, T) -> (B, 1, 1, T)
+    mask = g("Mul", g("Sub", 1.0, g("Cast", mask, to=_FLOAT32)), MASKED)
     for i in config.uses:
         x = _BLOCKS[config.block](g, x, f"bert.encoder.layer.{i}", mask, config)
     if config.norm_first:
@@ -257,12 +258,13 @@ _BLOCKS = {"post_ln": _post_ln, "pre_ln": _pre_ln, "mobile": _mobile}
 
 
 def _attention(g: _Graph, x: str, path: str, mask: str, config: BertConfig, values: str | None = None) -> str:
-    D, read = config.head_size, {"query": x, "key": x, "value": values or x}
-    q, k, v = (g("Reshape", _linear(g, read[part], f"{path}.{part}"), [0, 0, -1, D]) for part in read)  # (B, T, A, D)
-    scores = g("MatMul", g("Mul", g("Transpose", q, perm=[0, 2, 1, 3]), D ** -0.5), g("Transpose", k, perm=[0, 2, 3, 1]))
-    probs = g("Softmax", g("Add", scores, mask), axis=-1)  # (B, A, T, T)
+    read, (size, _) = {"query": x, "key": x, "value": values or x}, g.tensors[f"{path}.value.weight"].shape
+    D, A = config.head_size, size // config.head_size
+    q, k, v = (g("Reshape", _linear(g, read[part], f"{path}.{part}"), [0, 0, A, D]) for part in read)  # (B, T, A, D)
+    scores = g("MatMul", g("Transpose", q, perm=[0, 2, 1, 3]), g("Transpose", k, perm=[0, 2, 3, 1]))
+    probs = g("Softmax", g("Add", g("Div", scores, sqrt(D)), mask), axis=-1)  # (B, A, T, T)
     context = g("MatMul", probs, g("Transpose", v, perm=[0, 2, 1, 3]))
-    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, -1])
+    return g("Reshape", g("Transpose", context, perm=[0, 2, 1, 3]), [0, 0, size])
 
 
 def _pooled(g: _Graph, x: str, config: BertConfig) -> str | None:
@@ -300,9 +302,9 @@ def _activation(g: _Graph, x: str, form: str) -> str:
     if form in _PLAIN:
         return g(_PLAIN[form], x)
     if form == "gelu":
-        gate = g("Erf", g("Mul", x, sqrt(0.5)))
+        gate = g("Erf", g("Div", x, sqrt(2)))
     else:
-        cubed = g("Mul", g("Mul", x, g("Mul", x, x)), 0.044715)
+        cubed = g("Mul", g("Pow", x, 3.0), 0.044715)
         gate = g("Tanh", g("Mul", g("Add", x, cubed), sqrt(2 / pi)))
     return g("Mul", g("Mul", x, 0.5), g("Add", gate, 1.0))
 

@@ -117,6 +117,23 @@ def test_and_comes_back_bit_for_bit(tmp_path, case):
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "model.onnx").read_bytes()
 
 
+@pytest.mark.parametrize("form", ["gelu", "gelu_new"])
+def test_onnxruntime_finds_attention_and_gelu_in_what_is_written(tmp_path, form):
+    """Its optimiser for BERT makes one operator of each, and the numbers stay."""
+    optimizer = pytest.importorskip("onnxruntime.transformers.optimizer")
+    config = config_of("bert").replace(hidden_act=form)
+    parameters = model(config)
+    onnx_writer.write(tmp_path / "model.onnx", dict(parameters.items()), config)
+    fused = optimizer.optimize_model(str(tmp_path / "model.onnx"), "bert", 3, 24, opt_level=0)
+    found = fused.get_fused_operator_statistics()
+    assert (found["Attention"], found["SkipLayerNormalization"]) == (2, 5)  # and the embeddings' norm
+    assert found["BiasGelu"] + found["FastGelu"] + found["Gelu"] == 3  # two layers and the head
+    ids, types, mask = batch(config, 2, 16)
+    expected = ours(config, parameters, ids, types, mask)["last_hidden_state"]
+    session = onnxruntime.InferenceSession(fused.model.SerializeToString())
+    assert distance(theirs(session, ids, types, mask)["last_hidden_state"][mask > 0], expected[mask > 0]) <= 1e-5
+
+
 KINDS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering",
          "choice": "ForMultipleChoice"}
 
