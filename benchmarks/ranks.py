@@ -2,11 +2,14 @@
 
     python -m benchmarks.ranks steps            # two ranks of one thread beside two threads, as many lanes, by turns
     python -m benchmarks.ranks plan             # predicted and measured steps of 1, 2 and 4 ranks
+    python -m benchmarks.ranks slow             # the same of 2 ranks over a slow link; Linux, as root, MPICH: see link.py
     python -m benchmarks.ranks kills --count 100
 
 It needs mpi4py and mpiexec: pip install -e '.[mpi]'.
 
-*steps* and *plan*: every turn is a process of its own, which takes some steps of random tokens and gives their median. *kills*: a
+*steps*, *plan* and *slow*: every turn is a process of its own, which takes some steps of random tokens and gives their median. In
+every round the speeds of the machine are measured anew, by one more process. All that take steps with as many lanes must end in
+the same weights. *kills*: a
 tiny run is made once by one process without interruption. Then it is begun again and again by 2 or 4 ranks, of which a random one
 is killed (SIGKILL) after a random part of its time; each is resumed by 1, 2 or 4 ranks, perhaps killed again, and so on to its
 end. After every kill what was saved must open, and no step that had been saved may be lost; at the end weights, moments and
@@ -16,6 +19,7 @@ figures are those of the uninterrupted run, byte for byte.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -27,10 +31,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common, kills
+from benchmarks import common, kills, link
 from benchmarks.train_step import Case, configuration, data, micro_batches, size_for
 from minibert.files import read_json
 from minibert.model import pretraining
@@ -40,61 +46,76 @@ from minibert.training.engine import Engine
 from minibert.workers import Workers, keep_freed_memory
 
 MARK = "MINIBERT_KILLS"  # in the environment of the ranks of a run, so that they can be found
-CASES = {"tiny": Case("tiny", 6000, 16, 64), "mini": Case("mini", 6000, 16, 64)}
+CASES = {"tiny": Case("tiny", 6000, 16, 64), "mini": Case("mini", 6000, 16, 64), "base": Case("base", 30_522, 8)}
 BESIDE = "two threads"
 WAYS = {BESIDE: (1, 2), "two ranks": (2, 1), "one rank": (1, 1)}  # ranks, and threads of each
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
-def started(size: int, *argv: str, **options: Any) -> subprocess.Popen:
-    """``python argv`` as one process, or as so many ranks."""
+def started(size: int, *argv: str, before: Sequence[str] = (), **options: Any) -> subprocess.Popen:
+    """``python argv`` as one process, or as so many ranks; ``before``: what each begins with."""
     start = [str(MPIEXEC), "-n", str(size)] if size > 1 else []
-    return subprocess.Popen([*start, sys.executable, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-                            **options)
+    return subprocess.Popen([*start, *before, sys.executable, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            encoding="utf-8", **options)
 
 
-def turn(preset: str, size: int, threads: int, lanes: int, steps: int) -> dict[str, float]:
-    """One process or so many ranks take some steps: seconds of one in the median, on the clock and of all cores, and what an
-    exchange alone takes."""
-    process = started(size, "-m", "benchmarks.ranks", "turn", preset, str(threads), str(lanes), str(steps))
+def asked(size: int, what: str, *argv: Any, **options: Any) -> Any:
+    """What one process or so many ranks find, each of which runs the function of this name here."""
+    process = started(size, "-m", "benchmarks.ranks", what, *map(str, argv), **options)
     said, error = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{size} ranks of {threads} threads ended with {process.returncode}: {error[-500:]}")
+        raise RuntimeError(f"{size} ranks: {what} {argv} ended with {process.returncode}: {error[-500:]}")
     return json.loads(said.strip().splitlines()[-1])
 
 
-def take(preset: str, threads: int, lanes: int, steps: int) -> None:
-    """The other side of ``turn``."""
+def take(preset: str, threads: str, lanes: str, count: str) -> dict[str, Any]:
+    """Seconds of a step in the median, on the clock and of all cores; of an exchange alone; weights and moments at the end."""
     keep_freed_memory()
     case = CASES[preset]
-    with of() as ranks, Workers(threads) as workers:
+    with of() as ranks, Workers(int(threads)) as workers:
         config = configuration(case)
-        engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers, lanes=lanes, ranks=ranks)
-        batches = micro_batches(case, *data(case), size_for(case, lanes))
+        engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers, lanes=int(lanes), ranks=ranks)
+        batches = micro_batches(case, *data(case), size_for(case, int(lanes)))
         times, busy, sent = [], [], []
-        for _ in range(steps + 3):
+        for _ in range(int(count) + 2):
             ranks.share(None)
             began, worked = time.perf_counter(), time.process_time()
             engine.train(batches, 1e-4)
             times.append(time.perf_counter() - began)
             busy.append(sum(ranks.share(time.process_time() - worked)))
-        for _ in range(5):
+        weights = hashlib.sha256(engine.parameters.flat.tobytes()).hexdigest()
+        for _ in range(3):
             ranks.share(None)
             began = time.perf_counter()
             engine._exchange()
             ranks.gather(engine.parameters.flat, engine.strips)
             sent.append(time.perf_counter() - began)
-        print(json.dumps({"step": statistics.median(times[3:]), "cpu": statistics.median(busy[3:]), "sent": min(sent)}))
+        moments = max(ranks.share(sum(slab.flat.nbytes for slab in engine.kept.values())))
+        return {"step": statistics.median(times[2:]), "cpu": statistics.median(busy[2:]), "sent": min(sent), "weights": weights,
+                "moments": moments}
 
 
-def steps(rounds: int, count: int) -> list[dict[str, Any]]:
+def speeds(preset: str) -> planning.Speeds:
+    """Of a rank of one thread."""
+    keep_freed_memory()
+    return planning.measured(configuration(CASES[preset]), CASES[preset].tokens, 1)
+
+
+def same_weights(turns: Iterable[Mapping[str, Any]]) -> None:
+    if len({each["weights"] for each in turns}) > 1:
+        raise RuntimeError("not all of them end in the same weights")
+
+
+def steps(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any]]:
     """Two threads, two ranks of one thread, and one rank of one thread, by turns."""
     found = []
-    for preset in CASES:
-        ways: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    for preset in presets:
+        ways: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
         for number in range(rounds):
             for name in list(ways)[::1 if number % 2 else -1]:
-                ways[name].append(turn(preset, *WAYS[name], 2, count))
+                size, threads = WAYS[name]
+                ways[name].append(asked(size, "take", preset, threads, 2, count))
+        same_weights(chain.from_iterable(ways.values()))
         clock, cpu = ({name: [each[what] for each in turns] for name, turns in ways.items()} for what in ("step", "cpu"))
         for name in ways:
             found.append({"preset": preset, "by": name, "ms": 1e3 * common.median(clock[name]),
@@ -105,25 +126,58 @@ def steps(rounds: int, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def plan(rounds: int, count: int) -> list[dict[str, Any]]:
-    """Steps of 1, 2 and 4 ranks of one thread as planned from what one of them measures, and as they are."""
+def planned(preset: str, size: int, network: float, speeds: Sequence[float]) -> float:
+    """Seconds of a step, less what its examples take: they are there already. More ranks than cores take turns."""
+    case = CASES[preset]
+    plan = planning.plan(configuration(case), size, network, planning.Speeds(*speeds), case.batch, case.tokens)
+    return (plan.seconds - plan.examples - plan.network) * max(1.0, size / common.available_cores()) + plan.network
+
+
+def plan(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any]]:
+    """Steps of 1, 2 and 4 ranks of one thread as planned, with an exchange as fast as it is between them, and as they are."""
     found = []
-    for preset in CASES:
-        case, config = CASES[preset], configuration(CASES[preset])
-        speeds = planning.measured(config, case.tokens, 1)
-        for size in (1, 2, 4):
-            turns = [turn(preset, size, 1, 4, count) for _ in range(rounds)]
-            numbers = pretraining.layout(config).size
-            moved = 2 * planning.BYTES * numbers * (size - 1) / size
-            network = moved / min(each["sent"] for each in turns) if size > 1 else 1.0
-            planned = planning.plan(config, size, network, speeds, case.batch, case.tokens)
-            seconds = planned.seconds - planned.examples  # these tokens are there already
-            slower = max(1.0, size / common.available_cores())  # more ranks than cores take turns
-            step = common.median([each["step"] for each in turns])
-            found.append({"preset": preset, "ranks": size, "planned, ms": 1e3 * seconds * slower, "measured, ms": 1e3 * step,
-                          "measured/planned": step / seconds / slower})
+    for preset in presets:
+        ways: dict[int, list[tuple[float, dict[str, Any]]]] = {size: [] for size in (1, 2, 4)}
+        bytes_moved = {size: planning.BYTES * sum(planning.moved(configuration(CASES[preset]), size)[:2]) for size in ways}
+        for _ in range(rounds):
+            now = asked(1, "speeds", preset)
+            for size, turns in ways.items():
+                taken = asked(size, "take", preset, 1, 4, count)
+                turns.append((planned(preset, size, bytes_moved[size] / taken["sent"] or 1.0, now), taken))
+        same_weights(taken for turns in ways.values() for _, taken in turns)
+        for size, turns in ways.items():
+            found.append({"preset": preset, "ranks": size, **beside(turns), "moments, MB a rank": turns[0][1]["moments"] / 1e6})
     common.table(list(found[0]), [list(each.values()) for each in found])
     return found
+
+
+def slow(presets: Sequence[str], rounds: int, count: int, networks: Sequence[str]) -> list[dict[str, Any]]:
+    """Two ranks of one thread, on this machine and over links of limited speed: as planned, and as they are."""
+    found = []
+    for preset in presets:
+        ways: dict[str, list[tuple[float, dict[str, Any]]]] = {network: [] for network in networks}
+        free = []
+        for _ in range(rounds):
+            now = asked(1, "speeds", preset)
+            free.append(asked(2, "take", preset, 1, 2, count))
+            for network, turns in ways.items():
+                carried = planning.bandwidth(network)
+                with link.of(carried) as before:
+                    taken = asked(2, "take", preset, 1, 2, count, before=before, env={**os.environ, **link.OVER_TCP})
+                turns.append((planned(preset, 2, carried, now), taken))
+        same_weights([*free, *(taken for turns in ways.values() for _, taken in turns)])
+        here = 1e3 * common.median([each["step"] for each in free])
+        found += [{"preset": preset, "network": network, "without it, ms": here, **beside(turns)}
+                  for network, turns in ways.items()]
+    common.table(list(found[0]), [list(each.values()) for each in found])
+    return found
+
+
+def beside(turns: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[str, float]:
+    """Steps as planned and as measured, in the median of the rounds."""
+    expected, taken = zip(*((seconds, each["step"]) for seconds, each in turns))
+    return {"planned, ms": 1e3 * common.median(expected), "measured, ms": 1e3 * common.median(taken),
+            "measured/planned": common.ratio(taken, expected)}
 
 
 def ranks_of(mark: str) -> list[int]:
@@ -202,15 +256,17 @@ def killed(count: int, seed: int, folder: Path) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("steps", "plan", "kills"))
+    parser.add_argument("what", choices=("steps", "plan", "slow", "kills"))
+    parser.add_argument("--presets", nargs="+", choices=CASES, default=["tiny", "mini"], help="models (default: tiny mini)")
+    parser.add_argument("--network", nargs="+", default=["50Mb/s", "200Mb/s"], metavar="SPEED", help="of the slow links "
+                        "(default: 50Mb/s 200Mb/s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument("--steps", type=int, default=30, metavar="N", help="steps of a turn (default: 30)")
     parser.add_argument("--count", type=int, default=100, metavar="N", help="kills (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the moments of kills follow from it (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, if not to benchmarks/results/")
-    if sys.argv[1:2] == ["turn"]:
-        preset, *numbers = sys.argv[2:]
-        take(preset, *map(int, numbers))
+    if sys.argv[1:2] in (["take"], ["speeds"]):
+        print(json.dumps({"take": take, "speeds": speeds}[sys.argv[1]](*sys.argv[2:])))
         return 0
     args = parser.parse_args()
     common.need("mpi4py")
@@ -222,8 +278,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="minibert-") as folder:
             result = killed(args.count, args.seed, Path(folder))
         print(json.dumps(result, indent=1))
+    elif args.what == "slow":
+        result = slow(args.presets, args.rounds, args.steps, args.network)
     else:
-        result = (steps if args.what == "steps" else plan)(args.rounds, args.steps)
+        result = (steps if args.what == "steps" else plan)(args.presets, args.rounds, args.steps)
     path = args.json or common.RESULTS / "ranks.json"
     before = read_json(path, dict)["results"] if path.is_file() else {}
     print(common.write("ranks", where, {**before, args.what: result}, path))

@@ -1,16 +1,17 @@
 """What a run over ranks would take, from the speed of this machine and the bytes that move: ``minibert info --ranks``.
 
-With N weights, R ranks, and B texts a step, of which each rank computes B/R::
+With N weights, R ranks, and B texts a step, of which each rank computes B/R; S numbers in the longest strip of a rank and s in
+the shortest, both some N/R, in whole pieces (``lanes.strips``)::
 
-    computing    B/R · F / flops            F: floating-point operations of a text, forward and backward
-    examples     B / examples               every rank draws all examples of the step: this part does not shrink
-    network      2 · 4·N·(R-1)/R / network  gradients out, in strips, and weights in; as much comes as goes, meanwhile
-    adding       N·(R-1)/R / added          R strips of N/R numbers become one
-    optimiser    N/R / stepped              each rank steps its own strip
+    computing    B/R · F / flops                 F: floating-point operations of a text, forward and backward
+    examples     B / examples                    every rank draws all examples of the step: this part does not shrink
+    network      4·((R-1)·S + N - s) / network   gradients of a strip from all others, then the weights of theirs
+    adding       (R-1)·S / added                 R strips become one
+    optimiser    S / stepped                     each rank steps its own strip
 
 One after the other, as the engine does it. The products of matrices are counted: of each weight that a token meets 2 operations
 forward and 4 backward, of attention 4·T²·H a layer forward. Each rank is taken to be on a machine of its own, with a network of
-its own, whose delay is not counted.
+its own, which carries as much out as in at the same time and whose delay is not counted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from minibert.tasks.examples import IGNORE
 from minibert.text.tokenizer import Tokenizer
 from minibert.text.vocabulary import SPECIAL, Vocabulary
 from minibert.training.engine import PIECE, SENT, Engine
+from minibert.training.lanes import strips
 from minibert.workers import Workers, micro_batch_tokens
 
 BYTES = 4  # of a number that is sent
@@ -86,10 +88,17 @@ def flops(config: BertConfig, length: int) -> float:
 
 def plan(config: BertConfig, ranks: int, network: float, speeds: Speeds, batch: int, length: int) -> Plan:
     """A step of ``batch`` texts of ``length`` tokens. ``network``: bytes a second, each way, of a rank."""
+    gradients, weights, strip = moved(config, ranks)
+    return Plan(-(-batch // ranks) * flops(config, length) / speeds.flops, batch / speeds.examples,
+                BYTES * (gradients + weights) / network, gradients / speeds.added, strip / speeds.stepped)
+
+
+def moved(config: BertConfig, ranks: int) -> tuple[int, int, int]:
+    """Numbers that come to the rank to which most come: gradients of its strip from all others, weights of theirs. And those of
+    the longest strip."""
     size = pretraining.layout(config).size
-    others = size * (ranks - 1) / ranks
-    return Plan(-(-batch // ranks) * flops(config, length) / speeds.flops, batch / speeds.examples, 2 * BYTES * others / network,
-                others / speeds.added, size / ranks / speeds.stepped)
+    lengths = [len(strip) for strip in strips(size, ranks, PIECE)]
+    return (ranks - 1) * max(lengths), size - min(lengths), max(lengths)
 
 
 def held(config: BertConfig, ranks: int, batch: int, length: int, threads: int) -> list[memory.Part]:
@@ -97,9 +106,9 @@ def held(config: BertConfig, ranks: int, batch: int, length: int, threads: int) 
     share = -(-batch // ranks)
     tokens = micro_batch_tokens(config.hidden_size, batch * length, threads * ranks)
     parts = memory.training_on_cores(config, share, length, threads, tokens)
-    found = [part._replace(bytes=part.bytes // ranks) if part.name == memory.MOMENTS else part for part in parts]
-    strip = min(SENT * PIECE, -(-pretraining.layout(config).size // ranks))
-    return [*found, memory.Part("strips of the other ranks, some pieces at a time", BYTES * strip, ranks)]
+    size, strip = pretraining.layout(config).size, moved(config, ranks)[2]
+    found = [part._replace(bytes=part.bytes * strip // size) if part.name == memory.MOMENTS else part for part in parts]
+    return [*found, memory.Part("strips of the other ranks, some pieces at a time", BYTES * min(SENT * PIECE, strip), ranks)]
 
 
 def measured(config: BertConfig, length: int, threads: int) -> Speeds:
@@ -129,12 +138,12 @@ def report(config: BertConfig, name: str, ranks: int, network: str, batch: int, 
     step, one = plan(config, ranks, carried, speeds, batch, length), plan(config, 1, carried, speeds, batch, length)
     whole = sum(share * STEPS * plan(config, ranks, carried, speeds, BATCH, tokens).seconds for share, tokens in LENGTHS)
     size, held_here = pretraining.layout(config).size, held(config, ranks, batch, length, threads)
-    others = size * (ranks - 1) // ranks
+    gradients, weights, strip = moved(config, ranks)
     about = {"computing": f"{-(-batch // ranks):,} texts a rank, {speeds.flops / 1e9:,.1f} billion operations a second",
              "examples": f"every rank draws all {batch:,}, {speeds.examples:,.0f} a second",
-             "network": f"{2 * BYTES * others / 1e6:,.1f} MB out and as many in, {carried / 1e6:,.0f} MB a second",
-             "adding": f"{others:,} numbers of others, {speeds.added / 1e6:,.0f} million a second",
-             "optimiser": f"{size // ranks:,} of {size:,} numbers, {speeds.stepped / 1e6:,.0f} million a second"}
+             "network": f"{BYTES * (gradients + weights) / 1e6:,.1f} MB in, and as many out, {carried / 1e6:,.1f} MB a second",
+             "adding": f"{gradients:,} numbers of others, {speeds.added / 1e6:,.0f} million a second",
+             "optimiser": f"{strip:,} of {size:,} numbers, {speeds.stepped / 1e6:,.0f} million a second"}
     lines = [f"Training {name} on {ranks} ranks of {threads} threads, {network}: a step of {batch:,} texts of {length} tokens"]
     lines += [f"  {part:<10} {seconds:10.3f} s  {seconds / step.seconds:6.1%}   {about[part]}"
               for part, seconds in step._asdict().items()]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 
-from benchmarks import common, loading, scaling, scoring, train_step  # noqa: E402
+from benchmarks import common, link, loading, scaling, scoring, train_step  # noqa: E402
 from minibert import backend, pretrained  # noqa: E402
 from minibert.api import Bert  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
@@ -134,3 +134,9 @@ def test_every_way_of_scoring_computes_the_same():
             for layer, h in enumerate(states):
                 for ours in (sorted_.hidden_states[layer][i], in_order[0].hidden_states[layer][i]):
                     np.testing.assert_allclose(ours[:len(h)], h.numpy(), atol=1e-5)
+
+
+def test_a_slow_link_that_cannot_be_made_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(link.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="on Linux, as root, with ip and tc"), link.of(1e6):
+        pass
