@@ -7,13 +7,15 @@
 
 It needs mpi4py and mpiexec: pip install -e '.[mpi]'.
 
-*steps*, *plan* and *slow*: every turn is a process of its own, which takes some steps of random tokens and gives their median. In
-every round the speeds of the machine are measured anew, by one more process. All that take steps with as many lanes must end in
-the same weights. *kills*: a
-tiny run is made once by one process without interruption. Then it is begun again and again by 2 or 4 ranks, of which a random one
-is killed (SIGKILL) after a random part of its time; each is resumed by 1, 2 or 4 ranks, perhaps killed again, and so on to its
-end. After every kill what was saved must open, and no step that had been saved may be lost; at the end weights, moments and
-figures are those of the uninterrupted run, byte for byte.
+*steps*, *plan* and *slow*: every turn is a process of its own, or ranks of their own, which take some steps of random tokens. For
+what is planned, the speeds of the machine are measured in every round anew, by as many ranks at once as then take steps. All that
+take them with as many lanes must end in the same weights.
+
+*kills*: a tiny run is made once by one process without interruption. Then it is begun again and again by 2 or 4 ranks, of which
+a random one is killed (SIGKILL) after a random part of its time; each is resumed by 1, 2 or 4 ranks, perhaps killed again, and so
+on to its end. After every kill what was saved must open, and no step that had been saved may be lost; at the end weights, moments
+and figures are those of the uninterrupted run, byte for byte. MPICH 5.0.2 leaves a file in /dev/shm (mpich_shm_…, 1 MB a rank) of
+every run that a signal or MPI_Abort has ended, which nobody takes away.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def asked(size: int, what: str, *argv: Any, **options: Any) -> Any:
 
 
 def take(preset: str, threads: str, lanes: str, count: str) -> dict[str, Any]:
-    """Seconds of a step in the median, on the clock and of all cores; of an exchange alone; weights and moments at the end."""
+    """Seconds of a step: median and least, and of all cores; of an exchange alone. At the end weights and moments."""
     keep_freed_memory()
     case = CASES[preset]
     with of() as ranks, Workers(int(threads)) as workers:
@@ -91,14 +93,16 @@ def take(preset: str, threads: str, lanes: str, count: str) -> dict[str, Any]:
             ranks.gather(engine.parameters.flat, engine.strips)
             sent.append(time.perf_counter() - began)
         moments = max(ranks.share(sum(slab.flat.nbytes for slab in engine.kept.values())))
-        return {"step": statistics.median(times[2:]), "cpu": statistics.median(busy[2:]), "sent": min(sent), "weights": weights,
-                "moments": moments}
+        return {"step": statistics.median(times[2:]), "least": min(times[2:]), "cpu": statistics.median(busy[2:]),
+                "sent": min(sent), "weights": weights, "moments": moments}
 
 
 def speeds(preset: str) -> planning.Speeds:
-    """Of a rank of one thread."""
+    """Of the slowest of these ranks, all of which are at it."""
     keep_freed_memory()
-    return planning.measured(configuration(CASES[preset]), CASES[preset].tokens, 1)
+    with of() as ranks:
+        found = ranks.share(planning.measured(configuration(CASES[preset]), CASES[preset].tokens, 1))
+        return planning.Speeds(*map(min, zip(*found)))
 
 
 def same_weights(turns: Iterable[Mapping[str, Any]]) -> None:
@@ -127,10 +131,10 @@ def steps(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any
 
 
 def planned(preset: str, size: int, network: float, speeds: Sequence[float]) -> float:
-    """Seconds of a step, less what its examples take: they are there already. More ranks than cores take turns."""
+    """Seconds of a step, less what its examples take: they are there already."""
     case = CASES[preset]
     plan = planning.plan(configuration(case), size, network, planning.Speeds(*speeds), case.batch, case.tokens)
-    return (plan.seconds - plan.examples - plan.network) * max(1.0, size / common.available_cores()) + plan.network
+    return plan.seconds - plan.examples
 
 
 def plan(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any]]:
@@ -140,9 +144,8 @@ def plan(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any]
         ways: dict[int, list[tuple[float, dict[str, Any]]]] = {size: [] for size in (1, 2, 4)}
         bytes_moved = {size: planning.BYTES * sum(planning.moved(configuration(CASES[preset]), size)[:2]) for size in ways}
         for _ in range(rounds):
-            now = asked(1, "speeds", preset)
             for size, turns in ways.items():
-                taken = asked(size, "take", preset, 1, 4, count)
+                now, taken = asked(size, "speeds", preset), asked(size, "take", preset, 1, 4, count)
                 turns.append((planned(preset, size, bytes_moved[size] / taken["sent"] or 1.0, now), taken))
         same_weights(taken for turns in ways.values() for _, taken in turns)
         for size, turns in ways.items():
@@ -158,7 +161,7 @@ def slow(presets: Sequence[str], rounds: int, count: int, networks: Sequence[str
         ways: dict[str, list[tuple[float, dict[str, Any]]]] = {network: [] for network in networks}
         free = []
         for _ in range(rounds):
-            now = asked(1, "speeds", preset)
+            now = asked(2, "speeds", preset)
             free.append(asked(2, "take", preset, 1, 2, count))
             for network, turns in ways.items():
                 carried = planning.bandwidth(network)
@@ -166,7 +169,7 @@ def slow(presets: Sequence[str], rounds: int, count: int, networks: Sequence[str
                     taken = asked(2, "take", preset, 1, 2, count, before=before, env={**os.environ, **link.OVER_TCP})
                 turns.append((planned(preset, 2, carried, now), taken))
         same_weights([*free, *(taken for turns in ways.values() for _, taken in turns)])
-        here = 1e3 * common.median([each["step"] for each in free])
+        here = 1e3 * common.median([each["least"] for each in free])
         found += [{"preset": preset, "network": network, "without it, ms": here, **beside(turns)}
                   for network, turns in ways.items()]
     common.table(list(found[0]), [list(each.values()) for each in found])
@@ -174,8 +177,8 @@ def slow(presets: Sequence[str], rounds: int, count: int, networks: Sequence[str
 
 
 def beside(turns: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[str, float]:
-    """Steps as planned and as measured, in the median of the rounds."""
-    expected, taken = zip(*((seconds, each["step"]) for seconds, each in turns))
+    """Steps as planned and as measured: the fastest of a turn, as the speeds are, in the median of the turns."""
+    expected, taken = zip(*((seconds, each["least"]) for seconds, each in turns))
     return {"planned, ms": 1e3 * common.median(expected), "measured, ms": 1e3 * common.median(taken),
             "measured/planned": common.ratio(taken, expected)}
 

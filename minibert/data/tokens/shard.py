@@ -158,7 +158,7 @@ def digest(folder: Path, name: str) -> str:
 
 def documents_in(shard: Shard, bound: int, held_out: bool) -> list[list[np.ndarray]]:
     """Its documents that are held out, or the others: int32 ids by sentence, in the order of the text, in memory."""
-    ids, stops = shard.ids.astype(np.int32), [*shard.sentences[1:].tolist(), len(shard.ids)]
+    ids, stops = np.array(shard.ids, np.int32), [*shard.sentences[1:].tolist(), len(shard.ids)]
     ends = [*shard.documents["sentence"][1:].tolist(), len(stops)]
     starts = shard.sentences.tolist()
     wanted = (shard.documents["drawn"] < bound) == held_out
