@@ -1,20 +1,24 @@
 """What a training step takes at its peak: base with 32×128 tokens, large with 16×128; minibert and transformers.
 
-minibert with all its workers, each with gradients of its own, and with one worker whose matrix products have all the cores. Every
-figure is the peak of a process that makes two steps and nothing else. They run one after the other: together they would not fit.
+minibert with all its workers, each with gradients of its own, and with one worker whose matrix products have all the cores; both
+take micro-batches as ``train`` chooses them, and then smaller ones. Every figure is the peak of a process that makes two steps
+and nothing else. They run one after the other: together they would not fit.
 
     python -m benchmarks.memory                 # large takes transformers about 16 GiB
-    python -m benchmarks.memory base-32
+    python -m benchmarks.memory base-32 --alone # minibert only: needs no other package
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import common, train_step
 from minibert.workers import Workers, keep_freed_memory
 
-COMPETITORS = ("transformers", "minibert", "minibert, one worker")
+TOKENS = 256  # of the smaller micro-batches
+FEWER = f", {TOKENS} tokens at a time"
+COMPETITORS = ("transformers", *(f"minibert{workers}{tokens}" for workers in ("", ", one worker") for tokens in ("", FEWER)))
 DEFAULT = ("base-32", "large-16")
 
 
@@ -22,13 +26,14 @@ def serve(name: str, competitor: str, threads: int) -> None:
     if competitor == "transformers":
         return train_step.serve(name, competitor, threads)
     keep_freed_memory()
-    with Workers(threads, 1 if competitor.endswith("one worker") else None) as workers:
-        common.serve(train_step.minibert_step(train_step.CASES[name], workers))
+    with Workers(threads, 1 if "one worker" in competitor else None) as workers:
+        size = TOKENS if competitor.endswith(FEWER) else None
+        common.serve(train_step.minibert_step(train_step.CASES[name], workers, size))
 
 
-def measure(name: str, threads: int, rounds: int) -> dict[str, Any]:
+def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = COMPETITORS) -> dict[str, Any]:
     result: dict[str, Any] = {"case": name, **train_step.CASES[name]._asdict(), "seconds": {}, "peak_memory": {}}
-    for competitor in COMPETITORS:
+    for competitor in competitors:
         rival = common.Rival("benchmarks.memory", name, "--threads", str(threads), "--serve", competitor)
         common.progress(f"{name}: {competitor}")
         rival.turn()  # memory comes from the system now, not in the turns that are timed
@@ -42,23 +47,25 @@ def main() -> None:
     parser = common.arguments(__doc__.split("\n")[0])
     parser.set_defaults(rounds=1)
     parser.add_argument("cases", nargs="*", default=list(DEFAULT), metavar="CASE", help=f"of {', '.join(train_step.CASES)}")
+    parser.add_argument("--alone", action="store_true", help="minibert only: needs no other package")
     parser.add_argument("--serve", choices=COMPETITORS, help=common.argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.cases) - set(train_step.CASES):
         parser.error(f"unknown case {', '.join(sorted(unknown))}; there are {', '.join(train_step.CASES)}")
     if options.serve:
         return serve(options.cases[0], options.serve, options.threads)
-    common.need("torch", "transformers")
+    if not options.alone:
+        common.need("torch", "transformers")
     where = common.machine(options.threads)
     print(common.describe(where), flush=True)
     results = []
     for name in options.cases:
-        results.append(measure(name, options.threads, options.rounds))
+        results.append(measure(name, options.threads, options.rounds, COMPETITORS[options.alone:]))
         seconds, peak = results[-1]["seconds"], results[-1]["peak_memory"]
         print(f"\n{name}: {results[-1]['preset']}, {results[-1]['batch']}×{results[-1]['tokens']} tokens\n")
         common.table(["", "GB at peak", "seconds a step", "÷ minibert"],
                      [[c, peak[c] / 1e9, common.median(seconds[c]), common.ratio(seconds[c], seconds["minibert"])]
-                      for c in COMPETITORS])
+                      for c in seconds])
         path = common.write("memory", where, results, options.json)
     print(f"\nfigures: {path}")
 
