@@ -8,8 +8,10 @@ CPU seconds of one thread, not the clock's, for 1,000 texts and for 1,000,000 wo
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -17,19 +19,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import common
-from minibert.world import World, gold
+from minibert.world import World, saved
 from minibert.world.floor import corrupt
 
 ROOM = 62  # words of 64 tokens with [CLS] and [SEP]
 
 
 def sampling(world: World, words: int) -> float:
-    """Seconds for so many words with their gold in both forms."""
-    start = process_time()
-    for number, document in enumerate(world.documents(words)):
-        gold.conllu(world.language, number, document)
-        gold.json_line(world.language, number, document)
-    return process_time() - start
+    """Seconds for so many words, as ``minibert world --out`` writes them: text, and gold in both forms."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = process_time()
+        saved.sampled(world, Path(folder), words)
+        return process_time() - start
 
 
 def posteriors(world: World, room: int | None, texts: int) -> float:

@@ -181,6 +181,6 @@ def _lines(skeleton: Skeleton) -> str:
     """The lines of a sentence with two gaps in each: FORM to FEATS, and the end of MISC."""
     fixed = _fixed(skeleton)
     rows = zip(fixed.heads, skeleton.relations, fixed.chunks, fixed.licensors, fixed.scopes)
-    return "".join(f"{i}\t%s\t{head}\t{relation}\t_\tChunk={chunk}" + f"|Licensor={licensor}" * bool(licensor)
-                   + f"|Scope={scope}" * bool(scope) + "%s\n"
-                   for i, (head, relation, chunk, licensor, scope) in enumerate(rows, start=1))
+    return "".join([f"{i}\t%s\t{head}\t{relation}\t_\tChunk={chunk}{f'|Licensor={licensor}' if licensor else ''}"
+                    f"{f'|Scope={scope}' if scope else ''}%s\n"
+                    for i, (head, relation, chunk, licensor, scope) in enumerate(rows, start=1)])

@@ -19,7 +19,7 @@ gives rules with exactly two children for the chart of ``posterior.py``, where c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import accumulate, product
@@ -94,8 +94,9 @@ class Grammar:
             self.rules += [rule._replace(p=rule.p / total) for rule in rows[symbol]]
         self.classes = sorted(reached - set(self.of))
         self.licensed = {symbol for symbol in reached if "lic" in symbol.split(".")}
-        #: of each rule's children: symbol, is it licensed, does it go on?
-        self.children = [[(child, child in self.licensed, child in self.of) for child in rule.children] for rule in self.rules]
+        self.growths = [_Growth(rule.parent, rule.parent.startswith("rc."), rule.head, rule.licensor,
+                                [(child, child in self.licensed, child in self.of) for child in rule.children],
+                                [(i, relation) for i, relation in enumerate(rule.relations) if relation]) for rule in self.rules]
         #: The gold of the sentence that rules make, their numbers given from left to right, each before those of its children.
         self.skeleton: Callable[[tuple[int, ...]], Skeleton] = lru_cache(_KEPT)(partial(_grow, self))
 
@@ -166,32 +167,45 @@ def _named(symbol: str, chosen: Mapping[str, str]) -> str:
     return ".".join([name, *(chosen.get(part, part) for part in parts)])
 
 
-class _Growth:
-    """A derivation, read from left to right, and what has grown of it. (A class, since a function within a function that calls
-    itself is circular garbage.)"""
+class _Growth(NamedTuple):
+    """A rule as ``_Sentence`` reads it."""
 
-    def __init__(self, grammar: Grammar, derivation: tuple[int, ...]) -> None:
-        self.grammar, self.numbers = grammar, iter(derivation)
+    parent: str
+    deeper: bool  # is it a relative clause?
+    head: int
+    mark: int | None  # the licensor
+    children: list[tuple[str, bool, bool]]  # symbol, is it licensed, does it go on?
+    hanging: list[tuple[int, str]]  # which children are not the head, and how they hang on it
+
+
+class _Sentence:
+    """What has grown of a derivation, read from left to right. (A class, since a function within a function that calls itself
+    is circular garbage.)"""
+
+    def __init__(self, growths: Iterator[_Growth]) -> None:
+        self.growths = growths
         self.classes: list[str] = []
+        self.heads: list[int] = []
+        self.relations: list[str] = []
         self.licensors: list[int] = []
-        self.depths: list[int] = []
         self.scopes: list[tuple[int, int, int]] = []
-        self.hangs: dict[int, tuple[int, str]] = {}  # word -> its head, and how it hangs on it
+        self.depths: list[int] = []
 
-    def grow(self, symbol: str, licensor: int, depth: int) -> tuple[int, str]:
+    def grow(self, licensor: int, depth: int) -> tuple[int, str]:
         """The number of its head, and its tree."""
-        number, classes = next(self.numbers), self.classes
-        rule = self.grammar.rules[number]
-        mark, depth = rule.licensor, depth + symbol.startswith("rc.")
-        below, trees = [], []
-        for at, (child, licensed, inner) in enumerate(self.grammar.children[number]):
+        parent, deeper, head, mark, children, hanging = next(self.growths)
+        classes, below, trees = self.classes, [], []
+        depth += deeper
+        for at, (child, licensed, inner) in enumerate(children):
             start = len(classes)
             inherited = licensor if licensed else -1
             if inner:
-                word, tree = self.grow(child, inherited, depth)
+                word, tree = self.grow(inherited, depth)
             else:
                 word, tree = start, child
                 classes.append(child)
+                self.heads.append(-1)
+                self.relations.append("root")
                 self.licensors.append(inherited)
                 self.depths.append(depth)
             below.append(word)
@@ -200,19 +214,15 @@ class _Growth:
                 licensor = start
             elif licensed and mark is not None:
                 self.scopes.append((licensor, start, len(classes)))
-        for word, relation in zip(below, rule.relations):
-            if relation:
-                self.hangs[word] = below[rule.head], relation
-        return below[rule.head], f"({symbol} {' '.join(trees)})"
+        for i, relation in hanging:
+            self.heads[below[i]], self.relations[below[i]] = below[head], relation
+        return below[head], f"({parent} {' '.join(trees)})"
 
 
 def _grow(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
-    found = _Growth(grammar, derivation)
-    root, tree = found.grow(START, -1, 0)
-    found.hangs[root] = -1, "root"
-    heads, relations = zip(*(found.hangs[word] for word in range(len(found.classes))))
-    classes, licensors, scopes, depths = map(tuple, (found.classes, found.licensors, found.scopes, found.depths))
-    return Skeleton(classes, heads, relations, licensors, scopes, depths, tree)
+    found = _Sentence(map(grammar.growths.__getitem__, derivation))
+    _, tree = found.grow(-1, 0)
+    return Skeleton(*map(tuple, (found.classes, found.heads, found.relations, found.licensors, found.scopes, found.depths)), tree)
 
 
 def _without_chains(classes: list[str], pairs: dict[tuple[str, str, str], float],

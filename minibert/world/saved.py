@@ -29,17 +29,7 @@ def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there already, and not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    documents = sentences = done = 0
-    with ExitStack() as stack, _no_collection():
-        text, conllu, lines = (stack.enter_context(writing(folder / name)) for name in ("text.txt", "gold.conllu", "gold.jsonl"))
-        for document in world.documents(tokens, seed):
-            documents += 1
-            sentences += len(document.sentences)
-            done += sum(len(sentence.lexemes) for sentence in document.sentences)
-            text.write(("\n".join(world.sentences(document)) + "\n\n").encode())
-            conllu.write(gold.conllu(world.language, documents, document).encode())
-            lines.write(gold.json_line(world.language, documents, document).encode())
-            progress(min(done, tokens), tokens)
+    done, sentences, documents = sampled(world, folder, tokens, seed, progress)
     write_atomically(folder / "vocab.txt", "".join(f"{word}\n" for word in (*SPECIAL, *world.words)))
     for name, content in task_files.files(world.language, seed, flaws):
         (folder / "tasks" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +41,23 @@ def save(world: World, folder: str | os.PathLike[str], tokens: int, seed: int = 
     return {"text.txt": f"{done:,} words, {sentences:,} sentences, {documents:,} documents", "vocab.txt": "all of its words",
             "gold.conllu": "what is known of every word", "gold.jsonl": "the same, a document a line", "world.json": "its dials",
             "tasks": ", ".join([*task_files.TASKS, "bias", "names", "constructions"])}
+
+
+def sampled(world: World, folder: Path, tokens: int, seed: int = 0,
+            progress: Callable[[int, int], None] = lambda done, total: None) -> tuple[int, int, int]:
+    """Write text and gold into a folder. How many words, sentences and documents these are."""
+    documents = sentences = done = 0
+    with ExitStack() as stack, _no_collection():
+        text, conllu, lines = (stack.enter_context(writing(folder / name)) for name in ("text.txt", "gold.conllu", "gold.jsonl"))
+        for document in world.documents(tokens, seed):
+            documents += 1
+            sentences += len(document.sentences)
+            done += sum(len(sentence.lexemes) for sentence in document.sentences)
+            text.write(("\n".join(world.sentences(document)) + "\n\n").encode())
+            conllu.write(gold.conllu(world.language, documents, document).encode())
+            lines.write(gold.json_line(world.language, documents, document).encode())
+            progress(min(done, tokens), tokens)
+    return done, sentences, documents
 
 
 @contextmanager
