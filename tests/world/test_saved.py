@@ -59,10 +59,11 @@ def test_the_world_is_a_corpus(monkeypatch):
     assert corpora.read(["world-small", "world"]).words == ()
 
 
-def test_the_floor_lies_below_frequencies_and_near_the_entropy():
-    world = World.of("small")
+@pytest.mark.parametrize(("size", "below"), [("small", 2), ("full", 3)])
+def test_the_floor_lies_below_frequencies_and_near_the_entropy(size, below):
+    world = World.of(size)
     found = world.floor(400)
-    assert found.best < found.unigram - 2 < found.uniform
+    assert found.best < found.unigram - below < found.uniform
     assert abs(found.best - found.entropy) < 5 * found.error
     assert found.targets >= 400
     assert "best possible loss" in str(found)
