@@ -84,6 +84,7 @@ class Tokenizer:
         self._normalized = Finder([token for token in self.added if token.normalized], self.method.whole)
         self._ids = Cache(self.method.ids)
         self._pieces = Cache(self.method.words)
+        self._all_special = all(token.special for token in self.added)
 
     lower_case = property(lambda self: self.method.lower_case)
     strip_accents = property(lambda self: self.method.strip_accents)
@@ -106,7 +107,7 @@ class Tokenizer:
         in a cache. ``follows``: the text is a word that stands behind others, in a list of words.
         """
         _check_text(text)
-        if self._has_added(text, special_tokens):
+        if (special_tokens or not self._all_special) and self._has_added(text, special_tokens):
             return [number for word in self._words(text, special_tokens, follows) for number, _, _ in word]
         return list(chain.from_iterable(map(self._ids.__getitem__, self.method.parts(text, follows))))
 

@@ -10,7 +10,8 @@ from minibert.text import normalize
 from minibert.text.normalize import Normalizer
 
 TEXT = st.text(
-    st.one_of(st.characters(), st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\u2028\u00a0\u200b.,'-Éeé\u0301İIΣσ北京ﬁ한")),
+    st.one_of(st.characters(),
+              st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\u2028\u00a0\u200b.,'-Éeé\u0301İIΣσ北京ﬁ한\u302e\u1b44")),
     max_size=40,
 )
 OPTIONS = st.fixed_dictionaries(
@@ -62,6 +63,7 @@ def test_each_step_on_an_example():
         ("我爱BERT。", {"split_cjk": False}, ["我爱bert", "。"]),
         ("ひらがな 한국", {"strip_accents": False}, ["ひらがな", "한국"]),
         ("ΣΟΦΟΣ", {}, ["σοφος"]),  # a final sigma, as Python lowers it
+        ("a\u302e\u1b44", {}, ["a\u1b44\u302e"]),  # marks that stay, put in order
         ("a\u2028b\u2029c\u3000d", {}, ["a", "b", "c", "d"]),
         ("a\x0bb\x85c", {}, ["abc"]),  # control characters vanish before anything is split
         ("", {}, []),
