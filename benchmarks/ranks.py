@@ -93,7 +93,8 @@ def take(preset: str, threads: str, lanes: str, count: str) -> dict[str, Any]:
             ranks.gather(engine.parameters.flat, engine.strips)
             sent.append(time.perf_counter() - began)
         moments = max(ranks.share(sum(slab.flat.nbytes for slab in engine.kept.values())))
-        return {"step": statistics.median(times[2:]), "least": min(times[2:]), "cpu": statistics.median(busy[2:]),
+        times, busy = times[2:], busy[2:]
+        return {"step": statistics.median(times), "least": min(times), "cpu": statistics.median(busy),
                 "sent": min(sent), "weights": weights, "moments": moments}
 
 
@@ -149,7 +150,8 @@ def plan(presets: Sequence[str], rounds: int, count: int) -> list[dict[str, Any]
                 turns.append((planned(preset, size, bytes_moved[size] / taken["sent"] or 1.0, now), taken))
         same_weights(taken for turns in ways.values() for _, taken in turns)
         for size, turns in ways.items():
-            found.append({"preset": preset, "ranks": size, **beside(turns), "moments, MB a rank": turns[0][1]["moments"] / 1e6})
+            found.append({"preset": preset, "ranks": size, **beside(turns),
+                          "moments, MB a rank": turns[0][1]["moments"] / 1e6})
     common.table(list(found[0]), [list(each.values()) for each in found])
     return found
 
@@ -170,7 +172,10 @@ def slow(presets: Sequence[str], rounds: int, count: int, networks: Sequence[str
                 turns.append((planned(preset, 2, carried, now), taken))
         same_weights([*free, *(taken for turns in ways.values() for _, taken in turns)])
         here = 1e3 * common.median([each["least"] for each in free])
-        found += [{"preset": preset, "network": network, "without it, ms": here, **beside(turns)}
+        moved = planning.BYTES * sum(planning.moved(configuration(CASES[preset]), 2)[:2])
+        found += [{"preset": preset, "network": network, "without it, ms": here, **beside(turns),
+                   "exchange, planned": 1e3 * moved / planning.bandwidth(network),
+                   "exchange, measured": 1e3 * common.median([taken["sent"] for _, taken in turns])}
                   for network, turns in ways.items()]
     common.table(list(found[0]), [list(each.values()) for each in found])
     return found

@@ -200,6 +200,16 @@ wb.table(["ranks", *scaling, "at 10Gb/s most of it goes into"],
 assert scaling["1Gb/s"][0][-1] < 0.5 * scaling["100Gb/s"][0][-1]
 
 # %% [markdown]
+# That is planned. Measured are one process and two over MPI, of a thread each, on a machine with two cores and nothing else to do
+# (`python -m benchmarks.ranks steps`). Over links of limited speed `python -m benchmarks.ranks slow` puts the equation to the
+# test; the figures are in `benchmarks/README.md`.
+
+# %%
+MEASURED = {"tiny": (142, 83), "mini": (651, 361)}  # milliseconds of a step, by one rank and by two
+wb.table(["measured", "one rank, ms", "two, ms", "times as fast"],
+         [[name, one, two, one / two] for name, (one, two) in MEASURED.items()])
+
+# %% [markdown]
 # ## One picture
 
 # %%
@@ -217,6 +227,8 @@ middle.legend(fontsize=12)
 for (network, (gain, _)), colour in zip(scaling.items(), (wb.ORANGE, wb.GREEN, wb.BLUE)):
     right.loglog(COUNTS, gain, color=colour, label=network)
 right.loglog(COUNTS, COUNTS, color=wb.GREY, linestyle="--", label="ideal")
+for (one, two), label in zip(MEASURED.values(), ("tiny and mini, measured", None)):
+    right.plot(2, one / two, "o", color=wb.ORANGE, label=label)
 right.set(title="BERT-base, planned", xlabel="ranks", ylabel="times as fast")
 right.legend(fontsize=12)
 wb.save(picture, "42_sums_have_an_order")
