@@ -47,6 +47,8 @@ CANDIDATES = {
     "default": Candidate(),
     "rate 0.004": Candidate(("--learning-rate", "4e-3")),
     "trapezoid": Candidate(("--schedule", "trapezoid")),
+    "masks 0.3": Candidate(("--mask-rate", "0.3")),
+    "masks 0.3 to 0.15": Candidate(("--mask-rate", "0.3", "0.15")),
     "muon": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3")),
     "muon, rate 0.01": Candidate(("--optimiser", "muon", "--learning-rate", "1e-2")),
     "muon, half": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3"), 0.5),

@@ -191,7 +191,7 @@ class Stream:
     of drawing new ones.
     pairs: of ``SEGMENTS``, what goes into an example and is asked of it as a whole. corruption: the module of
     ``tasks.corruption`` that hides; its other options (``whole_word``, ``rate``, ``mask_share``, ``random_share``) are passed on
-    to its ``rule``. words: of ``WORDS``, what else is asked of the words.
+    to its ``rule``. last_rate: where the ``rate`` ends, see ``at``. words: of ``WORDS``, what else is asked of the words.
 
     ValueError for ``documents`` that lack a mark which one of these must know (``marks``).
     """
@@ -211,6 +211,7 @@ class Stream:
         corruption: ModuleType = masking,
         alone: Callable[..., list[Example]] = packed,
         words: Sequence[str] = (),
+        last_rate: float | None = None,
         **masking_options: Any,
     ) -> None:
         if batch_size < 1:
@@ -232,11 +233,21 @@ class Stream:
         self.asked, self.next_sentence, self.alone = SEGMENTS[pairs], next_sentence, alone
         self.versions = dupe_factor if static_masks else None
         self.corruption, self.rule = corruption, corruption.rule(tokenizer, **masking_options)
+        self.rates = None if last_rate is None else (self.rule.rate, last_rate)
         self._current: tuple[tuple[int, int], list[Example]] = ((-1, 0), [])
 
     def _take(self, documents: Iterable[Document]) -> None:
         self.places = Places(documents, self.marks, self.tokenizer.vocab) if self.marks else None
         self.documents = self.places.documents if self.places else arrays(documents)
+
+    def at(self, done: float) -> None:
+        """A share of the run is done: what is hidden goes in a line from ``rate`` to ``last_rate``.
+
+        "Dynamic Masking Rate Schedules for MLM Pretraining" (Ankner et al. 2023, arXiv 2305.15096), from 0.3 to 0.15.
+        """
+        if self.rates:
+            first, last = self.rates
+            self.rule = self.rule._replace(rate=first + (last - first) * done)
 
     def examples(self, epoch: int, window: int = 0) -> list[Example]:
         """The unmasked examples of an epoch, or of a window of it, in the order of the text; those asked for last are kept."""

@@ -438,7 +438,8 @@ def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tok
                   streamed=settings.accumulate > 1)
     if settings.shift_positions and settings.max_length < longest:
         cut = batches.shifted(cut, longest, config.position_offset)
-    return Task(stream.batch, batches.whole(cut, settings.batch_size) if config.filter_sizes else cut)
+    return Task(stream.batch, batches.whole(cut, settings.batch_size) if config.filter_sizes else cut,
+                stream.at if settings.mask_rate else None)
 
 
 def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Tokenizer) -> list[batches.Batch]:
@@ -446,7 +447,7 @@ def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Token
     *before, last = parts(settings)
     documents, terms, found = prepared.once(documents), set(), []
     tasks = list(dict.fromkeys(replace(task, max_length=settings.max_length, batch_size=settings.batch_size,
-                                       accumulate=settings.accumulate)
+                                       accumulate=settings.accumulate, mask_rate=())
                                for part in (last, *reversed(before)) for task in part.tasks))
     for number, task in enumerate(tasks):
         read = prepared.held_out(documents, tokenizer, max_length=settings.max_length, seed=settings.seed,

@@ -50,6 +50,7 @@ class Task(NamedTuple):
 
     batch: Callable[[Position], tuple[list, Position]]  # the examples from a position on, and the position after them
     cut: Callable[[list], list[Batch]]  # examples -> micro-batches
+    at: Callable[[float], None] | None = None  # is told before each step what share of the run is done
 
 
 class Stage(NamedTuple):
@@ -198,8 +199,11 @@ class Loop:
         if step == self.begins(at):
             positions = self._enter(at)
         number = stage.order(step - self.begins(at)) if stage.order else draw(stage.weights, self.engine.seed, step)
-        examples, positions[number] = stage.tasks[number].batch(positions[number])
-        metrics, norm = self.engine.train(stage.tasks[number].cut(examples), self.learning_rate(step + 1))
+        task = stage.tasks[number]
+        if task.at:
+            task.at(step / self.progress.total)
+        examples, positions[number] = task.batch(positions[number])
+        metrics, norm = self.engine.train(task.cut(examples), self.learning_rate(step + 1))
         self._since.append((metrics, norm))
         self.progress = replace(self.progress, step=step + 1, positions=tuple(positions),
                                 tokens=self.progress.tokens + metrics.tokens)

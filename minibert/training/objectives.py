@@ -34,7 +34,8 @@ def _by_masking(settings: Settings) -> dict[str, Any]:
     if own := segments(settings).corruption:
         return {"corruption": own}
     corruption = CORRUPTIONS[settings.masks]
-    return {"corruption": corruption.module, **corruption.options,
+    rates = {"rate": settings.mask_rate[0], "last_rate": settings.mask_rate[-1]} if settings.mask_rate else {}
+    return {"corruption": corruption.module, **corruption.options, **rates,
             **{name: FILES[name](getattr(settings, name)) for name in corruption.files if getattr(settings, name)}}
 
 
@@ -121,11 +122,12 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
     family = families.of(config)
     if of(config).alone:
         for option, value in (("pairs", settings.pairs), ("words", settings.words), ("masking", settings.masking),
-                              ("whole-word", settings.whole_word)):
+                              ("whole-word", settings.whole_word), ("mask-rate", settings.mask_rate)):
             if value:
                 raise ValueError(f"--{option}: {family.title} {of(config).alone}")
     if segments(settings).corruption:
-        for option, value in (("masking", settings.masking), ("whole-word", settings.whole_word), ("words", settings.words)):
+        for option, value in (("masking", settings.masking), ("whole-word", settings.whole_word), ("words", settings.words),
+                              ("mask-rate", settings.mask_rate)):
             if value:
                 raise ValueError(f"--{option}: --pairs {settings.pairs} asks for the next word everywhere; leave one of them out")
     if config.filter_sizes:

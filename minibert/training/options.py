@@ -47,6 +47,7 @@ class Settings(Course):
     pairs: str | None = None
     masking: str | None = None
     whole_word: bool = False
+    mask_rate: tuple[float, ...] = ()  # of pieces and whole words: first, last
     phrases: str | None = None
     words: tuple[str, ...] = ()
     static_masks: bool = False
@@ -59,7 +60,8 @@ class Settings(Course):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "stages", tuple(self.stages))
-        object.__setattr__(self, "words", tuple(self.words))  # JSON and TOML have lists
+        for name in ("words", "mask_rate"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON and TOML have lists
         self.counts("vocab_size", "max_length", "dupe_factor", "layers", "hidden", "heads", "intermediate", "steps")
         self.need("max_length", self.max_length >= 5, "at least 5, for [CLS] a [SEP] b [SEP]")
         self.need("short_first", 0 <= self.short_first < 1, "a share of the steps, from 0 to below 1")
@@ -74,6 +76,10 @@ class Settings(Course):
         for name, known in (("pairs", PAIRS), ("masking", MASKING)):
             self.need(name, getattr(self, name) in (None, *known), f"one of {', '.join(known)}")
         self.need("words", {*self.words} <= {*WORDS}, f"some of {', '.join(WORDS)}")
+        self.need("mask_rate", len(self.mask_rate) <= 2 and all(0 < rate <= 1 for rate in self.mask_rate),
+                  "one or two shares, above 0 and at most 1")
+        if self.mask_rate and self.masks not in ("pieces", "whole-words"):
+            raise ValueError(f"--mask-rate is for --masking pieces and whole-words, and this one is {self.masks}: leave it out")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
 
@@ -143,6 +149,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "quickest way to learn to look at neighbours", type=float, metavar="SHARE")
     add(task, "shift_positions", "sequences that are shorter than the longest begin at any position, and not at the first: what "
         "is learned from them then holds at all", action="store_true")
+    add(task, "mask_rate", "share of the tokens that is hidden; of two the first is that of the first step, and the run goes in "
+        "a line to the other. Of the held-out text it is 0.15 in any case", nargs="+", type=float, metavar="SHARE",
+        default_text="0.15")
     add(task, "static_masks", "repeat the same masks instead of drawing new ones each epoch", action="store_true")
     add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
 

@@ -55,6 +55,9 @@ def settled(settings: Settings, config: BertConfig, args: argparse.Namespace) ->
         if getattr(args, name, None):
             raise ValueError(f"--{name.replace('_', '-')} is for texts, and {' '.join(settings.corpus)} holds prepared examples, "
                              "which have been cut already: leave it out")
+    if settings.mask_rate:
+        raise ValueError(f"--mask-rate is for texts, and {' '.join(settings.corpus)} holds prepared examples: leave it out, or "
+                         "train on the text itself")
     for stage in settings.stages:
         if said := sorted(name for table in (stage, *stage["task"]) for name in table.keys() - OF_STEPS):
             raise ValueError(f"--recipe {settings.recipe}: its stages say {said[0]}, which is for texts, and "

@@ -153,5 +153,5 @@ def _stages(settings: Settings) -> list[str]:
 
 
 def _words(table: Mapping[str, Any], without: Collection[str]) -> str:
-    return ", ".join(f"{name} {' '.join(value) if isinstance(value, (list, tuple)) else value}"
+    return ", ".join(f"{name} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
                      for name, value in table.items() if name not in without)

@@ -187,3 +187,14 @@ def test_bad_input_is_said(stream, documents, tokenizer):
         Stream(documents, tokenizer, max_length=48, batch_size=0, seed=0)
     with pytest.raises(ValueError, match="dupe_factor must be at least 1"):
         Stream(documents, tokenizer, max_length=48, batch_size=1, seed=0, dupe_factor=0)
+
+
+@pytest.mark.parametrize(("done", "rate"), [(0.0, 0.5), (0.5, 0.375), (1.0, 0.25)])
+def test_what_is_hidden_falls_in_a_line(documents, tokenizer, done, rate):
+    stream = Stream(documents, tokenizer, max_length=48, batch_size=16, seed=5, rate=0.5, last_rate=0.25)
+    stream.at(done)
+    for example in stream.batch()[0]:
+        ids = example.ids.copy()
+        ids[example.positions] = example.labels
+        ordinary = len(ids) - np.isin(ids, tokenizer.vocab.special_ids).sum()
+        assert len(example.positions) == max(1, round(rate * ordinary))

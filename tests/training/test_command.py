@@ -182,6 +182,15 @@ def test_a_folder_that_cannot_be_made_is_named(train, tmp_path):
         train(tmp_path / "file" / "run")
 
 
+def test_the_held_out_text_is_hidden_alike_whatever_the_rate(train, tmp_path):
+    found = []
+    for name, rates in (("usual", ()), ("falling", ("--mask-rate", "0.5", "0.3"))):
+        train(tmp_path / name, "--learning-rate", "1e-12", *rates)  # learns nothing
+        found.append(read_rows(tmp_path / name / "metrics.csv")[-1])
+    assert found[1]["held_out_mlm_loss"] == pytest.approx(found[0]["held_out_mlm_loss"], rel=1e-5)
+    assert found[1]["mlm_loss"] != pytest.approx(found[0]["mlm_loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize(("options", "said"), [
     (["--steps", "0"], "--steps must be at least 1, got 0"),
     (["--hidden", "0"], "--hidden must be at least 1, got 0"), (["--layers", "0"], "--layers must be at least 1, got 0"),
@@ -192,6 +201,11 @@ def test_a_folder_that_cannot_be_made_is_named(train, tmp_path):
     (["--steps", "5", "--minutes", "5"], "give one of them"),
     (["--learning-rate", "nan"], "--learning-rate"),
     (["--minutes", "inf"], "--minutes"),
+    (["--mask-rate", "0"], "--mask-rate must be one or two shares, above 0 and at most 1"),
+    (["--mask-rate", "0.3", "0.2", "0.1"], "--mask-rate must be one or two shares"),
+    (["--mask-rate", "0.3", "--masking", "spans"], "--mask-rate is for --masking pieces and whole-words, and this one is spans"),
+    (["--mask-rate", "0.3", "--family", "electra"], "--mask-rate: "),
+    (["--mask-rate", "0.3", "--pairs", "prefix"], "--mask-rate: --pairs prefix asks for the next word everywhere"),
     (["--held-out", "1"], "--held-out must be between 0 and 1"),
     (["--max-length", "4"], "--max-length must be at least 5"),
     (["--seed", "-1"], "--seed"),

@@ -77,6 +77,14 @@ def test_a_task_of_two_stages_goes_on_in_its_text(tmp_path):
     assert other.read == [(0, 2 * i) for i in range(len(other.read))]
 
 
+def test_a_task_is_told_what_share_of_the_run_is_done(tmp_path):
+    told = []
+    with engine() as e:
+        task = Counted(e.config, 0).task()
+        run(e, [Stage([task], 1 / 3), Stage([task._replace(at=told.append)])], tmp_path)
+    assert told == [2 / 6, 3 / 6, 4 / 6, 5 / 6]
+
+
 def test_a_schedule_of_its_own_begins_anew_and_so_does_the_count_of_adam(tmp_path):
     with engine() as e:
         task = Counted(e.config, 0).task()

@@ -111,6 +111,7 @@ def test_the_tokenizer_lies_beside_the_examples(written, train, tmp_path):
 @pytest.mark.parametrize(("options", "what"), [
     (("--short-first", 0.1), "--short-first is for texts, and .* holds prepared examples"),
     (("--layout", "lines"), "--layout is for texts"),
+    (("--mask-rate", 0.3), "--mask-rate is for texts, and .* holds prepared examples"),
     (("--pairs", "prefix"), "--pairs, --words and --masking may ask of prepared examples only what these tell"),
     (("--words", "trigrams"), "--pairs, --words and --masking may ask of prepared examples only what these tell"),
     (("--recipe", "bert"), "--recipe bert: its stages say max_length, which is for texts, and .* holds prepared examples"),

@@ -142,6 +142,12 @@ def test_what_no_recipe_can_say_is_told_with_file_and_table(tmp_path, text, more
     assert "\n" not in str(raised.value)
 
 
+def test_an_option_may_be_several_numbers(tmp_path):
+    settings, lines = asked("--recipe", written(tmp_path, "[options]\nmask_rate = [0.3, 0.15]\n"))
+    assert settings.mask_rate == (0.3, 0.15)
+    assert "options: mask_rate 0.3 0.15" in lines
+
+
 def test_what_no_model_answers_is_refused_before_anything_is_made(train, tmp_path):
     both = TWO + "pairs = 'order'\n"
     with pytest.raises(ValueError, match=r"one head answers pairs next and pairs order, .*, or for order-apart"):

@@ -24,7 +24,8 @@ OPTIONS = {  # dropout is on in all of them
     "Adafactor": ["--optimiser", "adafactor", "--schedule", "inverse-square-root", "--learning-rate", "0.01"],
     "LAMB and an average": ["--optimiser", "lamb", "--schedule", "square-root", "--ema", "0.9", "--adversarial", "virtual"],
     "Muon": ["--optimiser", "muon", "--schedule", "trapezoid"],
-    "packed, static masks": ["--no-next-sentence", "--static-masks", "--dupe-factor", "2", "--batch-size", "16", "--whole-word"],
+    "packed, static masks": ["--no-next-sentence", "--static-masks", "--dupe-factor", "2", "--batch-size", "16", "--whole-word",
+                             "--mask-rate", "0.4", "0.1"],
 }
 
 
