@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from minibert.files import write_atomically
 from minibert.workers import available_cores, describe_blas
 
-PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "cupy-cuda12x")
+PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "cupy-cuda12x")
 KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0", "MALLOC_ARENA_MAX": "1"}  # as keep_freed_memory does
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -102,10 +102,12 @@ def serve(*turns: Callable[[], Any]) -> None:
         print(time.perf_counter() - began, time.process_time() - before, time.process_time(), flush=True)
 
 
-def alternate(rivals: Mapping[str, Rival], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
-    """Seconds of each turn. Every round gives each rival one turn, beginning with another one each time.
+def alternate(rivals: Mapping[str, Rival], rounds: int, warmup: int = 2, kind: int = 0,
+              cpu: bool = False) -> dict[str, list[float]]:
+    """Seconds of each turn of a kind. Every round gives each rival one turn, beginning with another one each time.
 
-    A slow minute of the machine then hits all alike.
+    A slow minute of the machine then hits all alike. ``cpu``: seconds of the processor, which on a machine that others use
+    still say something.
     """
     names = list(rivals)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -113,9 +115,9 @@ def alternate(rivals: Mapping[str, Rival], rounds: int, warmup: int = 2) -> dict
         first = number % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(0.03)  # threads of the turn before stop spinning meanwhile
-            took = rivals[name].turn()
+            took = rivals[name].turn(kind)
             if number >= 0:
-                seconds[name].append(took)
+                seconds[name].append(rivals[name].cpu if cpu else took)
         progress(f"round {max(number + 1, 0)} of {rounds}")
     progress("")
     return seconds
@@ -179,6 +181,9 @@ def own_peak() -> int:
     """The most memory this process has held so far, in bytes; 0 on Windows, which keeps another count."""
     if sys.platform == "win32":
         return 0
+    if sys.platform == "linux":  # where ru_maxrss begins with what the process held that started this one
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

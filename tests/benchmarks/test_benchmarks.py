@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 
-from benchmarks import common, link, loading, scaling, scoring, train_step  # noqa: E402
+from benchmarks import common, inference, link, loading, scaling, scoring, train_step  # noqa: E402
 from minibert import backend, pretrained  # noqa: E402
 from minibert.api import Bert  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
@@ -28,12 +28,13 @@ def test_turns_alternate_and_each_round_begins_with_another():
         def __init__(self, name):
             self.name = name
 
-        def turn(self):
+        def turn(self, kind):
+            assert kind == 1
             order.append(self.name)
             return float(len(order))
 
     order = []
-    seconds = common.alternate({name: Fake(name) for name in "abc"}, rounds=3, warmup=1)
+    seconds = common.alternate({name: Fake(name) for name in "abc"}, rounds=3, warmup=1, kind=1)
     assert "".join(order[3:]) == "abcbcacab"
     assert all(len(turns) == 3 for turns in seconds.values())
     assert seconds["a"][0] == 4  # the warm-up does not count
@@ -49,6 +50,14 @@ def test_a_turn_is_of_the_kind_that_was_asked_for(monkeypatch, capsys):
     seconds, cpu, cpu_in_all = map(float, turns[-1].split())
     assert seconds >= 0
     assert 0 <= cpu <= cpu_in_all
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system counts so by itself")
+def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it():
+    held = bytearray(300 * 2**20)
+    done = subprocess.run([sys.executable, "-c", "from benchmarks import common; print(common.own_peak())"], cwd=ROOT,
+                          capture_output=True, text=True, encoding="utf-8", check=True)
+    assert 0 < int(done.stdout) < len(held) // 2
 
 
 @pytest.mark.parametrize(("model", "format"), [("tiny", "npz"), ("roberta:tiny", "safetensors, 4 shards")])
@@ -117,6 +126,16 @@ def test_an_unknown_case_is_refused():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 2
     assert "unknown case tinny" in done.stderr
+
+
+@pytest.mark.parametrize("competitor", [c for c in inference.COMPETITORS if not c.endswith("+keep")])
+def test_every_way_to_vectors_computes_the_same(competitor):
+    for package in inference.COMPETITORS[competitor]:
+        pytest.importorskip(package)
+    bert = Bert(*tiny_model.make())
+    rows = inference.rows_of(bert, ["the exception raises", "an exception.", "the"])
+    expected = [bert([row]).last_hidden_state[0].mean(0) for row in rows]
+    np.testing.assert_allclose(inference.vectors_by(competitor, bert, 1)(rows), expected, atol=1e-5)
 
 
 def test_every_way_of_scoring_computes_the_same():
