@@ -281,8 +281,14 @@ def test_ranks_that_read_other_texts_or_run_other_versions_are_refused(tmp_path,
         place.rank = ranks.rank
         work(ranks, "the sha256 of the text is that of rank 0 at rank 0 and that of rank 1 at rank 1")
 
+    def runs(ranks):
+        agree, mine = ranks.agree, {"the version of minibert": f"0.{ranks.rank}"}
+        monkeypatch.setattr(ranks, "agree", lambda facts: agree({name: mine.get(name, fact) for name, fact in facts.items()}))
+        work(ranks, "the version of minibert is 0.0 at rank 0 and 0.1 at rank 1")
+
     monkeypatch.setattr(command, "read_text", other)
     together(2, reads)
+    together(2, runs)
     assert not (tmp_path / "run").exists()
 
 
