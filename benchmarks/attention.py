@@ -44,7 +44,7 @@ def whole(q: np.ndarray, k: np.ndarray, v: np.ndarray, rate: float) -> tuple[np.
 
 
 def in_blocks(q: np.ndarray, k: np.ndarray, v: np.ndarray, rate: float) -> tuple[np.ndarray, Callable[[np.ndarray], Arrays]]:
-    rows = min(q.shape[2], max(attention_in_blocks.LEAST, attention_in_blocks.AT_ONCE // q.shape[2]))
+    rows = attention_in_blocks.block_of(q.shape[2])
     context, cache = attention_in_blocks.forward(q, k, v, None, rate, Key(0), rows)
     return context, lambda d: attention_in_blocks.backward(d, cache)
 

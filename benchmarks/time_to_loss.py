@@ -43,15 +43,18 @@ class Candidate(NamedTuple):
     share: float = 1.0  # of the default's steps
 
 
+MUON = ("--optimiser", "muon", "--learning-rate", "4e-3")
 CANDIDATES = {
     "default": Candidate(),
     "rate 0.004": Candidate(("--learning-rate", "4e-3")),
     "trapezoid": Candidate(("--schedule", "trapezoid")),
     "masks 0.3": Candidate(("--mask-rate", "0.3")),
     "masks 0.3 to 0.15": Candidate(("--mask-rate", "0.3", "0.15")),
-    "muon": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3")),
+    "muon": Candidate(MUON),
     "muon, rate 0.01": Candidate(("--optimiser", "muon", "--learning-rate", "1e-2")),
-    "muon, half": Candidate(("--optimiser", "muon", "--learning-rate", "4e-3"), 0.5),
+    "muon, half": Candidate(MUON, 0.5),
+    "muon, shifted": Candidate((*MUON, "--shift-positions"), 0.4),
+    "muon, fewer pairs": Candidate((*MUON, "--recipe", "benchmarks/fewer_pairs.toml"), 0.4),  # from the repository's root
 }
 
 

@@ -200,9 +200,9 @@ wb.table(["ranks", *scaling, "at 10Gb/s most of it goes into"],
 assert scaling["1Gb/s"][0][-1] < 0.5 * scaling["100Gb/s"][0][-1]
 
 # %% [markdown]
-# That is planned. Measured are one process and two over MPI, of a thread each, on a machine with two cores and nothing else to do
-# (`python -m benchmarks.ranks steps`). Over links of limited speed `python -m benchmarks.ranks slow` puts the equation to the
-# test; the figures are in `benchmarks/README.md`.
+# That is planned. Measured are one process and two over MPI, of a thread each, on two cores of an Intel Xeon with nothing else to
+# do (`python -m benchmarks.ranks steps`, 2026-11-29). Over links of limited speed `python -m benchmarks.ranks slow` puts the
+# equation to the test; the figures are in `benchmarks/README.md`.
 
 # %%
 MEASURED = {"tiny": (142, 83), "mini": (651, 361)}  # milliseconds of a step, by one rank and by two

@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import pkgutil
 import statistics
+import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -50,8 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def source(module: ModuleType) -> str:
-    """What the module is, in short: its figures belong to no other."""
-    return hashlib.sha256(Path(module.__file__).read_text(encoding="utf-8").encode()).hexdigest()[:12]
+    """What the module is, in short, and miniatures that it takes something from: its figures belong to no other."""
+    made = {getattr(value, "__module__", "") for value in vars(module).values()}
+    others = {sys.modules[name].__file__ for name in made if name.startswith(f"{miniatures.__name__}.") and "._" not in name}
+    files = [module.__file__, *sorted(others - {module.__file__})]
+    return hashlib.sha256("".join(Path(file).read_text(encoding="utf-8") for file in files).encode()).hexdigest()[:12]
 
 
 def measured(path: Path, name: str, module: ModuleType) -> dict[int, dict[str, float]]:

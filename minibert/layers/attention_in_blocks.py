@@ -44,7 +44,12 @@ class Cache(NamedTuple):
 
 def rows_of(tokens: int) -> int:
     """How many queries are asked at a time: all of a text that is not long."""
-    return tokens if tokens < LONG else min(tokens, max(LEAST, AT_ONCE // tokens))
+    return tokens if tokens < LONG else block_of(tokens)
+
+
+def block_of(tokens: int) -> int:
+    """How many queries are asked at a time, in blocks."""
+    return min(tokens, max(LEAST, AT_ONCE // tokens))
 
 
 def forward(q: Array, k: Array, v: Array, mask: Array | None = None, rate: float = 0.0, key: Key | None = None,

@@ -120,16 +120,19 @@ def fitting(config: BertConfig, settings: Settings) -> Settings:
     ValueError for a question that the model has no head for.
     """
     family = families.of(config)
+    of_words = {"words": settings.words, "masking": settings.masking, "whole-word": settings.whole_word,
+                "mask-rate": settings.mask_rate}
     if of(config).alone:
-        for option, value in (("pairs", settings.pairs), ("words", settings.words), ("masking", settings.masking),
-                              ("whole-word", settings.whole_word), ("mask-rate", settings.mask_rate)):
+        for option, value in {"pairs": settings.pairs, **of_words}.items():
             if value:
                 raise ValueError(f"--{option}: {family.title} {of(config).alone}")
     if segments(settings).corruption:
-        for option, value in (("masking", settings.masking), ("whole-word", settings.whole_word), ("words", settings.words),
-                              ("mask-rate", settings.mask_rate)):
+        for option, value in of_words.items():
             if value:
                 raise ValueError(f"--{option}: --pairs {settings.pairs} asks for the next word everywhere; leave one of them out")
+    if settings.mask_rate and not CORRUPTIONS[settings.masks].rated:
+        rated = " and ".join(name for name, way in CORRUPTIONS.items() if way.rated)
+        raise ValueError(f"--mask-rate is for --masking {rated}, and this one is {settings.masks}: leave it out")
     if config.filter_sizes:
         settings = replace(settings, short_first=0.0)  # phrases are short in any case
     if "nsp" in config.objectives:

@@ -47,7 +47,7 @@ class Settings(Course):
     pairs: str | None = None
     masking: str | None = None
     whole_word: bool = False
-    mask_rate: tuple[float, ...] = ()  # of pieces and whole words: first, last
+    mask_rate: tuple[float, ...] = ()  # first, last
     phrases: str | None = None
     words: tuple[str, ...] = ()
     static_masks: bool = False
@@ -78,8 +78,6 @@ class Settings(Course):
         self.need("words", {*self.words} <= {*WORDS}, f"some of {', '.join(WORDS)}")
         self.need("mask_rate", len(self.mask_rate) <= 2 and all(0 < rate <= 1 for rate in self.mask_rate),
                   "one or two shares, above 0 and at most 1")
-        if self.mask_rate and self.masks not in ("pieces", "whole-words"):
-            raise ValueError(f"--mask-rate is for --masking pieces and whole-words, and this one is {self.masks}: leave it out")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("--steps and --minutes both say how long to train: give one of them")
 

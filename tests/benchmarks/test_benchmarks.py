@@ -52,12 +52,14 @@ def test_a_turn_is_of_the_kind_that_was_asked_for(monkeypatch, capsys):
     assert 0 <= cpu <= cpu_in_all
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system counts so by itself")
+@pytest.mark.skipif(sys.platform == "win32", reason="own_peak is 0 there")
 def test_the_peak_is_of_the_process_itself_and_not_of_the_one_that_started_it():
-    held = bytearray(300 * 2**20)
+    size = 300 * 2**20
+    held = bytearray(size)
     done = subprocess.run([sys.executable, "-c", "from benchmarks import common; print(common.own_peak())"], cwd=ROOT,
                           capture_output=True, text=True, encoding="utf-8", check=True)
-    assert 0 < int(done.stdout) < len(held) // 2
+    del held
+    assert 0 < int(done.stdout) < size // 2
 
 
 @pytest.mark.parametrize(("model", "format"), [("tiny", "npz"), ("roberta:tiny", "safetensors, 4 shards")])

@@ -58,6 +58,15 @@ def test_another_source_is_measured_again_and_takes_the_place(toy, tmp_path, cap
     assert len(records.read_text(encoding="utf-8").splitlines()) == 1
 
 
+def test_a_source_is_also_that_of_a_miniature_whose_text_is_taken(tmp_path, monkeypatch):
+    pairs, forgetting = (importlib.import_module(f"benchmarks.miniatures.{name}") for name in ("pairs", "forgetting"))
+    before = runner.source(pairs), runner.source(importlib.import_module("benchmarks.miniatures.masks"))
+    (tmp_path / "other.py").write_text("another text", encoding="utf-8")
+    monkeypatch.setattr(forgetting, "__file__", str(tmp_path / "other.py"))
+    assert runner.source(pairs) != before[0]
+    assert runner.source(importlib.import_module("benchmarks.miniatures.masks")) == before[1]
+
+
 def test_an_unknown_name_is_refused(toy, capsys):
     with pytest.raises(SystemExit):
         runner.main(["toys"])

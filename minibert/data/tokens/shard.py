@@ -158,6 +158,7 @@ def digest(folder: Path, name: str) -> str:
 
 def documents_in(shard: Shard, bound: int, held_out: bool) -> list[list[np.ndarray]]:
     """Its documents that are held out, or the others: int32 ids by sentence, in the order of the text, in memory."""
+    # No ``astype``, which would stay a memory map, and make every sentence one: slices of those are slow.
     ids, stops = np.array(shard.ids, np.int32), [*shard.sentences[1:].tolist(), len(shard.ids)]
     ends = [*shard.documents["sentence"][1:].tolist(), len(stops)]
     starts = shard.sentences.tolist()

@@ -29,11 +29,12 @@ class Corruption(NamedTuple):
     options: Mapping[str, Any] = NOTHING  # of its rule
     blind: bool = False  # what is hidden, and how, does not depend on which words there are, and is BERT's 80/10/10
     files: tuple[str, ...] = ()  # options of its rule that come from a file
+    rated: bool = False  # another share may be hidden, by ``--mask-rate``
 
 
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType({
-    "pieces": Corruption(masking, {"whole_word": False}, blind=True),
-    "whole-words": Corruption(masking, {"whole_word": True}, blind=True),
+    "pieces": Corruption(masking, {"whole_word": False}, blind=True, rated=True),
+    "whole-words": Corruption(masking, {"whole_word": True}, blind=True, rated=True),
     "whole-words-reference": Corruption(reference_words),
     "whole-words-gaps": Corruption(gap_words),
     "whole-words-roberta": Corruption(roberta, {"whole_word": True}),
