@@ -153,4 +153,6 @@ def test_a_narrow_model_works_on_more_tokens_at_a_time_where_every_worker_has_th
     assert module.micro_batch_tokens(256, 32 * 128, 2) == 1024
     assert module.micro_batch_tokens(768, 32 * 128, 2) == 512  # wide: what fits into a cache
     assert module.micro_batch_tokens(128, 1024, 2) == 512  # a small step: its half
-    assert module.micro_batch_tokens(128, 1024, 8) == 512  # never less
+    assert module.micro_batch_tokens(128, 1024, 1) == 1024
+    assert module.micro_batch_tokens(768, 1024, 4) == 256  # less, so that all of them have some
+    assert module.micro_batch_tokens(128, 1024, 16) == 128  # but not so little that a product is mostly its call

@@ -216,7 +216,7 @@ class Engine:
         computed with, and then let go. ``model``: in place of the engine's, with the same tensors.
         """
         work = self._work(batches, known, Key(self.seed, self.step), model=model)
-        shares = share_out(range(len(batches)), known.sizes, self.lanes)
+        shares = lanes.deal(known.sizes, self.lanes)
 
         def carrier(part: range, slabs: Sequence[Parameters]) -> list[list[tuple]]:
             return lanes.carry(part, slabs, lambda lane, slab: [(i, work(i, slab)) for i in shares[lane]])

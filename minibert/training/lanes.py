@@ -34,6 +34,22 @@ def halves(lanes: range) -> tuple[range, range]:
     return lanes[:left], lanes[left:]
 
 
+def deal(weights: Sequence[int], count: int) -> list[list[int]]:
+    """The micro-batches of each lane: heaviest first, each goes down the tree to the side that has less for a lane so far.
+
+    So both sides of every cut have about as much to do, also where there are fewer micro-batches than lanes.
+    """
+    dealt: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for i in sorted(range(len(weights)), key=lambda i: -weights[i]):
+        part = range(count)
+        while len(part) > 1:
+            part = min(halves(part), key=lambda half: sum(loads[half.start:half.stop]) / len(half))
+        dealt[part[0]].append(i)
+        loads[part[0]] += weights[i]
+    return dealt
+
+
 def plan(lanes: range, carriers: int) -> Plan:
     """The tree, cut for so many carriers at most."""
     if min(carriers, len(lanes)) == 1:

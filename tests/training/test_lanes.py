@@ -49,6 +49,19 @@ def test_it_is_a_tree():
     assert [lanes.levels(range(n)) for n in (1, 2, 4, 8)] == [1, 2, 3, 4]  # slabs, where one carries all
 
 
+def test_both_sides_of_every_cut_have_about_as_much_to_do():
+    assert lanes.deal([9, 9], 4) == [[0], [], [1], []]  # of two ranks, each has one
+    assert lanes.deal([5, 5, 5], 3) == [[0], [2], [1]]
+    assert lanes.deal([5, 9, 5, 1, 7, 5], 2) == [[1, 2, 3], [4, 0, 5]]  # two lanes: to that which has less
+    assert lanes.deal([], 2) == [[], []]
+    sizes = np.random.default_rng(0).integers(200, 513, 40).tolist()
+    dealt = lanes.deal(sizes, 8)
+    assert sorted(i for lane in dealt for i in lane) == list(range(40))
+    for carriers in (1, 2, 4, 8):
+        loads = [sum(sizes[i] for lane in part for i in dealt[lane]) for part in lanes.parts(lanes.plan(range(8), carriers))]
+        assert max(loads) - min(loads) <= max(sizes)
+
+
 def weights(threads, count, precision=np.float32):
     """The bytes of the weights and moments after five steps with dropout, clipping and AdamW."""
     config = small_config()
