@@ -13,7 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 OVER_TCP = {"MPIR_CVAR_NOLOCAL": "1", "MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp"}  # of MPICH and its libfabric
@@ -37,13 +38,24 @@ def of(speed: float) -> Iterator[list[str]]:
                 _ip("-n", end, "link", "set", device, "up")
             _ip("netns", "exec", end, "tc", "qdisc", "add", "dev", "cable", "root", "tbf", "rate", f"{8 * speed:.0f}bit", "burst",
                 BURST, "latency", "50ms")
+        wait_until_up(ends)
         yield ["sh", "-c", f'exec ip netns exec {ends[0][:-1]}$PMI_RANK "$@"', "--"]
     finally:
         for end in ends:
             subprocess.run(["ip", "netns", "delete", end], capture_output=True)
 
 
-def _ip(*argv: str) -> None:
+def wait_until_up(ends: Sequence[str]) -> None:
+    """The kernel says so a moment later, and libfabric, which finds no device that is up, takes ``lo`` without a word."""
+    until = time.monotonic() + 10
+    while not all("state UP" in _ip("-n", end, "link", "show", "cable") for end in ends):
+        if time.monotonic() > until:
+            sys.exit("error: no slow link here: its two ends do not come up within 10 s")
+        time.sleep(0.01)
+
+
+def _ip(*argv: str) -> str:
     done = subprocess.run(["ip", *argv], capture_output=True, encoding="utf-8")
     if done.returncode:
         sys.exit(f"error: no slow link here: ip {' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
