@@ -21,6 +21,7 @@ from minibert.workers import available_cores, describe_blas
 
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "cupy-cuda12x")
 KEEP = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0", "MALLOC_ARENA_MAX": "1"}  # as keep_freed_memory does
+QUIET = 1.0  # cores that others may keep busy while a clock is read
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -51,6 +52,42 @@ def describe(where: Mapping[str, Any]) -> str:
     packages = [f"{name} {where[name]}" for name in PACKAGES if name in where]
     return (f"{where['cpu']}, {where['threads']} of {where['cores']} cores, {where['memory']}, {where['system']}, "
             f"{where['date']}\nPython {where['python']}, {', '.join(packages)}, {where['blas']}")
+
+
+class Watch:
+    """What other processes do from now on. Clocks are compared where they keep less than ``QUIET`` cores busy."""
+
+    def __init__(self) -> None:
+        self.began, self.busy, self.own = time.monotonic(), _busy(), _own()
+
+    def others(self) -> float | None:
+        """Cores that others kept busy so far, as a mean; None where the system does not count them (it is Linux that does)."""
+        if self.busy is None:
+            return None
+        return max(0.0, (_busy() - self.busy - (_own() - self.own)) / max(1e-9, time.monotonic() - self.began))
+
+    def verdict(self) -> str:
+        """Whether times on the clock count."""
+        others = self.others()
+        if others is not None and others < QUIET:
+            return f"Other processes kept {others:.2f} cores busy meanwhile."
+        what = "what other processes did is unknown here" if others is None else f"other processes kept {others:.1f} cores busy"
+        return (f"No verdict by the clock: {what}, and less than {QUIET:g} was asked. Run this again on "
+                "an idle machine; processor time counts in any case.")
+
+
+def _busy() -> float | None:
+    """Seconds that all cores together have worked since the machine started."""
+    if sys.platform != "linux":
+        return None
+    with open("/proc/stat", encoding="utf-8") as lines:
+        user, nice, system, *_ = map(int, next(lines).split()[1:])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    """Seconds of the processor, of this process and of those that it has started and that have ended."""
+    return sum(os.times()[:4])
 
 
 class Rival:
@@ -151,11 +188,16 @@ def _cell(value: Any) -> str:
     return "" if value is None else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
+WHOLE = Watch()  # since the command began
+
+
 def write(name: str, where: Mapping[str, Any], results: Any, path: Path | None = None) -> Path:
-    """The figures as JSON, beside the machine they belong to. Returns where they are."""
+    """The figures as JSON, beside the machine they belong to and what else it did. Returns where they are."""
+    print(f"\n{WHOLE.verdict()}", flush=True)
     path = path or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"benchmark": name, "machine": dict(where), "results": results}, indent=1, ensure_ascii=False) + "\n"
+    record = {"benchmark": name, "machine": dict(where), "others": WHOLE.others(), "results": results}
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode("utf-8"))
     return path
 

@@ -58,24 +58,26 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if not args.sst2 and not args.texts:
         parser.error("nothing to learn: give --sst2 FOLDER, --texts FILE, or both")
+    where = common.machine(1)
     found: dict[str, dict[str, dict[str, str]]] = {}
     for task, source in (("sst2", args.sst2), ("order", args.texts)):
         if source:
             files = args.sst2 if task == "sst2" else ordered(args.texts, args.folder / "order")
-            found[task] = of_task(task, files, args)
-    print(common.describe(where := common.machine(1)), *(table(task, rows) for task, rows in found.items()), sep="\n\n")
-    write_atomically(args.json, json.dumps({"where": where, "epochs": EPOCHS, "right": found}, indent=1) + "\n")
+            rows = found[task] = {}
+            for row, seed, bits in of_task(task, files, args):
+                rows.setdefault(row, {})[str(seed)] = bits
+                write_atomically(args.json, json.dumps({"where": where, "epochs": EPOCHS, "right": found}, indent=1) + "\n")
+    print(common.describe(where), *(table(task, rows) for task, rows in found.items()), sep="\n\n")
     return 0
 
 
-def of_task(task: str, files: Path, args: argparse.Namespace) -> dict[str, dict[str, str]]:
-    """For the teacher and each student, by seed: which test examples are right, as zeros and ones."""
+def of_task(task: str, files: Path, args: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
+    """The teacher, then the students seed by seed: name, seed, and which test examples are right, as zeros and ones."""
     place, half = args.folder / task, halved(args.model, args.folder)
     teacher = place / "teacher-0"
     runs = {"teacher": ("finetune", "classify", "--model", args.model, "--epochs", EPOCHS),
             "truncated": ("finetune", "classify", "--model", half, *LEARNS)}
     runs |= {name: ("compress", *options, "--teacher", teacher) for name, options in OF_A_TEACHER.items()}
-    rows: dict[str, dict[str, str]] = {}
     for seed in range(args.seeds):
         for name in (*["teacher"] * (not seed), *args.students):
             out = place / f"{name}-{seed}"
@@ -85,10 +87,10 @@ def of_task(task: str, files: Path, args: argparse.Namespace) -> dict[str, dict[
                     "--threads", 1, "--out", out)))
             for speed in SPEEDS if name == "early-exit" else (None,):
                 row = name if speed is None else f"{name} {speed}"
-                rows.setdefault(row, {})[str(seed)] = bits = right(out, files / "test.tsv", speed)
+                bits = right(out, files / "test.tsv", speed)
                 harder = f", exit and loss of the teacher: rank correlation {exits(out, teacher):.2f}" if speed else ""
                 print(f"{task}, seed {seed}, {row}: {accuracy(bits):.2f} %{harder}", flush=True)
-    return rows
+                yield row, seed, bits
 
 
 def halved(model: Path, place: Path) -> Path:

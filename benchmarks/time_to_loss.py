@@ -10,14 +10,13 @@ A candidate is a row of ``CANDIDATES``: options of ``minibert train``, and for h
 same documents out for all of them, with the same words hidden; its target is the held-out loss with which its default run ends. A
 run counts whole, from reading the text and learning the vocabulary to the last look; up to the first look that sees the target it
 counts by its share of the steps. It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in
-any case; the clock only where no run had more than a load of 1 beside it.
+any case; the clock only where others kept less than a core busy beside every run.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -83,7 +82,7 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
     """Train a candidate once; what it cost, and what each of its looks saw."""
     options, share = CANDIDATES[name]
     with tempfile.TemporaryDirectory() as place:
-        out, begun, cpu = Path(place) / "run", time.monotonic(), time.process_time()
+        out, begun, cpu, watch = Path(place) / "run", time.monotonic(), time.process_time(), common.Watch()
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said):
             code = minibert(["train", *options, "--steps", str(round(share * steps)), "--seed", str(seed), "--lanes", "1",
@@ -94,12 +93,7 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
                  if row.get("held_out_mlm_loss") is not None]
         return {"candidate": name, "options": [*options], "share": share, "seed": seed, "steps": steps, "threads": threads,
                 "looks": looks, "cpu_seconds": round(time.process_time() - cpu, 1),
-                "seconds": round(time.monotonic() - begun, 1), "beside": beside(threads), "where": common.machine(threads)}
-
-
-def beside(threads: int) -> float | None:
-    """The load of the last minute without a run's own threads; None where the system does not say."""
-    return max(0.0, round(os.getloadavg()[0] - threads, 2)) if hasattr(os, "getloadavg") else None
+                "seconds": round(time.monotonic() - begun, 1), "beside": watch.others(), "where": common.machine(threads)}
 
 
 def measured(path: Path, steps: int, threads: int) -> dict[tuple[str, int], Record]:
@@ -125,8 +119,8 @@ def table(runs: Mapping[tuple[str, int], Record]) -> str:
     if not lines:
         return "Nothing of this length has a default run yet: name a candidate."
     first = next(iter(defaults.values()))
-    busy = [record for record in runs.values() if record["beside"] is None or record["beside"] > 1]
-    said = "The clock has no say: the load beside the runs was above 1, or unknown.\n" * bool(busy)
+    busy = [record for record in runs.values() if record["beside"] is None or record["beside"] >= common.QUIET]
+    said = "The clock has no say: others kept a core busy beside the runs, or that is unknown.\n" * bool(busy)
     return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps by default; targets "
             f"{_spread([record['looks'][-1][1] for record in defaults.values()], '.3f')}\n{said}\n"
             "| candidate | seeds | steps | nats at its end | above its target | steps to the target | CPU seconds to it | "

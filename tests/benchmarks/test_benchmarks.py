@@ -161,3 +161,23 @@ def test_a_slow_link_that_cannot_be_made_says_what_it_needs(monkeypatch):
     monkeypatch.setattr(link.shutil, "which", lambda name: None)
     with pytest.raises(SystemExit, match="on Linux, as root, with ip and tc"), link.of(1e6):
         pass
+
+
+def test_a_clock_gives_no_verdict_beside_others(monkeypatch):
+    others = common.Watch().others()
+    assert others is None if sys.platform != "linux" else others >= 0
+    for busy, starts in ((0.24, "Other processes kept 0.24 cores"), (1.5, "No verdict by the clock: other processes kept 1.5 cores"),
+                         (None, "No verdict by the clock: what other processes did is unknown")):
+        monkeypatch.setattr(common.Watch, "others", lambda watch, busy=busy: busy)
+        assert common.Watch().verdict().startswith(starts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what all cores do")
+def test_what_others_do_is_what_this_process_and_its_children_do_not(monkeypatch):
+    monkeypatch.setattr(common, "_busy", lambda: 100.0)
+    monkeypatch.setattr(common, "_own", lambda: 10.0)
+    watch = common.Watch()
+    watch.began -= 10.0
+    monkeypatch.setattr(common, "_busy", lambda: 130.0)
+    monkeypatch.setattr(common, "_own", lambda: 25.0)
+    assert watch.others() == pytest.approx(1.5, rel=1e-2)
