@@ -24,6 +24,7 @@ from minibert.data.report import report_of
 from minibert.data.tokens import making, shard, sources
 from minibert.data.tokens.manifest import FILE, Manifest
 from minibert.files import brief, read_json, standard_input, write_atomically
+from minibert.processes import MOST
 from minibert.ranks import ALONE, Ranks
 from minibert.shell import command
 from minibert.text.tokenizer import Tokenizer
@@ -35,7 +36,6 @@ from minibert.workers import available_cores
 
 SAMPLE = 8 << 20  # bytes of text, at most, from which a vocabulary is learned
 SHARE = 8 << 20  # bytes of text that are worth a process of their own
-MOST_WORKERS = 61  # Windows waits for no more
 ASKED = "asked.json"  # beside the shards: how the tokenizer was asked for
 OF_TOKENIZER = ("vocab", "vocab_size", "cased", "cut", "family")  # settings
 
@@ -89,7 +89,7 @@ def make(folder: Path, paths: Sequence[Path], settings: Settings, workers: int |
     if not size:
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: there is no text in it")
     ranks.at_first(lambda: _begin(folder, paths, settings, say, tokenizer, column))
-    processes = min(ranks.threads(workers) or available_cores(), max(1, math.ceil(size / SHARE / ranks.size)), MOST_WORKERS)
+    processes = min(ranks.threads(workers) or available_cores(), max(1, math.ceil(size / SHARE / ranks.size)), MOST)
     say(f"Cutting {size / 1e6:,.1f} MB of text, " + f"{ranks.size} ranks of " * (ranks.size > 1)
         + f"{processes} process{'es' * (processes > 1)} …")
     texts = sources.Texts(paths, layout_of(settings, tokenizer or Tokenizer.load(folder)), column)

@@ -9,18 +9,11 @@ the first one writes the manifest.
 
 from __future__ import annotations
 
-import gc
-import signal
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,17 +23,17 @@ from minibert.data.tokens import shard
 from minibert.data.tokens.manifest import Manifest
 from minibert.data.tokens.repeated import Repeated, numbers_of
 from minibert.data.tokens.shard import Counted
-from minibert.data.tokens.sources import Piece, Texts
+from minibert.data.tokens.sources import Slice, Texts
 from minibert.files import remove_leftovers
+from minibert.processes import mapping, without_collector
 from minibert.ranks import ALONE, Ranks
 from minibert.text.tokenizer import Tokenizer
-
-AHEAD = 2  # slices that wait for each process
 
 
 class Made(NamedTuple):
     """What came of a slice."""
 
+    read: int  # bytes of the files that were read when it was complete
     name: str
     sha256: str
     new: bool  # was it made now?
@@ -57,15 +50,18 @@ class Cutter:
         self.fingerprint, self.vocabulary = shard.fingerprint(self.tokenizer), len(self.tokenizer.vocab)
         self.numbers = numbers_of(self.tokenizer.vocab.tokens)
 
-    def __call__(self, pieces: Sequence[Piece]) -> Made:
-        name, found = shard.name_of(pieces, self.fingerprint), None
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cutter, (self.folder, self.bound)  # another process reads the tokenizer itself
+
+    def __call__(self, one: Slice) -> Made:
+        name, found = shard.name_of(one.pieces, self.fingerprint), None
         with suppress(FileNotFoundError, ValueError):
             found = shard.read(self.folder, name, self.vocabulary)
         if new := found is None:
-            with _without_collector():
-                found = shard.cut(pieces, self.tokenizer)
+            with without_collector():
+                found = shard.cut(one.pieces, self.tokenizer)
             shard.write(self.folder, name, found)
-        return Made(name, shard.digest(self.folder, name), new, shard.counted(found, self.bound, self.vocabulary),
+        return Made(one.read, name, shard.digest(self.folder, name), new, shard.counted(found, self.bound, self.vocabulary),
                     shard.signatures(found, self.numbers), np.unique(found.documents["drawn"])[:2])
 
     def count(self, name: str) -> Counted:
@@ -88,15 +84,16 @@ def make(folder: Path, texts: Texts, held_out: float, processes: int = 1,
     new = 0
     repeated, lowest = Repeated(), np.empty(0, np.uint64)
     counted = Counted.nothing(cutter.vocabulary)
-    with _mapping(cutter, processes) as mapped:
-        for one, read in _by_all(ranks, mapped, texts.slices()):
+    with mapping(cutter, processes, "that cuts text", "what was made is kept and the same command goes on, with --workers 1 in "
+                 "less memory") as mapped:
+        for one in _by_all(ranks, mapped, texts.slices()):
             if len(one.signatures):
                 counted += one.counted
                 repeated.add(one.signatures)
                 lowest = np.unique(np.concatenate([lowest, one.lowest]))[:2]
                 shards.append((one.name, one.sha256, int(one.counted.tokens.sum())))
                 new += one.new
-            progress(read)
+            progress(one.read)
     documents, aside = int(counted.documents.sum()), int(counted.documents[1])
     if not documents:
         raise ValueError(f"there is no text in {_brief(texts.paths)}")
@@ -139,64 +136,8 @@ def _brief(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3:,} more" if len(paths) > 3 else "")
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Python's cyclic collector rests: it would go through the ids of a slice again and again (a sixth of the time)."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-# Who does it
-
-_cutter: Cutter | None = None  # of a process
-
-
-def _by_all(ranks: Ranks, mapped: Callable[[Iterator], Iterator[tuple[Made, int]]], slices: Iterator
-            ) -> Iterator[tuple[Made, int]]:
+def _by_all(ranks: Ranks, mapped: Callable[[Iterator[Slice]], Iterator[Made]], slices: Iterator[Slice]) -> Iterator[Made]:
     """What came of every slice, in their order: the ranks cut them by turns, and tell one another."""
     mine = mapped(islice(slices, ranks.rank, None, ranks.size))
     while any(found := ranks.share(next(mine, None))):
         yield from filter(None, found)
-
-
-@contextmanager
-def _mapping(cutter: Cutter, processes: int) -> Iterator[Callable[[Iterator], Iterator[tuple[Made, int]]]]:
-    """A function from slices to what came of each, in their order, and the bytes that were read."""
-    if processes == 1:
-        yield lambda slices: ((cutter(one.pieces), one.read) for one in slices)
-        return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (cutter.folder, cutter.bound))
-    try:
-        yield partial(_mapped, pool, AHEAD * processes)
-    except BrokenProcessPool:
-        raise RuntimeError("a process that cuts text was ended from outside (is there too little memory?); what was made is kept "
-                           "and the same command goes on, with --workers 1 in less memory") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _mapped(pool: ProcessPoolExecutor, ahead: int, slices: Iterator) -> Iterator[tuple[Made, int]]:
-    waiting: deque[tuple[Future, int]] = deque()
-    for one in slices:
-        waiting.append((pool.submit(_cut, one.pieces), one.read))
-        if len(waiting) > ahead:
-            future, read = waiting.popleft()
-            yield future.result(), read
-    for future, read in waiting:
-        yield future.result(), read
-
-
-def _begin(folder: Path, bound: int) -> None:
-    global _cutter
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    _cutter = Cutter(folder, bound)
-
-
-def _cut(pieces: Sequence[Piece]) -> Made:
-    assert _cutter is not None
-    return _cutter(pieces)
