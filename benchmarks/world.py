@@ -1,6 +1,7 @@
 """The generated language: how long sampling with gold takes, and the exact posteriors of what training would see of it.
 
-CPU seconds of one thread, not the clock's, for 1,000 texts and for 1,000,000 words, however many were made.
+Processor seconds for 1,000 texts and for 1,000,000 words, however many were made. Of the writing, which one process does and then
+one a core, the clock's as well. (Windows counts those of the first process alone.)
 
     python -m benchmarks.world
     python -m benchmarks.world --texts 100 --words 50000
@@ -8,29 +9,32 @@ CPU seconds of one thread, not the clock's, for 1,000 texts and for 1,000,000 wo
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import common
+from minibert.workers import available_cores
 from minibert.world import World, saved
 from minibert.world.floor import corrupt
 
 ROOM = 62  # words of 64 tokens with [CLS] and [SEP]
 
 
-def sampling(world: World, words: int) -> float:
-    """Seconds for so many words, as ``minibert world --out`` writes them: text, and gold in both forms."""
+def sampling(world: World, words: int, processes: int) -> tuple[float, float]:
+    """Seconds of all processors, and of the clock, for so many words, as ``minibert world --out`` writes them: text, and gold in
+    both forms."""
     with tempfile.TemporaryDirectory() as folder:
-        start = process_time()
-        saved.sampled(world, Path(folder), words)
-        return process_time() - start
+        before, began = os.times(), perf_counter()
+        saved.sampled(world, Path(folder), words, processes=processes)
+        return sum(os.times()[:4]) - sum(before[:4]), perf_counter() - began
 
 
 def posteriors(world: World, room: int | None, texts: int) -> float:
@@ -55,11 +59,15 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     with threadpool_limits(1):
         for size in ("small", "full"):
-            world = World.of(size)
-            results.append({"size": size, "sampling": sampling(world, options.words) * 1e6 / options.words,
-                            "single": posteriors(world, None, options.texts) * 1000 / options.texts,
-                            "packed": posteriors(world, ROOM, options.texts) * 1000 / options.texts})
-    common.table(["world", "1,000,000 words with gold", "1,000 sentences", f"1,000 texts of up to {ROOM} words"],
+            world, row = World.of(size), {"size": size}
+            for processes in sorted({1, available_cores()}):
+                took = sampling(world, options.words, processes)
+                row.update(zip((f"processor_{processes}", f"clock_{processes}"), (t * 1e6 / options.words for t in took)))
+            row["single"] = posteriors(world, None, options.texts) * 1000 / options.texts
+            row["packed"] = posteriors(world, ROOM, options.texts) * 1000 / options.texts
+            results.append(row)
+    head = [key.replace("_", ", processes: ") for key in results[0] if "_" in key]
+    common.table(["world", *head, "1,000 sentences", f"1,000 texts of up to {ROOM} words"],
                  [list(row.values()) for row in results])
     print(f"\nfigures: {common.write('world', where, results, options.json)}")
 

@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "masters (default: full)")
     parser.add_argument("--out", metavar="DIR", help="write text, gold and tasks to a new folder")
     parser.add_argument("--tokens", type=int, metavar="N", help="words to make (default: 1,000,000 with --out, else 60)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that write; the files are the same for any number "
+                        "(default: one a core)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (default: 0)")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses for a [MASK] (default: 5)")
     parser.add_argument("--floor", action="store_true", help="the best possible loss, of single sentences and "
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments ask for. The exit code."""
+    from minibert.workers import available_cores
     from minibert.world import World, saved
     from minibert.world.maker import Flaws
 
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 1 or (args.tokens is not None and args.tokens < 1) or args.seed < 0:
         raise ValueError(f"--top and --tokens must be at least 1, --seed at least 0; got --top {args.top}, --tokens "
                          f"{args.tokens}, --seed {args.seed}")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {args.workers}")
     for name in ("artefacts", "noise"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"--{name} is a share from 0 to 1, got {getattr(args, name)}")
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         with terminal.progress() as progress:
             written = saved.save(world, args.out, args.tokens or 1_000_000, args.seed, Flaws(args.artefacts, args.noise),
-                                 progress)
+                                 progress, args.workers or available_cores())
         for name, what in written.items():
             print(f"{args.out}/{name}: {what}")
     elif args.floor:

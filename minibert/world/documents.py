@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from minibert.world.grammar import START, Skeleton
 from minibert.world.language import Language
 
 FACT = ("name.any", "num.fact", "noun.fact")  # the classes of who has how many of what
-_AT_ONCE = 200  # documents
+AT_ONCE = 200  # documents of a batch
 
 
 class Sentence(NamedTuple):
@@ -39,18 +39,19 @@ class Document(NamedTuple):
 def documents(language: Language, tokens: int, seed: int = 0) -> Iterator[Document]:
     """Documents with together at least so many words. A seed always gives the same ones, and more of them for more words."""
     for number in count():
-        for document in _some(language, np.random.Generator(np.random.Philox(key=(seed, number)))):
+        for document in batch(language, seed, number):
             if tokens <= 0:
                 return
             yield document
             tokens -= sum(len(sentence.lexemes) for sentence in document.sentences)
 
 
-def _some(language: Language, rng: np.random.Generator) -> list[Document]:
-    lexicon = language.lexicon
-    lengths = rng.geometric(1 - language.stay, _AT_ONCE)
-    topics = rng.integers(len(lexicon.topics), size=_AT_ONCE)
-    names = rng.integers(len(lexicon.names), size=_AT_ONCE)
+def batch(language: Language, seed: int, number: int) -> list[Document]:
+    """A batch of documents. Each is drawn for itself, by its number."""
+    lexicon, rng = language.lexicon, np.random.Generator(np.random.Philox(key=(seed, number)))
+    lengths = rng.geometric(1 - language.stay, AT_ONCE)
+    topics = rng.integers(len(lexicon.topics), size=AT_ONCE)
+    names = rng.integers(len(lexicon.names), size=AT_ONCE)
     skeletons = sentences(language, rng, int(lengths.sum()))
     words = _draw(language, rng, skeletons, np.repeat(topics, lengths), np.repeat(names, lengths))
     both = iter(map(Sentence, skeletons, words))
@@ -63,7 +64,7 @@ def sentences(language: Language, rng: np.random.Generator, n: int) -> list[Skel
     """Skeletons of n sentences that are not too long."""
     grammar, longest = language.grammar, language.longest
     table = grammar.choices
-    uniform = _uniform(rng)
+    uniform = chain.from_iterable(rng.random(1 << 16).tolist() for _ in count())
     found = []
     while len(found) < n:
         derivation, todo = [], [START]
@@ -76,11 +77,6 @@ def sentences(language: Language, rng: np.random.Generator, n: int) -> list[Skel
         if len(skeleton.classes) <= longest:
             found.append(skeleton)
     return found
-
-
-def _uniform(rng: np.random.Generator) -> Iterator[float]:
-    while True:
-        yield from rng.random(1 << 16).tolist()
 
 
 def _draw(language: Language, rng: np.random.Generator, skeletons: list[Skeleton], topics: np.ndarray, names: np.ndarray

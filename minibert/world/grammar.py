@@ -19,9 +19,9 @@ gives rules with exactly two children for the chart of ``posterior.py``, where c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import accumulate, product
 from typing import NamedTuple
 
@@ -97,8 +97,10 @@ class Grammar:
         self.growths = [_Growth(rule.parent, rule.parent.startswith("rc."), rule.head, rule.licensor,
                                 [(child, child in self.licensed, child in self.of) for child in rule.children],
                                 [(i, relation) for i, relation in enumerate(rule.relations) if relation]) for rule in self.rules]
-        #: The gold of the sentence that rules make, their numbers given from left to right, each before those of its children.
-        self.skeleton: Callable[[tuple[int, ...]], Skeleton] = lru_cache(_KEPT)(partial(_grow, self))
+
+    def skeleton(self, derivation: tuple[int, ...]) -> Skeleton:
+        """The gold of the sentence that rules make, their numbers given from left to right, each before those of its children."""
+        return _grown(self, derivation)
 
     @cached_property
     def choices(self) -> dict[str, tuple[list[float], list[tuple[int, list[str]]]]]:
@@ -168,7 +170,7 @@ def _named(symbol: str, chosen: Mapping[str, str]) -> str:
 
 
 class _Growth(NamedTuple):
-    """A rule as ``_Sentence`` reads it."""
+    """A rule as ``_grow`` reads it."""
 
     parent: str
     deeper: bool  # is it a relative clause?
@@ -178,51 +180,40 @@ class _Growth(NamedTuple):
     hanging: list[tuple[int, str]]  # which children are not the head, and how they hang on it
 
 
-class _Sentence:
-    """What has grown of a derivation, read from left to right. (A class, since a function within a function that calls itself
-    is circular garbage.)"""
-
-    def __init__(self, growths: Iterator[_Growth]) -> None:
-        self.growths = growths
-        self.classes: list[str] = []
-        self.heads: list[int] = []
-        self.relations: list[str] = []
-        self.licensors: list[int] = []
-        self.scopes: list[tuple[int, int, int]] = []
-        self.depths: list[int] = []
-
-    def grow(self, licensor: int, depth: int) -> tuple[int, str]:
-        """The number of its head, and its tree."""
-        parent, deeper, head, mark, children, hanging = next(self.growths)
-        classes, below, trees = self.classes, [], []
-        depth += deeper
-        for at, (child, licensed, inner) in enumerate(children):
-            start = len(classes)
-            inherited = licensor if licensed else -1
-            if inner:
-                word, tree = self.grow(inherited, depth)
-            else:
-                word, tree = start, child
-                classes.append(child)
-                self.heads.append(-1)
-                self.relations.append("root")
-                self.licensors.append(inherited)
-                self.depths.append(depth)
-            below.append(word)
-            trees.append(tree)
-            if at == mark:
-                licensor = start
-            elif licensed and mark is not None:
-                self.scopes.append((licensor, start, len(classes)))
-        for i, relation in hanging:
-            self.heads[below[i]], self.relations[below[i]] = below[head], relation
-        return below[head], f"({parent} {' '.join(trees)})"
+@lru_cache(_KEPT)
+def _grown(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
+    words: list[list] = []
+    scopes: list[tuple[int, int, int]] = []
+    _, tree = _grow(map(grammar.growths.__getitem__, derivation), words, scopes, -1, 0)
+    classes, heads, relations, licensors, depths = zip(*words)
+    return Skeleton(classes, heads, relations, licensors, tuple(scopes), depths, tree)
 
 
-def _grow(grammar: Grammar, derivation: tuple[int, ...]) -> Skeleton:
-    found = _Sentence(map(grammar.growths.__getitem__, derivation))
-    _, tree = found.grow(-1, 0)
-    return Skeleton(*map(tuple, (found.classes, found.heads, found.relations, found.licensors, found.scopes, found.depths)), tree)
+def _grow(growths: Iterator[_Growth], words: list[list], scopes: list[tuple[int, int, int]], licensor: int, depth: int
+          ) -> tuple[int, str]:
+    """Read the next rule and all below it, from left to right. The number of its head, and its tree.
+
+    words: class, head, relation, licensor, depth of each so far, to which those of the rule are added.
+    """
+    parent, deeper, head, mark, children, hanging = next(growths)
+    below, tree = [], "(" + parent
+    depth += deeper
+    for at, (child, licensed, inner) in enumerate(children):
+        start, inherited = len(words), licensor if licensed else -1
+        if inner:
+            word, child = _grow(growths, words, scopes, inherited, depth)
+        else:
+            word = start
+            words.append([child, -1, "root", inherited, depth])
+        below.append(word)
+        tree += " " + child
+        if at == mark:
+            licensor = start
+        elif licensed and mark is not None:
+            scopes.append((licensor, start, len(words)))
+    for i, relation in hanging:
+        words[below[i]][1:3] = below[head], relation
+    return below[head], tree + ")"
 
 
 def _without_chains(classes: list[str], pairs: dict[tuple[str, str, str], float],

@@ -74,10 +74,10 @@ def test_the_world_is_known_by_its_words_and_has_gold_for_all(bert):
 
 
 def test_the_world_written_as_a_file_is_the_same(bert, tmp_path):
-    from minibert.world import gold
+    from minibert.world.printed import printed
 
     documents = list(WORLD.documents(2000, 3))
-    (tmp_path / "gold.conllu").write_text("".join(gold.conllu(WORLD.language, i, d) for i, d in enumerate(documents)),
+    (tmp_path / "gold.conllu").write_text("".join(printed(WORLD.language, i, d).conllu for i, d in enumerate(documents)),
                                           encoding="utf-8")
     read = subject.of(bert, tmp_path / "gold.conllu").sentences
     assert [s._replace(depths=None, facts=None) for s in _sampled(documents)] == list(read)

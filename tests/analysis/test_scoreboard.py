@@ -11,7 +11,7 @@ from minibert import cli, pretrained
 from minibert.analysis import analyses, scoreboard, subject, world_model
 from minibert.analysis.scoreboard import Plan
 from minibert.training import command
-from minibert.world import gold
+from minibert.world.printed import printed
 from tests import world_model as tiny
 
 WORLD = tiny.world()
@@ -70,7 +70,7 @@ def test_a_real_model_without_a_head_gives_way_to_the_one_that_comes_along(asked
                     without=[name for name, _ in bert.parameters.items() if name.startswith("cls.")])
     pretrained.save(tmp_path / "bundled", bert.config, bert.parameters, bert.tokenizer)
     monkeypatch.setattr(pretrained, "bundled", lambda: tmp_path / "bundled")
-    (tmp_path / "gold.conllu").write_text("".join(gold.conllu(WORLD.language, i, document) for i, document in
+    (tmp_path / "gold.conllu").write_text("".join(printed(WORLD.language, i, document).conllu for i, document in
                                                   enumerate(WORLD.documents(3000))), encoding="utf-8")
     plan = Plan(real=str(encoder), data=str(tmp_path / "gold.conllu"), seeds=1, quick=True, names=NAMES)
     scoreboard.measure(plan, tmp_path / "S.md")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from minibert.world import World, gold
+from minibert.world import World
+from minibert.world.printed import printed
 
 conllu = pytest.importorskip("conllu")
 
@@ -11,7 +12,7 @@ conllu = pytest.importorskip("conllu")
 def test_conllu_reads_it(size):
     world = World.of(size)
     documents = list(world.documents(3000))
-    text = "".join(gold.conllu(world.language, number, document) for number, document in enumerate(documents))
+    text = "".join(printed(world.language, number, document).conllu for number, document in enumerate(documents))
     read = iter(conllu.parse(text))
     for number, document in enumerate(documents):
         for order, words in enumerate(world.gold(document), start=1):

@@ -7,8 +7,12 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from minibert.world import World, gold
+from minibert.world import World
+from minibert.world.documents import AT_ONCE, batch
 from minibert.world.documents import sentences as skeletons
+from minibert.world.language import Language
+from minibert.world.lexicon import GENDERS, Lexicon
+from minibert.world.printed import printed
 
 COUNT = 20_000
 
@@ -32,6 +36,13 @@ def test_a_seed_gives_the_same_documents_and_more_words_more_of_them():
     assert len(many) > len(few)
     assert sum(len(text.split()) for document in few for text in document) >= 500
     assert few != list(map(world.sentences, world.documents(500, seed=6)))
+
+
+def test_a_batch_is_drawn_for_itself():
+    world = World.of("small")
+    third = batch(world.language, 5, 2)
+    drawn = list(islice(world.documents(10**6, seed=5), 2 * AT_ONCE, 3 * AT_ONCE))
+    assert list(map(world.sentences, drawn)) == list(map(world.sentences, third))
 
 
 def test_trees_are_projective_with_one_root(sampled):
@@ -166,8 +177,8 @@ def test_facts_stay_true():
 def test_conllu_and_json_lines_say_the_same(sampled):
     world, documents = sampled
     for number, (document, words) in enumerate(islice(documents, 50)):
-        read = json.loads(gold.json_line(world.language, number, document))
-        blocks = gold.conllu(world.language, number, document).strip().split("\n\n")
+        read = json.loads(printed(world.language, number, document).json)
+        blocks = printed(world.language, number, document).conllu.strip().split("\n\n")
         assert len(blocks) == len(read["sentences"]) == len(words)
         for block, sentence, right in zip(blocks, read["sentences"], words):
             rows = [line.split("\t") for line in block.split("\n") if not line.startswith("#")]
@@ -175,3 +186,22 @@ def test_conllu_and_json_lines_say_the_same(sampled):
             assert [int(row[6]) for row in rows] == sentence["head"] == right.head
             assert [row[7] for row in rows] == sentence["relation"]
             assert [f"Chunk={chunk}" for chunk in sentence["chunk"]] == [row[9].split("|")[0] for row in rows]
+
+
+@pytest.mark.parametrize("world", [World.of("small"), World.of("full", facts=5.0)], ids=["small", "facts"])
+@pytest.mark.parametrize("names", [None, ["Zoë", 'O"Neil', "back\\slash", "100%"]], ids=["names", "odd names"])
+def test_json_lines_are_what_python_writes(world, names):
+    language, lexicon = world.language, world.language.lexicon
+    if names:
+        rows = [lexeme._replace(form=names[i % 4], lemma=names[-i % 4]) if lexeme.category.startswith("name") else lexeme
+                for i, lexeme in enumerate(lexicon.lexemes)]
+        language = Language(language.grammar, Lexicon(lexicon.topics, rows, lexicon.weight), language.stay, language.longest)
+        world = World(world.settings, language)
+    for number, document in enumerate(world.documents(3000)):
+        name, gender = language.lexicon.names[document.name]
+        sentences = [{"text": text, "derivation": sentence.skeleton.tree,
+                      **{key: column for key, column in words._asdict().items() if any(column)}}
+                     for text, sentence, words in zip(world.sentences(document), document.sentences, world.gold(document))]
+        assert printed(language, number, document).json == json.dumps(
+            {"id": number, "topic": lexicon.topics[document.topic], "protagonist": name, "gender": GENDERS[gender],
+             "sentences": sentences}, separators=(",", ":")) + "\n"

@@ -1,6 +1,7 @@
 """The folder of a world, its command, and the corpus of its name."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -11,6 +12,8 @@ from minibert.data import corpora
 from minibert.text import Tokenizer, Vocabulary
 from minibert.world import MASK, Seen, World, saved, task_files
 from minibert.world.floor import corrupt
+from minibert.world.language import Language
+from minibert.world.printed import printed
 
 
 def test_a_folder_has_text_gold_vocabulary_and_tasks(tmp_path, capsys, monkeypatch):
@@ -37,9 +40,46 @@ def test_a_folder_has_text_gold_vocabulary_and_tasks(tmp_path, capsys, monkeypat
         saved.save(world, out, 10)
 
 
+@pytest.mark.parametrize("tokens", [1, 5000, 12_345])
+def test_the_same_for_any_number_of_processes(tokens, tmp_path, monkeypatch):
+    """And what the documents are, one by one."""
+    monkeypatch.setattr(saved, "SHARE", 1000)
+    world, seen = World.of("small", stay=0.2), []
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        counts = saved.sampled(world, tmp_path / str(processes), tokens, 3, lambda *done: seen.append(done), processes)
+        documents = list(world.documents(tokens, 3))
+        assert counts == (sum(len(sentence.lexemes) for document in documents for sentence in document.sentences),
+                          sum(len(document.sentences) for document in documents), len(documents))
+        assert seen[-1] == (tokens, tokens)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "12")
+    assert one == two == {
+        "text.txt": "".join("\n".join(world.sentences(document)) + "\n\n" for document in documents).encode(),
+        "gold.conllu": "".join(printed(world.language, i, document).conllu for i, document in enumerate(documents, 1)).encode(),
+        "gold.jsonl": "".join(printed(world.language, i, document).json for i, document in enumerate(documents, 1)).encode()}
+
+
+class _Ends(Language):
+    """A language that ends the process to which it is sent."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_process_that_is_ended_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved, "SHARE", 1000)
+    world = World.of("small", stay=0.2)
+    language = _Ends(world.language.grammar, world.language.lexicon, world.language.stay, world.language.longest)
+    message = "^a process that writes documents was ended from outside .*; nothing was kept; --workers 1 takes less memory$"
+    with pytest.raises(RuntimeError, match=message):
+        saved.sampled(World(world.settings, language), tmp_path, 10_000, processes=2)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     (["the dog"], "0 times .MASK."), (["[MASK] king sees himself ."], "%  "), (["--floor", "x"], "one of them at a time"),
-    (["--tokens", "0"], "at least 1"), (["--depth", "7"], "depth must be from 0 to 5"), (["--noise", "2"], "share from 0 to 1"),
+    (["--tokens", "0"], "at least 1"), (["--workers", "0"], "--workers must be at least 1, got 0"),
+    (["--depth", "7"], "depth must be from 0 to 5"), (["--noise", "2"], "share from 0 to 1"),
     (["the kimg [MASK] ."], "no word of this language, as king"), (["--tokens", "20"], " .\n")])
 def test_the_command_answers_or_says_what_is_wrong(arguments, says, capsys):
     code = main(["world", "--size", "small", *arguments])
