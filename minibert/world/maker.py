@@ -62,12 +62,8 @@ class Maker:
 
     def lexeme(self, category: str, but: Sequence[str] = ()) -> Lexeme:
         """A lexeme of a class whose lemma is not in ``but``."""
-        lexemes, weight, new = _members(self.lexicon, category, self.topic)
-        fresh = np.array([lexeme.lemma not in but for lexeme in lexemes])
-        for may in ((new if self.split == "new_words" else ~new) & fresh, fresh, np.ones(len(lexemes), bool)):
-            if (weight * may).any():
-                return lexemes[bisect(np.cumsum(weight * may), self.rng.random() * (weight * may).sum())]
-        raise ValueError(f"the class {category} has no words for the topic {self.lexicon.topics[self.topic]}")
+        lexemes, ends, total = _shares(self.lexicon, category, self.topic, self.split == "new_words", frozenset(but))
+        return lexemes[bisect(ends, self.rng.random() * total)]
 
     def noun(self, but: Sequence[str] = (), categories: Sequence[str] = ("noun.same", "noun.neut", "noun.many")) -> Noun:
         """the (adjective) noun (that …)"""
@@ -94,6 +90,19 @@ class Maker:
     def names(self, n: int) -> list[str]:
         everybody = [name for name, _ in self.lexicon.names]
         return [everybody[i] for i in self.rng.permutation(len(everybody))[:n]]
+
+
+@lru_cache(1 << 14)
+def _shares(lexicon: Lexicon, category: str, topic: int, new_words: bool, but: frozenset[str]
+            ) -> tuple[list[Lexeme], list[float], float]:
+    """The lexemes of a class that a topic has, where the share of each ends, and the sum. A word that the split may not have
+    has a share only where no other is left, one in ``but`` only where there is none of these either."""
+    lexemes, weight, new = _members(lexicon, category, topic)
+    fresh = np.array([lexeme.lemma not in but for lexeme in lexemes])
+    for may in ((new if new_words else ~new) & fresh, fresh, np.ones(len(lexemes), bool)):
+        if (weight * may).any():
+            return lexemes, np.cumsum(weight * may).tolist(), float((weight * may).sum())
+    raise ValueError(f"the class {category} has no words for the topic {lexicon.topics[topic]}")
 
 
 @lru_cache(4096)

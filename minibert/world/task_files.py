@@ -108,7 +108,11 @@ def files(language: Language, seed: int = 0, flaws: Flaws = NONE, share: float =
 
 
 def _sampled_files(language: Language, seed: int, sizes: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Names (a word and its tag on each line), and constructions (several labels for a text)."""
+    """Names (a word and its tag on each line), and constructions (several labels for a text). Without the splits that a language
+    has no sentences for: new structures without relative clauses, out of domain with one topic."""
+    without = ("new_structures",) * (not any(symbol.startswith("rc.") for symbol in language.grammar.of))
+    without += ("out_of_domain",) * (len(language.lexicon.topics) == 1)
+    sizes = {split: n for split, n in sizes.items() if split not in without}
     kept: dict[str, list] = {split: [] for split in sizes}
     within = iter(split for split in ("train", "dev", "test") for _ in range(sizes[split]))
     seen = set()

@@ -143,3 +143,12 @@ def test_every_file_is_read_by_its_task(world, tmp_path):
             assert len(found.examples) == max(1, round(0.02 * task_files.SPLITS[name.split(".")[0]])), path
             read[folder] += 1
     assert read == {folder: len(task_files.SPLITS) for folder in by_file}
+
+
+@pytest.mark.parametrize(("dials", "without"), [({"depth": 0}, ["new_structures"]), ({"relatives": 0.0}, ["new_structures"]),
+                                                ({"topics": 1}, ["out_of_domain"])])
+def test_a_split_that_a_language_has_no_sentences_for_has_no_files(dials, without):
+    written = dict(task_files.files(World.of("small", **dials).language, share=0.01))
+    for task in ("names", "constructions"):
+        splits = {path.split("/")[1].split(".")[0] for path in written if path.startswith(task)}
+        assert splits == set(task_files.SPLITS) - set(without)
