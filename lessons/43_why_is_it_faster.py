@@ -182,9 +182,10 @@ with Workers(1) as workers:
     mine, _ = muon_of(before, g, np.zeros_like(g), 0.01)
 assert np.allclose(mine, after, atol=1e-5), "the library's step"
 
-left, values, right = np.linalg.svd(g / np.linalg.norm(g))
-turned = left.T @ orth(g) @ right.T  # in the same directions
-assert np.allclose(turned, np.diag(np.diag(turned)), atol=1e-3), "they have stayed"
+wide = g.astype(float)
+left, values, right = np.linalg.svd(wide / np.linalg.norm(wide))
+turned = left.T @ orth(wide) @ right.T  # seen from the old directions
+assert np.allclose(turned, np.diag(np.diag(turned)), atol=1e-6), "they have stayed, and only the values are others"
 ended = np.diag(turned)
 print(f"singular values of a gradient {g.shape}: the largest {values[0]:.2g}, the median {np.median(values):.1g}; "
       f"after Muon {ended[0]:.2g} and {np.median(ended):.2g}")
