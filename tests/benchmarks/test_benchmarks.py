@@ -166,7 +166,8 @@ def test_a_slow_link_that_cannot_be_made_says_what_it_needs(monkeypatch):
 def test_a_clock_gives_no_verdict_beside_others(monkeypatch):
     others = common.Watch().others()
     assert others is None if sys.platform != "linux" else others >= 0
-    for busy, starts in ((0.24, "Other processes kept 0.24 cores"), (1.5, "No verdict by the clock: other processes kept 1.5 cores"),
+    for busy, starts in ((0.24, "Other processes kept 0.24 cores"),
+                         (1.5, "No verdict by the clock: other processes kept 1.5 cores"),
                          (None, "No verdict by the clock: what other processes did is unknown")):
         monkeypatch.setattr(common.Watch, "others", lambda watch, busy=busy: busy)
         assert common.Watch().verdict().startswith(starts)
