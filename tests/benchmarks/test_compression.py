@@ -24,17 +24,20 @@ def test_the_interval_is_as_wide_as_a_mean_scatters():
     assert np.isclose(high - low, 2 * 1.96 * 100 * each.std() / 30, rtol=0.05)
 
 
-def test_neighbours_stand_in_order_or_swapped(tmp_path):
+def test_the_first_sentence_of_a_paragraph_stands_before_a_later_one_or_swapped(tmp_path):
     text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(" ".join(f"Number {i} stands here for {n} ." for n in range(40)) for i in range(10)),
-                    encoding="utf-8")
+    paragraphs = [" ".join(f"Number {n} stands here for {i} ." for n in range(6)) for i in range(40)]
+    long = " ".join(["word"] * 40)
+    text.write_text("\n\n".join([" = Heading = ", f"Too short . Number 9 is {long} .", *paragraphs]), encoding="utf-8")
     place = compression.ordered(text, tmp_path / "pairs")
     rows = [line.split("\t") for name, _ in compression.SPLITS
             for line in (place / f"{name}.tsv").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 200
-    numbers = [[int(sentence.split()[5]) for sentence in row[:2]] for row in rows]
-    assert all(abs(first - second) == 1 for first, second in numbers)
-    assert all((first < second) == (row[2] == "ordered") for row, (first, second) in zip(rows, numbers))
+    assert len(rows) == 40 * 5
+    for i, row in enumerate(rows):
+        (n, one), (m, other) = ([int(sentence.split()[k]) for k in (1, 5)] for sentence in row[:2])
+        assert one == other == i // 5
+        assert {n, m} == {0, i % 5 + 1}
+        assert (n < m) == (row[2] == "ordered")
     assert 60 < sum(row[2] == "ordered" for row in rows) < 140
     again = compression.ordered(text, tmp_path / "again")
     assert (again / "train.tsv").read_bytes() == (place / "train.tsv").read_bytes()
