@@ -133,7 +133,7 @@ class Options:
         self.add(group, "accumulate", "batches whose gradients are summed for one step", type=int, metavar="N")
         self.add(group, "micro_batch_tokens", "tokens that a core or GPU works on at a time: for speed; fewer take less memory, "
                  "large GPUs want many", type=int, metavar="N",
-                 default_text="512 or more on a core, by width and batch; 8,192 on a GPU")
+                 default_text="some 512 on a core, by width, batch and cores; 8,192 on a GPU")
         self.add(group, "lanes", "parts of a step whose gradients are added in a fixed order: as many lanes, the same bytes of "
                  "weights, whatever the number of threads", type=int, metavar="N", default_text="one a worker")
 
