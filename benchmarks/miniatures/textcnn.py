@@ -33,7 +33,7 @@ CRITERION = "Pre-trained is at least 5 points better."
 
 LENGTH, WORDS, LABELS = 64, 4000, 500
 STEPS, PHRASES, RATE = 1200, 256, 2e-3  # of pre-training
-EPOCHS, TEXTS, TASK_RATE, DROPOUT = 8, 25, 1e-3, 0.3  # of the task
+EPOCHS, TEXTS, TASK_RATE, DROPOUT = 30, 25, 1e-3, 0.3  # of the task
 
 
 def run(seed: int) -> dict[str, float]:
