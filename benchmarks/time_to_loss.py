@@ -43,6 +43,7 @@ class Candidate(NamedTuple):
 
 
 MUON = ("--optimiser", "muon", "--learning-rate", "4e-3")
+FEWER_PAIRS = ("--recipe", "benchmarks/fewer_pairs.toml")  # from the repository's root
 CANDIDATES = {
     "default": Candidate(),
     "rate 0.004": Candidate(("--learning-rate", "4e-3")),
@@ -53,7 +54,10 @@ CANDIDATES = {
     "muon, rate 0.01": Candidate(("--optimiser", "muon", "--learning-rate", "1e-2")),
     "muon, half": Candidate(MUON, 0.5),
     "muon, shifted": Candidate((*MUON, "--shift-positions"), 0.4),
-    "muon, fewer pairs": Candidate((*MUON, "--recipe", "benchmarks/fewer_pairs.toml"), 0.4),  # from the repository's root
+    "muon, fewer pairs": Candidate((*MUON, *FEWER_PAIRS), 0.4),
+    "muon, fewer pairs, masks 0.25": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.25"), 0.4),
+    "muon, fewer pairs, masks 0.4": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.4"), 0.4),
+    "muon, fewer pairs, masks 0.4 to 0.15": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.4", "0.15"), 0.4),
 }
 
 
