@@ -58,13 +58,13 @@ class Watch:
     """What other processes do from now on. Clocks are compared where they keep less than ``QUIET`` cores busy."""
 
     def __init__(self) -> None:
-        self.began, self.busy, self.own = time.monotonic(), _busy(), _own()
+        self.began, self.busy, self.own = time.monotonic(), _busy(), processor_seconds()
 
     def others(self) -> float | None:
         """Cores that others kept busy so far, as a mean; None where the system does not count them (it is Linux that does)."""
         if self.busy is None:
             return None
-        return max(0.0, (_busy() - self.busy - (_own() - self.own)) / max(1e-9, time.monotonic() - self.began))
+        return max(0.0, (_busy() - self.busy - (processor_seconds() - self.own)) / max(1e-9, time.monotonic() - self.began))
 
     def verdict(self) -> str:
         """Whether times on the clock count."""
@@ -85,8 +85,8 @@ def _busy() -> float | None:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-def _own() -> float:
-    """Seconds of the processor, of this process and of those that it has started and that have ended."""
+def processor_seconds() -> float:
+    """Of this process, and of those that it has started and that have ended (Windows does not count these)."""
     return sum(os.times()[:4])
 
 

@@ -9,7 +9,6 @@ one a core, the clock's as well. (Windows counts those of the first process alon
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -32,9 +31,9 @@ def sampling(world: World, words: int, processes: int) -> tuple[float, float]:
     """Seconds of all processors, and of the clock, for so many words, as ``minibert world --out`` writes them: text, and gold in
     both forms."""
     with tempfile.TemporaryDirectory() as folder:
-        before, began = os.times(), perf_counter()
+        before, began = common.processor_seconds(), perf_counter()
         saved.sampled(world, Path(folder), words, processes=processes)
-        return sum(os.times()[:4]) - sum(before[:4]), perf_counter() - began
+        return common.processor_seconds() - before, perf_counter() - began
 
 
 def posteriors(world: World, room: int | None, texts: int) -> float:

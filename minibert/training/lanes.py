@@ -37,7 +37,8 @@ def halves(lanes: range) -> tuple[range, range]:
 def deal(weights: Sequence[int], count: int) -> list[list[int]]:
     """The micro-batches of each lane: heaviest first, each goes down the tree to the side that has less for a lane so far.
 
-    So both sides of every cut have about as much to do, also where there are fewer micro-batches than lanes.
+    So both sides of every cut have about as much to do, also where there are fewer micro-batches than lanes. (``share_out`` looks
+    at single lanes, and may leave a rank without any.)
     """
     dealt: list[list[int]] = [[] for _ in range(count)]
     loads = [0] * count
