@@ -1,8 +1,8 @@
 """What a training step takes at its peak: base with 32×128 tokens, large with 16×128; minibert and transformers.
 
 minibert with all its workers, each with gradients of its own, and with one worker whose matrix products have all the cores; both
-take micro-batches as ``train`` chooses them, and then smaller ones. Every figure is the peak of a process that makes two steps
-and nothing else. They run one after the other: together they would not fit.
+take micro-batches as ``train`` chooses them, then smaller ones, and then larger ones whose layers are computed again. Every
+figure is the peak of a process that makes two steps and nothing else. They run one after the other: together they would not fit.
 
     python -m benchmarks.memory                 # large takes transformers about 16 GiB
     python -m benchmarks.memory base-32 --alone # minibert only: needs no other package
@@ -16,9 +16,10 @@ from typing import Any
 from benchmarks import common, train_step
 from minibert.workers import Workers, keep_freed_memory
 
-TOKENS = 256  # of the smaller micro-batches
-FEWER = f", {TOKENS} tokens at a time"
-COMPETITORS = ("transformers", *(f"minibert{workers}{tokens}" for workers in ("", ", one worker") for tokens in ("", FEWER)))
+TOKENS, MORE = 256, 1024  # of the smaller and the larger micro-batches
+FEWER, AGAIN = f", {TOKENS} tokens at a time", f", {MORE:,} tokens computed again"
+COMPETITORS = ("transformers",
+               *(f"minibert{workers}{tokens}" for workers in ("", ", one worker") for tokens in ("", FEWER, AGAIN)))
 DEFAULT = ("base-32", "large-16")
 
 
@@ -27,8 +28,9 @@ def serve(name: str, competitor: str, threads: int) -> None:
         return train_step.serve(name, competitor, threads)
     keep_freed_memory()
     with Workers(threads, 1 if "one worker" in competitor else None) as workers:
-        size = TOKENS if competitor.endswith(FEWER) else None
-        common.serve(train_step.minibert_step(train_step.CASES[name], workers, size))
+        again = competitor.endswith(AGAIN)
+        size = TOKENS if competitor.endswith(FEWER) else MORE if again else None
+        common.serve(train_step.minibert_step(train_step.CASES[name], workers, size, recompute=again))
 
 
 def measure(name: str, threads: int, rounds: int, competitors: Sequence[str] = COMPETITORS) -> dict[str, Any]:

@@ -84,9 +84,9 @@ def micro_batches(case: Case, ids: np.ndarray, types: np.ndarray, positions: np.
 
 
 def minibert_step(case: Case, workers: Workers, size: int | None = None, lr: float = 1e-4,
-                  config: BertConfig | None = None) -> Callable[[], Any]:
+                  config: BertConfig | None = None, recompute: bool = False) -> Callable[[], Any]:
     config = config or configuration(case)
-    engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers)
+    engine = Engine(pretraining.of(config), pretraining.initial_parameters(config), workers, recompute=recompute)
     batches = micro_batches(case, *data(case), size or size_for(case, workers.count))
     return lambda: engine.train(batches, lr)
 

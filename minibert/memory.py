@@ -95,9 +95,15 @@ def _part(name: str) -> str:
                 ".".join(name.split(".")[:2])]
 
 
-def layer_activations(config: BertConfig, batch: int, length: int) -> list[Part]:
+def layer_activations(config: BertConfig, batch: int, length: int, recompute: bool = False) -> list[Part]:
     """What the layers keep for the backward pass in training, for ``batch`` texts of ``length`` tokens: L times as much as one,
-    or the sum where they differ."""
+    or the sum where they differ.
+
+    ``recompute``: their inputs, and what the layer keeps that is at work; of different layers the first stands for all.
+    """
+    if recompute:
+        states = Part("inputs of the layers", batch * length * config.hidden_size * FLOAT, config.num_hidden_layers)
+        return [states, *(Part(name, batch * size) for name, size in _kept(config, length).items() if size)]
     if not (config.heads_of_layers or config.intermediate_sizes):
         return [Part(name, batch * size, config.num_hidden_layers) for name, size in _kept(config, length).items() if size]
     each = [_kept(config, length, layer) for layer in range(config.num_hidden_layers)]
@@ -156,10 +162,10 @@ def other_activations(config: BertConfig, batch: int, length: int, masked: int) 
     ]
 
 
-def activations(config: BertConfig, batch: int, length: int, masked: int | None = None) -> int:
+def activations(config: BertConfig, batch: int, length: int, masked: int | None = None, recompute: bool = False) -> int:
     """Bytes of all that a forward pass in training keeps for the backward pass."""
     masked = masked_tokens(batch, length) if masked is None else masked
-    return total(layer_activations(config, batch, length)) + total(other_activations(config, batch, length, masked))
+    return total(layer_activations(config, batch, length, recompute)) + total(other_activations(config, batch, length, masked))
 
 
 def masked_tokens(batch: int, length: int) -> int:
@@ -229,12 +235,12 @@ def training(config: BertConfig, batch: int, length: int, average: bool = False,
 
 
 def training_on_cores(config: BertConfig, batch: int, length: int, workers: int, tokens: int = 512,
-                      average: bool = False, factored: bool = False) -> list[Part]:
+                      average: bool = False, factored: bool = False, recompute: bool = False) -> list[Part]:
     """The same for the CPU: each of ``workers`` threads has its own gradients and, at a time, one micro-batch of ``tokens``."""
     weights = FLOAT * parameter_counts(config)["total"]
     size = batch if config.filter_sizes else min(max(1, tokens // length), max(1, -(-batch // workers)))  # convolutions: not cut
     at_once = min(workers, batch)
-    each = activations(config, size, length) + temporaries(config, size, length)
+    each = activations(config, size, length, recompute=recompute) + temporaries(config, size, length)
     return [
         Part("weights", weights),
         Part("gradients, per core", weights, workers),

@@ -102,18 +102,23 @@ def test_the_formula_of_activations_is_what_the_caches_hold(changes, batch, leng
     assert memory.activations(config, batch, length) == pytest.approx(held, rel=0.01)
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(("changes", "batch", "length"), CASES)
-def test_the_peak_of_a_training_step_and_of_inference(changes, batch, length):
+def test_the_peak_of_a_training_step(changes, batch, length, recompute):
     config, p, inputs = prepared(changes, batch, length)
     g = p.zeros_like()
 
     def step():
-        _, cache = pretraining.forward(inputs, p.tree, config, key=Key(0))
+        _, cache = pretraining.forward(inputs, p.tree, config, key=Key(0), recompute=recompute)
         pretraining.backward(pretraining.Output(loss=1.0), cache, p.tree, g.tree)
 
-    expected = memory.activations(config, batch, length) + memory.temporaries(config, batch, length)
+    expected = memory.activations(config, batch, length, recompute=recompute) + memory.temporaries(config, batch, length)
     assert expected == pytest.approx(peak(step), rel=0.1)
 
+
+@pytest.mark.parametrize(("changes", "batch", "length"), CASES)
+def test_the_peak_of_inference(changes, batch, length):
+    config, p, _ = prepared(changes, batch, length)
     more = [f"w{i}" for i in range(config.vocab_size - len(tiny_model.TOKENS))]
     bert = Bert(config, p, Tokenizer(Vocabulary([*tiny_model.TOKENS, *more])))
     texts = [" ".join(["a"] * (length - 2))] * batch

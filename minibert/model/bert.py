@@ -49,6 +49,7 @@ class Cache(NamedTuple):
     layers: Layers
     norm: layernorm.Cache | None  # pre-LN only
     pooler: pooler.Cache | None  # None where there is no pooler
+    recompute: bool = False
 
 
 def shapes(config: BertConfig, pooled: bool = True) -> Shapes:
@@ -65,22 +66,26 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
             key: Key | None = None, head_mask: Array | None = None, hidden: Mapping[int, Array] | None = None,
             attentions: Mapping[int, Array] | None = None,
             layers: Layers | Sequence[encoder.Layer] | None = None, position_ids: Array | None = None,
-            task_type_ids: Array | None = None, maps: bool = False) -> tuple[Output, Cache]:
+            task_type_ids: Array | None = None, maps: bool = False, recompute: bool = False) -> tuple[Output, Cache]:
     """ids ``(B, T)`` or word vectors ``(B, T, E)``, token_type_ids ``(B, T)`` -> Output.
 
     ``attention_mask`` ``(B, T)`` or ``(B, T, T)``: 1 where a token may be seen, or None where all may. ``p``: the subtree
     ``bert``, with or without its pooler. ``layers``: a function from ``p`` and ``g``, the subtree ``encoder``, to a list of
     blocks (by default ``encoder.stack``), or the list itself. ``head_mask``, ``hidden``, ``attentions``, ``maps``: see
-    ``encoder``; ``position_ids``, ``task_type_ids``: see ``embeddings``. Without a ``key`` nothing is dropped.
+    ``encoder``; ``position_ids``, ``task_type_ids``: see ``embeddings``. ``recompute``: every layer is computed again for its
+    backward pass, and attention weights come out with ``maps`` only. Without a ``key`` nothing is dropped.
     """
     x, embeddings_cache = embeddings.forward(
         ids, token_type_ids, p["embeddings"], config, key and key.at(0), position_ids, task_type_ids)
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
     chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
+    blocks = chosen(p["encoder"], NOTHING)
+    blocks = encoder.again(blocks, maps) if recompute else blocks
     (states, weights), encoder_cache = encoder.forward(
-        x, chosen(p["encoder"], NOTHING), config, mask, key and key.at(1), head_mask, hidden, attentions, maps)
+        x, blocks, config, mask, key and key.at(1), head_mask, hidden, attentions, maps)
     out, caches = top(states[-1], p, config)
-    return out._replace(hidden_states=states, attentions=weights), Cache(embeddings_cache, encoder_cache, chosen, *caches)
+    return (out._replace(hidden_states=states, attentions=weights),
+            Cache(embeddings_cache, encoder_cache, chosen, *caches, recompute))
 
 
 def top(x: Array, p: Tree, config: BertConfig) -> tuple[Output, tuple[layernorm.Cache | None, pooler.Cache | None]]:
@@ -108,8 +113,9 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = Non
     ``frozen``: the embeddings and so many of the lowest layers do not learn. The gradient ends above them, and what is below
     costs nothing.
     """
-    _, encoder_cache, layers, norm_cache, pooler_cache = cache
-    encoder_cache = encoder_cache._replace(layers=layers(p["encoder"], g["encoder"]))
+    _, encoder_cache, layers, norm_cache, pooler_cache, recompute = cache
+    blocks = layers(p["encoder"], g["encoder"])
+    encoder_cache = encoder_cache._replace(layers=encoder.again(blocks) if recompute else blocks)
     if frozen is not None:  # as if the state above the frozen part had come from outside: see encoder
         encoder_cache = encoder_cache._replace(hidden={**encoder_cache.hidden, frozen: encoder_cache.states[frozen]})
         g = {**g, "embeddings": NOTHING} if g else g

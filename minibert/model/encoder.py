@@ -24,6 +24,7 @@ from minibert.config import BertConfig
 from minibert.layers.attention_in_blocks import rows_of
 from minibert.layers.dropout import Key
 from minibert.model import blocks
+from minibert.model.recompute import recompute
 from minibert.parameters import Shapes, Tree, named
 
 Layer = tuple[ModuleType, Tree, Tree]  # (a module with a block's forward and backward, its p, its g)
@@ -68,6 +69,21 @@ def forgetful(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
         return SimpleNamespace(forward=forward)
 
     return [(without_cache(module), p, g) for module, p, g in layers]
+
+
+def again(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
+    """The same layers, but each keeps what went in and computes the rest again for its backward pass: see ``recompute``.
+
+    ``attentions``: the weights are kept all the same.
+    """
+    def without_weights(module: Any) -> Any:
+        def forward(*inputs: Any) -> tuple:
+            (y, weights), cache = module.forward(*inputs)
+            return (y, weights if attentions else None), cache
+
+        return SimpleNamespace(forward=forward, backward=module.backward)
+
+    return [(recompute(without_weights(module)), p, g) for module, p, g in layers]
 
 
 def forward(x: Array, layers: Sequence[Layer], config: BertConfig, mask: Array | None = None, key: Key | None = None,

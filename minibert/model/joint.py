@@ -94,18 +94,20 @@ class Joint(Model):
                 *(f"{GENERATOR}.{name}" for name in self.generator.idle(present)))
 
     def forward(self, x: Inputs, p: Tree, *, key: Key | None = None, counts: Mapping[str, float] | None = None,
-                read: Collection[str] = (), **opened: Any) -> tuple[Output, Cache]:
+                read: Collection[str] = (), recompute: bool = False, **opened: Any) -> tuple[Output, Cache]:
         """See ``Model``. Without numbers for ``replaced`` the discriminator reads what the generator reads.
 
         ``opened``: the other arguments of ``bert.forward``, for the discriminator. ``Output.bert`` is its body's; in
         ``Output.targets`` is the text's or not, ``(B, T)``: 1 where a token was replaced, IGNORE where it is padding.
         """
-        guess, generator_cache = self.generator.forward(x, p[GENERATOR], key=key and key.at(0), counts=counts, read=["mlm"])
+        guess, generator_cache = self.generator.forward(x, p[GENERATOR], key=key and key.at(0), counts=counts, read=["mlm"],
+                                                        recompute=recompute)
         ids, targets = x.ids, {}
         if "replaced" in x.targets:
             ids, targets["replaced"] = _put(x, drawn(guess.logits["mlm"], x.targets["replaced"]))
         told, discriminator_cache = self.discriminator.forward(
-            x._replace(ids=ids, targets=targets), p, key=key and key.at(1), counts=counts, read=["replaced"], **opened)
+            x._replace(ids=ids, targets=targets), p, key=key and key.at(1), counts=counts, read=["replaced"],
+            recompute=recompute, **opened)
         out = Output(add(guess.loss, told.loss), {**guess.losses, **told.losses}, {**guess.logits, **told.logits}, told.bert,
                      targets)
         return out, Cache(generator_cache, discriminator_cache)

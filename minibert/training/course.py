@@ -25,6 +25,7 @@ class Course:
     batch_size: int = 16
     accumulate: int = 1
     micro_batch_tokens: int | None = None  # None: chosen by the command when a run begins
+    recompute: bool = False
     lanes: int | None = None  # None: as many as there are workers when a run begins
 
     minutes: float | None = None
@@ -134,6 +135,8 @@ class Options:
         self.add(group, "micro_batch_tokens", "tokens that a core or GPU works on at a time: for speed; fewer take less memory, "
                  "large GPUs want many", type=int, metavar="N",
                  default_text="some 512 on a core, by width, batch and cores; 8,192 on a GPU")
+        self.add(group, "recompute", "layers keep only what goes in, and compute the rest again in the backward pass: the same "
+                 "numbers, less memory, more time; with it larger --micro-batch-tokens pay", action="store_true")
         self.add(group, "lanes", "parts of a step whose gradients are added in a fixed order: as many lanes, the same bytes of "
                  "weights, whatever the number of threads", type=int, metavar="N", default_text="one a worker")
 

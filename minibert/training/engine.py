@@ -92,7 +92,8 @@ class Engine:
     from the inputs of a micro-batch to further targets, such as the states of another model. ``optimiser``: the constants of one
     of ``optimisers``. ``ema``: the decay of an average of the weights (see ``averaging``), which then is what is evaluated.
     ``adversary``: how a step's gradient is made in place of ``accumulate``, see ``adversarial``. ``ranks``: who else trains this
-    model; all call the same, with the same batches.
+    model; all call the same, with the same batches. ``recompute``: the layers' activations are computed again when the backward
+    pass needs them, to the same numbers.
     ``kept``: slabs by name, what the optimiser keeps (of several ranks each has its strip) and the average. ValueError for a
     ``freeze`` that cannot be, and for lanes that the ranks cannot share.
     """
@@ -101,11 +102,15 @@ class Engine:
                  clip_norm: float | None = 1.0, seed: int = 0, precision: str = "float32", *, freeze: int | None = None,
                  layer_decay: float = 1.0, lanes: int | None = None, ema: float | None = None,
                  adversary: Callable[..., Metrics] | None = None,
-                 teacher: Callable[[Inputs], Mapping[str, Array]] | None = None, ranks: Ranks = ALONE) -> None:
+                 teacher: Callable[[Inputs], Mapping[str, Array]] | None = None, ranks: Ranks = ALONE,
+                 recompute: bool = False) -> None:
         check_freeze(freeze, model.config)
+        if recompute and model.config.filter_sizes:
+            raise ValueError("--recompute computes the layers of an encoder again, and this model has convolutions: leave it out")
         self.model, self.parameters, self.workers, self.ranks = model, parameters, workers, ranks
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
         self.freeze, self.layer_decay, self.ema, self.adversary, self.teacher = freeze, layer_decay, ema, adversary, teacher
+        self.opened = {"recompute": True} if recompute else {}  # what the body is asked besides
         self.rule = optimisers.module_of(optimiser)
         self.xp = get_xp(parameters.flat)
         self.on_cpu = self.xp is np
@@ -292,7 +297,8 @@ class Engine:
             x = inputs(batches[i], self.xp, self.config)
             if self.teacher is not None:
                 x = x._replace(targets={**x.targets, **self.teacher(x)})
-            return x, *alone.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts, read=read)
+            return x, *alone.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts, read=read,
+                                     **self.opened)
 
         parts = [together.Part(upstream=Output(loss=dloss))] * len(batches)
         if read:

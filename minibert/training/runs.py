@@ -80,7 +80,7 @@ def engine_of(model: Model, parameters: Parameters, workers: Workers, course: Co
     """The engine that a course asks for."""
     return Engine(model, parameters, workers, constants_of(course), course.clip or None, course.seed if seed is None else seed,
                   course.precision, freeze=course.freeze, layer_decay=course.layer_decay, lanes=course.lanes, ema=course.ema,
-                  adversary=adversarial.of(course, model), teacher=teacher, ranks=ranks)
+                  adversary=adversarial.of(course, model), teacher=teacher, ranks=ranks, recompute=course.recompute)
 
 
 def profiled(engine: Engine, task: Task, learning_rate: float, count: int | None) -> str:

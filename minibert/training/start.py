@@ -70,7 +70,7 @@ def config_of(settings: Settings, tokenizer: Tokenizer | None = None) -> BertCon
                              **{name: value for name, value in changes.items() if value is not None})
     if settings.inverted:
         config = config.replace(**{**families.inverted(config), **{name: value for name, value in changes.items() if value}})
-    idle = ("intermediate", "activation", "pre_ln", "whole_word", "shift_positions") if config.filter_sizes else ()
+    idle = ("intermediate", "activation", "pre_ln", "whole_word", "shift_positions", "recompute") if config.filter_sizes else ()
     if unheard := [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name)]:
         raise ValueError(f"{', '.join(unheard)}: {settings.family} is made of convolutions, and one piece of a phrase is hidden; "
                          "leave it out")

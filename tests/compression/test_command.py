@@ -55,6 +55,14 @@ def test_a_student_of_words(kind, words, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("kind", RECIPES)
+def test_a_student_whose_layers_are_computed_again(kind, words, tmp_path):
+    recipe, *argv = RECIPES[kind]
+    assert words(recipe, tmp_path / "kept", *argv) == 0
+    assert words(recipe, tmp_path / "again", *argv, "--recompute") == 0
+    assert len({(tmp_path / name / STATES[0]).read_bytes() for name in ("kept", "again")}) == 1
+
+
+@pytest.mark.parametrize("kind", RECIPES)
 def test_a_student_of_labelled_examples(kind, labels, classifier, tmp_path, monkeypatch, capsys):
     recipe, *argv = RECIPES[kind]
     assert labels(recipe, tmp_path / "whole", *argv) == 0

@@ -8,7 +8,7 @@ from minibert.model import pretraining
 from minibert.pretrained import families
 from minibert.training import checkpoint, command, options, vocabularies
 from tests.training.conftest import arguments
-from tests.training.runs import assert_same_run, interrupt_after
+from tests.training.runs import assert_same_run, interrupt_after, slabs
 
 KINDS = {"roberta": "<mask>", "xlm-roberta": "<mask>", "camembert": "<mask>", "albert": "[MASK]", "distilbert": "[MASK]",
          "electra": "[MASK]", "ernie": "[MASK]", "mobilebert": "[MASK]"}
@@ -41,6 +41,15 @@ def test_a_relative_is_trained_asked_and_goes_on(family, train, resume, corpus, 
     bert = minibert.load(tmp_path / "straight")
     assert len(bert.fill_mask(f"raba {KINDS[family]} rado .", 3)) == 3
     assert_same_run(tmp_path / "broken", tmp_path / "straight", FILES.get(family, "vocab.txt"))
+
+
+@pytest.mark.parametrize("more", [("--dropout", 0.1), ("--pre-ln",), ("--family", "mobilebert"), ("--freeze", 1),
+                                  ("--family", "electra", "--threads", 1), ("--adversarial", "virtual", "--lanes", 2)])
+def test_what_is_computed_again_is_the_same_to_the_last_bit(more, train, tmp_path):
+    steps = ("--steps", 4, *more)
+    assert train(tmp_path / "kept", *steps) == 0
+    assert train(tmp_path / "again", *steps, "--recompute") == 0
+    assert slabs(tmp_path / "kept") == slabs(tmp_path / "again")
 
 
 def test_what_a_family_cannot_say_is_refused_before_anything_is_made(train, tmp_path):

@@ -176,6 +176,7 @@ def test_a_config_and_the_names_of_the_tensors_there_and_back():
     (("--whole-word",), "--whole-word: textcnn is made of convolutions"),
     (("--activation", "gelu_new", "--pre-ln"), "--activation, --pre-ln: textcnn is made of convolutions"),
     (("--short-first", 0.5), "--short-first: textcnn reads phrases"),
+    (("--recompute",), "--recompute: textcnn is made of convolutions"),
     (("--layers", 3), "num_hidden_layers must be 2"),
     (("--pairs", "next"), "--pairs: TextCNN is asked for the one hidden word of a phrase and for nothing else"),
     (("--max-length", 8), "max_position_embeddings must be at least 9"),
