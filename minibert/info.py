@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from minibert import memory, pretrained, swap
@@ -111,11 +111,11 @@ def _tokenizer(source: Tokenizer | Path, config: BertConfig) -> list[str]:
 
 
 def report(config: BertConfig, name: str, batch: int = 32, length: int | None = None, workers: int = 1,
-           weights: str | None = None, average: bool = False, factored: bool = False) -> str:
+           weights: str | None = None, **trained: bool) -> str:
     """The whole text, for ``batch`` texts of ``length`` tokens (default: 128, or as many as the model can read).
 
-    ``weights``: which of several files of a folder. ``average``: training keeps one of the weights. ``factored``: it is done
-    by Adafactor.
+    ``weights``: which of several files of a folder. ``trained``: how, as ``memory.training`` takes it: ``average``, ``factored``,
+    ``recompute``.
 
     Raises ValueError for a length that the model cannot read, and for numbers below 1.
     """
@@ -126,7 +126,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
             raise ValueError(f"--{option} must be {'at least 1' if value < 1 else 'below 2**31'}, got {value}")
     if length > limit:
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
-    blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers, average, factored)]
+    blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers, trained)]
     if Path(name).is_dir():
         blocks.insert(1, checkpoint(Path(name), config, weights))
     if unknown := without_effect(config):
@@ -226,14 +226,14 @@ def _whole(c: BertConfig, n: dict[str, int]) -> str:
     return f"= {what}" + (", without the pooler" if n["pooler"] and not n["nsp"] else "")
 
 
-def _memory(c: BertConfig, batch: int, length: int, workers: int, average: bool, factored: bool) -> str:
+def _memory(c: BertConfig, batch: int, length: int, workers: int, trained: Mapping[str, bool]) -> str:
     at_once = micro_batch_tokens(c.hidden_size, batch * length, workers)
     texts = f"{batch:,} {'text' if batch == 1 else 'texts'} of {length:,} tokens"
     cores = "one core" if workers == 1 else f"{workers} cores"
     sections = {
         "To use the model": memory.inference(c, batch, length),
-        "To train it on a GPU, the whole batch at once": memory.training(c, batch, length, average, factored),
-        f"To train it on the CPU with {cores}": memory.training_on_cores(c, batch, length, workers, at_once, average, factored),
+        "To train it on a GPU, the whole batch at once": memory.training(c, batch, length, **trained),
+        f"To train it on the CPU with {cores}": memory.training_on_cores(c, batch, length, workers, at_once, **trained),
     }
     lines = [f"Memory for {texts}, in float32 (1 GB = 10⁹ bytes)", "─" * WIDTH]
     for title, parts in sections.items():

@@ -216,10 +216,11 @@ def of_optimiser(config: BertConfig, factored: bool) -> Part:
     return Part(MOMENTS, FLOAT * Layout(shapes).size, 2)
 
 
-def training(config: BertConfig, batch: int, length: int, average: bool = False, factored: bool = False) -> list[Part]:
+def training(config: BertConfig, batch: int, length: int, average: bool = False, factored: bool = False,
+             recompute: bool = False) -> list[Part]:
     """Parts of the memory that one training step takes where the whole batch is computed at once, as on a GPU.
 
-    ``average``: with one of the weights (``--ema``). ``factored``: see ``of_optimiser``.
+    ``average``: with one of the weights (``--ema``). ``factored``: see ``of_optimiser``; ``recompute``: ``layer_activations``.
     """
     weights = FLOAT * parameter_counts(config)["total"]
     masked = masked_tokens(batch, length)
@@ -228,7 +229,7 @@ def training(config: BertConfig, batch: int, length: int, average: bool = False,
         Part("gradients", weights),
         of_optimiser(config, factored),
         *([Part(AVERAGE, weights)] if average else []),
-        *layer_activations(config, batch, length),
+        *layer_activations(config, batch, length, recompute),
         *other_activations(config, batch, length, masked),
         Part("temporaries, about", temporaries(config, batch, length)),
     ]

@@ -168,6 +168,16 @@ def test_what_adafactor_keeps_is_counted(capsys):
     assert capsys.readouterr().out.count("means of Adafactor") == 2
 
 
+def test_layers_that_are_computed_again_keep_little(capsys):
+    config = BertConfig.preset("base")
+    again, kept = (memory.total(memory.training(config, 32, 128, recompute=recompute)) for recompute in (True, False))
+    states, one = (memory.total(memory.layer_activations(c, 32, 128, recompute=True)[part])
+                   for c, part in ((config, slice(1)), (config, slice(1, None))))
+    assert kept - again == 12 * one - (states + one)
+    assert main(["info", "base", "--recompute"]) == 0
+    assert "inputs of the layers" in capsys.readouterr().out
+
+
 def test_the_common_table_is_explained(capsys):
     assert main(["info", "base", "--batch", "32", "--length", "128", "--threads", "4"]) == 0
     out = capsys.readouterr().out

@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="with an average of the weights, as train --ema keeps it")
     parser.add_argument("--adafactor", action="store_true", help="trained by train --optimiser adafactor, which keeps less than "
                         "Adam")
+    parser.add_argument("--recompute", action="store_true", help="layers are computed again in the backward pass, as by train "
+                        "--recompute")
     terminal.add_files(parser)
 
 
@@ -55,11 +57,13 @@ def run(args: argparse.Namespace) -> int:
     threads = available_cores() if args.threads is None else args.threads
     batch = (32 if args.ranks is None else 256) if args.batch is None else args.batch
     if args.ranks is None:
-        print(info.report(config, name, batch, args.length, threads, args.weights, args.ema, args.adafactor))
+        print(info.report(config, name, batch, args.length, threads, args.weights, average=args.ema,
+                          factored=args.adafactor, recompute=args.recompute))
         return 0
-    for option in ("ema", "adafactor"):
+    for option in ("ema", "adafactor", "recompute"):
         if getattr(args, option):
-            raise ValueError(f"--{option}: the plan of --ranks is for Adam without an average of the weights; leave it out")
+            raise ValueError(f"--{option}: the plan of --ranks is for Adam without an average of the weights, whose layers keep "
+                             "what they compute; leave it out")
     from minibert.training import planning
     from minibert.workers import keep_freed_memory
 

@@ -98,6 +98,6 @@ def test_the_text(monkeypatch, capsys):
     assert main(["info", "base", "--ranks", "64", "--batch", "32"]) == 2
     assert "--ranks must be from 1 to the texts of a step, which --batch says (32), got 64" in capsys.readouterr().err
     assert main(["info", "tiny", "--ranks", "2", "--network", "fast"]) == 2
-    for option in ("--ema", "--adafactor"):
+    for option in ("--ema", "--adafactor", "--recompute"):
         assert main(["info", "tiny", "--ranks", "2", option]) == 2
         assert f"{option}: the plan of --ranks is for Adam" in capsys.readouterr().err
