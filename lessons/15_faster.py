@@ -329,7 +329,8 @@ assert max(cut) < 1.15 * min(cut), "in micro-batches: the activations do not gro
 # %% [markdown]
 # A batch of any size fits, then. There is one more way. **Recomputation** (重计算) keeps only what goes into a block, throws
 # away its caches, and runs its forward again when backward asks for them (*Chen et al. 2016, "Training Deep Nets with Sublinear
-# Memory Cost"*). Less memory, one more forward pass. The library's `recompute` turns any pair into such a pair.
+# Memory Cost"*). Less memory, one more forward pass. The library's `recompute` turns any pair into such a pair, and
+# `minibert train --recompute` every layer of a model.
 
 # %%
 calls = []
