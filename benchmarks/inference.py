@@ -100,7 +100,7 @@ def transformers_vectors(bert: Bert, by_length: bool) -> Vectors:
 
 def runtime_vectors(bert: Bert, runtime: str, threads: int) -> Vectors:
     """Sorted, 700 tokens a call, as many one-thread calls side by side as there are threads."""
-    states = (runtimes.onnxruntime_states if runtime == "ONNX Runtime" else runtimes.openvino_states)(bert)
+    states = runtimes.onnxruntime_states(bert) if runtime == "ONNX Runtime" else runtimes.openvino_states(bert, threads)
     pool = ThreadPoolExecutor(threads)
 
     def vectors_of(rows: list[list[int]]) -> np.ndarray:

@@ -32,11 +32,12 @@ def onnxruntime_states(bert: Bert) -> States:
     return lambda ids, mask: session.run(["last_hidden_state"], _feeds(ids, mask))[0]
 
 
-def openvino_states(bert: Bert) -> States:
-    """In float32: by default it computes in bfloat16 where the processor can."""
+def openvino_states(bert: Bert, calls: int) -> States:
+    """In float32: by default it computes in bfloat16 where the processor can. ``calls``: side by side, each on a core of its own;
+    with one stream they would wait for one another."""
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {"INFERENCE_NUM_THREADS": calls, "NUM_STREAMS": calls, "INFERENCE_PRECISION_HINT": "f32"}
     local = threading.local()  # a request answers one call at a time
     with tempfile.TemporaryDirectory() as folder:
         compiled = openvino.Core().compile_model(_written(bert, folder), "CPU", settings)

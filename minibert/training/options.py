@@ -93,7 +93,8 @@ class Settings(Course):
 
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
-RECIPES = ("bert", "roberta", "albert", "electra", "ernie-2.0", "structbert", "nvidia")  # the files of minibert/recipes
+PUBLISHED = ("bert", "roberta", "albert", "electra", "ernie-2.0", "structbert", "nvidia")
+RECIPES = (*PUBLISHED, "fast")  # the files of minibert/recipes
 PAIRS = ("next", "order", "order-original", "order-apart", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences",
          "prefix")
 MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
@@ -111,8 +112,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``train``. Those not given are absent from the parsed arguments: their defaults are in ``Settings``."""
     add = OPTIONS.add
     add(parser.add_argument_group("recipe"), "recipe", "stages, tasks and options as a TOML file says them, or as they were "
-        f"published: {', '.join(RECIPES)}. --preset, --steps, --batch-size and --max-length scale it; whatever else is given "
-        "goes before it", metavar="NAME|FILE", default_text="none")
+        f"published: {', '.join(PUBLISHED)}; or fast, ours, which guesses words as well as a run without a recipe after half of "
+        "its time. --preset, --steps, --batch-size and --max-length scale it; whatever else is given goes before it",
+        metavar="NAME|FILE", default_text="none")
     OPTIONS.add_negative(add_text(parser), "prepare", "read a large text whole into memory, as a small one, and prepare "
                          "nothing of it in the cache")
 

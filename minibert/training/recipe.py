@@ -1,4 +1,5 @@
-"""Recipes: how a model was trained, or is to be, written down as a TOML file. ``minibert/recipes/`` holds published ones.
+"""Recipes: how a model was trained, or is to be, written down as a TOML file. ``minibert/recipes/`` holds published ones,
+and ``fast``.
 
 ::
 

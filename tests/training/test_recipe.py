@@ -11,7 +11,7 @@ from minibert.tasks import batches
 from minibert.training import checkpoint, command, recipe, scale
 from minibert.training.adamw import learning_rate
 from minibert.training.loop import read_rows
-from minibert.training.options import RECIPES
+from minibert.training.options import PUBLISHED, RECIPES
 from minibert.training.stages import parts
 from tests.training.conftest import SMALL, arguments
 from tests.training.runs import assert_same_run, interrupt_after, slabs
@@ -34,7 +34,7 @@ steps = 6
 """
 ASKED = {"bert": ("mlm", "nsp"), "roberta": ("mlm",), "albert": ("mlm", "nsp"), "electra": ("mlm", "replaced"),
          "ernie-2.0": ("mlm", "capitalisation", "token_document", "reorder", "distance"),
-         "structbert": ("mlm", "three_ways", "trigrams"), "nvidia": ("mlm", "nsp")}
+         "structbert": ("mlm", "three_ways", "trigrams"), "nvidia": ("mlm", "nsp"), "fast": ("mlm", "nsp")}
 OWN = """
 [[stage]]
 steps = 8
@@ -62,7 +62,7 @@ def test_the_recipes_are_the_files_of_the_package():
     assert sorted(RECIPES) == sorted(path.stem for path in recipe.FOLDER.glob("*.toml"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_recipe_in_its_own_sizes_is_as_it_is_written(name):
     found = recipe.read(name)
     assert all((found.title, found.source, found.figures, found.preset))
@@ -81,6 +81,19 @@ def test_a_published_recipe_in_its_own_sizes_is_as_it_is_written(name):
     assert published.learning_rate == found.options.get("learning_rate", published.learning_rate)
     assert sum(part.share for part in parts(published)) == pytest.approx(1)
     assert total == published.steps
+
+
+def test_the_fast_recipe_is_as_it_is_written_and_its_batches_go_together():
+    settings, lines = asked("--recipe", "fast")
+    assert not [line for line in lines if line.startswith("learning rates:")]
+    assert (settings.mask_rate, settings.optimiser, settings.preset) == ((0.4,), "muon", "tiny")
+    short, long = parts(settings)
+    assert [task.next_sentence for task in (*short.tasks, *long.tasks)] == [False, False, True]
+    assert (list(long.weights), short.share) == ([3, 1], 0.2)
+    for batch in (settings.batch_size, 8):
+        settings, _ = asked("--recipe", "fast", "--batch-size", batch)
+        short, long = parts(settings)
+        assert [short.tasks[0].batch_size, long.tasks[0].batch_size] == [4 * batch, batch]
 
 
 def test_sizes_change_lengths_batches_and_rates_in_proportion():
@@ -225,7 +238,7 @@ def test_a_run_of_several_stages_and_tasks_goes_on_bit_for_bit(text, points, tra
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_published_recipe_runs_and_goes_on(name, corpus, resume, tmp_path, monkeypatch):
+def test_a_recipe_of_the_package_runs_and_goes_on(name, corpus, resume, tmp_path, monkeypatch):
     small, vocabulary = SMALL[:SMALL.index("--learning-rate")], 300 if name == "roberta" else 150
 
     def go(out):
