@@ -58,6 +58,10 @@ CANDIDATES = {
     "muon, fewer pairs, masks 0.25": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.25"), 0.4),
     "muon, fewer pairs, masks 0.4": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.4"), 0.4),
     "muon, fewer pairs, masks 0.4 to 0.15": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.4", "0.15"), 0.4),
+    "muon, fewer pairs, masks 0.5": Candidate((*MUON, *FEWER_PAIRS, "--mask-rate", "0.5"), 0.33),
+    "fewer pairs, masks 0.4": Candidate((*FEWER_PAIRS, "--mask-rate", "0.4"), 0.45),
+    "fewer pairs, masks 0.4, rate 0.004": Candidate(("--learning-rate", "4e-3", *FEWER_PAIRS, "--mask-rate", "0.4"), 0.45),
+    "fast": Candidate(("--recipe", "fast"), 0.18),  # the steps that it says
 }
 
 
@@ -93,10 +97,10 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
                              "--threads", str(threads), "--out", str(out)])
         if code:
             raise RuntimeError(f"{name}, seed {seed}: minibert train ended with {code}\n{said.getvalue()}")
-        looks = [(row["step"], row["held_out_mlm_loss"]) for row in read_rows(out / "metrics.csv")
-                 if row.get("held_out_mlm_loss") is not None]
+        rows = read_rows(out / "metrics.csv")
+        looks = [(row["step"], row["held_out_mlm_loss"]) for row in rows if row.get("held_out_mlm_loss") is not None]
         return {"candidate": name, "options": [*options], "share": share, "seed": seed, "steps": steps, "threads": threads,
-                "looks": looks, "cpu_seconds": round(time.process_time() - cpu, 1),
+                "looks": looks, "pairs_right": rows[-1].get("held_out_nsp_accuracy"), "cpu_seconds": round(time.process_time() - cpu, 1),
                 "seconds": round(time.monotonic() - begun, 1), "beside": watch.others(), "where": common.machine(threads)}
 
 
@@ -127,16 +131,18 @@ def table(runs: Mapping[tuple[str, int], Record]) -> str:
     said = "The clock has no say: others kept a core busy beside the runs, or that is unknown.\n" * bool(busy)
     return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps by default; targets "
             f"{_spread([record['looks'][-1][1] for record in defaults.values()], '.3f')}\n{said}\n"
-            "| candidate | seeds | steps | nats at its end | above its target | steps to the target | CPU seconds to it | "
-            "default's CPU ÷ its | default's clock ÷ its |\n|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines))
+            "| candidate | seeds | steps | nats at its end | above its target | pairs right | steps to the target | "
+            "CPU seconds to it | default's CPU ÷ its | default's clock ÷ its |\n|---|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines))
 
 
 def _row(name: str, mine: Sequence[Record], defaults: Sequence[Record]) -> str:
     targets = [record["looks"][-1][1] for record in defaults]
     ends = [record["looks"][-1] for record in mine]
     found = [reached(record, target) for record, target in zip(mine, targets)]
+    pairs = [record.get("pairs_right") for record in mine]
     cells = [name, str(len(mine)), f"{ends[0][0]:,}", _spread([loss for _, loss in ends], ".3f"),
-             _spread([loss - target for (_, loss), target in zip(ends, targets)], "+.3f")]
+             _spread([loss - target for (_, loss), target in zip(ends, targets)], "+.3f"),
+             "-" if None in pairs else _spread(pairs, ".1%")]
     if None in found:
         cells += [f"{len(found) - found.count(None)} of {len(found)} get there", *["-"] * 3]
     else:
