@@ -100,8 +100,8 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
         rows = read_rows(out / "metrics.csv")
         looks = [(row["step"], row["held_out_mlm_loss"]) for row in rows if row.get("held_out_mlm_loss") is not None]
         return {"candidate": name, "options": [*options], "share": share, "seed": seed, "steps": steps, "threads": threads,
-                "looks": looks, "pairs_right": rows[-1].get("held_out_nsp_accuracy"), "cpu_seconds": round(time.process_time() - cpu, 1),
-                "seconds": round(time.monotonic() - begun, 1), "beside": watch.others(), "where": common.machine(threads)}
+                "looks": looks, "pairs_right": rows[-1].get("held_out_nsp_accuracy"),
+                "cpu_seconds": round(time.process_time() - cpu, 1), "seconds": round(time.monotonic() - begun, 1), "beside": watch.others(), "where": common.machine(threads)}
 
 
 def measured(path: Path, steps: int, threads: int) -> dict[tuple[str, int], Record]:
@@ -132,7 +132,7 @@ def table(runs: Mapping[tuple[str, int], Record]) -> str:
     return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps by default; targets "
             f"{_spread([record['looks'][-1][1] for record in defaults.values()], '.3f')}\n{said}\n"
             "| candidate | seeds | steps | nats at its end | above its target | pairs right | steps to the target | "
-            "CPU seconds to it | default's CPU ÷ its | default's clock ÷ its |\n|---|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines))
+            f"CPU seconds to it | default's CPU ÷ its | default's clock ÷ its |\n{'|---' * 10}|\n" + "\n".join(lines))
 
 
 def _row(name: str, mine: Sequence[Record], defaults: Sequence[Record]) -> str:
