@@ -101,7 +101,8 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
         looks = [(row["step"], row["held_out_mlm_loss"]) for row in rows if row.get("held_out_mlm_loss") is not None]
         return {"candidate": name, "options": [*options], "share": share, "seed": seed, "steps": steps, "threads": threads,
                 "looks": looks, "pairs_right": rows[-1].get("held_out_nsp_accuracy"),
-                "cpu_seconds": round(time.process_time() - cpu, 1), "seconds": round(time.monotonic() - begun, 1), "beside": watch.others(), "where": common.machine(threads)}
+                "cpu_seconds": round(time.process_time() - cpu, 1), "seconds": round(time.monotonic() - begun, 1),
+                "beside": watch.others(), "where": common.machine(threads)}
 
 
 def measured(path: Path, steps: int, threads: int) -> dict[tuple[str, int], Record]:
