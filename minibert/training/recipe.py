@@ -35,7 +35,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 FOLDER = Path(__file__).parents[1] / "recipes"
 ABOUT = ("title", "source", "figures", "preset")
 OF_A_STAGE = ("max_length", "batch_size", "accumulate", *SCHEDULE)
-NOT_OF_A_TASK = ("short_first", "lanes", "micro_batch_tokens")  # though they stand among its options
+NOT_OF_A_TASK = ("short_first", "lanes", "micro_batch_tokens", "recompute")  # though they stand among its options
 
 
 class Recipe(NamedTuple):

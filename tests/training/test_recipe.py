@@ -141,6 +141,7 @@ def test_an_option_goes_before_the_recipe(tmp_path):
     ("[[stage]]\nsteps = 5\nmax_length = 'long'", (), "stage 1: argument --max-length: invalid int value: 'long'"),
     ("[[stage]]\nsteps = 5\nmax_length = 4", (), r"mine\.toml, stage 1: --max-length must be at least 5.*, got 4"),
     ("[[stage]]\nsteps = 5\nwhole_word = 1", (), "stage 1: whole_word must be true or false, got 1"),
+    ("[[stage]]\nsteps = 5\nrecompute = true", (), "stage 1: 'recompute' is nothing that can be said here"),
     ("[options]\nshort_first = 0.1\n[[stage]]\nsteps = 5", (), "short_first asks for a stage, and this recipe has its own"),
     ("[options]\nseed = -1", (), r"mine\.toml, \[options\]: --seed must be a whole number from 0"),
     ("[options", (), r"mine\.toml: this is no TOML: "),
