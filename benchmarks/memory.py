@@ -50,6 +50,8 @@ def main() -> None:
     parser.set_defaults(rounds=1)
     parser.add_argument("cases", nargs="*", default=list(DEFAULT), metavar="CASE", help=f"of {', '.join(train_step.CASES)}")
     parser.add_argument("--alone", action="store_true", help="minibert only: needs no other package")
+    parser.add_argument("--only", nargs="+", choices=COMPETITORS, default=list(COMPETITORS), metavar="NAME",
+                        help="some of the competitors, beside minibert")
     parser.add_argument("--serve", choices=COMPETITORS, help=common.argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.cases) - set(train_step.CASES):
@@ -62,7 +64,8 @@ def main() -> None:
     print(common.describe(where), flush=True)
     results = []
     for name in options.cases:
-        results.append(measure(name, options.threads, options.rounds, COMPETITORS[options.alone:]))
+        chosen = [c for c in COMPETITORS[options.alone:] if c in ("minibert", *options.only)]
+        results.append(measure(name, options.threads, options.rounds, chosen))
         seconds, peak = results[-1]["seconds"], results[-1]["peak_memory"]
         print(f"\n{name}: {results[-1]['preset']}, {results[-1]['batch']}×{results[-1]['tokens']} tokens\n")
         common.table(["", "GB at peak", "seconds a step", "÷ minibert"],
