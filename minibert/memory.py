@@ -97,13 +97,12 @@ def _part(name: str) -> str:
 
 def layer_activations(config: BertConfig, batch: int, length: int, recompute: bool = False) -> list[Part]:
     """What the layers keep for the backward pass in training, for ``batch`` texts of ``length`` tokens: L times as much as one,
-    or the sum where they differ.
-
-    ``recompute``: their inputs, and what the layer keeps that is at work; of different layers the first stands for all.
+    or the sum where they differ. ``recompute``: the inputs of all, and what the largest keeps while it is at work.
     """
     if recompute:
         states = Part("inputs of the layers", batch * length * config.hidden_size * FLOAT, config.num_hidden_layers)
-        return [states, *(Part(name, batch * size) for name, size in _kept(config, length).items() if size)]
+        largest = max((_kept(config, length, i) for i in range(config.num_hidden_layers)), key=lambda kept: sum(kept.values()))
+        return [states, *(Part(name, batch * size) for name, size in largest.items() if size)]
     if not (config.heads_of_layers or config.intermediate_sizes):
         return [Part(name, batch * size, config.num_hidden_layers) for name, size in _kept(config, length).items() if size]
     each = [_kept(config, length, layer) for layer in range(config.num_hidden_layers)]
@@ -163,7 +162,7 @@ def other_activations(config: BertConfig, batch: int, length: int, masked: int) 
 
 
 def activations(config: BertConfig, batch: int, length: int, masked: int | None = None, recompute: bool = False) -> int:
-    """Bytes of all that a forward pass in training keeps for the backward pass."""
+    """Bytes of all that is kept for the backward pass in training; ``recompute``: see ``layer_activations``."""
     masked = masked_tokens(batch, length) if masked is None else masked
     return total(layer_activations(config, batch, length, recompute)) + total(other_activations(config, batch, length, masked))
 

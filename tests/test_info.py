@@ -178,6 +178,15 @@ def test_layers_that_are_computed_again_keep_little(capsys):
     assert "inputs of the layers" in capsys.readouterr().out
 
 
+def test_of_layers_that_differ_the_largest_is_at_work(capsys):
+    whole = BertConfig.preset("base", model_type="minibert")
+    pruned = whole.replace(heads_of_layers=((0,), *[tuple(range(12))] * 11), intermediate_sizes=(1, *[3072] * 11))
+    kept = [memory.total(memory.layer_activations(config, 32, 128, recompute=True)) for config in (whole, pruned)]
+    assert kept[0] == kept[1]
+    assert main(["info", "textcnn/tiny", "--recompute"]) == 2
+    assert "--recompute: this model is made of convolutions" in capsys.readouterr().err
+
+
 def test_the_common_table_is_explained(capsys):
     assert main(["info", "base", "--batch", "32", "--length", "128", "--threads", "4"]) == 0
     out = capsys.readouterr().out

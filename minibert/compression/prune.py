@@ -50,7 +50,7 @@ RUN, PRUNED = "rounds.json", "pruned"
 LASTS = ("steps", "epochs", "minutes")  # what says how long is learned
 OF_LEARNING = ({"seeds", "metric"} | {setting.name for setting in fields(Course)}  # and not of what importance is estimated on
                - {"batch_size", "micro_batch_tokens", "seed"})
-_OF_THIS_RUN = ("resume", "out", "threads", "workers", "device", "profile", "folders", "command", "recipe", "teacher")
+_OF_THIS_RUN = ("resume", "out", "threads", "workers", "device", "profile", "folders", "command", "recipe", "teacher", "parser")
 
 
 class Subject(NamedTuple):

@@ -80,7 +80,7 @@ def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: 
     mask = None if attention_mask is None else additive_mask(attention_mask, x.real.dtype)
     chosen = partial(encoder.stack, config=config) if layers is None else layers if callable(layers) else lambda p, g: layers
     blocks = chosen(p["encoder"], NOTHING)
-    blocks = encoder.again(blocks, maps) if recompute else blocks
+    blocks = encoder.forgetful(blocks, maps) if recompute else blocks
     (states, weights), encoder_cache = encoder.forward(
         x, blocks, config, mask, key and key.at(1), head_mask, hidden, attentions, maps)
     out, caches = top(states[-1], p, config)
@@ -115,7 +115,7 @@ def backward(d: Output, cache: Cache, p: Tree, g: Tree, frozen: int | None = Non
     """
     _, encoder_cache, layers, norm_cache, pooler_cache, recompute = cache
     blocks = layers(p["encoder"], g["encoder"])
-    encoder_cache = encoder_cache._replace(layers=encoder.again(blocks) if recompute else blocks)
+    encoder_cache = encoder_cache._replace(layers=encoder.forgetful(blocks) if recompute else blocks)
     if frozen is not None:  # as if the state above the frozen part had come from outside: see encoder
         encoder_cache = encoder_cache._replace(hidden={**encoder_cache.hidden, frozen: encoder_cache.states[frozen]})
         g = {**g, "embeddings": NOTHING} if g else g

@@ -57,22 +57,8 @@ def stack(p: Tree, g: Tree, config: BertConfig) -> list[Layer]:
 
 
 def forgetful(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
-    """The same layers, but what only a backward pass needs is forgotten at once: memory for one layer instead of L.
-
-    ``attentions``: the weights are kept all the same.
-    """
-    def without_cache(module: Any) -> Any:
-        def forward(*inputs: Any) -> tuple:
-            (y, weights), _ = module.forward(*inputs)
-            return (y, weights if attentions else None), None
-
-        return SimpleNamespace(forward=forward)
-
-    return [(without_cache(module), p, g) for module, p, g in layers]
-
-
-def again(layers: Sequence[Layer], attentions: bool = False) -> list[Layer]:
-    """The same layers, but each keeps what went in and computes the rest again for its backward pass: see ``recompute``.
+    """The same layers, but each keeps what went in and nothing else: memory for one layer instead of L. A backward pass computes
+    the rest again, see ``recompute``.
 
     ``attentions``: the weights are kept all the same.
     """

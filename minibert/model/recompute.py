@@ -26,11 +26,10 @@ def recompute(pair: Any) -> SimpleNamespace:
     """A pair with the same contract as ``pair`` (a module with ``forward`` and ``backward``), whose cache is its inputs."""
 
     def forward(*inputs: Any, **options: Any) -> tuple[Any, Cache]:
-        y, _ = pair.forward(*inputs, **options)
-        return y, Cache(inputs, options)
+        return pair.forward(*inputs, **options)[0], Cache(inputs, options)
 
     def backward(dy: Any, cache: Cache, *args: Any, **kwargs: Any) -> Any:
-        _, inner = pair.forward(*cache.inputs, **cache.options)
+        inner = pair.forward(*cache.inputs, **cache.options)[1]
         return pair.backward(dy, inner, *args, **kwargs)
 
     return SimpleNamespace(forward=forward, backward=backward)

@@ -202,7 +202,7 @@ def _train(out: Path, state: Checkpoint, text: Text, workers: Workers, xp: Any, 
     if state.kept is not None:
         engine.keep(state.kept)
     engine.resume(state.progress.step, state.progress.loss_scale)
-    evaluation = _held_out(settings, model, text.held_out, tokenizer)
+    evaluation = held_out(settings, model, text.held_out, tokenizer)
     best = None if config.filter_sizes or not ranks.first else _best_loss(text, evaluation, settings, say)
     kept = probes.Probes(out, tokenizer, text.sentences, seed=settings.seed, unigram_loss=text.report.unigram_loss,
                          ln_vocabulary=text.report.ln_vocabulary, step=state.progress.step)
@@ -443,7 +443,7 @@ def _task(settings: Settings, config: BertConfig, documents: Any, tokenizer: Tok
                 stream.at if settings.mask_rate else None)
 
 
-def _held_out(settings: Settings, model: Model, documents: Any, tokenizer: Tokenizer) -> list[batches.Batch]:
+def held_out(settings: Settings, model: Model, documents: Any, tokenizer: Tokenizer) -> list[batches.Batch]:
     """What a run is measured on: the tasks of its last stage, and those before that have a term of the loss to themselves."""
     *before, last = parts(settings)
     documents, terms, found = prepared.once(documents), set(), []

@@ -97,16 +97,18 @@ class Profile:
         """The part of the model that a call belongs to: the block it is in, or the part it is itself."""
         local = self._local
         if not hasattr(local, "stack"):
-            local.stack, local.layer = [], 0
+            local.stack, local.layer, local.back = [], 0, False
         outer = local.stack[-1].part if local.stack else OTHER
         if module in BLOCKS:
+            again = local.back and direction == "forward"  # a layer that is computed again stands before its backward pass
             local.layer -= direction == "backward"
-            part = f"layer {local.layer}"
-            local.layer += direction == "forward"
+            part = f"layer {local.layer - again}"
+            local.layer += direction == "forward" and not again
         else:
             part = PARTS.get(module, OTHER) if outer == OTHER else outer
-        if module == "encoder" and direction == "forward":
-            local.layer = 0
+        if module == "encoder":
+            local.back = direction == "backward"
+            local.layer = local.layer if local.back else 0
         local.stack.append(Frame(part))
         return local.stack[-1]
 

@@ -1,12 +1,11 @@
 """``minibert compress`` as a user runs it, of a teacher that is made in seconds: on texts, and on labelled examples."""
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from minibert import plots, pretrained
-from minibert.compression import command, options
+from minibert import cli, plots, pretrained
+from minibert.compression import command
 from minibert.finetuning import command as finetuning
 from minibert.model import pretraining
 from minibert.training import command as training
@@ -48,9 +47,8 @@ def classifier(teacher, files, tmp_path):  # noqa: F811 - a fixture
 
 
 def run(*argv):
-    parser = argparse.ArgumentParser()
-    options.add_arguments(parser)
-    return command.run(parser.parse_args([str(arg) for arg in argv]))
+    args = cli.parser().parse_args(["compress", *map(str, argv)])
+    return args.run(args)
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from tests.training.runs import interrupt_after
 MADE = "--epochs 4 --dropout 0.1 --batch-size 8 --threads 2 --lanes 2 --device cpu --micro-batch-tokens 64".split()
 
 
-def begin(folder, teacher, train, dev):
-    return run("early-exit", "--teacher", teacher, "--train", train, "--dev", dev, "--out", folder, *MADE)
+def begin(folder, teacher, train, dev, *argv):
+    return run("early-exit", "--teacher", teacher, "--train", train, "--dev", dev, "--out", folder, *MADE, *argv)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,11 @@ def test_it_goes_on_bit_for_bit_and_only_branches_have_learned(made, classifier,
     looks = [row["dev_loss"] for row in rows if row["dev_loss"] is not None]
     assert looks[-1] < looks[0]
     assert {name for name in rows[0] if name.endswith("_loss")} == {"dev_loss", *(f"branch_{i}_loss" for i in (1, 2, 3))}
+
+
+def test_there_is_nothing_to_compute_again(made, classifier, examples, tmp_path):
+    assert begin(tmp_path / "again", classifier, *examples, "--recompute") == 0
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
 
 
 def test_texts_without_labels(made, classifier, examples, tmp_path, capsys):

@@ -12,20 +12,20 @@ CONFIG = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=3, num_atten
                     max_position_embeddings=8)
 
 
-def step():
+def step(**opened):
     p = pretraining.initial_parameters(CONFIG)
     rng = np.random.default_rng(0)
     x = Inputs(rng.integers(0, 50, (2, 8)), np.zeros((2, 8), int), None, np.array([1, 9]), np.array([3, 4]), np.array([0, 1]))
-    out, cache = pretraining.forward(x, p.tree, CONFIG)
+    out, cache = pretraining.forward(x, p.tree, CONFIG, **opened)
     pretraining.backward(Output(loss=1.0), cache, p.tree, p.zeros_like().tree)
     return out.loss
 
 
-@pytest.fixture
-def watched():
+@pytest.fixture(params=[False, True], ids=["kept", "computed again"])
+def watched(request):
     found = Profile()
     with found.watching():
-        step()
+        step(recompute=request.param)
     return found
 
 
