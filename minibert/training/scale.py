@@ -73,9 +73,9 @@ def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
 
 def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What the recipe says for a run of which this is given, and how it came to it."""
-    said = {name: value for name, value in recipe.options.items()
-            if not any(key in given and name in lost for key, lost in GIVES_WAY.items())}
-    stages = _beaten(recipe.stages, given)
+    void = {name for key, lost in GIVES_WAY.items() if key in given for name in lost}
+    said = {name: value for name, value in recipe.options.items() if name not in void}
+    stages = _beaten(recipe.stages, given, void)
     written, run = _sizes(recipe, given)
     source = f" ({recipe.source})" if recipe.source else ""
     lines = [f"Recipe {recipe.title or recipe.name}{source}", *recipe.figures.splitlines(),
@@ -127,9 +127,13 @@ def _sizes(recipe: Recipe, given: Mapping[str, Any]) -> tuple[Sizes, Sizes]:
     return sizes(said), sizes(run)
 
 
-def _beaten(stages: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The stages without what an option of the command line says instead. ValueError where they do not agree in that."""
-    found = [{**stage, "task": [dict(task) for task in stage["task"]]} for stage in stages]
+def _beaten(stages: Sequence[Mapping[str, Any]], given: Mapping[str, Any], void: Collection[str]) -> list[dict[str, Any]]:
+    """The stages without what an option of the command line says instead, or makes void; tasks that are alike then are one.
+    ValueError where they do not agree in what is given."""
+    def left(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in table.items() if name == "steps" or name not in void}
+
+    found = [{**left(stage), "task": [left(task) for task in stage["task"]]} for stage in stages]
     if found and "short_first" in given:
         raise ValueError("--short-first asks for a stage, and the recipe has its own: leave it out")
     for name in sorted(given.keys() - SCALED):
@@ -137,6 +141,20 @@ def _beaten(stages: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> li
         if len({table.pop(name) for table in tables}) > 1:
             raise ValueError(f"{OPTIONS.typed(name, given[name])}: its stages differ in that: leave it out, or write a recipe of "
                              "your own")
+    for stage in found:
+        stage["task"] = _merged(stage["task"])
+    return found
+
+
+def _merged(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tasks that say the same as one of them, with the sum of their weights."""
+    found: list[dict[str, Any]] = []
+    for task in tasks:
+        same = next((other for other in found if {**other, "weight": task["weight"]} == task), None)
+        if same is None:
+            found.append(dict(task))
+        else:
+            same["weight"] += task["weight"]
     return found
 
 

@@ -108,6 +108,12 @@ def test_sizes_change_lengths_batches_and_rates_in_proportion():
     assert "learning rates: times 0.25 for tokens a step · 22.4 for steps · 3 for width" in lines
 
 
+def test_tasks_that_an_option_makes_alike_are_one():
+    settings, lines = asked("--recipe", "fast", "--no-next-sentence")
+    assert [len(part.tasks) for part in parts(settings)] == [1, 1]
+    assert not [line for line in lines if "pairs" in line and "of its steps" in line]
+
+
 def test_an_option_goes_before_the_recipe(tmp_path):
     settings, _ = asked("--recipe", "bert", "--learning-rate", 3e-4, "--dropout", 0.2, "--pairs", "order")
     assert (settings.learning_rate, settings.dropout, settings.pairs) == (3e-4, 0.2, "order")
