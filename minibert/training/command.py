@@ -71,7 +71,7 @@ from minibert.training.runs import (
     settled,
     shared,
 )
-from minibert.training.scale import told
+from minibert.training.scale import named, told
 from minibert.training.stages import parts
 from minibert.training.start import Start, start_of
 from minibert.training.vocabularies import layout_of, tokenizer_of
@@ -117,21 +117,22 @@ def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
         if (Path(args.resume) / checkpoint.COMPRESSION).is_file():
             raise ValueError(f"{args.resume} holds a run with a teacher, which goes on with: minibert compress --resume")
         return resume(Path(args.resume), args, ranks=ranks)
-    settings, recipe = told(args)
-    if args.describe:
-        if not recipe:
-            raise ValueError("--describe shows what a recipe would do: give --recipe NAME or FILE with it")
-        print("\n".join(recipe))
-        return 0
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
-    start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
-    if start.config.filter_sizes and getattr(args, "short_first", None):
-        raise ValueError(f"--short-first: {settings.family} reads phrases, which are short in any case; leave it out")
-    for task in tasks(settings):
-        fitting(start.config, task)
-    settings = fitting(start.config, settings)
-    agreed(settings)
+    settings, recipe = told(args)
+    if args.describe and not recipe:
+        raise ValueError("--describe shows what a recipe would do: give --recipe NAME or FILE with it")
+    with named(settings.recipe):
+        start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
+        if start.config.filter_sizes and getattr(args, "short_first", None):
+            raise ValueError(f"--short-first: {settings.family} reads phrases, which are short in any case; leave it out")
+        for task in tasks(settings):
+            fitting(start.config, task)
+        settings = fitting(start.config, settings)
+        agreed(settings)
+    if args.describe:
+        print("\n".join(recipe))
+        return 0
     settings = prepared.settled(settings, start.config, args)
     if settings.shift_positions and not any(task.max_length < settings.max_length for part in parts(settings) if part.share
                                             for task in part.tasks):

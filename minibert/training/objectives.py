@@ -154,7 +154,7 @@ def agreed(settings: Settings) -> None:
     for task in tasks(settings):
         term, asks = segments(task).term, task.pairs or "next"
         if term and found.setdefault(term, asks) != asks:
-            raise ValueError(f"--recipe {settings.recipe}: one head answers pairs {found[term]} and pairs {asks}, and they mean "
+            raise ValueError(f"one head answers pairs {found[term]} and pairs {asks}, and they mean "
                              "different things by its answers: ask for one of them in all stages, or for order-apart, which has "
                              "a head of its own")
 

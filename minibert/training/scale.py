@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from minibert.pretrained import families
@@ -63,12 +64,19 @@ def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
     if "recipe" not in given:
         return options.settings_of(args), []
     recipe = read(given["recipe"])
-    try:
+    with named(recipe.name):
         said, lines = _scaled(recipe, given)
         settings = options.settings_of(argparse.Namespace(**{**said, **given}))
         return settings, [*lines, *_stages(settings)]
+
+
+@contextmanager
+def named(recipe: str | None) -> Iterator[None]:
+    """A ValueError names the recipe, where there is one: what is wrong may be what it says."""
+    try:
+        yield
     except ValueError as error:
-        raise ValueError(f"--recipe {recipe.name}: {error}") from None
+        raise ValueError(f"--recipe {recipe}: {error}" if recipe else str(error)) from None
 
 
 def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
