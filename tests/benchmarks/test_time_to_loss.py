@@ -12,6 +12,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 from benchmarks import time_to_loss
 from benchmarks.time_to_loss import CANDIDATES, Candidate, table
 from minibert.training.loop import NEEDED, write_rows
+from minibert.training.options import Settings
 
 WHERE = {"cpu": "a processor", "threads": 1, "cores": 2, "memory": "1 GiB", "system": "Linux", "date": "2026-11-29",
          "python": "3", "blas": "a library"}
@@ -52,6 +53,12 @@ def test_who_does_not_get_there_has_no_time_and_a_busy_machine_no_clock():
     assert cells(text, "muon")[6:] == ["0 of 1 get there", "-", "-", "-"]
     assert cells(text, "default")[-1] == "-"
     assert "The clock has no say" in text
+
+
+def test_all_are_asked_what_the_default_run_is_asked(monkeypatch):
+    monkeypatch.setattr(time_to_loss, "HELD_OUT", lambda settings, *of: (settings, *of))
+    easier = Settings(seed=3, micro_batch_tokens=64, next_sentence=False, mask_rate=(0.4,), batch_size=32)
+    assert time_to_loss.asked(easier, "model", "text") == (Settings(seed=3, micro_batch_tokens=64), "model", "text")
 
 
 def test_what_is_kept_is_not_measured_again_until_its_options_change(tmp_path, monkeypatch, capsys):

@@ -87,13 +87,10 @@ def test_the_fast_recipe_is_as_it_is_written_and_its_batches_go_together():
     settings, lines = asked("--recipe", "fast")
     assert not [line for line in lines if line.startswith("learning rates:")]
     assert (settings.mask_rate, settings.optimiser, settings.preset) == ((0.4,), "muon", "tiny")
-    short, long = parts(settings)
-    assert [task.next_sentence for task in (*short.tasks, *long.tasks)] == [False, False, True]
-    assert (list(long.weights), short.share) == ([3, 1], 0.2)
+    assert [[task.next_sentence for task in part.tasks] for part in parts(settings)] == [[False], [False], [True]]
     for batch in (settings.batch_size, 8):
         settings, _ = asked("--recipe", "fast", "--batch-size", batch)
-        short, long = parts(settings)
-        assert [short.tasks[0].batch_size, long.tasks[0].batch_size] == [4 * batch, batch]
+        assert [task.batch_size for part in parts(settings) for task in part.tasks] == [4 * batch, batch, batch]
 
 
 def test_sizes_change_lengths_batches_and_rates_in_proportion():
@@ -108,10 +105,10 @@ def test_sizes_change_lengths_batches_and_rates_in_proportion():
     assert "learning rates: times 0.25 for tokens a step · 22.4 for steps · 3 for width" in lines
 
 
-def test_tasks_that_an_option_makes_alike_are_one():
-    settings, lines = asked("--recipe", "fast", "--no-next-sentence")
+def test_tasks_that_an_option_makes_alike_are_one(tmp_path):
+    settings, lines = asked("--recipe", written(tmp_path, TWO), "--no-next-sentence")
     assert [len(part.tasks) for part in parts(settings)] == [1, 1]
-    assert not [line for line in lines if "pairs" in line and "of its steps" in line]
+    assert not [line for line in lines if "pairs" in line]
 
 
 def test_an_option_goes_before_the_recipe(tmp_path):
