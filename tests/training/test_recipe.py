@@ -106,8 +106,11 @@ def test_sizes_change_lengths_batches_and_rates_in_proportion():
 
 
 def test_tasks_that_an_option_makes_alike_are_one(tmp_path):
-    settings, lines = asked("--recipe", written(tmp_path, TWO), "--no-next-sentence")
-    assert [len(part.tasks) for part in parts(settings)] == [1, 1]
+    text = "[[stage]]\nsteps = 5\n[[stage.task]]\nweight = 3\nnext_sentence = false\n[[stage.task]]\npairs = 'next'\n"
+    settings, lines = asked("--recipe", written(tmp_path, text))
+    assert [len(part.tasks) for part in parts(settings)] == [2]
+    settings, lines = asked("--recipe", written(tmp_path, text), "--no-next-sentence")
+    assert [list(part.weights) for part in parts(settings)] == [[4]]
     assert not [line for line in lines if "pairs" in line]
 
 
