@@ -33,7 +33,7 @@ def bundle(run: Path, target: Path = TARGET) -> int:
     progress = state.progress
     if progress.step < progress.total or not progress.total:
         raise ValueError(f"{run}: only {progress.step:,} of {progress.total:,} steps are done; finish it with --resume first")
-    if replace(state.settings, lanes=None, micro_batch_tokens=None) != Settings():
+    if replace(state.settings, lanes=None, micro_batch_tokens=None, recompute=False) != Settings():
         raise ValueError(f"{run}: its settings are not the defaults, so the README's command would not make it")
     shutil.rmtree(target, ignore_errors=True)
     folder.save(target, state.config, state.parameters, state.tokenizer, dtype=np.float16)
