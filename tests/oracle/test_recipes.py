@@ -17,7 +17,7 @@ from tests.training.conftest import SMALL, arguments, corpus, quick  # noqa: E40
 CLASSES = {"bert": {"": "BertForPreTraining"}, "roberta": {"": "RobertaForMaskedLM"}, "albert": {"": "AlbertForPreTraining"},
            "electra": {"generator": "ElectraForMaskedLM", "discriminator": "ElectraForPreTraining"},
            "ernie-2.0": {"": "ErnieForPreTraining"}, "structbert": {"": "BertForPreTraining"},
-           "nvidia": {"": "BertForPreTraining"}}
+           "nvidia": {"": "BertForPreTraining"}, "fast": {"": "BertForPreTraining"}}
 BESIDE = {"ernie-2.0": {"capitalisation", "token_document", "reorder", "distance"}, "structbert": {"three_ways"}}  # no class has
 
 
