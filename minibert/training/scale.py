@@ -76,7 +76,9 @@ def named(recipe: str | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"--recipe {recipe}: {error}" if recipe else str(error)) from None
+        if recipe is None:
+            raise
+        raise ValueError(f"--recipe {recipe}: {error}") from None
 
 
 def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
