@@ -58,13 +58,13 @@ def main() -> None:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; there are {', '.join(train_step.CASES)}")
     if options.serve:
         return serve(options.cases[0], options.serve, options.threads)
-    if not options.alone:
+    chosen = [c for c in COMPETITORS[options.alone:] if c in ("minibert", *options.only)]
+    if "transformers" in chosen:
         common.need("torch", "transformers")
     where = common.machine(options.threads)
     print(common.describe(where), flush=True)
     results = []
     for name in options.cases:
-        chosen = [c for c in COMPETITORS[options.alone:] if c in ("minibert", *options.only)]
         results.append(measure(name, options.threads, options.rounds, chosen))
         seconds, peak = results[-1]["seconds"], results[-1]["peak_memory"]
         print(f"\n{name}: {results[-1]['preset']}, {results[-1]['batch']}×{results[-1]['tokens']} tokens\n")

@@ -8,10 +8,10 @@
 
 A candidate is a row of ``CANDIDATES``: options of ``minibert train``, and for how many of the default's steps. A seed holds the
 same documents out for all of them, and all are asked about the same hidden words of the same pairs, those of the default run,
-whatever they learn from; its target is the held-out loss with which its default run ends. A
-run counts whole, from reading the text and learning the vocabulary to the last look; up to the first look that sees the target it
-counts by its share of the steps. It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in
-any case; the clock only where others kept less than a core busy beside every run.
+whatever they learn from; its target is the held-out loss with which its default run ends. A run counts whole, from reading the
+text and learning the vocabulary to the last look; up to the first look that sees the target it counts by its share of the steps.
+It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in any case; the clock only where
+others kept less than a core busy beside every run.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from minibert.training import command
 from minibert.training.loop import read_rows
 from minibert.training.options import DEFAULT_STEPS, Settings
 
+HELD_OUT = command.held_out
 RECORDS = common.RESULTS / "time_to_loss.jsonl"
 WHICH = ("candidate", "seed", "steps", "threads")  # of the records names a run
 Record = Mapping[str, Any]
@@ -100,9 +101,6 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
                 "looks": looks, "pairs_right": rows[-1].get("held_out_nsp_accuracy"),
                 "cpu_seconds": round(time.process_time() - cpu, 1), "seconds": round(time.monotonic() - begun, 1),
                 "beside": watch.others(), "where": common.machine(threads)}
-
-
-HELD_OUT = command.held_out
 
 
 def asked(settings: Settings, *of: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from minibert import memory, pretrained, swap
 from minibert.config import PRESETS, BertConfig
 from minibert.memory import Part, size
-from minibert.model import pretraining
+from minibert.model import bodies, pretraining
 from minibert.model.heads import branch
 from minibert.pretrained import families, formats, unread
 from minibert.pretrained.families import without_effect
@@ -117,7 +117,7 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
     ``weights``: which of several files of a folder. ``trained``: how, as ``memory.training`` takes it: ``average``, ``factored``,
     ``recompute``.
 
-    Raises ValueError for a length that the model cannot read, and for numbers below 1.
+    Raises ValueError for a length that the model cannot read, for numbers below 1, and where nothing can be computed again.
     """
     limit = config.max_tokens
     length = min(128, limit) if length is None else length
@@ -126,6 +126,8 @@ def report(config: BertConfig, name: str, batch: int = 32, length: int | None = 
             raise ValueError(f"--{option} must be {'at least 1' if value < 1 else 'below 2**31'}, got {value}")
     if length > limit:
         raise ValueError(f"--length is {length}, but the model has {limit} positions (max_position_embeddings)")
+    if trained.get("recompute"):
+        bodies.check_recompute(config)
     blocks = [_sizes(config, name), _parameters(config), _memory(config, batch, length, workers, trained)]
     if Path(name).is_dir():
         blocks.insert(1, checkpoint(Path(name), config, weights))

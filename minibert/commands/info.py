@@ -56,9 +56,6 @@ def run(args: argparse.Namespace) -> int:
         config = config.replace(vocab_size=args.vocab_size)
     threads = available_cores() if args.threads is None else args.threads
     batch = (32 if args.ranks is None else 256) if args.batch is None else args.batch
-    if args.recompute and config.filter_sizes:
-        raise ValueError("--recompute: this model is made of convolutions, and layers that are computed again it has none; leave "
-                         "it out")
     if args.ranks is None:
         print(info.report(config, name, batch, args.length, threads, args.weights, average=args.ema,
                           factored=args.adafactor, recompute=args.recompute))

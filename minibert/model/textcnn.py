@@ -73,12 +73,13 @@ def shapes(config: BertConfig, pooled: bool = True) -> Shapes:
 
 
 def forward(ids: Array, token_type_ids: Array, attention_mask: Array | None, p: Tree, config: BertConfig, *,
-            key: Key | None = None, position_ids: Array | None = None,
-            task_type_ids: Array | None = None) -> tuple[Output, Cache]:
+            key: Key | None = None, position_ids: Array | None = None, task_type_ids: Array | None = None,
+            recompute: bool = False) -> tuple[Output, Cache]:
     """ids ``(B, T)`` or word vectors ``(B, T, E)``, token_type_ids ``(B, T)`` -> Output with the ``pooled`` vector ``(B, H)``.
 
     ``attention_mask`` ``(B, T)``: 1 for tokens, 0 for the padding behind them, None where there is none. ``p``: the subtree
-    ``bert``. ``position_ids`` and ``task_type_ids`` are None. ValueError where T exceeds the position table.
+    ``bert``. ``position_ids`` and ``task_type_ids`` are None, ``recompute`` changes nothing. ValueError where T exceeds the
+    position table.
     """
     xp, tables, (B, T) = get_xp(ids), p["embeddings"], ids.shape[:2]
     positions = tables["position_embeddings"]["weight"]

@@ -406,8 +406,8 @@ def _workers(args: argparse.Namespace, settings: Settings, config: BertConfig,
     def need(count: int) -> int:
         tokens = settled(settings, config.hidden_size, settings.max_length, count).micro_batch_tokens
         return sum(memory.total(memory.training_on_cores(
-            body, settings.batch_size, settings.max_length, count, tokens, settings.ema is not None, settings.factored,
-            settings.recompute)) for body in bodies)
+            body, settings.batch_size, settings.max_length, count, tokens, average=settings.ema is not None,
+            factored=settings.factored, recompute=settings.recompute)) for body in bodies)
 
     most = memory_here and memory_here // ranks.local
     return Workers(asked, that_fit(threads, need, most) if args.workers is None else args.workers)

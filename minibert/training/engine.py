@@ -23,7 +23,7 @@ from minibert.backend import Array, get_xp, to_numpy
 from minibert.config import BertConfig
 from minibert.kernels import products
 from minibert.layers.dropout import Key
-from minibert.model import embeddings
+from minibert.model import bodies, embeddings
 from minibert.model.encoder import add
 from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import STATISTICS, Layout, Parameters, Slot, Tree
@@ -105,13 +105,12 @@ class Engine:
                  teacher: Callable[[Inputs], Mapping[str, Array]] | None = None, ranks: Ranks = ALONE,
                  recompute: bool = False) -> None:
         check_freeze(freeze, model.config)
-        if recompute and model.config.filter_sizes:
-            raise ValueError("--recompute: this model is made of convolutions, and layers that are computed again it has none; "
-                             "leave it out")
+        if recompute:
+            bodies.check_recompute(model.config)
         self.model, self.parameters, self.workers, self.ranks = model, parameters, workers, ranks
         self.optimiser, self.clip_norm, self.seed = optimiser, clip_norm, seed
         self.freeze, self.layer_decay, self.ema, self.adversary, self.teacher = freeze, layer_decay, ema, adversary, teacher
-        self.opened = _keeping_nothing(model) if recompute else {}  # what the body is asked besides where it learns
+        self.recompute = recompute
         self.rule = optimisers.module_of(optimiser)
         self.xp = get_xp(parameters.flat)
         self.on_cpu = self.xp is np
@@ -257,7 +256,7 @@ class Engine:
         model, p, key = _on_device(self.model, self.parameters), self._tree(self.parameters), Key(self.seed, self.step)
         return self._spread(batches, lambda i: model.forward(
             inputs(batches[i], self.xp, self.config), p, key=key._replace(micro_batch=i), counts=known.counts,
-            read=heads, **_keeping_nothing(model))[0].logits)
+            read=heads, recompute=True)[0].logits)
 
     def gradient(self, slot: Slot) -> Array:
         """Of a tensor so far ``(n,)``. What the lanes have is added up, so that more can be added to it in one order."""
@@ -294,21 +293,20 @@ class Engine:
         dloss = 1.0 if self.loss_scale is None else self.loss_scale.scale
         alone, read = together.without(model), [term.reads for term in together.terms(model)]
 
-        def forward(i: int, opened: Mapping[str, Any]) -> tuple:
+        def forward(i: int, recompute: bool = True) -> tuple:  # True also where no backward pass follows: little is kept
             x = inputs(batches[i], self.xp, self.config)
             if self.teacher is not None:
                 x = x._replace(targets={**x.targets, **self.teacher(x)})
             return x, *alone.forward(x, p, key=key and key._replace(micro_batch=i), counts=counts, read=read,
-                                     **opened)
+                                     recompute=recompute)
 
-        light = _keeping_nothing(model)
         parts = [together.Part(upstream=Output(loss=dloss))] * len(batches)
         if read:
-            logits = self._spread(batches, lambda i: forward(i, light)[1].logits)
+            logits = self._spread(batches, lambda i: forward(i)[1].logits)
             parts = together.parts(model, batches, logits, counts, dloss)
 
         def work(i: int, slab: Parameters | None = None) -> tuple:
-            x, out, cache = forward(i, light if slab is None else self.opened)
+            x, out, cache = forward(i, slab is None or self.recompute)
             if slab is not None:
                 alone.backward(parts[i].upstream, cache, p, slab.tree, self.freeze)
             return add(out.loss, parts[i].loss), {**out.losses, **parts[i].losses}, model.correct(x, out)
@@ -481,16 +479,11 @@ def answers(model: Model, parameters: Parameters, batches: Sequence[Any], worker
 
     def work(i: int) -> tuple:
         out, _ = alone.forward(inputs(batches[i], xp, model.config), parameters.tree, counts=counts, read=[*model.heads],
-                               **_keeping_nothing(model))
+                               recompute=True)
         return 0.0 if out.loss is None else out.loss, out.logits
 
     losses, found = zip(*_spread(batches, work, workers, xp, ranks))
     return float(sum(losses) + sum(part.loss for part in together.parts(there, batches, found, counts))), found
-
-
-def _keeping_nothing(model: Model) -> Mapping[str, Any]:
-    """What the body is asked besides where no backward pass follows, or the layers are to be computed again for it."""
-    return {} if model.config.filter_sizes else {"recompute": True}
 
 
 def in_order(batches: Sequence[Any], found: Sequence[Array]) -> list[np.ndarray]:

@@ -108,7 +108,7 @@ class Profile:
             part = PARTS.get(module, OTHER) if outer == OTHER else outer
         if module == "encoder":
             local.back = direction == "backward"
-            local.layer = local.layer if local.back else 0
+            local.layer *= local.back
         local.stack.append(Frame(part))
         return local.stack[-1]
 
