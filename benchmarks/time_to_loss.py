@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {'; '.join(CANDIDATES)} (default: measure none)")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="seeds 0 to N - 1 (default: 2)")
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"of 'default' (default: {DEFAULT_STEPS})")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of every run (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of every run, and as many lanes (default: 1)")
     parser.add_argument("--records", type=Path, default=RECORDS, metavar="FILE", help="where the figures are kept")
     args = parser.parse_args(arguments)
     if unknown := [name for name in args.names if name not in CANDIDATES]:
@@ -91,7 +91,7 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
         out, begun, cpu, watch = Path(place) / "run", time.monotonic(), time.process_time(), common.Watch()
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said), mock.patch.object(command, "held_out", asked):
-            code = minibert(["train", *options, "--steps", str(round(share * steps)), "--seed", str(seed), "--lanes", "1",
+            code = minibert(["train", *options, "--steps", str(round(share * steps)), "--seed", str(seed), "--lanes", str(threads),
                              "--threads", str(threads), "--out", str(out)])
         if code:
             raise RuntimeError(f"{name}, seed {seed}: minibert train ended with {code}\n{said.getvalue()}")
