@@ -3,13 +3,14 @@
 ::
 
     python -m benchmarks.time_to_loss                           # what was measured
-    python -m benchmarks.time_to_loss muon trapezoid --seeds 2  # train what is missing, the default too, by turns; then the table
+    python -m benchmarks.time_to_loss muon trapezoid --seeds 2  # train what is missing, plain too, by turns; then the table
     python -m benchmarks.time_to_loss muon --steps 1500         # the same for a shorter run
 
-A candidate is a row of ``CANDIDATES``: options of ``minibert train``, and for how many of the default's steps. A seed holds the
-same documents out for all of them, and all are asked about the same hidden words of the same pairs, those of the default run,
-whatever they learn from; its target is the held-out loss with which its default run ends. A run counts whole, from reading the
-text and learning the vocabulary to the last look; up to the first look that sees the target it counts by its share of the steps.
+A candidate is a row of ``CANDIDATES``: options of ``minibert train``, over their defaults (``--recipe none``; these alone are
+``plain``), and for how many of its steps. A seed holds the same documents out for all of them, and all are asked about the same
+hidden words of the same pairs, those of the plain run, whatever they learn from; its target is the held-out loss with which its
+plain run ends. A run counts whole, from reading the text and learning the vocabulary to the last look; up to the first look that
+sees the target it counts by its share of the steps.
 It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in any case; the clock only where
 others kept less than a core busy beside every run.
 """
@@ -41,15 +42,15 @@ Record = Mapping[str, Any]
 
 
 class Candidate(NamedTuple):
-    """How a run differs from the default one."""
+    """How a run differs from the plain one."""
 
     options: tuple[str, ...] = ()
-    share: float = 1.0  # of the default's steps
+    share: float = 1.0  # of its steps
 
 
 MUON = ("--optimiser", "muon", "--learning-rate", "4e-3")
 CANDIDATES = {
-    "default": Candidate(),
+    "plain": Candidate(),
     "rate 0.004": Candidate(("--learning-rate", "4e-3")),
     "trapezoid": Candidate(("--schedule", "trapezoid")),
     "masks 0.3": Candidate(("--mask-rate", "0.3")),
@@ -67,14 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.time_to_loss", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {'; '.join(CANDIDATES)} (default: measure none)")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="seeds 0 to N - 1 (default: 2)")
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"of 'default' (default: {DEFAULT_STEPS})")
+    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help=f"of 'plain' (default: {DEFAULT_STEPS})")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of every run, and as many lanes (default: 1)")
     parser.add_argument("--records", type=Path, default=RECORDS, metavar="FILE", help="where the figures are kept")
     args = parser.parse_args(arguments)
     if unknown := [name for name in args.names if name not in CANDIDATES]:
         parser.error(f"there is no candidate {', '.join(unknown)}: choose of {'; '.join(CANDIDATES)}")
     for seed in range(args.seeds if args.names else 0):
-        for name in dict.fromkeys(("default", *args.names)):
+        for name in dict.fromkeys(("plain", *args.names)):
             if (name, seed) not in measured(args.records, args.steps, args.threads):
                 common.keep(args.records, record := run(name, seed, args.steps, args.threads), WHICH)
                 print(f"{name}, seed {seed}: {record['looks'][-1][1]:.3f} nats after {record['cpu_seconds']:.0f} CPU seconds",
@@ -91,8 +92,8 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
         out, begun, cpu, watch = Path(place) / "run", time.monotonic(), time.process_time(), common.Watch()
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said), mock.patch.object(command, "held_out", asked):
-            code = minibert(["train", *options, "--steps", str(round(share * steps)), "--seed", str(seed), "--lanes", str(threads),
-                             "--threads", str(threads), "--out", str(out)])
+            code = minibert(["train", "--recipe", "none", *options, "--steps", str(round(share * steps)), "--seed", str(seed),
+                             "--lanes", str(threads), "--threads", str(threads), "--out", str(out)])
         if code:
             raise RuntimeError(f"{name}, seed {seed}: minibert train ended with {code}\n{said.getvalue()}")
         rows = read_rows(out / "metrics.csv")
@@ -104,7 +105,7 @@ def run(name: str, seed: int, steps: int, threads: int) -> Record:
 
 
 def asked(settings: Settings, *of: Any) -> Any:
-    """What a run is measured on, as the default run with its seed is: a run's own tasks may be easier."""
+    """What a run is measured on, as the plain run with its seed is: a run's own tasks may be easier."""
     return HELD_OUT(replace(Settings(), seed=settings.seed, micro_batch_tokens=settings.micro_batch_tokens), *of)
 
 
@@ -121,26 +122,26 @@ def reached(record: Record, target: float) -> int | None:
 
 
 def table(runs: Mapping[tuple[str, int], Record]) -> str:
-    """In Markdown: what each candidate ends with, and what it costs to reach its seed's target, beside the default."""
-    defaults = {seed: record for (name, seed), record in runs.items() if name == "default"}
+    """In Markdown: what each candidate ends with, and what it costs to reach its seed's target, beside plain."""
+    plains = {seed: record for (name, seed), record in runs.items() if name == "plain"}
     lines = []
     for name in CANDIDATES:
-        mine = {seed: runs[name, seed] for seed in defaults if (name, seed) in runs}
+        mine = {seed: runs[name, seed] for seed in plains if (name, seed) in runs}
         if mine:
-            lines.append(_row(name, list(mine.values()), [defaults[seed] for seed in mine]))
+            lines.append(_row(name, list(mine.values()), [plains[seed] for seed in mine]))
     if not lines:
-        return "Nothing of this length has a default run yet: name a candidate."
-    first = next(iter(defaults.values()))
+        return "Nothing of this length has a plain run yet: name a candidate."
+    first = next(iter(plains.values()))
     busy = [record for record in runs.values() if record["beside"] is None or record["beside"] >= common.QUIET]
     said = "The clock has no say: others kept a core busy beside the runs, or that is unknown.\n" * bool(busy)
-    return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps by default; targets "
-            f"{_spread([record['looks'][-1][1] for record in defaults.values()], '.3f')}\n{said}\n"
+    return (f"\n{common.describe(first['where'])}\n{first['steps']:,} steps of plain; targets "
+            f"{_spread([record['looks'][-1][1] for record in plains.values()], '.3f')}\n{said}\n"
             "| candidate | seeds | steps | nats at its end | above its target | pairs right | steps to the target | "
-            f"CPU seconds to it | default's CPU ÷ its | default's clock ÷ its |\n{'|---' * 10}|\n" + "\n".join(lines))
+            f"CPU seconds to it | plain's CPU ÷ its | plain's clock ÷ its |\n{'|---' * 10}|\n" + "\n".join(lines))
 
 
-def _row(name: str, mine: Sequence[Record], defaults: Sequence[Record]) -> str:
-    targets = [record["looks"][-1][1] for record in defaults]
+def _row(name: str, mine: Sequence[Record], plains: Sequence[Record]) -> str:
+    targets = [record["looks"][-1][1] for record in plains]
     ends = [record["looks"][-1] for record in mine]
     found = [reached(record, target) for record, target in zip(mine, targets)]
     pairs = [record.get("pairs_right") for record in mine]
@@ -152,8 +153,8 @@ def _row(name: str, mine: Sequence[Record], defaults: Sequence[Record]) -> str:
     else:
         shares = [step / end for step, (end, _) in zip(found, ends)]
         cost = {key: [record[key] * share for record, share in zip(mine, shares)] for key in ("cpu_seconds", "seconds")}
-        gain = {key: [default[key] / own for default, own in zip(defaults, cost[key])] for key in cost}
-        quiet = all(record["beside"] is not None and record["beside"] <= 1 for record in (*mine, *defaults))
+        gain = {key: [plain[key] / own for plain, own in zip(plains, cost[key])] for key in cost}
+        quiet = all(record["beside"] is not None and record["beside"] <= 1 for record in (*mine, *plains))
         cells += [_spread(found, ",.0f"), _spread(cost["cpu_seconds"], ",.0f"), _spread(gain["cpu_seconds"], ".2f"),
                   _spread(gain["seconds"], ".2f") if quiet else "-"]
     return f"| {' | '.join(cells)} |"

@@ -57,7 +57,7 @@ README = """\
 A tiny BERT that answers when no other model is named. It learned from the English that every Python carries: the
 language reference, and the docstrings and comments of the standard library. The command:
 
-    python -m minibert train
+    python -m minibert train --recipe none
 
 {steps:,} steps over {tokens:,} tokens, {minutes:.1f} minutes. On held-out text: {loss:.3f} nats a masked word
 (perplexity {perplexity:.0f}), {right:.1%} of the masked words right, {pairs:.1%} of the sentence pairs.
@@ -75,7 +75,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tools.bundle",
                                      description="Ship a finished run with the package.")
-    parser.add_argument("run", type=Path, help="folder of a finished run of `python -m minibert train`")
+    parser.add_argument("run", type=Path, help="folder of a finished run of `python -m minibert train --recipe none`")
     print(f"{TARGET}: {bundle(parser.parse_args().run):,} bytes")
 
 

@@ -121,8 +121,8 @@ def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     settings, recipe = told(args)
     if args.describe and not recipe:
-        raise ValueError("--describe shows what a recipe would do: give --recipe NAME or FILE with it")
-    with named(settings.recipe):
+        raise ValueError("--describe shows what a recipe would do, and this run has none: give --recipe NAME or FILE with it")
+    with named(getattr(args, "recipe", None)):
         start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
         if start.config.filter_sizes and getattr(args, "short_first", None):
             raise ValueError(f"--short-first: {settings.family} reads phrases, which are short in any case; leave it out")

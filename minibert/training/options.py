@@ -95,6 +95,9 @@ class Settings(Course):
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "distilbert", "electra", "ernie", "mobilebert", "textcnn")
 PUBLISHED = ("bert", "roberta", "albert", "electra", "ernie-2.0", "structbert", "nvidia")
 RECIPES = (*PUBLISHED, "fast")  # the files of minibert/recipes
+OF_ITSELF, NO_RECIPE = "fast", "none"  # that of a run of which nothing is said; what is said to do without
+SAYS_NOTHING = ("steps", "minutes", "eval_every", "patience", "keep_best", "lanes", "micro_batch_tokens", "recompute",
+                "precision", "seed")  # of text, model, task, and how the weights move
 PAIRS = ("next", "order", "order-original", "order-apart", "three-ways", "distance", "reorder", "full-sentences", "doc-sentences",
          "prefix")
 MASKING = ("pieces", "whole-words", "whole-words-reference", "whole-words-gaps", "whole-words-roberta", "roberta",
@@ -113,8 +116,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = OPTIONS.add
     add(parser.add_argument_group("recipe"), "recipe", "stages, tasks and options as a TOML file says them, or as they were "
         f"published: {', '.join(PUBLISHED)}; or fast, ours, which guesses words as well as a run without a recipe after half of "
-        "its time. --preset, --steps, --batch-size and --max-length scale it; whatever else is given goes before it",
-        metavar="NAME|FILE", default_text="none")
+        "its time; or none. --preset, --steps, --batch-size and --max-length scale it; whatever else is given goes before it",
+        metavar="NAME|FILE", default_text="fast, where nothing is said of text, model, task and optimiser; else none")
     OPTIONS.add_negative(add_text(parser), "prepare", "read a large text whole into memory, as a small one, and prepare "
                          "nothing of it in the cache")
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from minibert.pretrained import families
 from minibert.training import options
-from minibert.training.options import DEFAULT_STEPS, OF_THE_MODEL, OPTIONS, Settings
+from minibert.training.options import DEFAULT_STEPS, NO_RECIPE, OF_ITSELF, OF_THE_MODEL, OPTIONS, SAYS_NOTHING, Settings
 from minibert.training.recipe import Recipe, read
 from minibert.training.stages import parts
 
@@ -56,17 +56,20 @@ class Sizes(NamedTuple):
 
 
 def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
-    """The settings that the arguments ask for, scaled where they name a recipe, and what is to be said of it: nothing of none.
+    """The settings that the arguments ask for, scaled where there is a recipe, and what is to be said of it: nothing of none.
 
     What is given on the command line goes before what the recipe says. ValueError for values that cannot be.
     """
     given = OPTIONS.given(args)
-    if "recipe" not in given:
-        return options.settings_of(args), []
-    recipe = read(given["recipe"])
-    with named(recipe.name):
+    name = given.pop("recipe", None)
+    used = name or (OF_ITSELF if given.keys() <= {*SAYS_NOTHING} else NO_RECIPE)
+    if used == NO_RECIPE:
+        return options.settings_of(argparse.Namespace(**given)), []
+    Settings(**given)  # a run of no steps is refused, before anything is divided by them
+    recipe = read(used)
+    with named(name):
         said, lines = _scaled(recipe, given)
-        settings = options.settings_of(argparse.Namespace(**{**said, **given}))
+        settings = options.settings_of(argparse.Namespace(**{**said, **given, "recipe": recipe.name}))
         return settings, [*lines, *_stages(settings)]
 
 
@@ -76,7 +79,7 @@ def named(recipe: str | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if recipe is None:
+        if recipe in (None, NO_RECIPE):
             raise
         raise ValueError(f"--recipe {recipe}: {error}") from None
 
@@ -96,7 +99,8 @@ def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
                   "width": written.width / run.width}
         factor = math.prod(shares.values())
         rules = " · ".join(f"{value:.3g} for {name}" for name, value in shares.items() if value != 1)
-        lines.append(f"learning rates: times {rules}")
+        if "learning_rate" not in given:
+            lines.append(f"learning rates: times {rules}")
     rates = [stage["learning_rate"] for stage in stages if "learning_rate" in stage]
     if "learning_rate" in given and rates:
         factor = given["learning_rate"] / max(rates)

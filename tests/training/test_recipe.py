@@ -11,7 +11,7 @@ from minibert.tasks import batches
 from minibert.training import checkpoint, command, recipe, scale
 from minibert.training.adamw import learning_rate
 from minibert.training.loop import read_rows
-from minibert.training.options import PUBLISHED, RECIPES
+from minibert.training.options import PUBLISHED, RECIPES, settings_of
 from minibert.training.stages import parts
 from tests.training.conftest import SMALL, arguments
 from tests.training.runs import assert_same_run, interrupt_after, slabs
@@ -91,6 +91,28 @@ def test_the_fast_recipe_is_as_it_is_written_and_its_batches_go_together():
     for batch in (settings.batch_size, 8):
         settings, _ = asked("--recipe", "fast", "--batch-size", batch)
         assert [task.batch_size for part in parts(settings) for task in part.tasks] == [4 * batch, batch, batch]
+
+
+def test_a_run_of_which_nothing_is_said_is_fast():
+    for said in ((), ("--steps", 1650, "--lanes", 2), ("--minutes", 5, "--seed", 1)):
+        assert asked(*said)[0].recipe == "fast"
+        assert asked(*said) == asked("--recipe", "fast", *said)
+
+
+@pytest.mark.parametrize("said", [
+    ("--recipe", "none"), ("--corpus", "x"), ("--vocab-size", 100), ("--preset", "mini"), ("--family", "albert"), ("--init", "x"),
+    ("--batch-size", 8), ("--short-first", 0.1), ("--pairs", "order"), ("--no-next-sentence",), ("--optimiser", "lamb"),
+    ("--learning-rate", 0.1)])
+def test_whoever_says_more_has_the_defaults_of_the_options(said):
+    settings, lines = asked(*said)
+    assert (settings.recipe, settings.stages, lines) == (None, (), [])
+    assert settings == settings_of(arguments(*said if said[0] != "--recipe" else ()))
+
+
+@pytest.mark.parametrize("name", ["fast", "bert"])
+def test_a_run_of_no_steps_is_refused_by_any_recipe(name):
+    with pytest.raises(ValueError, match="--steps must be at least 1, got 0"):
+        asked("--recipe", name, "--steps", 0)
 
 
 def test_sizes_change_lengths_batches_and_rates_in_proportion():
@@ -217,8 +239,10 @@ def test_a_description_trains_nothing(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "stage 1: 6 steps, max_length 16\n  67% of its steps: pairs next\n  33% of its steps: next_sentence False" in said
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match="--describe shows what a recipe would do: give --recipe"):
-        command.run(arguments("--describe"))
+    assert command.run(arguments("--describe")) == 0
+    assert "Recipe Fast" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--describe shows what a recipe would do, and this run has none: give --recipe"):
+        command.run(arguments("--describe", "--recipe", "none"))
 
 
 def test_a_stage_with_a_rate_of_its_own_has_a_warm_up_and_a_decay_of_its_own(train, tmp_path):
