@@ -13,8 +13,8 @@ TEXT = """\
 From plain text to a trained BERT: learns a vocabulary, masks words, trains, and writes a folder
 with the model, its learning curve and its guesses on text that it has not seen.
 
-Without options it trains a tiny BERT on the documentation that comes with Python, by the recipe fast;
---recipe none does it as the paper has it, which takes twice as long. Ctrl-C saves.
+Without options it trains a tiny BERT on the documentation that comes with Python, by the
+recipe fast; --recipe none asks as the paper does, and takes twice as long. Ctrl-C saves.
 """
 EXAMPLES = """\
 examples:

@@ -392,7 +392,7 @@ def _profile(args: argparse.Namespace, settings: Settings, start: Start) -> int:
         config, parameters = start.model(settings, text.tokenizer)
         engine = engine_of(model_of(config, settings), parameters.to(xp), workers, settings)
         task = _task(parts(settings)[-1].tasks[0], config, text.train, text.tokenizer)
-        print(profiled(engine, task, settings.learning_rate, settings.steps))
+        print(profiled(engine, task, settings.learning_rate, getattr(args, "steps", None)))  # not a recipe's
     return 0
 
 

@@ -109,6 +109,14 @@ def test_whoever_says_more_has_the_defaults_of_the_options(said):
     assert settings == settings_of(arguments(*said if said[0] != "--recipe" else ()))
 
 
+def test_a_profile_takes_a_few_steps_and_not_the_recipes(corpus, monkeypatch):
+    counts = []
+    monkeypatch.setattr(command, "profiled", lambda *of: counts.append(of[-1]))
+    for more in ((), ("--steps", 3)):
+        command.run(arguments("--recipe", "fast", "--corpus", corpus, *SMALL, "--vocab-size", 120, "--profile", *more))
+    assert counts == [None, 3]
+
+
 @pytest.mark.parametrize("name", ["fast", "bert"])
 def test_a_run_of_no_steps_is_refused_by_any_recipe(name):
     with pytest.raises(ValueError, match="--steps must be at least 1, got 0"):
