@@ -120,7 +120,7 @@ def run(args: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     if args.overfit_batch and args.profile:
         raise ValueError("--overfit-batch and --profile each do one thing and stop: give one of them")
     settings, recipe = told(args)
-    if args.describe and not recipe:
+    if args.describe and settings.recipe is None:
         raise ValueError("--describe shows what a recipe would do, and this run has none: give --recipe NAME or FILE with it")
     with named(getattr(args, "recipe", None)):
         start = start_of(settings, recipe)  # what no model can be or begin from is refused before the text is read
@@ -275,7 +275,7 @@ def _best_loss(text: Text, evaluation: Sequence[batches.Batch], settings: Settin
             say("The best possible loss of this corpus is known for BERT's masks, not for these.\n")
             return None
         if (batch.token_type_ids > 0).any() or batch.targets.keys() & PARTED:
-            say("The best possible loss of this corpus is known without pairs: --no-next-sentence draws it beside the others.\n")
+            say("The best possible loss of this corpus is known without pairs: leave --pairs out, and it is drawn.\n")
             return None
         rows, places = np.divmod(batch.positions, batch.ids.shape[1])
         for row, length in enumerate(batch.lengths.tolist()):

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
+from minibert.data.corpora import WORLDS
 from minibert.training.course import Course, Options, add_ranks, add_run
 
 
@@ -108,6 +109,7 @@ SHORT_LENGTH = 16  # tokens of a sequence in the first steps
 OF_THE_MODEL = ("vocab", "vocab_size", "cased", "cut", "family", "preset", "layers", "hidden", "heads", "intermediate",
                 "activation", "pre_ln", "inverted", "initial_range", "generator_size", "generator_alone")  # of --init's folder
 FOR_INIT = {"learning_rate": 2e-5, "short_first": 0.0}  # defaults for a model that is trained already: see the reference's README
+FOR_A_WORLD = {"next_sentence": False}  # its best possible loss is known of texts without pairs
 OPTIONS = Options(Settings, {"next_sentence": "--no-next-sentence", "prepare": "--no-prepare"})
 
 
@@ -159,7 +161,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(task, "dupe_factor", "with --static-masks: how many versions of them", type=int, metavar="N")
 
     course = parser.add_argument_group("course")
-    add(course, "steps", "how long to train", type=int, metavar="N", default_text=str(DEFAULT_STEPS))
+    add(course, "steps", "how long to train", type=int, metavar="N", default_text=f"the recipe's, else {DEFAULT_STEPS}")
     OPTIONS.add_course(course, looks="the held-out text", eval_every="a twelfth of the run")
     add(course, "keep_best", "the folder's model is that of the best look at the held-out text, not the last one",
         action="store_true")
@@ -231,6 +233,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         given = {**FOR_INIT, **given}
     elif "weights" in given:
         raise ValueError("--weights: which file of the folder that --init names; give --init DIR with it")
+    if {*WORLDS}.intersection(given.get("corpus", ())) and "pairs" not in given:
+        given = {**FOR_A_WORLD, **given}
     if "dupe_factor" in given and "static_masks" not in given:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
     if "pairs" in given and not given.get("next_sentence", True):

@@ -12,8 +12,8 @@ noise falls, and against the root of the number of steps (Bubeck 2015, section 6
 of Adam does to the activations alike in any width (Yang et al. 2022, arXiv 2203.03466). They are rules of thumb: --learning-rate
 says another.
 
-A published recipe names the model that its numbers are for, and runs in the sizes of ``train`` unless they are given; one that
-names none runs in its own.
+A published recipe names the model that its numbers are for, and runs in the sizes that the options have by default unless others
+are given; one that names none runs in its own. With --minutes nobody knows the steps yet, and the rates stay.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ GIVES_WAY = {  # what an option of the command line makes void in a recipe
     "init": OF_THE_MODEL, "minutes": ("steps",), "vocab": ("vocab_size",), "generator_alone": ("generator_size",),
     "next_sentence": ("pairs",), "optimiser": ("beta2", "bias_correction")}
 SIZES = ("preset", "steps", "batch_size", "max_length")
+DIVIDED = (*SIZES, "accumulate", "hidden")
 SCALED = {*SIZES, "learning_rate"}  # what an option of the command line changes in a recipe in proportion
 
 
@@ -50,8 +51,10 @@ class Sizes(NamedTuple):
         """Of a step."""
         return self.batch_size * self.accumulate * self.max_length
 
-    def __str__(self) -> str:
-        return (f"{self.preset}, {self.steps:,} steps of {self.batch_size * self.accumulate:,} sequences of up to "
+    def said(self, minutes: float | None = None) -> str:
+        """In words. ``minutes``: what the number of steps follows from."""
+        long = f"{self.steps:,} steps" if minutes is None else f"as many steps as fit into {minutes:g} minutes, each"
+        return (f"{self.preset}, {long} of {self.batch_size * self.accumulate:,} sequences of up to "
                 f"{self.max_length} tokens")
 
 
@@ -62,15 +65,22 @@ def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
     """
     given = OPTIONS.given(args)
     name = given.pop("recipe", None)
-    used = name or (OF_ITSELF if given.keys() <= {*SAYS_NOTHING} else NO_RECIPE)
+    more = [OPTIONS.typed(key, value) for key, value in given.items() if key not in SAYS_NOTHING]
+    used = name if name is not None else NO_RECIPE if more else OF_ITSELF
     if used == NO_RECIPE:
-        return options.settings_of(argparse.Namespace(**given)), []
-    Settings(**given)  # a run of no steps is refused, before anything is divided by them
+        return options.settings_of(argparse.Namespace(**given)), _without(given, more) if name is None else []
+    Settings(**{key: given[key] for key in DIVIDED if key in given})  # no steps are refused before anything is divided by them
     recipe = read(used)
     with named(name):
         said, lines = _scaled(recipe, given)
         settings = options.settings_of(argparse.Namespace(**{**said, **given, "recipe": recipe.name}))
         return settings, [*lines, *_stages(settings)]
+
+
+def _without(given: Collection[str], more: Sequence[str]) -> list[str]:
+    """What is said of a run that only an option keeps from the recipe of its text and its model."""
+    other = OPTIONS.groups["text"] | OPTIONS.groups["model"]
+    return [] if other.intersection(given) else [f"No recipe, as {more[0]} is given; --recipe {OF_ITSELF} goes with it as well"]
 
 
 @contextmanager
@@ -92,7 +102,8 @@ def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
     written, run = _sizes(recipe, given)
     source = f" ({recipe.source})" if recipe.source else ""
     lines = [f"Recipe {recipe.title or recipe.name}{source}", *recipe.figures.splitlines(),
-             f"{'published' if recipe.preset else 'written'} for: {written}", f"this run:      {run}"]
+             f"{'published' if recipe.preset else 'written'} for: {written.said()}",
+             f"this run:      {run.said(given.get('minutes'))}"]
     factor = 1.0
     if run != written:
         shares = {"tokens a step": math.sqrt(run.tokens / written.tokens), "steps": math.sqrt(written.steps / run.steps),
@@ -101,6 +112,8 @@ def _scaled(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
         rules = " · ".join(f"{value:.3g} for {name}" for name, value in shares.items() if value != 1)
         if "learning_rate" not in given:
             lines.append(f"learning rates: times {rules}")
+    if "minutes" in given:
+        lines.append(f"learning rates: as for {run.steps:,} steps, whatever fits into the time")
     rates = [stage["learning_rate"] for stage in stages if "learning_rate" in stage]
     if "learning_rate" in given and rates:
         factor = given["learning_rate"] / max(rates)
@@ -176,7 +189,8 @@ def _stages(settings: Settings) -> list[str]:
     """A line for each stage, and where there are several for each of its tasks."""
     lines = []
     for number, (table, part) in enumerate(zip(settings.stages, parts(settings)), start=1):
-        long = f"{part.share * settings.steps:,.0f} steps" if settings.steps else f"{part.share:.1%} of the steps"
+        count = round(part.share * settings.steps) if settings.steps else 0
+        long = f"{count:,} step{'s' * (count != 1)}" if settings.steps else f"{part.share:.1%} of the steps"
         lines.append(f"stage {number}: {long}, {_words(table, ('share', 'task'))}".removesuffix(", "))
         for task, weight in zip(table["task"], part.weights):
             if (words := _words(task, ("weight",))) or len(part.tasks) > 1:

@@ -105,7 +105,9 @@ def test_a_run_of_which_nothing_is_said_is_fast():
     ("--learning-rate", 0.1)])
 def test_whoever_says_more_has_the_defaults_of_the_options(said):
     settings, lines = asked(*said)
-    assert (settings.recipe, settings.stages, lines) == (None, (), [])
+    assert (settings.recipe, settings.stages) == (None, ())
+    other = said[0] in ("--recipe", "--corpus", "--vocab-size", "--preset", "--family", "--init")
+    assert lines == ([] if other else [f"No recipe, as {said[0]} is given; --recipe fast goes with it as well"])
     assert settings == settings_of(arguments(*said if said[0] != "--recipe" else ()))
 
 
@@ -115,6 +117,20 @@ def test_a_profile_takes_a_few_steps_and_not_the_recipes(corpus, monkeypatch):
     for more in ((), ("--steps", 3)):
         command.run(arguments("--recipe", "fast", "--corpus", corpus, *SMALL, "--vocab-size", 120, "--profile", *more))
     assert counts == [None, 3]
+
+
+def test_what_the_command_line_says_is_looked_at_with_the_recipe(tmp_path):
+    schedule = written(tmp_path, "[options]\nschedule = 'polynomial'\n")
+    assert asked("--recipe", schedule, "--power", 2)[0].power == 2
+    with pytest.raises(FileNotFoundError, match="there is no file "):
+        asked("--recipe", "")
+
+
+def test_the_steps_of_so_many_minutes_are_not_known_yet():
+    settings, lines = asked("--minutes", 5)
+    assert "this run:      tiny, as many steps as fit into 5 minutes, each of 32 sequences of up to 64 tokens" in lines
+    assert settings.learning_rate == 4e-3
+    assert "learning rates: as for 1,650 steps, whatever fits into the time" in lines
 
 
 @pytest.mark.parametrize("name", ["fast", "bert"])

@@ -20,7 +20,7 @@ def few(monkeypatch):
 def test_the_best_possible_loss_is_said_drawn_and_shown(few, train, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(command, "_plot", lambda out, loop, found, best: drawn.append(best))
-    assert train(tmp_path / "run", "--corpus", "world-small", "--no-next-sentence", "--layout", "auto") == 0
+    assert train(tmp_path / "run", "--corpus", "world-small", "--layout", "auto") == 0
     log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     floors = ("best possible loss", "loss by frequency alone")
     best, unigram = (float(re.search(rf"{name} +([0-9.]+)", log)[1]) for name in floors)
@@ -32,5 +32,5 @@ def test_the_best_possible_loss_is_said_drawn_and_shown(few, train, tmp_path, mo
 
 
 def test_with_pairs_it_is_not_known_and_that_is_said(few, train, tmp_path, capsys):
-    assert train(tmp_path / "run", "--corpus", "world-small", "--steps", 1) == 0
-    assert "--no-next-sentence draws it" in capsys.readouterr().out
+    assert train(tmp_path / "run", "--corpus", "world-small", "--pairs", "next", "--steps", 1) == 0
+    assert "leave --pairs out, and it is drawn." in capsys.readouterr().out
