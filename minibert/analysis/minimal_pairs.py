@@ -10,7 +10,7 @@ no order: where the two sentences of a pair have the same words, or words that a
 
 Source: Warstadt et al. 2020, "BLiMP: The Benchmark of Linguistic Minimal Pairs for English", arXiv:1912.00582, sections 2 and 3;
 the score of masked models: Salazar et al. 2020, arXiv:1910.14659, with the words' other pieces hidden as well by default. BERT is
-not in the paper's table: the best of its models, GPT-2, has .830, a 5-gram model .612, people .886.
+not in the paper's table: the best of its models, GPT-2, has .830, a 5-gram model .612.
 
 Verdict: *agrees* where the model beats the unigram control by 10 points or more overall, *contradicts* where it does not. BLiMP's
 files need a model of English; the pairs of the generated language are of three phenomena.

@@ -8,7 +8,8 @@ at a time: only its most important head is left, beside none.
 Source: Michel et al. 2019, "Are Sixteen Heads Really Better than One?", arXiv:1905.10650, section 4. ``per_layer``: each layer's
 numbers are divided by their length, as their text has it and their code only when asked. Their code (pmichel31415/are-16-heads)
 also divides by the tokens and not the texts, which changes no order, but for its last layer. ``run_bertology.py`` of Hugging Face
-takes the form "batch", of mean losses, and never clears the gradient: batch t there adds the sum of all batches up to it.
+takes the form "batch", in which texts of a batch with other signs cancel, of mean losses, and never clears the gradient: batch t
+there adds the sum of all batches up to it. The curve of the other form stands beside that of the one which is asked for.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Pruning(NamedTuple):
     importance: np.ndarray  # (L, A)
     closed: np.ndarray  # (S,) how many heads
     ordered: np.ndarray  # (S,) the least important first
+    other: np.ndarray  # (S,) the same by another form of importance
+    form: str  # which that is
     random: np.ndarray  # (R, S) R random orders
     reverse: np.ndarray  # (S,) the most important first
     one: np.ndarray  # (L,) with the most important head of this layer and no other of it
@@ -115,12 +118,14 @@ def measure(bert: Trained, texts: Sequence[Text], form: str = "example", per_lay
         raise ValueError(f"the order is found on some texts and the loss measured on others: give at least 2, got {len(texts)}")
     if points < 3 or orders < 1:
         raise ValueError(f"expected at least 3 points and 1 random order, got {points} and {orders}")
-    weights = importance(bert, masked.batches(bert, texts[::2], seed=seed), form, per_layer)
+    other = "example" if form == "batch" else "batch"
+    weights, others = (importance(bert, masked.batches(bert, texts[::2], seed=seed), f, per_layer) for f in (form, other))
     corpus = masked.batches(bert, texts[1::2], seed=seed)
     heads = weights.size
     closed = np.unique(np.r_[np.linspace(0, heads, points).round(), heads // 2].astype(int))
     order, rng = np.argsort(weights, axis=None, kind="stable"), np.random.default_rng(seed)
-    ordered, reverse = (curve(bert, corpus, o, closed) for o in (order, order[::-1]))
+    ordered, reverse, by_other = (curve(bert, corpus, o, closed)
+                                  for o in (order, order[::-1], np.argsort(others, axis=None, kind="stable")))
     random = np.stack([curve(bert, corpus, rng.permutation(heads), closed).mean(1) for _ in range(orders)])
     A = weights.shape[1]
     one, none = np.array([curve(bert, corpus, layer * A + np.argsort(row), [A - 1, A]).mean(1)
@@ -128,7 +133,8 @@ def measure(bert: Trained, texts: Sequence[Text], form: str = "example", per_lay
     half = int(np.searchsorted(closed, heads // 2))
     difference = ordered[half] - reverse[half]
     error = float(difference.std() / np.sqrt(len(difference)))
-    return Pruning(weights, closed, ordered.mean(1), random, reverse.mean(1), one, none, error, len(difference))
+    return Pruning(weights, closed, ordered.mean(1), by_other.mean(1), other, random, reverse.mean(1), one, none, error,
+                   len(difference))
 
 
 def of(subject: Subject) -> Pruning:
@@ -140,14 +146,16 @@ def lines(result: Pruning) -> list[Line]:
     """The loss with all heads, with a fifth, half and all of them closed in order, beside random orders and the reverse, and with
     one head in a layer."""
     found, heads = [Line("loss with all heads, nats", float(result.ordered[0]))], result.importance.size
-    for name, share in (("a fifth", 0.2), ("half", 0.5), ("all", 1.0)):
+    for name, share in (("a fifth", 0.2), ("half", 0.5)):
         i = int(np.searchsorted(result.closed, round(share * heads)))
-        closed = f"{name} of {heads} heads closed ({result.closed[i]})"
-        found += [Line(f"{closed}, in order; control: random", float(result.ordered[i]), float(result.random[:, i].mean()))]
-        found += [Line(f"{closed}, in order; control: reversed", float(result.ordered[i]), float(result.reverse[i]))]
+        closed, loss = f"{name} of {heads} heads closed ({result.closed[i]})", float(result.ordered[i])
+        found += [Line(f"{closed}, in order; control: random", loss, float(result.random[:, i].mean())),
+                  Line(f"{closed}, in order; control: reversed", loss, float(result.reverse[i])),
+                  Line(f"{closed}, in order; control: by the importance of the form {result.form}", loss, float(result.other[i]))]
+    found += [Line(f"all of {heads} heads closed", float(result.ordered[-1]))]
     alone = [Line(f"one head left in layer {i}; control: none", float(x), float(y))
              for i, (x, y) in enumerate(zip(result.one, result.none), start=1)]
-    return found[:-2] + found[-1:] + alone
+    return found + alone
 
 
 def verdict(result: Pruning) -> str:
@@ -167,7 +175,8 @@ def plot(result: Pruning) -> Figure:
     layers = [f"layer {i}" for i in range(1, 1 + len(result.importance))]
     ranked = -np.sort(-result.importance, axis=1)
     series = {name: ranked[:, i] for i, name in enumerate(("the first", "second", "third", "fourth")[:ranked.shape[1]])}
-    curves = {"least important first": result.ordered, "random (mean)": result.random.mean(0),
+    curves = {"least important first": result.ordered, f"the same, importance by {result.form}": result.other,
+              "random (mean)": result.random.mean(0),
               "most important first": result.reverse}
     return plots.panels(f"How many heads does it need? ({result.tokens:,} hidden tokens)",
                         plots.Lines("Heads switched off", "heads that are off", result.closed, curves, "nats a hidden token"),

@@ -44,7 +44,7 @@ def test_an_analysis_of_the_world(found, name):
 
 def test_pruning_agrees_where_the_order_is_best():
     heads, curve = np.arange(12.0).reshape(3, 4), np.array([2.0, 2.05, 2.5, 4.0])
-    result = pruning.Pruning(heads, np.array([0, 2, 6, 12]), curve, np.array([[2, 2.4, 3, 4], [2, 2.2, 2.7, 4]]),
+    result = pruning.Pruning(heads, np.array([0, 2, 6, 12]), curve, curve, "batch", np.array([[2, 2.4, 3, 4], [2, 2.2, 2.7, 4]]),
                              np.array([2, 3, 3.5, 4]), curve[:3], curve[:3], 0.1, 100)
     assert pruning.verdict(result) == AGREES
     assert pruning.verdict(result._replace(error=0.6)) == CONTRADICTS

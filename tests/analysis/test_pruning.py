@@ -80,7 +80,9 @@ def test_a_head_that_gives_nothing_is_closed_first(bert):
     assert found.importance[0, 1] == 0
     assert found.closed.tolist() == list(range(7))
     assert found.ordered[1] == pytest.approx(found.ordered[0], abs=1e-12)
-    for curve in (found.ordered, *found.random, found.reverse):
+    assert found.form == "batch"
+    assert pruning.measure(bert, TEXTS, "batch", points=7).form == "example"
+    for curve in (found.ordered, found.other, *found.random, found.reverse):
         assert curve[0] == pytest.approx(found.ordered[0], abs=1e-12)
         assert curve[-1] == pytest.approx(found.ordered[-1], abs=1e-12)
     corpus = masked.batches(bert, TEXTS[1::2])
