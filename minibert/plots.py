@@ -267,8 +267,11 @@ def by_layer(series: Mapping[str, Sequence[float]], title: str, ylabel: str, lev
     return figure
 
 
-def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int) -> Figure:
-    """Numbers up to 1 of every pair of layers, those of one side upwards, of the other to the right: a map for each name."""
+def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int, of: Mapping[str, str] | None = None) -> Figure:
+    """Numbers up to 1 of every pair of layers, those of one side upwards, of the other to the right: a map for each name.
+
+    ``of``: by the name of a map, of what its pairs are, where not of layers.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -280,8 +283,8 @@ def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int) -> Figu
     for axes, (name, values) in zip(every, maps.items(), strict=False):
         image = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, origin="lower")
         axes.set_title(name, fontsize=13)
-        axes.set_xlabel("layer", fontsize=12)
-        axes.set_ylabel("layer", fontsize=12)
+        axes.set_xlabel((of or {}).get(name, "layer"), fontsize=12)
+        axes.set_ylabel((of or {}).get(name, "layer"), fontsize=12)
         for which in ("x", "y"):
             axes.locator_params(axis=which, integer=True, nbins=6)
     for axes in every[len(maps):]:

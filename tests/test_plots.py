@@ -118,11 +118,12 @@ def test_a_number_of_each_layer(tmp_path, figures):
 
 def test_maps_of_layers_share_one_scale(tmp_path, figures):
     maps = {name: np.full((3, 4), level) for name, level in (("RSA", 0.5), ("CKA", 0.9), ("RSA, shuffled", 0.0))}
-    plots.save(plots.layer_maps(maps, "A title", 2), tmp_path / "x.png")
+    plots.save(plots.layer_maps(maps, "A title", 2, {"CKA": "sentences"}), tmp_path / "x.png")
     assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
     [figure] = figures
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == list(maps)
+    assert [axes.get_xlabel() for axes in shown] == ["layer", "sentences", "layer"]
     assert {axes.images[0].get_clim() for axes in shown} == {(0, 1)}
     assert figure.get_suptitle() == "A title"
     assert not figure.axes[3].get_visible()

@@ -7,6 +7,7 @@
     CCA      ρ = singular values of Qxᵀ·Qy                               Q: orthonormal basis of what the centred columns span
     SVCCA    mean ρ, of the directions that hold 99 % of the variance
     PWCCA    Σ αᵢρᵢ / Σ αᵢ       αᵢ = Σⱼ |⟨hᵢ, xⱼ⟩|                      hᵢ: canonical directions of X, xⱼ: its columns
+    ReStA    RSA of X⁽ᵏ⁾ and X⁽ᵏ′⁾                                       one model and layer, N sentences after k and k′ others
 
 All are 1 for Y = X·R with R orthogonal, but for RSA by correlation distance, which hears the axes. CCA and PWCCA are 1 for any
 invertible R: they hear directions that hardly vary as loudly as others, which is why SVCCA leaves these out first. Each measure
@@ -17,15 +18,21 @@ What chance alone gives is no 0: CKA of unrelated X and Y, of independent number
 K̃ᵢⱼ = Kᵢⱼ − rᵢ/(N−2) − rⱼ/(N−2) + s/((N−1)(N−2)), with rᵢ and s the sums of row i and of all without the diagonal, which is 0.
 CCA of N ≤ rank X + rank Y examples is refused: the two spans then meet in some direction whatever the numbers are.
 
-Sources: Kriegeskorte et al. 2008 and Abnar et al. 2019 (RSA), Kornblith et al. 2019 (CKA; U-centring after Székely and Rizzo
-2014), Raghu et al. 2017 (SVCCA), Morcos et al. 2018 (PWCCA). Official code that differs: Abnar's takes the mean of Pearson's
-correlation over whole rows, each with its zero on the diagonal (``compare="rows"``). Google's ``pwcca.py`` weighs by the
-directions of whichever set has fewer columns, makes these without the whitening of its own ``cca_core.py`` and adds the mean
-again; here they are those of X, as in the paper, so PWCCA is not symmetric.
+*ReStA*, representational stability, is about one model: a row of X⁽ᵏ⁾ is a sentence, the mean of its words, read after the k
+sentences before it in its document. It is 1 for a model that does not hear what stands before. But k sentences also move the
+sentence to other positions and give attention more to look at, whatever they say. So the control puts as many sentences of
+another document there, which have no more tokens, and of those that do the most.
+
+Sources: Kriegeskorte et al. 2008 and Abnar et al. 2019 (RSA; ReStA of 0 to 6 sentences), Kornblith et al. 2019 (CKA; U-centring
+after Székely and Rizzo 2014), Raghu et al. 2017 (SVCCA), Morcos et al. 2018 (PWCCA). Official code that differs: Abnar's takes
+the mean of Pearson's correlation over whole rows, each with its zero on the diagonal (``compare="rows"``). Google's ``pwcca.py``
+weighs by the directions of whichever set has fewer columns, makes these without the whitening of its own ``cca_core.py`` and adds
+the mean again; here they are those of X, as in the paper, so PWCCA is not symmetric.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,16 +47,17 @@ from minibert.text.forms import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from minibert.analysis.subject import Subject
+    from minibert.analysis.subject import Sentence, Subject
     from minibert.pretrained import Trained
 
 CLAIM = "Of two trainings of one architecture, each layer is most alike to its counterpart (Kornblith et al. 2019)."
 PAPER = UNVERIFIED
-CONTROLS = "the examples of the other side shuffled"
+CONTROLS = ("the examples of the other side shuffled", "of ReStA: sentences of another document before")
 COMPARES = True
 
 DISTANCES = ("cosine", "euclidean", "correlation")
 COMPARED = ("spearman", "pearson", "rows")
+BEFORE, LEAST = 6, 50  # sentences before another, at most; sentences that have so many before them, at least
 
 
 class Span(NamedTuple):
@@ -62,6 +70,12 @@ class Span(NamedTuple):
 def rsa(x: np.ndarray, y: np.ndarray, distance: str = "cosine", compare: str = "spearman") -> float:
     """The correlation of the distances between examples, from −1 to 1, by one of ``DISTANCES`` and one of ``COMPARED``."""
     return _alike(Measure(partial(dissimilarities, distance=distance, compare=compare), _dot), x, y)
+
+
+def resta(x: np.ndarray, distance: str = "cosine", compare: str = "spearman") -> np.ndarray:
+    """Representational stability ``(K, K)``: RSA of each two of K readings of the same N examples, x ``(K, N, H)``."""
+    d = np.stack([dissimilarities(reading, distance, compare).ravel() for reading in x])
+    return d @ d.T
 
 
 def cka(x: np.ndarray, y: np.ndarray, debiased: bool = False) -> float:
@@ -156,6 +170,14 @@ MEASURES = {"RSA": Measure(dissimilarities, _dot), "CKA": Measure(products, _dot
             "PWCCA": Measure(span, _weighed)}
 
 
+class Stability(NamedTuple):
+    """ReStA of each layer, between k and k′ sentences before, both from 0 to K."""
+
+    own: np.ndarray  # (L+1, K+1, K+1)
+    foreign: np.ndarray  # the same where those before are of another document
+    sentences: int
+
+
 class Layers(NamedTuple):
     """How alike the hidden states of two models are, those of one in the rows, of the other in the columns."""
 
@@ -163,6 +185,7 @@ class Layers(NamedTuple):
     shuffled: dict[str, np.ndarray]  # the same where the examples of the other side are shuffled: what chance gives
     examples: int  # words
     two: bool = False  # of two models, and not of one with itself
+    stability: Stability | str = "no documents were given"  # of the first model; a sentence: why there is none
 
     def matched(self) -> dict[str, float]:
         """Of each measure: the share of layers that are most alike to the layer of the same number on the other side."""
@@ -197,20 +220,97 @@ def measure(bert: Trained, texts: Sequence[Text], other: Trained | None = None, 
                   x.shape[1], other is not None)
 
 
+def stability(bert: Trained, documents: Sequence[Sequence[Sentence]], most: int = BEFORE, limit: int = 100, seed: int = 0
+              ) -> Stability:
+    """ReStA of every layer. K is ``most``, or less where fewer than ``LEAST`` sentences can be read with the K before them.
+
+    ``limit``: so many of these sentences. ``seed``: of the choice among other documents. ValueError where K would be 0.
+    """
+    if most < 1 or limit < LEAST:
+        raise ValueError(f"most must be at least 1 and limit at least {LEAST}, got {most} and {limit}")
+    for K in range(most, 0, -1):
+        own = _stretches(bert, documents, K)
+        foreign = _of_others(bert, own, np.random.default_rng([seed, K]))
+        both = [pair for pair in zip(own, foreign) if pair[1] is not None][:limit]
+        if len(both) >= LEAST:
+            return Stability(*(np.stack([resta(x) for x in _readings(bert, side)]) for side in zip(*both)), len(both))
+    raise ValueError(f"{len(both)} different sentences can be read with the one before them in their document, and with one of "
+                     f"another, and stability says something from {LEAST} on: give longer documents")
+
+
+def _stretches(bert: Trained, documents: Sequence[Sequence[Sentence]], before: int) -> list[list[Sentence]]:
+    """Sentences, each once, with those before them, that the model can read together."""
+    found: dict[tuple[str, ...], list[Sentence]] = {}
+    for document in documents:
+        for i in range(before, len(document)):
+            stretch = list(document[i - before:i + 1])
+            if stretch[-1].order - stretch[0].order == before and _tokens(bert, stretch) <= bert.max_length:
+                found.setdefault(tuple(stretch[-1].words), stretch)
+    return list(found.values())
+
+
+def _of_others(bert: Trained, stretches: Sequence[list[Sentence]], rng: np.random.Generator) -> list[list[Sentence] | None]:
+    """The same last sentences, after what stands before one of another document: the longest that has no more tokens than their
+    own, so that the model can read it as well. None where there is none."""
+    sizes = np.array([_tokens(bert, stretch[:-1]) for stretch in stretches])
+    documents = np.array([stretch[-1].document for stretch in stretches])
+    found: list[list[Sentence] | None] = []
+    for stretch, size in zip(stretches, sizes):
+        may = (documents != stretch[-1].document) & (sizes <= size)
+        longest = np.flatnonzero(may & (sizes == sizes[may].max(initial=0)))
+        found.append([*stretches[rng.choice(longest)][:-1], stretch[-1]] if len(longest) else None)
+    return found
+
+
+def _tokens(bert: Trained, sentences: Sequence[Sentence]) -> int:
+    return len(bert.tokenizer.encode([word for sentence in sentences for word in sentence.words], max_length=sys.maxsize))
+
+
+def _readings(bert: Trained, stretches: Sequence[Sequence[Sentence]]) -> np.ndarray:
+    """``(L+1, K+1, N, H)``: the mean of the words of N last sentences, after 0 to K of those before them."""
+    K, N, c = len(stretches[0]) - 1, len(stretches), bert.config
+    cut = [stretch[K - k:] for k in range(K + 1) for stretch in stretches]
+    texts = [[word for sentence in sentences for word in sentence.words] for sentences in cut]
+    out = np.empty((c.num_hidden_layers + 1, len(texts), c.hidden_size), bert.parameters.flat.dtype)
+    for units in collecting.collect(bert, texts):
+        begins = len(texts[units.index]) - len(cut[units.index][-1].words)
+        out[:, units.index] = units.states[:, [word is not None and word >= begins for word in units.words]].mean(1)
+    return out.reshape(len(out), K + 1, N, -1)
+
+
 def of(subject: Subject) -> Layers:
     """The model and its ``other``, else the model and itself. Measures for which there are too few words are left out."""
     limit = 600 if subject.quick else 2000
     many = min(limit, sum(map(len, subject.texts))) > 2 * subject.bert.config.hidden_size
-    return measure(subject.bert, subject.texts, subject.other, [name for name in MEASURES if many or name != "PWCCA"], limit,
-                   subject.seed)
+    found = measure(subject.bert, subject.texts, subject.other, [name for name in MEASURES if many or name != "PWCCA"], limit,
+                    subject.seed)
+    try:
+        stable = stability(subject.bert, subject.documents, 3 if subject.quick else BEFORE, 100 if subject.quick else 300,
+                           subject.seed)
+    except ValueError as error:
+        stable = str(error)
+    return found._replace(stability=stable)
 
 
 def lines(result: Layers) -> list[Line]:
-    """Of each measure: the share of layers that are most alike to their counterpart, and how alike the first and last are."""
-    chance = 1 / len(next(iter(result.alike.values())))
-    return [line for name, share in result.matched().items() for line in (
-        Line(f"{name}: layers matched with their counterpart", share, chance),
-        Line(f"{name} of the last layers", float(result.alike[name][-1, -1]), float(result.shuffled[name][-1, -1])))]
+    """Of each measure: the share of layers that are most alike to their counterpart, and how alike the last layers are; of one
+    model with itself, how alike its first and last are. Then ReStA: of all layers between none and most sentences before, and of
+    the last layer between one less and one more."""
+    where, layer = ("last layers", -1) if result.two else ("embeddings and the last layer", 0)
+    found = [] if result.two else [Line("layers matched with their counterpart", "there is no second model")]
+    for name, share in result.matched().items():
+        alike, shuffled = result.alike[name], result.shuffled[name]
+        if result.two:
+            found.append(Line(f"{name}: layers matched with their counterpart", share, 1 / len(alike)))
+        found.append(Line(f"{name} of the {where}", float(alike[layer, -1]), float(shuffled[layer, -1])))
+    if isinstance(result.stability, str):
+        return [*found, Line("ReStA", f"not measured: {result.stability}")]
+    own, foreign, _ = result.stability
+    K = own.shape[-1] - 1
+    cells = [(f"layer {layer}" if layer else "embeddings", layer, 0, K) for layer in range(len(own))]
+    cells += [("last layer", -1, k, k + 1) for k in range(1, K)]
+    return [*found, *(Line(f"ReStA of {name}: {i} and {j} sentences before", float(own[layer, i, j]), float(foreign[layer, i, j]))
+                      for name, layer, i, j in cells)]
 
 
 def verdict(result: Layers) -> str:
@@ -221,9 +321,14 @@ def verdict(result: Layers) -> str:
 
 
 def plot(result: Layers) -> Figure:
-    """The similarity of all layers, one map for each measure, and below it what chance gives."""
-    return plots.layer_maps({**result.alike, **{f"{name}, shuffled": x for name, x in result.shuffled.items()}},
-                            f"How alike layers are ({result.examples:,} words)", len(result.alike))
+    """The similarity of all layers, one map for each measure, and below it what chance gives; ReStA of the last layer."""
+    above, below = result.alike, {f"{name}, shuffled": x for name, x in result.shuffled.items()}
+    axes = {}
+    if not isinstance(result.stability, str):
+        above = {**above, "ReStA, last layer": result.stability.own[-1]}
+        below["ReStA, other documents"] = result.stability.foreign[-1]
+        axes = dict.fromkeys(("ReStA, last layer", "ReStA, other documents"), "sentences before")
+    return plots.layer_maps({**above, **below}, f"How alike layers are ({result.examples:,} words)", len(above), axes)
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -1,13 +1,15 @@
 """Similarities of vectors, where the answer is known in closed form."""
 
 from functools import partial
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 
-from minibert.analysis import similarity
-from minibert.analysis.similarity import cca, cka, pwcca, rsa, svcca
+from minibert.analysis import analyses, similarity
+from minibert.analysis.collecting import Units
+from minibert.analysis.similarity import cca, cka, pwcca, resta, rsa, svcca
+from minibert.analysis.subject import Sentence, Subject
 from minibert.api import Bert
 from tests import tiny_model
 
@@ -183,3 +185,111 @@ def test_models_that_find_other_words_are_not_compared():
     other.tokenizer.encode = lambda *a, **k: bert.tokenizer.encode("the the")
     with pytest.raises(ValueError, match="one model finds 29 words in the texts and the other 16"):
         similarity.measure(bert, TEXTS, other)
+
+
+def documents(of_each=6):
+    """78 sentences of two letters, no two alike: of 6 in a document, 4 have 2 before them."""
+    pairs = np.random.default_rng(0).permutation(list(combinations("abcdefghijklm", 2))).tolist()
+    return [[Sentence(pairs[i + order], i, order) for order in range(of_each)] for i in range(0, len(pairs), of_each)]
+
+
+def double(seed=0):
+    config, parameters, tokenizer = tiny_model.make(seed)
+    return Bert(config, parameters.astype(np.float64), tokenizer)
+
+
+def test_stability_of_points_on_a_line():
+    """The distances of the first two readings as above, 0.5; the third is the first, doubled and turned round."""
+    x, y = np.array([[0.], [1], [3]]), np.array([[0.], [2], [3]])
+    np.testing.assert_allclose(resta(np.stack([x, y, -2 * x]), "euclidean"), [[1, .5, 1], [.5, 1, .5], [1, .5, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("compare", similarity.COMPARED)
+def test_stability_is_rsa_of_each_two_readings(compare, rng):
+    x = rng.normal(size=(3, 9, 4))
+    expected = [[rsa(a, b, compare=compare) for b in x] for a in x]
+    np.testing.assert_allclose(resta(x, compare=compare), expected, rtol=0, atol=1e-12)
+
+
+def test_a_model_that_hears_no_context_is_stable():
+    """Without positions, and with attention that gives nothing."""
+    bert = double()
+    hearing = similarity.stability(bert, documents())
+    p = bert.parameters["bert"]
+    p["embeddings"]["position_embeddings"]["weight"][...] = 0
+    for layer in p["encoder"]["layer"].values():
+        layer["attention"]["output"]["dense"]["weight"][...] = 0
+    found = similarity.stability(bert, documents())
+    assert (found.sentences, found.own.shape) == (52, (3, 3, 3))
+    np.testing.assert_allclose(found.own, 1, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.foreign, 1, rtol=0, atol=1e-10)
+    for side in (hearing.own, hearing.foreign):
+        np.testing.assert_allclose(side, side.swapaxes(1, 2), rtol=0, atol=1e-12)
+        assert (side[:, 0, 2] < 0.999).all()
+
+
+def test_stability_of_planted_states(monkeypatch, rng):
+    """States that are the word's own below, and those of the text's first word above."""
+    vectors, read = dict(zip("abcdefghijklm", rng.normal(size=(13, 12)))), []
+
+    def collect(bert, texts):
+        read.append(texts)
+        for i in reversed(range(len(texts))):
+            own = np.stack([vectors[word] for word in texts[i]])
+            first = np.broadcast_to(own[0], own.shape)
+            added = np.full((3, 1, 12), np.nan)
+            states = np.concatenate([added, np.stack([own, first, own]), added], 1)
+            yield Units(i, [None, *range(len(own)), None], states, None)
+
+    monkeypatch.setattr(similarity.collecting, "collect", collect)
+    known = documents()
+    found = similarity.stability(double(), known, most=3)
+    np.testing.assert_allclose(found.own[[0, 2]], 1, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.foreign[[0, 2]], 1, rtol=0, atol=1e-10)
+    first = {k: np.stack([vectors[d[i - k].words[0]] for d in known for i in range(2, 6)]) for k in range(3)}
+    for k in range(3):
+        assert found.own[1, 0, k] == pytest.approx(rsa(first[0], first[k]), abs=1e-10)
+    own, foreign = ([texts[52 * k:52 * (k + 1)] for k in range(3)] for texts in read)
+    of = {tuple(sentence.words): sentence for document in known for sentence in document}
+    assert foreign[0] == own[0]
+    for last, text, one in zip(own[0], foreign[2], foreign[1]):
+        before, after = of[tuple(text[:2])], of[tuple(text[2:4])]
+        assert (text[4:], one) == (last, text[2:])
+        assert before.document == after.document != of[tuple(last)].document
+        assert after.order == before.order + 1
+
+
+def test_sentences_that_follow_no_other_have_no_stability():
+    bert, one, gap = double(), documents(1), [[s._replace(order=2 * s.order) for s in d] for d in documents()]
+    for some in (one, gap, [], [[Sentence(["a"] * 23, 0, order) for order in range(90)]]):
+        with pytest.raises(ValueError, match="0 different sentences can be read with the one before them in their document, and"):
+            similarity.stability(bert, some)
+    with pytest.raises(ValueError, match="most must be at least 1 and limit at least 50, got 0 and 100"):
+        similarity.stability(bert, documents(), most=0)
+
+
+def test_the_second_model_is_missed_where_there_is_none():
+    bert = double()
+    alone = Subject(bert, [sentence for document in documents() for sentence in document], quick=True)
+    found = analyses.run("similarity", alone)
+    lines = {line.name: line for line in found.lines}
+    assert found.verdict == analyses.CANNOT
+    assert [line.value for name, line in lines.items() if "matched" in name] == ["there is no second model"]
+    cka = found.result.alike["CKA"]
+    assert lines["CKA of the embeddings and the last layer"].value == cka[0, -1] < 1
+    own, foreign, _ = found.result.stability
+    assert lines["ReStA of layer 1: 0 and 2 sentences before"][1:3] == (own[1, 0, 2], foreign[1, 0, 2])
+    assert lines["ReStA of last layer: 1 and 2 sentences before"][1:3] == (own[2, 1, 2], foreign[2, 1, 2])
+    shown = {axes.get_title(): axes.get_xlabel() for axes in found.figure().axes}
+    assert (shown["ReStA, last layer"], shown["ReStA, other documents"], shown["CKA"]) == (*["sentences before"] * 2, "layer")
+
+
+def test_two_models_and_sentences_that_follow_no_other():
+    sentences = [document[0] for document in documents(1)]
+    found = analyses.run("similarity", Subject(double(), sentences, quick=True, other=double(1)))
+    lines = {line.name: line for line in found.lines}
+    share = found.result.matched()["CKA"]
+    assert lines["CKA: layers matched with their counterpart"][1:3] == (share, 1 / 3)
+    assert lines["CKA of the last layers"].value == found.result.alike["CKA"][-1, -1]
+    assert lines["ReStA"].value.startswith("not measured: 0 different sentences can be read with the one before")
+    assert "ReStA, last layer" not in {axes.get_title() for axes in found.figure().axes}
