@@ -305,12 +305,12 @@ def lines(result: Layers) -> list[Line]:
         found.append(Line(f"{name} of the {where}", float(alike[layer, -1]), float(shuffled[layer, -1])))
     if isinstance(result.stability, str):
         return [*found, Line("ReStA", f"not measured: {result.stability}")]
-    own, foreign, _ = result.stability
+    own, foreign, sentences = result.stability
     K = own.shape[-1] - 1
     cells = [(f"layer {layer}" if layer else "embeddings", layer, 0, K) for layer in range(len(own))]
-    cells += [("last layer", -1, k, k + 1) for k in range(1, K)]
+    cells += [("the last layer", -1, k, k + 1) for k in range(1, K)]
     return [*found, *(Line(f"ReStA of {name}: {i} and {j} sentences before", float(own[layer, i, j]), float(foreign[layer, i, j]))
-                      for name, layer, i, j in cells)]
+                      for name, layer, i, j in cells), Line("ReStA: sentences", sentences)]
 
 
 def verdict(result: Layers) -> str:

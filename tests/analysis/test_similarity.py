@@ -279,7 +279,7 @@ def test_the_second_model_is_missed_where_there_is_none():
     assert lines["CKA of the embeddings and the last layer"].value == cka[0, -1] < 1
     own, foreign, _ = found.result.stability
     assert lines["ReStA of layer 1: 0 and 2 sentences before"][1:3] == (own[1, 0, 2], foreign[1, 0, 2])
-    assert lines["ReStA of last layer: 1 and 2 sentences before"][1:3] == (own[2, 1, 2], foreign[2, 1, 2])
+    assert lines["ReStA of the last layer: 1 and 2 sentences before"][1:3] == (own[2, 1, 2], foreign[2, 1, 2])
     shown = {axes.get_title(): axes.get_xlabel() for axes in found.figure().axes}
     assert (shown["ReStA, last layer"], shown["ReStA, other documents"], shown["CKA"]) == (*["sentences before"] * 2, "layer")
 
