@@ -1,13 +1,17 @@
 """Calibration against answers in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import minibert
-from minibert.analysis import calibration
+from minibert.analysis import calibration, subject, tuning
 from minibert.analysis.calibration import GRID, calibrated, nll, reliability, smoothed, smoothing_optimum, temperature
+from minibert.analysis.tuning import Example, Settings
 from minibert.api import Bert
-from tests import tiny_model
+from minibert.layers import kl_divergence
+from tests import tiny_model, world_model
 
 RNG = np.random.default_rng
 
@@ -88,6 +92,81 @@ def test_where_label_smoothing_leads(over, gap):
     assert nll(logits + noise, targets) > best.loss
 
 
+def test_the_loss_of_smoothed_labels_is_a_divergence_with_the_slope_of_the_cross_entropy():
+    logits, labels = RNG(5).normal(size=(30, 4)) * 2, RNG(6).integers(0, 4, 30)
+    targets = smoothed(labels, 4, 0.1)
+    loss, cache = kl_divergence.forward(logits, targets, logits="x")
+    assert loss == pytest.approx(nll(logits, targets) - smoothing_optimum(4, 0.1).loss, abs=1e-13)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(kl_divergence.backward(1.0, cache), (p - targets) / 30, rtol=0, atol=1e-15)
+
+
+def of_letters(bert, count, wrong=0):
+    """A class that the first letter tells, in all but the first ``wrong`` texts."""
+    rng, found = RNG(count), []
+    for i in range(count):
+        letters, target = rng.choice([*"abcd"], 3), i % 2
+        found.append(Example((bert.tokenizer.encode(" ".join(["xy"[target], *letters])),), target ^ (i < wrong)))
+    return found
+
+
+@pytest.fixture
+def bert():
+    config, parameters, tokenizer = tiny_model.make(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    return Bert(config, parameters.astype(np.float64), tokenizer)
+
+
+def test_who_learned_smoothed_labels_is_as_sure_as_they_are(bert):
+    """Sure of 1 − s = 0.9, and of nearly 1 with hard labels: better where 0.9 of the labels are as the text says, worse where
+    0.98 are."""
+    tests = {right: of_letters(bert, 300, round(300 * (1 - float(right)))) for right in ("0.9", "0.98")}
+    found = calibration.smoothing(bert, of_letters(bert, 64), of_letters(bert, 200, 20), tests, Settings(100, 16, 1e-2))
+    assert list(found) == [f"{labels}, {right}" for labels in calibration.SMOOTHING for right in tests]
+    assert [one.accuracy for one in found.values()] == pytest.approx([0.9, 0.98] * 2)
+    assert [one.before.ece for one in found.values()] == pytest.approx([0.1, 0.02, 0, 0.08], abs=0.01)
+    assert max(found[f"{labels}, 0.9"].after.ece for labels in calibration.SMOOTHING) < 0.01
+    assert found["smoothed labels, 0.98"].temperature == pytest.approx(1, rel=0.05)  # ln 9 / ln(0.9/0.1)
+    assert found["hard labels, 0.98"].temperature > 2
+
+
+def test_labels_that_are_not_smoothed_are_those_of_the_cross_entropy(bert, monkeypatch):
+    monkeypatch.setattr(calibration, "SMOOTHING", {"hard": 0.0})
+    train, test, settings = of_letters(bert, 32), of_letters(bert, 100, 10), Settings(20, 8, 3e-3)
+    model = tuning.model_of(bert.config, "class")
+    p = tuning.tune(bert, model, tuning.grown(model, bert), train, settings)
+    asked = np.stack(tuning.predict(bert, model, p, test)[1]), np.array([example.target for example in test])
+    expected, [found] = calibrated(asked, asked), calibration.smoothing(bert, train, test, {"": test}, settings).values()
+    np.testing.assert_allclose([found.temperature, *found.loss, found.before.ece, found.after.ece],
+                               [expected.temperature, *expected.loss, expected.before.ece, expected.after.ece], rtol=1e-10)
+
+
+def test_both_edges_and_both_kinds_of_labels_are_among_the_lines():
+    logits = RNG(7).normal(size=(400, 3))
+    table = calibrated(*[(logits, np.where(RNG(8).random(400) < 0.5, 0, logits.argmax(1)))] * 2)
+    alone = [line.name for line in calibration.lines(table)]
+    assert alone[:4] == [f"ECE{at}, bins {bins}" for bins in ("(a, b]", "[a, b)") for at in ("", " at the temperature")]
+    assert "label" not in " ".join(alone)
+    both = calibration.lines(table._replace(smoothing={"hard labels, in domain": table, "smoothed labels, in domain": table}))
+    assert [line.name for line in both[len(alone):]] == [
+        f"{labels} labels, in domain: {name}" for labels in ("hard", "smoothed") for name in ("right", *alone[:4], "temperature")]
+    assert [line.value for line in both[len(alone) + 1:][:4]] == [*table.ece["right"], *table.ece["left"]]
+
+
+def test_the_task_is_of_the_world_and_what_has_none_says_so(monkeypatch):
+    found = subject.of(world_model.make(), quick=True)
+    found = replace(found, sentences=found.sentences[:150])
+
+    def chance(bert, train, dev, tests, settings):
+        assert tests.keys() == calibration.DOMAINS.keys()
+        assert all({example.target for example in part} == {0, 1} for part in (train, dev, *tests.values()))
+        raise ValueError("no better than chance")
+
+    monkeypatch.setattr(calibration, "smoothing", chance)
+    for world, why in ((found.world, "no better than chance"), (None, "needs the generated language")):
+        line = calibration.lines(calibration.of(replace(found, world=world)))[-1]
+        assert line[:2] == (f"label smoothing: {why}", "not measured")
+
+
 def test_what_chose_the_temperature_is_not_what_is_measured_and_the_order_stays():
     rng = RNG(0)
     logits = rng.normal(size=(4000, 3)) * 2
@@ -101,6 +180,8 @@ def test_what_chose_the_temperature_is_not_what_is_measured_and_the_order_stays(
         np.testing.assert_allclose(np.hstack([*table]), np.hstack([*by_hand]), rtol=1e-12)
     assert found.loss == (nll(*parts[1]), nll(*parts[1], found.temperature))
     assert found.after.ece < 0.04 < 0.1 < found.before.ece
+    left = calibrated(*parts, edges="left")
+    assert found.ece == left.ece == {"right": (found.before.ece, found.after.ece), "left": (left.before.ece, left.after.ece)}
     assert 0.5 * found.floor < found.after.ece < 2.5 * found.floor  # what is left is what so few examples leave
     assert all(hasattr(found, control) for control in calibration.CONTROLS)
     assert [len(axes.lines) for axes in calibration.plot(found).axes] == [3, 0]
