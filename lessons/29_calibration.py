@@ -206,6 +206,7 @@ assert other.confidence > best.confidence
 # %% [markdown]
 # Who is right in 99 of 100 cases and trained with s = 0.1 says 0.9 and is *under*confident. Smoothing is right where the labels
 # are wrong about as often as s says, or where the model would have been too sure; a temperature, chosen later, asks the data.
+# The command below tunes a model with smoothed labels beside one with hard ones, and shows the errors of both.
 #
 # ## One picture
 
