@@ -19,6 +19,7 @@ import numpy as np
 from gradcheck.checker import Pair, Result, check, ucurve
 from gradcheck.combinations import BODIES, CONVOLUTIONS, MODELS, OF_A_TEXT, with_targets
 from minibert.analysis import attention_probe, probing, structural, tensor_products
+from minibert.analysis import replaced as blind
 from minibert.compression import early_exit, gated, theseus
 from minibert.compression.theseus import Schedule
 from minibert.config import BertConfig
@@ -1293,3 +1294,13 @@ def _(rng: np.random.Generator) -> dict:
     assert ((0 < gates) & (gates < 1)).any()
     layer = Pair(lambda p: whole.forward(x, p, key=key), lambda dy, cache, p, g: whole.backward(dy, cache, p, g) and None)
     return {"layer": layer, "inputs": {}, "params": params, "directions": DIRECTIONS, "zero": key_biases("bert.encoder.")}
+
+
+for _name, _change in blind.KINDS.items():
+
+    @case(blind, _name)
+    def _(rng: np.random.Generator, change: Callable = _change) -> dict:
+        """Permuted attention teaches queries and keys; into what knows nothing of them no gradient flows."""
+        alone, back = models.of(CONFIG, "sequence", 3), blind.BACK.get(change)
+        whole = blind.Blind(alone.config, alone.heads, alone.terms, change, back)
+        return _in_part(rng, whole, lambda name: back is not None or not {"query", "key"} & {*name.split(".")}, dropout.Key(41))
