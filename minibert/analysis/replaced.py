@@ -26,8 +26,8 @@ so standard errors know of the test examples, not of other trainings.
 
 Verdict: on replacing in training and test. *Agrees* where with each of the three the single texts lose less than a quarter of the
 skill and the pairs more than a half, all by more than three standard errors; *contradicts* where one of these six is wrong by
-more than three. Else it *cannot show*, as where a task has fewer than 100 test examples or is not learned even with its own
-attention (skill of less than three standard errors), or where there are no tasks.
+more than three. Else it *cannot show*, as where a task has fewer than 100 test examples, where it is not learned even with the
+model's own attention (skill of less than three standard errors: then nothing is trained without), or where there are no tasks.
 
 Source: Vashishth et al. 2019, "Attention Interpretability Across NLP Tasks", arXiv:1909.11218, section 5, which has no public
 code: the definition is the one above. The paper compares classification of single texts, which hardly notices, with pairs and
@@ -82,8 +82,8 @@ class Task(NamedTuple):
     own: float  # with the model's own attention
     majority: float
     tested: dict[str, float]  # by kind, replaced in the test
-    trained: dict[str, float]  # by kind, in training and test
-    lost: dict[str, tuple[float, float]]  # by kind, in training and test: the share of the skill, and its standard error
+    trained: dict[str, float]  # by kind, in training and test; nothing where the model's own attention has no skill to lose
+    lost: dict[str, tuple[float, float]]  # of these: the share of the skill, and its standard error
     examples: int
 
     @property
@@ -216,10 +216,13 @@ def task(bert: Trained, train: Sequence[Example], test: Sequence[Example], setti
 
     tuned = tuning.tune(bert, alone, start, train, settings)
     own, majority = right(alone, tuned), np.bincount([example.target for example in test]).max() / len(test)
-    tested = {name: float(right(kind, tuned).mean()) for name, kind in kinds.items()}
+    found = Task(float(own.mean()), float(majority), {name: float(right(kind, tuned).mean()) for name, kind in kinds.items()},
+                 {}, {}, len(test))
+    if not found.learned:
+        return found
     trained = {name: right(kind, tuning.tune(bert, kind, start, train, settings)) for name, kind in kinds.items()}
-    return Task(float(own.mean()), float(majority), tested, {name: float(x.mean()) for name, x in trained.items()},
-                {name: lost(own, x, majority) for name, x in trained.items()}, len(test))
+    return found._replace(trained={name: float(x.mean()) for name, x in trained.items()},
+                          lost={name: lost(own, x, majority) for name, x in trained.items()})
 
 
 def measure(bert: Trained, texts: Sequence[Text], seed: int = 0,
@@ -278,7 +281,7 @@ def _of_task(name: str, one: Task) -> list[Line]:
                   *(Line(f"{name}, {kind} in {where}", x, one.own) for where, found in (
                       ("the test", one.tested), ("training and test", one.trained)) for kind, x in found.items())]
     if not one.learned:
-        return [*accuracies, Line(f"{name}, skill lost", f"cannot be said: {one.examples} test examples, or too little skill")]
+        return [*accuracies, Line(f"{name}, in training and test", "not asked: no skill to lose, or too few test examples")]
     return [*accuracies, *(Line(f"{name}, skill lost by {kind} in training and test", x) for kind, (x, _) in one.lost.items()),
             Line(f"{name}, standard error of these, at most", max(error for _, error in one.lost.values()))]
 
@@ -300,9 +303,9 @@ def plot(result: Replaced) -> Figure:
     levels = {"its own": [result.own] * len(layers)}
     return plots.panels(f"Attention that knows nothing ({result.tokens:,} hidden tokens)",
                         *(plots.Bars(f"{name}, {TASKS[name]}", ["its own", *KINDS, "majority"],
-                                     {"in the test": [one.own, *one.tested.values(), one.majority],
-                                      "in training and test": [one.own, *one.trained.values(), one.majority]}, "accuracy")
-                          for name, one in result.tasks.items()),
+                                     {where: [one.own, *found.values(), one.majority] for where, found in (
+                                         ("in the test", one.tested), ("in training and test", one.trained)) if found},
+                                     "accuracy") for name, one in result.tasks.items()),
                         plots.Bars("In all layers", ["its own", *result.all, "none"],
                                    {"loss": [result.own, *result.all.values(), result.nothing]}, "nats a hidden token"),
                         plots.Lines("In one layer", "layer", layers, {**result.single, **levels}, "nats a hidden token"))

@@ -173,6 +173,8 @@ def test_a_text_whose_words_tell_all_is_learned_with_any_attention(bert):
     assert found.own > 0.9
     assert found.trained["uniform"] > 0.9
     assert found.learned
+    assert found.trained.keys() == found.lost.keys() == replaced.KINDS.keys()
+    assert len(replaced._of_task("x", found)) == 11
     assert not found._replace(examples=99).learned
 
 
@@ -192,10 +194,11 @@ def test_everything_once_with_tasks():
     tasks = {name: replaced.examples(bert, language, name, 20, 30) for name in replaced.TASKS}
     found = replaced.measure(bert, texts, tasks=tasks, settings=tuning.Settings(2, 4))
     assert found.tasks.keys() == {"sentiment", "nli"}
-    assert found.tasks["nli"].tested.keys() == found.tasks["nli"].trained.keys() == replaced.KINDS.keys()
-    assert replaced.verdict(found) == "cannot show at this size"  # 30 test examples
-    assert [line.value for line in replaced.lines(found) if "skill lost" in line.name] == [
-        "cannot be said: 30 test examples, or too little skill"] * 2
+    assert found.tasks["nli"].tested.keys() == replaced.KINDS.keys()
+    assert found.tasks["nli"].trained == {}  # 30 test examples
+    assert replaced.verdict(found) == "cannot show at this size"
+    assert [line.value for line in replaced.lines(found) if line.name.endswith("), in training and test")] == [
+        "not asked: no skill to lose, or too few test examples"] * 2
     assert len(replaced.plot(found).axes) == 4
 
 
