@@ -195,7 +195,7 @@ def measure(bert: Trained, texts: Sequence[Text], count: int = 1000, bins: int =
 
 def smoothing(bert: Trained, train: Sequence[Example], dev: Sequence[Example], tests: Mapping[str, Sequence[Example]],
               settings: tuning.Settings = tuning.DEFAULT) -> dict[str, Calibration]:
-    """A task with classes: a copy is tuned with each s of ``SMOOTHING``, ``dev`` chooses its temperature, ``tests`` measure it."""
+    """A task with classes: a copy is tuned with each s of ``SMOOTHING``, ``dev`` chooses its temperature, ``tests`` measure."""
     labels = np.array([example.target for example in train])
     model, found = tuning.model_of(bert.config, "class", 1 + int(labels.max())), {}
     [term] = model.terms
