@@ -293,6 +293,12 @@ def layer_maps(maps: Mapping[str, np.ndarray], title: str, columns: int, of: Map
     return figure
 
 
+def add_to_title(figure: Figure, words: str) -> None:
+    """Words behind the title of a picture, in its own letters."""
+    title = figure.get_suptitle()
+    next(text for text in figure.texts if text.get_text() == title).set_text(title + words)
+
+
 def panels(title: str, *parts: Lines | Bars | Points | Grid) -> Figure:
     """What an analysis found: up to three panels side by side, more in two columns; at most four curves or bars in each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minibert import plots
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 AGREES, CONTRADICTS, CANNOT = "agrees", "contradicts", "cannot show at this size"
 UNVERIFIED = "not verified"
+QUICK = " (quick)"
 
 
 class Row(NamedTuple):
@@ -40,7 +43,7 @@ class Row(NamedTuple):
 
     number: int
     asks: str
-    names: tuple[str, ...]  # of the modules, with - for _
+    names: tuple[str, ...]  # of the modules, with - for _; none of the last, which is ``scoreboard``
 
 
 ROWS = (
@@ -70,6 +73,7 @@ ROWS = (
     Row(24, "search by head or embedding (exBERT, Hoover et al. 2020)", ("contexts",)),
     Row(25, "gendered correlations (Webster et al. 2020)", ("disco",)),
     Row(26, "the model against the exact posterior", ("posterior",)),
+    Row(27, "all claims in one table: --scoreboard (the primer, Rogers et al. 2020)", ()),
 )
 NAMES = tuple(name for row in ROWS for name in row.names)
 
@@ -94,8 +98,11 @@ class Found(NamedTuple):
     about: dict[str, Any]  # model, data, seed
 
     def figure(self) -> Figure:
-        """The picture."""
-        return module(self.name).plot(self.result)
+        """The picture, whose title says so where it was quick."""
+        figure = module(self.name).plot(self.result)
+        if self.about.get("quick"):
+            plots.add_to_title(figure, QUICK)
+        return figure
 
     def __str__(self) -> str:
         return table(self)
@@ -130,7 +137,8 @@ def table(found: Found) -> str:
     rows = [("", "here", "control", "paper"), *((line.name, *map(_cell, line[1:])) for line in found.lines)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     text = [f"{name:<{widths[0]}}  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:])) for name, *cells in rows]
-    return "\n".join([f"{found.name}: {source.CLAIM}", f"in the paper: {source.PAPER}", f"control: {controls(found.name)}", "",
+    name = found.name + QUICK * bool(found.about.get("quick"))
+    return "\n".join([f"{name}: {source.CLAIM}", f"in the paper: {source.PAPER}", f"control: {controls(found.name)}", "",
                       *(line.rstrip() for line in text), "", f"verdict: {found.verdict}"])
 
 

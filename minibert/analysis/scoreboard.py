@@ -2,8 +2,9 @@
 
 On the generated language each analysis is run on several models, trained from other seeds, and on other text. On real text it is
 run with other seeds on an encoder, and where that lacks what the analysis needs, a masked-word head above all, on the model that
-comes with minibert, which is marked. What was measured is kept as a line of JSON beside the page: a run that was cut off goes on
-where it stopped, and an analysis whose source has changed is measured again.
+comes with minibert, which is marked. That one is small, so a third may be asked where a head is needed and English plays no part:
+a model of sequences that are no prose, such as chemical reactions, one a line. What was measured is kept as a line of JSON beside
+the page: a run that was cut off goes on where it stopped, and an analysis whose source has changed is measured again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import platform
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,13 +30,17 @@ from minibert.pretrained import Trained
 from minibert.workers import describe_blas
 
 SEEDS = 3
-WORLD, REAL = "world", "real"
+SIDES = WORLD, REAL, SEQUENCES = "world", "real", "sequences"
+NO_ENGLISH = ("gates", "flow", "pruning", "replaced", "patterns", "deeplift", "calibration")  # hidden tokens of any text will do
 COMPARED, BUNDLED = "world, two models", "bundled"  # who else is asked
+DIFFER, NOTHING = "seeds differ", "not measured"
+KINDS = (analyses.AGREES, analyses.CONTRADICTS, analyses.CANNOT, DIFFER, NOTHING)
 Record = dict[str, Any]
 
 
 class Plan(NamedTuple):
-    """What the scoreboard is made of. ``real``: the folder of an encoder, ``data``: its CoNLL-U file; None: no real model."""
+    """What the scoreboard is made of. ``real``: the folder of an encoder, ``data``: its CoNLL-U file; None: no real model.
+    ``sequences``, ``sequence_data``: likewise a model of what is no prose, and a file with one sequence a line."""
 
     size: str = "small"
     real: str | None = None
@@ -43,6 +49,17 @@ class Plan(NamedTuple):
     quick: bool = False
     names: Sequence[str] = analyses.NAMES
     steps: int | None = None  # of the world's models; None: those of ``world_model.STEPS``
+    sequences: str | None = None
+    sequence_data: str | None = None
+
+    @property
+    def reads(self) -> dict[str, tuple[str, str]]:
+        """Of each side with a real model: its folder, and its file. ValueError for one without the other."""
+        found = {REAL: (self.real, self.data), SEQUENCES: (self.sequences, self.sequence_data)}
+        if any((folder is None) != (data is None) for folder, data in found.values()):
+            raise ValueError("a real model and the data that it reads go together: give both (--real DIR --data FILE, "
+                             "--sequences DIR --sequence-data FILE), or neither")
+        return {side: (folder, data) for side, (folder, data) in found.items() if folder is not None and data is not None}
 
 
 class Unit(NamedTuple):
@@ -55,8 +72,12 @@ class Unit(NamedTuple):
 
 def units(plan: Plan) -> list[Unit]:
     """All runs, seed by seed, so that a run that was cut off has something of every analysis."""
-    sides = [WORLD] if plan.real is None else [WORLD, REAL]
-    return [Unit(name, side, seed) for seed in range(plan.seeds) for name in plan.names for side in sides]
+    return [Unit(name, side, seed) for seed in range(plan.seeds) for name in plan.names for side in (WORLD, *plan.reads)
+            if name in _names(side)]
+
+
+def _names(side: str) -> Sequence[str]:
+    return NO_ENGLISH if side == SEQUENCES else analyses.NAMES
 
 
 def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Record], None] = lambda unit, record: None,
@@ -65,8 +86,6 @@ def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Reco
 
     ``told(unit, record)`` hears of each run; ``progress`` goes over the units. ValueError for a real model without data.
     """
-    if (plan.real is None) != (plan.data is None):
-        raise ValueError("a real model and the data that it reads go together: give both (--real DIR --data FILE), or neither")
     kept = Path(page).with_suffix(".jsonl")
     keys = {unit: _key(_head(unit, plan)) for unit in units(plan)}
     current, planned = set(keys.values()), {key[:-1] for key in keys.values()}
@@ -75,10 +94,11 @@ def measure(plan: Plan, page: str | os.PathLike[str], told: Callable[[Unit, Reco
     def write() -> None:
         write_atomically(page, markdown([known[key] for key in keys.values() if key in known], plan))
 
-    ask = lru_cache(4)(partial(_subject, plan))  # all analyses of a seed look at the same
+    ask = lru_cache(5)(partial(_subject, plan))  # all analyses of a seed look at the same
     missing = [unit for unit, key in keys.items() if key not in known]
-    if real := next((unit for unit in missing if unit.side == REAL), None):
-        ask(REAL, real.seed)  # what cannot be read is said before anything is trained
+    for side in plan.reads:
+        if first := next((unit for unit in missing if unit.side == side), None):
+            ask(side, first.seed)  # what cannot be read is said before anything is trained
     for unit in progress(missing):
         known[keys[unit]] = record = {**_head(unit, plan), **_run(unit, ask)}
         write_atomically(kept, "".join(json.dumps(one, ensure_ascii=False, allow_nan=False) + "\n" for one in known.values()))
@@ -107,46 +127,69 @@ def read(path: Path) -> list[Record]:
 
 def markdown(records: Sequence[Record], plan: Plan) -> str:
     """The page."""
-    of: dict[tuple[str, str], list[Record]] = {}
+    of: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        of.setdefault((record["name"], record["side"]), []).append(record)
+        of[record["name"], record["side"]].append(record)
     names = ("", "claim", "paper", "on the world", "on a real model", "verdict: world", "verdict: real")
     table = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    details = []
+    details, shown = [], SIDES if plan.sequences else SIDES[:2]
     for row in analyses.ROWS:
         for name in row.names:
-            source, sides = analyses.module(name), [of.get((name, side), []) for side in (WORLD, REAL)]
-            heads = [_first(side, plan.seeds) for side in sides]
-            table.append(f"| {row.number} | **{name}**: {_cell(source.CLAIM)} | {_cell(source.PAPER)} | {' | '.join(heads)} | "
-                         f"{' | '.join(map(_verdict, sides))} |")
+            source, sides = analyses.module(name), [of[name, side] for side in shown if name in _names(side)]
+            heads, verdicts = [_first(side, plan.seeds) for side in sides], [_verdict(side) for side in sides]
+            table.append(f"| {row.number} | **{name}**: {_cell(source.CLAIM)} | {_cell(source.PAPER)} | {_columns(heads)} | "
+                         f"{_columns(verdicts)} |")
             details += _details(name, sides)
+    counted = [_counted([of[name, side] for name in _names(side)]) for side in shown]
+    table.append(f"| {row.number} | **scoreboard**: The primer: all claims in one table (Rogers et al. 2020); their verdicts are "
+                 f"counted. | a survey, without a figure of its own | | | {_columns(counted)} |")
     return "\n".join([*_opening(records, plan), *table, "", *details]) + "\n"
 
 
 def _opening(records: Sequence[Record], plan: Plan) -> list[str]:
     command = "python -m minibert analyse --scoreboard" + " --quick" * plan.quick + (
-        f" --steps {plan.steps}" if plan.steps else "") + " --real DIR --data FILE" * bool(plan.real)
+        f" --steps {plan.steps}" if plan.steps else "") + " --real DIR --data FILE" * bool(plan.real) + (
+        " --sequences DIR --sequence-data FILE" * bool(plan.sequences))
     trained = " ".join(["python -m minibert train", *world_model.trained_by(plan.size, plan.steps), "--seed N"])
-    models = sorted({record["model"] for record in records if "model" in record and record["side"] == REAL})
-    read_of = sorted({f"{record['data']}, {record['sentences']:,} sentences" for record in records
-                      if "data" in record and record["side"] == REAL})
+    real, sequences = (_asked(records, side) for side in (REAL, SEQUENCES))
     return ["# Scoreboard", "",
             "What papers found in BERT, measured here: on models of the generated language, where everything is known, and on "
             f"real ones. This page is written by `{command}`.", "",
             f"- the world: {plan.size}; a model of each seed (4 layers, 128 numbers, 4 heads), asked on fresh text of its own, "
             f"trained by `{trained}`",
-            *([f"- real: {'; '.join(models)}; text: {'; '.join(read_of)}"] if models else ["- real: none was given"]),
+            f"- real: {real or 'none was given'}",
+            *([f"- sequences, where a masked-word head is needed and nothing of English: {sequences}"] if sequences else []),
             f"- numbers are means over {plan.seeds} seeds ± their standard deviation, or over as many as a cell says; in "
             "brackets the control; a verdict's criterion stands in the docstring of its analysis",
             f"- Python {platform.python_version()}, {describe_blas()}, {platform.system()} {platform.machine()}, "
             f"{datetime.date.today()}" + ("; quick: less data" if plan.quick else ""), ""]
 
 
+def _asked(records: Sequence[Record], side: str) -> str:
+    """The models of a side, and what they read; "" where there are none."""
+    some = [record for record in records if record["side"] == side and "model" in record]
+    models, texts = {record["model"] for record in some}, {f"{r['data']}, {r['sentences']:,} sentences" for r in some}
+    return f"{'; '.join(sorted(models))}; text: {'; '.join(sorted(texts))}" if some else ""
+
+
+def _columns(cells: Sequence[str]) -> str:
+    """The cells of the world and of a real model; that of sequences, where there is one, stands in the latter."""
+    world, real, *more = cells
+    return f"{world} | " + "; ".join(filter(None, [real, *(f"{SEQUENCES}: {cell}" for cell in more if cell)]))
+
+
+def _counted(groups: Sequence[Sequence[Record]]) -> str:
+    """How many analyses came to each of ``KINDS``. ``groups``: the records of each."""
+    said = [{record["verdict"] for record in records if "verdict" in record} for records in groups]
+    counts = Counter(verdicts.pop() if len(verdicts) == 1 else DIFFER if verdicts else NOTHING for verdicts in said)
+    return ", ".join(f"{kind}: {counts[kind]}" for kind in KINDS if counts[kind])
+
+
 def _details(name: str, sides: Sequence[Sequence[Record]]) -> list[str]:
-    """All lines of an analysis, those of the two sides under one another."""
+    """All lines of an analysis, those of the sides under one another."""
     control = _cell(analyses.controls(name))
     found = [f"## {name}", "", f"control: {control}", "", "| | here | control | paper |", "|---|---|---|---|"]
-    for side, records in zip((WORLD, REAL), sides):
+    for side, records in zip(SIDES, sides):
         measured = [record for record in records if "lines" in record]
         found += [f"| {side}: {_cell(record['refused'])} | | | |" for record in records[:1] if "refused" in record]
         for line in _lines(measured):
@@ -198,7 +241,8 @@ def _cell(text: str) -> str:
 def _run(unit: Unit, ask: Callable[[str, int], subject.Subject | None]) -> Record:
     """Run an analysis; where the subjects lack what it needs, the sentence that the first says."""
     compares, refused = getattr(analyses.module(unit.name), "COMPARES", False), ""
-    for who in (REAL, BUNDLED) if unit.side == REAL else (COMPARED,) if compares else (WORLD,):
+    who_of = {WORLD: (COMPARED if compares else WORLD,), REAL: (REAL, BUNDLED), SEQUENCES: (SEQUENCES,)}
+    for who in who_of[unit.side]:
         if (asked := ask(who, unit.seed)) is None:
             continue
         try:
@@ -214,8 +258,9 @@ def _run(unit: Unit, ask: Callable[[str, int], subject.Subject | None]) -> Recor
 
 def _subject(plan: Plan, who: str, seed: int) -> subject.Subject | None:
     """One who may be asked; None for the model that comes with minibert where the data is of another language."""
-    if who == REAL:
-        return subject.of(pretrained.load(plan.real), plan.data, seed, plan.quick)
+    if who in plan.reads:
+        folder, data = plan.reads[who]
+        return subject.of(pretrained.load(folder), data, seed, plan.quick)
     if who == BUNDLED:
         try:
             return subject.of(pretrained.load(pretrained.bundled()), plan.data, seed, plan.quick)
@@ -235,9 +280,12 @@ def _called(bert: Trained) -> str:
 def _head(unit: Unit, plan: Plan) -> Record:
     """What a run depends on."""
     source = inspect.getsource(analyses.module(unit.name))
-    real = {"real": Path(plan.real).parent.name, "text": Path(plan.data).name} if unit.side == REAL else {
-        "trained": " ".join(world_model.trained_by(plan.size, plan.steps))}
-    return {**unit._asdict(), "quick": plan.quick, **real, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
+    if unit.side == WORLD:
+        who = {"trained": " ".join(world_model.trained_by(plan.size, plan.steps))}
+    else:
+        folder, data = map(Path, plan.reads[unit.side])
+        who = {"real": folder.parent.name if unit.side == REAL else folder.name, "text": data.name}
+    return {**unit._asdict(), "quick": plan.quick, **who, "source": hashlib.sha256(source.encode()).hexdigest()[:12]}
 
 
 def _key(record: Record) -> tuple:

@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scoreboard", action="store_true", help="all of them, with several seeds, as one page; a run that "
                         "was cut off goes on where it stopped")
     parser.add_argument("--real", metavar="DIR", help="with --scoreboard: a real encoder, which reads --data")
+    parser.add_argument("--sequences", metavar="DIR", help="with --scoreboard: a real masked-word model of what is no prose, "
+                        "for what asks nothing of English: a folder as convert --cut writes it")
+    parser.add_argument("--sequence-data", metavar="FILE", help="what --sequences reads, one in a line")
     parser.add_argument("--data", metavar="FILE", help="CoNLL-U or plain text, in UTF-8 (default: the generated language)")
     parser.add_argument("--other", metavar="DIR", help="another training of the same architecture, for what compares two")
     parser.add_argument("--world", choices=("small", "full"), default="small", help="without a model: which of the generated "
@@ -66,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("give the NAME of an analysis, --all, --scoreboard or --list: one of them")
     if args.real and not args.scoreboard:
         raise ValueError("--real goes with --scoreboard; another analysis takes the folder of its MODEL behind its NAME")
+    if (args.sequences or args.sequence_data) and not args.scoreboard:
+        raise ValueError("--sequences and --sequence-data go with --scoreboard; another analysis takes the folder of its MODEL "
+                         "behind its NAME, and --data")
     if args.scoreboard and (args.seed or args.other):
         raise ValueError("--scoreboard has seeds and second trainings of its own: leave --seed and --other out")
     if args.model and args.steps is not None:
@@ -151,7 +157,8 @@ def _scoreboard(args: argparse.Namespace) -> int:
     keep_freed_memory()
     page = Path(args.out or "SCOREBOARD.md")
     _refuse_no_page(page)
-    plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick, steps=args.steps)
+    plan = scoreboard.Plan(args.world, args.real, args.data, quick=args.quick, steps=args.steps, sequences=args.sequences,
+                           sequence_data=args.sequence_data)
 
     def told(unit: Any, record: Any) -> None:
         refused = record.get("refused")

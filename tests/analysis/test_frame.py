@@ -41,7 +41,8 @@ def test_an_analysis_has_all_that_the_frame_asks_for(name):
 
 def test_every_analysis_stands_in_the_table_once():
     assert len(set(analyses.NAMES)) == len(analyses.NAMES)
-    assert [row.number for row in analyses.ROWS] == list(range(1, 27))
+    assert [row.number for row in analyses.ROWS] == list(range(1, 28))
+    assert [row.number for row in analyses.ROWS if not row.names] == [27]  # the scoreboard itself
     with pytest.raises(ValueError, match=r"there is no analysis 'tress'; there are .*trees, "):
         analyses.module("tress")
 
@@ -54,6 +55,9 @@ def test_an_analysis_of_the_world(bert, name):
     written = json.loads(json.dumps(found.json(), allow_nan=False))
     assert (written["analysis"], written["sentences"], written["seed"]) == (name, 120, 0)
     assert f"verdict: {found.verdict}" in str(found)
+    assert str(found).startswith(f"{name} (quick): ")
+    quick, whole = (replaced.figure().get_suptitle() for replaced in (found, found._replace(about={})))
+    assert quick == f"{whole} (quick)"
     assert all(isinstance(line, Line) and line.name in str(found) for line in found.lines)
 
 
