@@ -254,7 +254,7 @@ def by_layer(series: Mapping[str, Sequence[float]], title: str, ylabel: str, lev
         _guide(axes, level, f"{name}: {level:.2f}", "--", GREY)
     for (name, values), color in zip(series.items(), (BLUE, ORANGE, GREEN), strict=False):
         axes.plot(range(1, len(values) + 1), values, color=color, linewidth=2.4, marker="o", markersize=6, label=name)
-    axes.set_title(title, fontsize=15, fontweight="bold")
+    figure.suptitle(title, fontsize=15, fontweight="bold")
     axes.set_xlabel("layer", fontsize=13)
     axes.set_ylabel(ylabel, fontsize=13)
     if bounds:

@@ -109,11 +109,23 @@ def test_a_number_of_each_layer(tmp_path, figures):
     assert min(pixels(tmp_path / "x.png").shape[:2]) >= 600
     [figure] = figures
     [axes] = figure.axes
-    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("A title", "layer", "a share", (0, 1))
+    assert figure.get_suptitle() == "A title"
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_ylim()) == ("layer", "a share", (0, 1))
     curves = {line.get_label(): line for line in axes.lines}
     assert curves["two"].get_xydata().tolist() == [[1, 0.3], [2, 0.3], [3, 0.9]]
     assert [text.get_text() for text in axes.texts] == ["chance: 0.25"]
     assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("figure", [plots.by_layer({"one": [0.2, 0.4]}, "A title", "a share"),
+                                    plots.layer_maps({"one": np.eye(2)}, "A title", 1),
+                                    plots.panels("A title", plots.Bars("a", ["x"], {"y": [1]}, "share"))])
+def test_words_behind_a_title_are_in_its_letters(figure):
+    [title] = [text for text in figure.texts if text.get_text() == "A title"]
+    look = title.get_fontsize(), title.get_fontweight()
+    plots.add_to_title(figure, " (quick)")
+    assert figure.get_suptitle() == "A title (quick)"
+    assert (title.get_text(), title.get_fontsize(), title.get_fontweight()) == ("A title (quick)", *look)
 
 
 def test_maps_of_layers_share_one_scale(tmp_path, figures):
