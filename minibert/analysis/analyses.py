@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minibert import plots
+from minibert.backend import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 AGREES, CONTRADICTS, CANNOT = "agrees", "contradicts", "cannot show at this size"
 UNVERIFIED = "not verified"
 QUICK = " (quick)"
+FEW = 50  # with fewer sentences or texts the error of their mean is itself uncertain: no verdict by it
 
 
 class Row(NamedTuple):
@@ -47,12 +49,13 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(1, "structure by layer (Jawahar et al. 2019)", ("spans", "probing-tasks", "agreement", "tensor-products")),
+    Row(1, "structure by layer (Jawahar et al. 2019; their trees from attention: row 6, trees)",
+        ("spans", "probing-tasks", "agreement", "tensor-products")),
     Row(2, "specialised heads (Voita et al. 2019)", ("specialised", "gates")),
     Row(3, "hierarchical or positional (Lin et al. 2019)", ("hierarchy", "confusion")),
     Row(4, "attention against dependencies, distance, entropy (Vig and Belinkov 2019)", ("dependencies",)),
     Row(5, "what heads look at (Clark et al. 2019)", ("looking", "relations", "attention-probe")),
-    Row(6, "trees in single heads (Htut et al. 2019)", ("trees",)),
+    Row(6, "trees in single heads (Htut et al. 2019, Jawahar et al. 2019)", ("trees",)),
     Row(7, "similarity of models, rollout and flow (Abnar et al. 2019, Abnar and Zuidema 2020)", ("similarity", "flow")),
     Row(8, "trees by deletion (Rosa and Mareček 2019)", ("deletion",)),
     Row(9, "multiscale views (Vig 2019)", ("neurons",)),
@@ -129,6 +132,33 @@ def run(name: str, subject: Subject) -> Found:
     about = {"model": str(subject.bert.folder), "data": subject.data, "sentences": len(subject.sentences), "seed": subject.seed,
              "quick": subject.quick}
     return Found(name, result, source.lines(result), source.verdict(result), time.perf_counter() - began, about)
+
+
+def share_error(p: Array, q: Array, n: Array) -> Array:
+    """The standard error of p − q, two shares of n examples each. As if both had one success and one failure more: few examples
+    that are all right, or all wrong, say little, where the plain formula has no error at all. Source: Agresti and Caffo 2000."""
+    p, q = ((n * x + 1) / (n + 2) for x in (p, q))
+    return np.sqrt((p * (1 - p) + q * (1 - q)) / (n + 2))
+
+
+def paired_error(gains: np.ndarray, sizes: np.ndarray) -> float:
+    """The standard error of Σ gains / Σ sizes, ``(N,)`` each, over N sentences drawn alone, whose words are not: what one finds
+    more than the other in each, of how many. Source: the ratio estimator, Cochran 1977, chapter 6."""
+    rest, n = gains - sizes * (gains.sum() / sizes.sum()), len(gains)
+    return float(np.sqrt(n / (n - 1) * (rest**2).sum()) / sizes.sum()) if n > 1 else math.inf
+
+
+def judge(gain: Array, margin: Array, goal: float = 0.0) -> str:
+    """A claim that a gain, or one of several, reaches ``goal``, where the sample resolves no difference below ``margin``: AGREES
+    where one is above both, CONTRADICTS where each stays below the goal by more than its margin, else CANNOT; for nan too."""
+    if np.any(gain > np.maximum(goal, margin)):
+        return AGREES
+    return CONTRADICTS if np.all(gain + margin < goal) else CANNOT
+
+
+def all_of(*verdicts: str) -> str:
+    """Of a claim in several parts: CONTRADICTS where one part does, AGREES where all do."""
+    return next((verdict for verdict in (CONTRADICTS, CANNOT) if verdict in verdicts), AGREES)
 
 
 def table(found: Found) -> str:

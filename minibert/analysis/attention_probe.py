@@ -14,6 +14,10 @@ UAS is the share of the words whose head is found, of sentences that the probe h
 nothing else is left out. Controls: the best fixed offset; the probe with words that sees, for attention, how many places i is
 away (8 numbers); the attention of random weights.
 
+Verdict, in two parts. Attention alone finds a tenth more than the best offset, and attention with words more than distances with
+words, both by three standard errors. *Agrees* where both hold, *contradicts* where either fails by more than three standard
+errors; else, the words being too few to tell, it *cannot show*.
+
 Vectors of words are means of the rows of the model's own table of pieces, which has no context; the paper's are GloVe's.
 
 Source: Clark et al. 2019, "What Does BERT Look At?", arXiv:1906.04341, section 5; code clarkkev/attention-analysis.
@@ -28,7 +32,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import collecting, controls, trees
-from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
+from minibert.analysis.analyses import Line, all_of, judge, share_error
 from minibert.analysis.relations import offset_hits
 from minibert.analysis.trees import Parsed
 from minibert.backend import Array, get_xp, to_numpy
@@ -204,11 +208,9 @@ def lines(result: Probed) -> list[Line]:
 
 
 def verdict(result: Probed) -> str:
-    """Agrees where attention alone is ten points above the best offset, and with words three standard errors above distances with
-    words; else contradicts."""
-    error = (result.words * (1 - result.words) / result.tested + result.distances * (1 - result.distances) / result.tested) ** 0.5
-    enough = result.attention > result.offset + 0.1 and result.words > result.distances + 3 * error
-    return AGREES if enough else CONTRADICTS
+    """Agrees, contradicts or cannot show: see the module."""
+    parts = (result.attention, result.offset, 0.1), (result.words, result.distances, 0.0)
+    return all_of(*(judge(p - q, 3 * share_error(p, q, result.tested), goal) for p, q, goal in parts))
 
 
 def plot(result: Probed) -> Figure:

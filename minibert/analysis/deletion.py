@@ -11,6 +11,10 @@ all sentences; the gold tree is over the same words (``trees.gold``, bridged). C
 and a model with random weights. A word that is deleted moves those behind it to the left, and their position vectors change; with
 ``shift=False`` it stays where it is and only nobody sees it.
 
+Verdict: *agrees* where UUAS is above both controls by three standard errors, *contradicts* where it is below one of them by as
+much; else, and with fewer than ``FEW`` sentences, it *cannot show*. Edges of one sentence are not drawn alone, so the error is
+that of the difference in each sentence (``analyses.paired_error``).
+
 Source: Rosa and Mareček 2019, "Inducing Syntactic Trees from BERT Representations", arXiv:1906.11511, whose code is not public:
 the formulas are ours.
 """
@@ -25,7 +29,7 @@ import numpy as np
 
 from minibert import batched, plots
 from minibert.analysis import controls, trees
-from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, UNVERIFIED, Line
+from minibert.analysis.analyses import CANNOT, FEW, UNVERIFIED, Line, all_of, judge, paired_error
 from minibert.analysis.trees import Edge, Parsed
 from minibert.backend import get_xp, to_numpy
 from minibert.model import bert as body
@@ -51,9 +55,9 @@ class Deletion(NamedTuple):
     uuas: float
     chain: float
     reducible: dict[str, float]  # by relation: the mean rank of its words in the order of deletion, from 0, first, to 1
-    edges: int
+    each: np.ndarray  # (3, S) of the gold edges of each sentence: how many are found, how many by the chain, how many there are
     sentences: int
-    random: float | None = None  # UUAS of random weights, where that was measured
+    random: Deletion | None = None  # the same of random weights, where that was measured
 
 
 def moved(a: np.ndarray, b: np.ndarray, distance: str = "cosine") -> np.ndarray:
@@ -119,7 +123,8 @@ def measure(bert: Trained, sentences: Sequence[Parsed], distance: str = "cosine"
             last = (set(words) - {word for word, _ in edges}).pop()
             ranks.setdefault(sentence.relations[last], []).append(1.0)
     reducible = {relation: float(np.mean(places)) for relation, places in sorted(ranks.items()) if len(places) >= 20}
-    return Deletion(trees.uuas(found, gold), trees.uuas(chain, gold), reducible, sum(map(len, gold)), len(sentences))
+    each = np.array([(len(a & own), len(b & own), len(own)) for a, b, own in zip(found, chain, gold)]).T
+    return Deletion(trees.uuas(found, gold), trees.uuas(chain, gold), reducible, each, len(sentences))
 
 
 def of(subject: Subject) -> Deletion:
@@ -130,27 +135,30 @@ def of(subject: Subject) -> Deletion:
         raise ValueError(f"{subject.data} has {len(known)} sentences with a tree and 3 to {LONGEST} words, and a number says "
                          "something from 20 on: give more text")
     untrained = controls.random_weights(subject.bert, subject.seed)
-    return measure(subject.bert, known)._replace(random=measure(untrained, known).uuas)
+    return measure(subject.bert, known)._replace(random=measure(untrained, known))
 
 
 def lines(result: Deletion) -> list[Line]:
     """UUAS beside both controls, and which relations go first and last."""
-    found = [Line("UUAS", result.uuas, result.chain), Line("UUAS, random weights", result.random, result.chain)]
+    found = [Line("UUAS", result.uuas, result.chain)]
+    if result.random:
+        found.append(Line("UUAS, random weights", result.random.uuas, result.chain))
     order = sorted(result.reducible.items(), key=lambda item: item[1])
-    return found[:2 if result.random is not None else 1] + [Line(f"deleted at (0 first, 1 last): {r}", rank) for r, rank in order]
+    return found + [Line(f"deleted at (0 first, 1 last): {r}", rank) for r, rank in order]
 
 
 def verdict(result: Deletion) -> str:
-    """Agrees where UUAS is above the chain and random weights by three standard errors, contradicts where it is below one of both
-    by as much; else nothing can be shown."""
-    gain = result.uuas - max(result.chain, result.random or 0)
-    error = float(np.sqrt(0.5 / result.edges))  # of a difference of two shares, at most
-    return AGREES if gain > 3 * error else CONTRADICTS if gain < -3 * error else CANNOT
+    """Agrees, contradicts or cannot show: see the module."""
+    found, chain, edges = result.each
+    if len(edges) < FEW:
+        return CANNOT
+    gains = [found - other for other in (chain, *([result.random.each[0]] if result.random else []))]
+    return all_of(*(judge(gain.sum() / edges.sum(), 3 * paired_error(gain, edges)) for gain in gains))
 
 
 def plot(result: Deletion) -> Figure:
     """UUAS beside its controls, and the order of deletion by relation."""
-    bars = {"deletion": result.uuas, "chain": result.chain} | ({} if result.random is None else {"random weights": result.random})
+    bars = {"deletion": result.uuas, "chain": result.chain} | ({"random weights": result.random.uuas} if result.random else {})
     order = sorted(result.reducible, key=result.reducible.get)
     parts = [plots.Bars("Edges found", list(bars), {"UUAS": list(bars.values())}, "UUAS")]
     if order:

@@ -9,6 +9,9 @@ So a weight can be traced to neurons, and ``measure`` says how exactly: the larg
 shows the products without √D and divides their sum; here each has its share of it. ``concentrated`` is what the larger terms say:
 the part of Σ_d |terms| that the largest tenth of the D numbers holds, beside the same of terms drawn from a normal distribution.
 
+Verdict: a sum holds for each text alone, so few are enough. It *agrees* where no softmax of terms is off by more than a hundred
+thousandth, and *contradicts* where one is; but where the same holds without √D, logits being too even to tell, it *cannot show*.
+
 ``shade`` and ``opacity`` are BertViz's: of numbers tanh(|x|/4), the colour their sign; of lines tanh(1.8·a).
 
 Source: Vig 2019, "A Multiscale Visualization of Attention in the Transformer Model", arXiv:1906.05714; code jessevig/bertviz.
@@ -24,7 +27,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import inside
-from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS, Line
 from minibert.analysis.inside import Question
 from minibert.layers import softmax
 
@@ -120,7 +123,9 @@ def lines(result: Multiscale) -> list[Line]:
 
 
 def verdict(result: Multiscale) -> str:
-    """Agrees where no softmax of terms is off by more than a hundred thousandth; else contradicts."""
+    """Agrees, contradicts or cannot show: see the module."""
+    if max(result.softmax, result.unscaled) < 1e-5:
+        return CANNOT
     return AGREES if result.softmax < 1e-5 else CONTRADICTS
 
 

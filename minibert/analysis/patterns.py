@@ -17,6 +17,10 @@ our own, so shares of kinds can be compared between models and not with theirs.
 Which heads help by being off is found on one half of the texts and measured on the other: of many heads some always look better
 by luck where they were chosen.
 
+Verdict: where the chosen head, switched off, lowers the loss of the texts on which it was not chosen by more than two standard
+errors, it *agrees*; where that raises it by as much, it *contradicts*; else, and with fewer
+than ``FEW`` texts, it *cannot show*.
+
 Source: Kovaleva et al. 2019, "Revealing the Dark Secrets of BERT", arXiv:1908.08593, sections 4.1 and 4.6; code
 text-machine-lab/dark-secrets-of-BERT. Their comparison of maps before and after fine-tuning, ``cosines``, runs over 200 × 200
 maps with the rows of padding in them; here padding is cut off.
@@ -31,7 +35,7 @@ import numpy as np
 
 from minibert import batched, plots
 from minibert.analysis import controls, masked
-from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
+from minibert.analysis.analyses import CANNOT, FEW, Line, judge
 from minibert.analysis.masked import Change
 from minibert.analysis.replaced import only, uniform
 from minibert.backend import Array, to_numpy
@@ -148,9 +152,8 @@ def lines(result: Patterns) -> list[Line]:
 
 
 def verdict(result: Patterns) -> str:
-    """Agrees where the chosen head, switched off, lowers the loss of the texts it was not chosen on by more than two standard
-    errors; else contradicts."""
-    return AGREES if result.gain > 2 * result.error else CONTRADICTS
+    """Agrees, contradicts or cannot show: see the module."""
+    return CANNOT if result.texts < FEW else judge(result.gain, 2 * result.error)
 
 
 def plot(result: Patterns) -> Figure:

@@ -12,6 +12,9 @@ measured in the same way: the word d places on, or the first or last word where 
 of random weights, chosen and measured likewise: which word it is says something of its head without any learning, most of all of
 a full stop.
 
+Verdict: a relation stands where its head is ten points above both controls and three standard errors of the half on which it was
+measured. *Agrees* where one stands, *contradicts* where each is below ten points by more than its three errors; else *cannot*.
+
 Source: Clark et al. 2019, "What Does BERT Look At?", arXiv:1906.04341, section 4.2 and table 1, where heads are chosen and
 measured on the same sentences. Of all words together (``all``) their code counts the root, whose head is never found; here it is
 not asked for. Their table's 82.5 for auxpass is a slip: that is the offset's, the head's own is 94.1, in their notebook.
@@ -27,7 +30,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import controls, trees
-from minibert.analysis.analyses import AGREES, CONTRADICTS, Line
+from minibert.analysis.analyses import Line, judge, share_error
 from minibert.analysis.trees import Parsed
 
 if TYPE_CHECKING:
@@ -123,12 +126,9 @@ def lines(result: Relations) -> list[Line]:
 
 
 def verdict(result: Relations) -> str:
-    """Agrees where some relation's head is ten points above its offset, above that of random weights, and three standard errors
-    of the half it was not chosen on; else contradicts."""
-    n = np.array(result.counts) / 2
-    p, q = result.accuracy, _control(result)
-    margin = np.maximum(0.1, 3 * np.sqrt((p * (1 - p) + q * (1 - q)) / n))
-    return AGREES if (p - q > margin).any() else CONTRADICTS
+    """Agrees, contradicts or cannot show: see the module."""
+    control = _control(result)
+    return judge(result.accuracy - control, 3 * share_error(result.accuracy, control, np.array(result.counts) / 2), 0.1)
 
 
 def plot(result: Relations) -> Figure:

@@ -6,15 +6,24 @@ A head's attention, word by word, is a table of scores: row i says where word i 
 - *MST*: of all trees below the gold root, the one whose scores ``a[dependent, head]`` add up to most (``arborescence``).
 
 Neither is told which word of an edge is the head: an edge is a pair, and UUAS (undirected unlabelled attachment score) is the
-share of the gold edges that were found, counted over all sentences. Of MAX also the share for each relation.
+share of the gold edges that were found, counted over all sentences. Of MAX also the share for each relation. Jawahar et al. read
+a tree as it stands, so of MST also UAS, the share of the words but the root whose head is found. Their [CLS] is a root above
+the gold one, on which no other word may hang: that is the same tree. Their code breaks each cycle once, by the ratio of weights,
+which need not be the heaviest tree.
 
 Attention between pieces becomes attention between words as ``collecting`` has it; [CLS] and [SEP] are left out.
 
-The two controls know no sentence. ``chain`` joins each word to its neighbour. ``offsets`` joins each word to the one that is d
-places on, with the best d for each relation: a head that only counts places does as well.
+The controls know no sentence. ``chain`` joins each word to its neighbour; for UAS, ``branching`` hangs each on the one before
+it, or each on the one behind, whichever finds more. ``offsets`` joins each word to the one that is d places on, with the best d
+for each relation: a head that only counts places does as well. A model with random weights is the last: ``measure`` it as well.
+
+Verdict, in two parts. For some relation the best head finds a tenth more than the best offset, and three standard errors; no
+head's UUAS (MST) is a tenth above the chain's, by as much. *Agrees* where both hold, *contradicts* where either fails by more
+than three standard errors, all relations for the first; else, the examples being too few to tell, it *cannot show*.
 
 Source: Htut et al. 2019, "Do Attention Heads in BERT Track Syntactic Dependencies?", arXiv:1911.12246, whose code is not public:
-the definition is the one above. A model with random weights is a third control: ``measure`` it as well.
+the definition is the one above. UAS: Jawahar et al. 2019, "What Does BERT Learn about the Structure of Language?", section 6,
+code ganeshjawahar/interpret_bert, which shows one sentence and counts nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +37,7 @@ import numpy as np
 
 from minibert import plots
 from minibert.analysis import controls
-from minibert.analysis.analyses import AGREES, CONTRADICTS, UNVERIFIED, Line
+from minibert.analysis.analyses import UNVERIFIED, Line, all_of, judge, share_error
 from minibert.analysis.collecting import collect
 from minibert.text import Encoding
 
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
 
 CLAIM = "Some heads find some relations better than a fixed offset does; no head finds the whole tree much better than a chain."
 PAPER = UNVERIFIED
-CONTROLS = ("chain", "offsets", "random")
+CONTROLS = ("chain", "branching", "offsets", "random")
 
 Edge = tuple[int, int]
 
@@ -57,14 +66,17 @@ class Trees(NamedTuple):
     """What ``measure`` finds; shares from 0 to 1."""
 
     mst: np.ndarray  # (L, A) UUAS of each head
+    uas: np.ndarray  # (L, A) UAS of MST
     max: np.ndarray  # (L, A)
     recall: np.ndarray  # (L, A, R) the share of each relation's edges that MAX finds
     relations: list[str]  # R, the most frequent first
     counts: list[int]  # R edges
     rare: dict[str, int]  # relations with too few edges for a number
     chain: float  # the control of mst and max
+    branching: float  # the control of uas
     offsets: np.ndarray  # (R,) the control of recall
     distances: list[int]  # R: with which distance
+    edges: int
     sentences: int
     random: Trees | None = None  # the same of random weights, where that was measured
 
@@ -200,19 +212,22 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
 
     ``row``: whose attention is that of a split word, see ``collecting``.
     """
-    mst, best, chain = 0, 0, 0
+    mst, uas, best, chain, ways = 0, 0, 0, 0, np.zeros(2)
     recall: dict[str, Any] = defaultdict(int)  # relation -> (L, A) edges found
     spans: dict[str, Counter[int]] = defaultdict(Counter)  # relation -> how often its edges are so long
     for number, root, at, attention in maps(bert, sentences, row):
         words, heads, relations = sentences[number]
         between = attention[..., at, :][..., at]
-        mst += found(np.array([[arborescence(a, root) for a in layer] for layer in between]), heads).sum(-1)
+        induced = np.array([[arborescence(a, root) for a in layer] for layer in between])  # (L, A, W)
+        mst += found(induced, heads).sum(-1)
+        uas += (induced == heads).sum(-1) - 1  # the root is given
         hits = found(looks_at(between), heads)  # (L, A, W-1)
         best += hits.sum(-1)
         for e, w in enumerate(w for w in range(len(words)) if w != root):
             recall[relations[w]] += hits[..., e].astype(int)
             spans[relations[w]][abs(w - heads[w])] += 1
             chain += abs(w - heads[w]) == 1
+            ways += w - heads[w] == np.array([1, -1])
     counts = Counter({relation: lengths.total() for relation, lengths in spans.items()})
     often = [relation for relation, n in counts.most_common() if n >= least]
     if not often:
@@ -220,9 +235,9 @@ def measure(bert: Trained, sentences: Sequence[Parsed], least: int = 20, row: st
                          f"something: the most frequent has {max(counts.values(), default=0)}; give more sentences")
     edges, n_of = counts.total(), np.array([counts[r] for r in often])
     lengths, by_length = zip(*(spans[r].most_common(1)[0] for r in often))
-    return Trees(mst / edges, best / edges, np.stack([recall[r] for r in often], -1) / n_of, often, n_of.tolist(),
-                 {r: n for r, n in counts.items() if n < least}, chain / edges, np.array(by_length) / n_of, list(lengths),
-                 len(sentences))
+    return Trees(mst / edges, uas / edges, best / edges, np.stack([recall[r] for r in often], -1) / n_of, often, n_of.tolist(),
+                 {r: n for r, n in counts.items() if n < least}, chain / edges, float(ways.max()) / edges,
+                 np.array(by_length) / n_of, list(lengths), edges, len(sentences))
 
 
 def of(subject: Subject) -> Trees:
@@ -233,22 +248,22 @@ def of(subject: Subject) -> Trees:
 
 
 def lines(result: Trees) -> list[Line]:
-    """UUAS of the best head, and of the most frequent relations what the best head finds."""
+    """UUAS and UAS of the best head, and of the most frequent relations what the best head finds."""
     found = [Line("UUAS of the best head, MST", float(result.mst.max()), result.chain),
-             Line("UUAS of the best head, MAX", float(result.max.max()), result.chain)]
+             Line("UUAS of the best head, MAX", float(result.max.max()), result.chain),
+             Line("UAS of the best head, MST (Jawahar et al.); control: the neighbour", float(result.uas.max()), result.branching)]
     if result.random:
-        found.append(Line("UUAS of the best head, MST, random weights", float(result.random.mst.max()), result.chain))
+        found += [Line("UUAS of the best head, MST, random weights", float(result.random.mst.max()), result.chain),
+                  Line("UAS of the best head, MST, random weights", float(result.random.uas.max()), result.branching)]
     return found + [Line(f"{relation}: best head (MAX)", float(best), float(offset)) for relation, best, offset in
                     zip(result.relations[:12], result.recall.max((0, 1)), result.offsets)]
 
 
 def verdict(result: Trees) -> str:
-    """Two parts: for some relation the best head finds more than the best offset by a tenth and by three standard errors, and
-    no head's UUAS (MST) is above the chain's by more than a tenth. Agrees where both hold, else contradicts."""
-    best, n = result.recall.max((0, 1)), np.array(result.counts)
-    margin = np.maximum(0.1, 3 * np.sqrt((best * (1 - best) + result.offsets * (1 - result.offsets)) / n))
-    some, none = bool((best - result.offsets > margin).any()), bool(result.mst.max() <= result.chain + 0.1)
-    return AGREES if some and none else CONTRADICTS
+    """Agrees, contradicts or cannot show: see the module."""
+    best, tree, n = result.recall.max((0, 1)), float(result.mst.max()), np.array(result.counts)
+    some = judge(best - result.offsets, 3 * share_error(best, result.offsets, n), 0.1)
+    return all_of(some, judge(result.chain + 0.1 - tree, 3 * share_error(tree, result.chain, result.edges)))
 
 
 def plot(result: Trees) -> Figure:

@@ -95,7 +95,7 @@ def test_a_model_in_which_heads_feel_their_dependents_gives_the_tree(bert, monke
 
     monkeypatch.setattr(deletion, "states", felt)
     result = measure(bert, [PARSED])
-    assert (result.uuas, result.chain, result.edges) == (1, 3 / 4, 4)
+    assert (result.uuas, result.chain, result.each.tolist()) == (1, 3 / 4, [[4], [3], [4]])
     ranks = measure(bert, [PARSED] * 20).reducible
     assert max(ranks, key=ranks.get) == "root"
     assert "punct" not in ranks
@@ -103,10 +103,27 @@ def test_a_model_in_which_heads_feel_their_dependents_gives_the_tree(bert, monke
 
 def test_a_model_is_measured_and_drawn(bert):
     result = measure(bert, [Parsed(["the", "ab", "c"], [1, 2, -1], ["det", "nsubj", "root"])] * 20, shift=False)
-    assert (result.edges, result.sentences, result.chain) == (40, 20, 1)
-    assert len(deletion.lines(result._replace(random=0.5))) == 5
-    assert [len(axes.patches) for axes in deletion.plot(result._replace(random=0.5)).axes] == [3, 3]
-    found = [deletion.verdict(result._replace(uuas=u, chain=0.5, random=0.4, edges=1800)) for u in (0.6, 0.52, 0.4)]
-    assert found == [AGREES, CANNOT, CONTRADICTS]
+    assert (result.each[2].tolist(), result.sentences, result.chain) == ([2] * 20, 20, 1)
+    assert len(deletion.lines(result._replace(random=result))) == 5
+    assert [len(axes.patches) for axes in deletion.plot(result._replace(random=result)).axes] == [3, 3]
     with pytest.raises(ValueError, match=r"sentences\[0\]: nothing is left of '\\u200b', word 1"):
         measure(bert, [Parsed(["a", "\u200b"], [-1, 0], ["root", "x"])])
+
+
+@pytest.mark.parametrize(("sentences", "verdicts"), [
+    (25, [CANNOT] * 5), (60, [CANNOT] * 5), (1000, [AGREES, CONTRADICTS, CANNOT, CANNOT, CONTRADICTS])])
+def test_the_same_shares_of_more_sentences_say_more(sentences, verdicts):
+    """Of ten edges the chain finds five in each sentence, random weights three."""
+    def found(more):  # than the chain, in the mean; by 3 in some sentences, by -3 in others
+        up = np.arange(sentences) % 20 < 10 + more * 10 / 3
+        return 5 + np.where(up, 3, -3)
+
+    def verdict(found, random):
+        each = np.stack([found, np.full(sentences, 5), np.full(sentences, 10)])
+        share = float(found.sum() / each[2].sum())
+        result = deletion.Deletion(share, 0.5, {}, each, sentences)
+        return deletion.verdict(result._replace(random=result._replace(each=np.stack([random, each[1], each[2]]))))
+
+    low = np.full(sentences, 3)
+    assert [verdict(found(0.6), low), verdict(found(-0.6), low), verdict(found(0), low), verdict(found(0.6), found(0.6)),
+            verdict(found(0.6), np.full(sentences, 6))] == verdicts

@@ -210,6 +210,36 @@ def test_a_number_that_there_is_none_of_leaves_its_cell_empty():
     assert "nan" not in str(found).split("\n\n")[1]
 
 
+def test_errors_of_shares_and_of_sentences():
+    assert analyses.share_error(0.5, 0.5, 98) == pytest.approx((0.5 / 100) ** 0.5, abs=1e-15)
+    np.testing.assert_allclose(analyses.share_error(np.ones(2), np.array([1, 0]), np.array([2, 2])), (6 / 64) ** 0.5, atol=1e-15)
+    x = np.array([1.0, 4, -2, 0.5])
+    assert analyses.paired_error(x, np.ones(4)) == pytest.approx(x.std(ddof=1) / 2, abs=1e-15)
+    assert analyses.paired_error(np.array([1, 3, 2]), np.array([2, 6, 4])) == 0  # the same share of each
+    assert analyses.paired_error(x[:1], np.ones(1)) == np.inf
+
+
+def test_the_error_of_sentences_is_that_of_many_samples():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(2, 10, (2000, 100))
+    gains = sizes * rng.choice([-0.5, 0.5], sizes.shape)  # all words of a sentence alike
+    errors = [analyses.paired_error(*sample) for sample in zip(gains, sizes)]
+    assert np.mean(errors) == pytest.approx((gains.sum(1) / sizes.sum(1)).std(), rel=0.05)
+
+
+def test_a_verdict_needs_more_than_the_sample_leaves_open():
+    judge, all_of = analyses.judge, analyses.all_of
+    agrees, contradicts, cannot = analyses.AGREES, analyses.CONTRADICTS, analyses.CANNOT
+    assert [judge(gain, 0.2) for gain in (0.3, 0.1, -0.1, -0.3)] == [agrees, cannot, cannot, contradicts]
+    assert [judge(0.05, margin, 0.1) for margin in (0.2, 0.04)] == [cannot, contradicts]
+    assert [judge(0.15, margin, 0.1) for margin in (0.2, 0.04)] == [cannot, agrees]
+    assert judge(np.array([0, 0.3]), np.array([0.01, 0.2]), 0.1) == agrees
+    assert judge(np.array([0, 0.05]), np.array([0.01, 0.2]), 0.1) == cannot
+    assert judge(np.array([0, 0.05]), 0.01, 0.1) == contradicts
+    assert judge(float("nan"), 0.1) == cannot
+    assert [all_of(agrees, agrees), all_of(agrees, cannot), all_of(cannot, contradicts)] == [agrees, cannot, contradicts]
+
+
 def test_a_result_as_json():
     found = analyses.plain({"a": Line("x", np.float32(0.5)), "b": np.array([1, np.nan]), 3: (np.int64(2), None, True)})
     assert found == {"a": {"name": "x", "value": 0.5, "control": None, "paper": None}, "b": [1, None], "3": [2, None, True]}

@@ -62,9 +62,11 @@ def test_replaced_agrees_where_all_three_cost():
 
 
 def test_patterns_agree_where_the_chosen_head_helps_elsewhere():
-    result = patterns.Patterns(np.ones((1, 2, 5)) / 5, np.zeros((1, 2)), np.zeros(1), (0, 1), 0.3, 0.1, 2.0, 10)
+    result = patterns.Patterns(np.ones((1, 2, 5)) / 5, np.zeros((1, 2)), np.zeros(1), (0, 1), 0.3, 0.1, 2.0, 100)
     assert patterns.verdict(result) == AGREES
-    assert patterns.verdict(result._replace(error=0.2)) == CONTRADICTS
+    assert patterns.verdict(result._replace(gain=-0.3)) == CONTRADICTS
+    assert patterns.verdict(result._replace(error=0.2)) == patterns.verdict(result._replace(gain=-0.3, error=0.2)) == CANNOT
+    assert patterns.verdict(result._replace(texts=49)) == patterns.verdict(result._replace(gain=-0.3, texts=49)) == CANNOT
 
 
 def test_dependencies_agree_where_the_middle_is_most_aligned():
@@ -82,10 +84,13 @@ def test_relations_agree_where_a_head_is_far_above_its_offset():
     result = relations.Relations(["det", "obj"], [200, 200], zeros, np.zeros(2), [("up", 0, 0)] * 2, np.array([0.5, 0.9]),
                                  np.array([0.5, 0.6]), [1, 1], zeros[..., 0], 0.3, 10)
     assert relations.verdict(result) == AGREES
-    assert relations.verdict(result._replace(counts=[20, 20])) == CONTRADICTS
-    assert relations.verdict(result._replace(accuracy=np.array([0.55, 0.65]))) == CONTRADICTS
+    assert relations.verdict(result._replace(counts=[20, 20])) == CANNOT
+    low = result._replace(accuracy=np.array([0.55, 0.65]))
+    assert [relations.verdict(low._replace(counts=[n, n])) for n in (200, 20_000)] == [CANNOT, CONTRADICTS]
+    assert relations.verdict(low._replace(counts=[20_000, 200])) == CANNOT  # one relation may still be found
     assert relations.verdict(result._replace(random=np.array([0.9, 0.5]))) == AGREES
-    assert relations.verdict(result._replace(random=np.array([0.9, 0.85]))) == CONTRADICTS
+    low = result._replace(random=np.array([0.9, 0.85]))
+    assert [relations.verdict(low._replace(counts=[n, n])) for n in (200, 20_000)] == [CANNOT, CONTRADICTS]
 
 
 def test_looking_needs_layers_that_differ():
@@ -101,8 +106,9 @@ def test_looking_needs_layers_that_differ():
 def test_the_probe_must_be_above_both_controls():
     result = attention_probe.Probed(0.6, 0.8, 0.6, 0.3, np.zeros((2, 1, 2)), 1000)
     assert attention_probe.verdict(result) == AGREES
-    assert attention_probe.verdict(result._replace(offset=0.55)) == CONTRADICTS
-    assert attention_probe.verdict(result._replace(distances=0.79)) == CONTRADICTS
+    assert attention_probe.verdict(result._replace(tested=10)) == CANNOT
+    for low in (result._replace(offset=0.55), result._replace(words=0.57)):
+        assert [attention_probe.verdict(low._replace(tested=n)) for n in (1000, 10_000)] == [CANNOT, CONTRADICTS]
 
 
 def test_specialised_heads_must_be_few_and_heard():

@@ -42,6 +42,8 @@ def test_measured(bert):
     a = inside.attention(bert, inside.ask(bert, "the abc raises."))[..., 1:-1, 1:-1]
     assert found.example.weight == pytest.approx(np.where(np.eye(a.shape[-1], dtype=bool), 0, a).max(), abs=1e-12)
     assert neurons.plot(found).axes
+    verdicts = [neurons.verdict(found._replace(softmax=x, unscaled=y)) for x, y in [(1e-7, 0.1), (1e-3, 0.1), (1e-7, 1e-7)]]
+    assert verdicts == ["agrees", "contradicts", "cannot show at this size"]
     with pytest.raises(ValueError, match="no texts"):
         neurons.measure(bert, [])
 

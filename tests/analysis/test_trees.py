@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minibert.analysis import trees
+from minibert.analysis.analyses import AGREES, CANNOT, CONTRADICTS
 from minibert.analysis.trees import Parsed, arborescence, distances, gold, pairs, spanning_tree, uuas
 from minibert.api import Bert
 from tests import tiny_model
@@ -138,25 +139,32 @@ def test_heads_are_measured_as_plain_counting_has_it(bert):
     corpus = list(sentences(np.random.default_rng(0), 25))
     result = trees.measure(bert, corpus, least=10)
     L, A = bert.config.num_hidden_layers, bert.config.num_attention_heads
-    mst, best, recall, edges = np.zeros((L, A)), np.zeros((L, A)), np.zeros((L, A, 2)), np.zeros(2)
+    mst, uas, best, recall, edges = np.zeros((L, A)), np.zeros((L, A)), np.zeros((L, A)), np.zeros((L, A, 2)), np.zeros(2)
+    before = behind = 0
     for words, heads, relations in corpus:
         out, n = bert([words], attentions=True), len(words)
         of = np.array(out.words[0][1:-1])
         own = {(min(i, h), max(i, h)): result.relations.index(r) for i, (h, r) in enumerate(zip(heads, relations)) if h >= 0}
         for r in own.values():
             edges[r] += 1
+        before += sum(h == i - 1 for i, h in enumerate(heads) if i)
+        behind += sum(h == i + 1 for i, h in enumerate(heads))
         for l, a in product(range(L), range(A)):
             pieces = out.attentions[l][0, a][1:-1, 1:-1]
             between = np.array([[pieces[of == i][:, of == j].sum(1).mean() for j in range(n)] for i in range(n)])
             tree = max(arborescences(n, list(heads).index(-1)), key=lambda heads: total(between, heads))
             mst[l, a] += len(pairs(tree) & own.keys())
+            uas[l, a] += sum(h == own for h, own in zip(tree, heads) if own >= 0)
             np.fill_diagonal(between, -1)
             joined = {tuple(sorted((i, int(j)))) for i, j in enumerate(between.argmax(1))}
             best[l, a] += len(joined & own.keys())
             for edge in joined & own.keys():
                 recall[l, a, own[edge]] += 1
     np.testing.assert_allclose(result.mst, mst / edges.sum(), rtol=1e-12)
+    np.testing.assert_allclose(result.uas, uas / edges.sum(), rtol=1e-12)
     np.testing.assert_allclose(result.max, best / edges.sum(), rtol=1e-12)
+    assert result.branching == max(before, behind) / edges.sum()
+    assert result.edges == edges.sum()
     np.testing.assert_allclose(result.recall, recall / edges, rtol=1e-12)
     assert result.counts == edges.tolist() == sorted(edges, reverse=True)
 
@@ -176,6 +184,7 @@ def test_a_head_that_knows_the_tree_finds_it_and_the_controls_know_what_they_kno
     plant(monkeypatch, corpus, heads)
     result = trees.measure(bert, corpus, least=3)
     assert result.mst.tolist() == [[1, 0.75]]
+    assert result.uas[0, 0] == 1
     assert result.max.tolist() == [[1, 0.75]]
     assert result.relations == ["det", "nsubj", "punct", "amod"]
     assert result.recall[0].tolist() == [[1, 1, 1, 1], [1, 0, 1, 1]]
@@ -185,6 +194,30 @@ def test_a_head_that_knows_the_tree_finds_it_and_the_controls_know_what_they_kno
     assert all(hasattr(result, control) for control in trees.CONTROLS)
     assert [axes.get_title() for axes in trees.plot(result).axes] == ["One relation, best head of all",
                                                                       "The whole tree, best head of a layer"]
+
+
+def test_cls_as_the_root_of_the_gold_root_alone_gives_the_same_tree():
+    """As Jawahar et al. have it: node 0 is [CLS], and only the gold root may hang on it."""
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        n = 2 + trial % 5
+        a, root = rng.random((n, n)), int(rng.integers(n))
+        with_cls = np.full((n + 1, n + 1), -1.0)
+        with_cls[1:, 1:] = a
+        with_cls[root + 1, 0] = 1
+        assert arborescence(with_cls, 0)[1:].tolist() == (arborescence(a, root) + 1).tolist()
+
+
+def test_the_same_shares_of_more_edges_say_more():
+    def verdict(best, offset, mst, chain, n):
+        head = np.array([[mst]])
+        return trees.verdict(trees.Trees(head, head, head, np.array([[[best, 0.5]]]), ["det", "obj"], [n, n], {}, chain, 0.3,
+                                         np.array([offset, 0.5]), [1, 1], 2 * n, n))
+
+    assert [verdict(0.9, 0.6, 0.5, 0.5, n) for n in (20, 2000)] == [CANNOT, AGREES]
+    assert [verdict(0.65, 0.6, 0.5, 0.5, n) for n in (20, 200, 20_000)] == [CANNOT, CANNOT, CONTRADICTS]
+    assert [verdict(0.9, 0.6, 0.7, 0.5, n) for n in (20, 2000)] == [CANNOT, CONTRADICTS]
+    assert [verdict(1.0, 1.0, 0.5, 0.5, n) for n in (20, 2000)] == [CANNOT, CONTRADICTS]
 
 
 @pytest.mark.parametrize(("words", "heads", "relations", "message"), [
