@@ -128,7 +128,8 @@ def measure(bert: Trained, sentences: Sequence[Parsed], distance: str = "cosine"
 
 
 def of(subject: Subject) -> Deletion:
-    """The first 100 sentences with a tree and three to 20 words, or 30 where it is to be quick; the same with random weights."""
+    """The first 100 sentences with a tree and three to 20 words, or 30, too few for a verdict, where it is to be quick; and of
+    these the same with random weights."""
     known = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if 3 <= len(s.words) <= LONGEST]
     known = known[:30 if subject.quick else 100]
     if len(known) < 20:

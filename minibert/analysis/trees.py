@@ -251,7 +251,7 @@ def lines(result: Trees) -> list[Line]:
     """UUAS and UAS of the best head, and of the most frequent relations what the best head finds."""
     found = [Line("UUAS of the best head, MST", float(result.mst.max()), result.chain),
              Line("UUAS of the best head, MAX", float(result.max.max()), result.chain),
-             Line("UAS of the best head, MST (Jawahar et al.); control: the neighbour", float(result.uas.max()), result.branching)]
+             Line("UAS of the best head, MST (Jawahar et al.)", float(result.uas.max()), result.branching)]
     if result.random:
         found += [Line("UUAS of the best head, MST, random weights", float(result.random.mst.max()), result.chain),
                   Line("UAS of the best head, MST, random weights", float(result.random.uas.max()), result.branching)]

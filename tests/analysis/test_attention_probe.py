@@ -91,7 +91,7 @@ def test_the_control_sees_places_only(bert):
 
 
 def test_too_little_is_said(bert):
-    with pytest.raises(ValueError, match="at least 2, got 1"):
-        attention_probe.measure(bert, list(sentences(1)))
+    with pytest.raises(ValueError, match="at least 40, got 39"):
+        attention_probe.measure(bert, list(sentences(39)))
     with pytest.raises(ValueError, match="punctuation"):
-        attention_probe.measure(bert, [Parsed(["a", "c"], [1, -1], ["punct"] * 2)] * 2)
+        attention_probe.measure(bert, [Parsed(["a", "c"], [1, -1], ["punct"] * 2)] * 40)
