@@ -12,7 +12,7 @@
 
 # %%
 from collections import Counter
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import numpy as np
 import workbench as wb
@@ -162,16 +162,17 @@ print(f"{len(pairs)} pairs that differ in one of the three:", dict(Counter(diffe
 #
 # ## Three judges
 #
-# - **A bag of words**: a linear classifier of which words there are, trained on three kinds of licensors and asked about the
-#   fourth.
+# - **A bag of words**: a linear classifier of which words there are, trained on all kinds of licensors but one and asked about
+#   that one.
 # - **Neighbours**: how often does each word follow the one before, in sentences that the language said? (A bigram model.)
 # - **The language itself**: the exact probability of a hidden word. It is the model that nobody can beat.
 
 # %%
 SENTENCES = wb.choose(20_000, 1_000)  # <- the knob
+END = "."  # stands before each sentence, as the end of another
 
 # %%
-follows = Counter(pair for words in islice(world.texts(None, 33), SENTENCES) for pair in pairwise(["[CLS]", *words]))
+follows = Counter(pairwise(chain([END], *islice(world.texts(None, 33), SENTENCES))))  # one sentence after another
 ahead = Counter()
 for (first, _), count in follows.items():
     ahead[first] += count
@@ -180,7 +181,7 @@ for (first, _), count in follows.items():
 def neighbours(text):
     """ln p by neighbours; every pair is counted a hundredth of a time more than it was seen."""
     return sum(np.log((follows[pair] + 0.01) / (ahead[pair[0]] + 0.01 * len(world.words)))
-               for pair in pairwise(["[CLS]", *text.split()]))
+               for pair in pairwise([END, *text.split()]))
 
 
 def bag_of_words():
@@ -204,7 +205,7 @@ for name, judge in judges.items():
     better = np.array([judge(good.text) > judge(bad.text) + 1e-9 for good, bad in pairs])
     by_factor = [float(better[np.array(differ) == factor].mean()) for factor in ("licensor", "scope", "polarity")]
     says = [judge(item.text) > 0 for item in items] if name == "bag of words" else \
-        [all(follows[pair] for pair in pairwise(["[CLS]", *item.text.split()])) for item in items]
+        [all(follows[pair] for pair in pairwise([END, *item.text.split()])) for item in items]
     results[name] = [mcc([item.acceptable for item in items], says), float(better.mean()), *by_factor]
 wb.table(["judge", "yes or no: MCC", "pairs", "licensor", "scope", "item"], [[name, *row] for name, row in results.items()])
 same = [(good.text, bad.text) for good, bad in pairs if sorted(good.text.split()) == sorted(bad.text.split())]
@@ -216,7 +217,7 @@ if not wb.QUICK:
 # %% [markdown]
 # In a pair the acceptable sentence must get more. Equal scores count as lost, so whoever sees no difference ends near 0, not at a
 # half. The MCC of the bag looks fine. The pairs show where it comes from: it says no to *every* polarity item (the last column),
-# and most sentences with one are wrong. Whether there is a licensor it cannot tell, since it has never seen one of the fourth
+# and most sentences with one are wrong. Whether there is a licensor it cannot tell, since it has never seen one of that
 # kind; nor whether it is in the right place, since a bag has no order. One number, and behind it a rule that nobody asked for.
 # The neighbours know order, but only of two words: a licensor rarely stands right before its item.
 #

@@ -18,7 +18,7 @@ class Flaws(NamedTuple):
     """What is wrong with the examples, on purpose."""
 
     artefacts: float = 0.0  # how often a wrong choice gives itself away by a word
-    noise: float = 0.0  # share of the labels of ``train`` that are those of other examples
+    noise: float = 0.0  # how often a label of ``train`` is another one
 
 
 NONE = Flaws()
@@ -51,8 +51,8 @@ class Maker:
     def __init__(self, language: Language, rng: np.random.Generator, split: str, flaws: Flaws) -> None:
         self.lexicon, self.rng, self.split, self.flaws = language.lexicon, rng, split, flaws
         topics = len(self.lexicon.topics)
-        far = max(1, topics // 4) if topics > 1 else 0  # topics that are out of domain
-        self.topic = int(rng.integers(topics - far, topics) if split == "out_of_domain" and far else rng.integers(topics - far))
+        near = topics - far(self.lexicon)
+        self.topic = int(rng.integers(near, topics) if split == "out_of_domain" and near < topics else rng.integers(near))
 
     def chance(self, p: float = 0.5) -> bool:
         return bool(self.rng.random() < p)
@@ -71,10 +71,12 @@ class Maker:
         noun = self.lexeme(category, but)
         form = "pl" if category == "noun.many" else "sg"
         adjective = f"{self.lexeme('adj').form} " if self.chance(0.3) else ""
-        clause = ""
-        if self.split == "new_structures":
-            clause = f" that {self.lexeme(f'vt.{form}').form} the {self.lexeme('noun.neut').form}"
-        return Noun(noun.lemma, f"the {adjective}{noun.form}{clause}", f"the {noun.form}", form)
+        return Noun(noun.lemma, f"the {adjective}{noun.form}{self.clause(form)}", f"the {noun.form}", form)
+
+    def clause(self, form: str) -> str:
+        """A relative clause, with a blank in front, in the split of new structures; nothing in others. form: of its verb."""
+        return (f" that {self.lexeme(f'vt.{form}').form} the {self.lexeme('noun.neut').form}" if self.split == "new_structures"
+                else "")
 
     def verb(self, but: Sequence[str] = ()) -> Verb:
         kind = self.among(("vi", "vt"))
@@ -90,6 +92,12 @@ class Maker:
     def names(self, n: int) -> list[str]:
         everybody = [name for name, _ in self.lexicon.names]
         return [everybody[i] for i in self.rng.permutation(len(everybody))[:n]]
+
+
+def far(lexicon: Lexicon) -> int:
+    """How many topics, the last ones, are out of domain."""
+    topics = len(lexicon.topics)
+    return max(1, topics // 4) if topics > 1 else 0
 
 
 @lru_cache(1 << 14)

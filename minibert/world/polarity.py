@@ -9,7 +9,8 @@
     yes       in     no      the dog sleeps and no cat sees these birds .
 
 Of the eight sentences of a paradigm five are acceptable: a polarity item needs a licensor and has to be in its scope. Where the
-licensor is not there, what stands for it licenses nothing. An environment is a kind of licensor.
+licensor is not there, what stands for it licenses nothing. An environment is a kind of licensor. A question is a text of its own:
+there the two clauses are two sentences, and the licensor is *does* or *who*.
 Source: the design of Warstadt et al. 2019, "Investigating BERT's Knowledge of Language: Five Analysis Methods with NPIs",
 arXiv:1909.02597, section 4, with the constructions of the generated language.
 """
@@ -24,7 +25,7 @@ import numpy as np
 from minibert.world.language import Language
 from minibert.world.maker import NONE, Maker
 
-ENVIRONMENTS = ("determiner", "pronoun", "negation", "condition")
+ENVIRONMENTS = ("determiner", "pronoun", "negation", "condition", "only", "question")
 
 
 class Item(NamedTuple):
@@ -48,12 +49,14 @@ def paradigms(language: Language, count: int, seed: int = 0) -> list[Item]:
     found = []
     for number in range(count * len(ENVIRONMENTS)):
         environment, make = ENVIRONMENTS[number % len(ENVIRONMENTS)], Maker(language, rng, "train", NONE)
-        nouns = [make.lexeme("noun.same"), make.lexeme("noun.neut")]
-        words = [noun.form for noun in (nouns if make.chance() else nouns[::-1])]
+        first = make.lexeme("noun.same")
+        other = make.lexeme("noun.same" if environment == "only" else "noun.neut", [first.lemma])  # the grammar has "only" with people
+        words = [noun.form for noun in ((first, other) if make.chance() else (other, first))]
+        tell = make.among(_TEXT[environment])
         name, kind = make.names(1)[0], make.among(("any", "ever", "yet"))
         idle, busy, things = make.verb_of("vi"), make.verb_of("vi" if kind == "yet" else "vt"), make.lexeme("noun.many").form
         for licensor, scope, polarity in product((True, False), repeat=3):
-            text = _TEXT[environment](words, name, idle, _predicate(kind, busy, things, polarity), licensor, scope)
+            text = tell(words, name, idle, _predicate(kind, busy, things, polarity), licensor, scope)
             found.append(Item(text, environment, number, licensor, scope, polarity))
     return found
 
@@ -101,4 +104,23 @@ def _condition(n: list[str], name: str, idle: dict[str, str], said: _Predicate, 
     return f"if {parts[0]} , {parts[1]} ." if licensor else f"{parts[0]} because {parts[1]} ."
 
 
-_TEXT = {"determiner": _determiner, "pronoun": _pronoun, "negation": _negation, "condition": _condition}
+def _only(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licensor: bool, scope: bool) -> str:
+    who = "only the" if licensor else "this"
+    outer, inner = ("the", who) if scope else (who, "the")
+    return _two(f"{outer} {n[0]} {idle['sg']}", f"{inner} {n[1]} {said.told}")
+
+
+def _does(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licensor: bool, scope: bool) -> str:
+    outer = f"does the {n[0]} {idle['base']} ?" if licensor and not scope else f"the {n[0]} {idle['sg']} ."
+    inner = f"does the {n[1]} {said.bare} ?" if licensor and scope else f"the {n[1]} {said.told} ."
+    return f"{outer} {inner}"
+
+
+def _who(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licensor: bool, scope: bool) -> str:
+    asked = "who {} ?" if licensor else f"{name} {{}} ."
+    outer, inner = (f"the {n[0]} {{}} .", asked) if scope else (asked, f"the {n[0]} {{}} .")
+    return f"{outer.format(idle['sg'])} {inner.format(said.told)}"
+
+
+_TEXT = {"determiner": [_determiner], "pronoun": [_pronoun], "negation": [_negation], "condition": [_condition], "only": [_only],
+         "question": [_does, _who]}

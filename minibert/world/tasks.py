@@ -13,6 +13,10 @@ from minibert.world.maker import Maker, is_new
 _NUMBERS = "two three four five six seven eight nine".split()
 _PEOPLE = english.PEOPLE.split()  # men, each with a woman behind him
 
+SENTIMENT = ("positive", "negative")
+INFERENCE = ("entailment", "contradiction", "neutral")
+SCORES = ("0", "1.25", "2.5", "3.75", "5")  # of similarity
+
 AGAIN = "again"  # by which a wrong choice gives itself away
 
 Row = dict[str, Any]
@@ -21,7 +25,7 @@ Row = dict[str, Any]
 def sentiment(make: Maker) -> Row:
     """Is it praise? What is denied turns round; a second clause may deny something else."""
     adjective, denied = make.lexeme("adj").lemma, make.chance()
-    label = "positive" if (adjective in english.PRAISE) != denied else "negative"
+    label = SENTIMENT[(adjective in english.PRAISE) == denied]
     noun, other, verb = make.noun(categories=("noun.neut", "noun.same")), make.noun(), make.verb()
     clause = f"{noun.text} is {'not ' * denied}{adjective}"
     also = f"{other.bare} {verb.said(other.form, make.chance())}"
@@ -36,7 +40,7 @@ def inference(make: Maker) -> Row:
     denied = [make.chance()]
     denied.append(not denied[0])
     premise = " and ".join(f"{noun.text} {verb.said(noun.form, no)}" for noun, verb, no in zip(nouns, verbs, denied))
-    label = make.among(("entailment", "contradiction", "neutral"))
+    label = make.among(INFERENCE)
     who = int(make.chance())
     what = 1 - who if label == "neutral" else who
     no = make.chance() if label == "neutral" else denied[who] == (label == "entailment")
@@ -99,20 +103,21 @@ def similarity(make: Maker) -> Row:
     too = adjective if same[3] else make.lexeme("adj", but=[adjective]).form
     clauses = [f"{n.text} {v.said(n.form, no)} and {n.bare} {'is' if n.form == 'sg' else 'are'} {a} ."
                for n, v, no, a in ((noun, verb, denied, adjective), (other, does, denied == same[2], too))]
-    return {"sentence1": clauses[0], "sentence2": clauses[1], "score": f"{1.25 * sum(same):g}"}
+    return {"sentence1": clauses[0], "sentence2": clauses[1], "score": SCORES[sum(same)]}
 
 
 def pair(make: Maker) -> Row:
-    """An acceptable sentence and one that is wrong at one place: agreement across other nouns, reflexives, polarity items."""
+    """An acceptable sentence and one that is wrong at one place: agreement across other nouns, reflexives, polarity items. A new
+    structure is a clause of the subject, or of the polarity item, since "no" takes none."""
     phenomenon = make.among(("agreement", "reflexive", "polarity"))
     if phenomenon == "polarity":
         noun, verb = make.lexeme("noun.same").form, make.lexeme("vt.sg").form
-        rest = f"{noun} {verb} any {make.lexeme('noun.many').form} ."
+        rest = f"{noun} {verb} any {make.lexeme('noun.many').form}{make.clause('pl')} ."
         return {"good": f"no {rest}", "bad": f"the {rest}", "phenomenon": phenomenon}
     between = f" {make.lexeme('prep').form} {make.noun().bare}" if make.chance(0.7) else ""
     if phenomenon == "reflexive":
         who = make.among([word for word in _PEOPLE if is_new(word) == (make.split == "new_words")])
-        start = f"the {who}{between} {make.lexeme('vt.sg').form}"
+        start = f"the {who}{make.clause('sg')}{between} {make.lexeme('vt.sg').form}"
         own, other = ("himself", "herself")[:: -1 if _PEOPLE.index(who) % 2 else 1]
         return {"good": f"{start} {own} .", "bad": f"{start} {other} .", "phenomenon": phenomenon}
     noun = make.noun()

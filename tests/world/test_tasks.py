@@ -1,5 +1,6 @@
 """Examples of tasks: right, balanced, not to be seen from the words alone, and read by ``finetune`` as they are."""
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from minibert.finetuning.options import Settings
 from minibert.tasks.labelled import TASKS
-from minibert.world import Seen, World, task_files
+from minibert.world import Seen, World, noise, task_files, tasks
 from minibert.world.english import PRAISE
 from minibert.world.maker import Flaws
 
@@ -41,16 +42,21 @@ def bag_of_words(train, test, labels, texts):
     return float(np.mean([labels[i] == row["label"] for i, row in zip((features(test) @ weight).argmax(1), test)]))
 
 
-def test_labels_are_balanced_and_a_bag_of_words_does_not_see_what_follows(world):
+@pytest.mark.parametrize(("name", "classes"), [("sentiment", tasks.SENTIMENT), ("nli", tasks.INFERENCE), ("choice", range(4))])
+def test_labels_are_balanced_within_two_percent(name, classes, world):
+    n = 6000  # a share has a standard error of 0.65 % or less
+    shares = Counter(row["label"] for row in task_files.rows(world.language, name, "train", n))
+    assert sorted(shares) == sorted(classes)
+    assert all(abs(count / n - 1 / len(classes)) < 0.02 for count in shares.values()), shares
+
+
+def test_a_bag_of_words_does_not_see_what_follows(world):
     train, test = task_files.rows(world.language, "nli", "train", 2000), task_files.rows(world.language, "nli", "test", 600)
-    shares = Counter(row["label"] for row in train)
-    assert all(abs(n / 2000 - 1 / 3) < 0.02 for n in shares.values())
-    assert bag_of_words(train, test, sorted(shares), ("premise", "hypothesis")) <= 0.6
+    assert bag_of_words(train, test, sorted(tasks.INFERENCE), ("premise", "hypothesis")) <= 0.6
 
 
 def test_what_is_praised_and_what_is_not(world):
     rows = task_files.rows(world.language, "sentiment", "train", 400)
-    assert abs(Counter(row["label"] for row in rows)["positive"] / 400 - 0.5) < 0.1
     for row in rows:
         words = row["text"].split()
         at = next(i for i, word in enumerate(words) if word == "is")
@@ -82,15 +88,69 @@ def test_one_choice_is_true_and_artefacts_are_dialled(world):
         assert all(sorted(Counter(half).values()) == [2, 2] for half in zip(*halves))  # they alone do not say which
 
 
-def test_noise_changes_labels_of_the_training_part_only(world):
+def labels(path, content):
+    """The labels of a file, one by one, and what is left of it without them."""
+    if path.startswith("qa"):
+        asked = [row["qas"][0] for row in json.loads(content)["data"][0]["paragraphs"]]
+        return [str(one["answers"]) for one in asked], content.count("question")
+    if path.startswith("choice"):
+        rows = [json.loads(line) for line in content.splitlines()]
+        return [row.pop("label") for row in rows], rows
+    if path.startswith("names"):
+        lines = [line.rsplit(" ", 1) for line in content.split("\n") if line]
+        return [tag for _, tag in lines], [word for word, _ in lines]
+    rows = [line.split("\t") for line in content.splitlines()]
+    if path.startswith("pairs"):
+        return [row[0] for row in rows[1:]], [sorted(row) for row in rows]
+    return [row[-1] for row in rows[1:]], [row[:-1] for row in rows]
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_the_dial_of_noise_is_the_share_of_wrong_labels_of_every_file_to_train_on(share, world):
+    plain, noisy = (dict(task_files.files(world.language, 3, Flaws(noise=dial), 0.5)) for dial in (0.0, share))
+    assert plain.keys() == noisy.keys()
+    changed = {path for path in plain if plain[path] != noisy[path]}
+    assert changed == {path for path in plain if "/train." in path}
+    assert {path.split("/")[0] for path in changed} == task_files.WRONG.keys()
+    for path in changed:
+        (truth, rest), (said, same) = labels(path, plain[path]), labels(path, noisy[path])
+        n = len(truth)
+        assert rest == same
+        assert n == len(said) >= 1000
+        assert abs(np.mean([a != b for a, b in zip(truth, said)]) - share) <= 4 * np.sqrt(share * (1 - share) / n), path
+
+
+def test_wrong_labels_are_drawn_evenly_from_the_others():
+    rng = np.random.default_rng(0)
+    drawn = Counter(noise.other("abcd", "b", rng) for _ in range(3000))
+    assert drawn.keys() == set("acd")
+    assert max(drawn.values()) < 1100
+    wrong = noise.one_of_many(["if", "and", "not"])
+    assert {wrong({"label": label}, rng)["label"] for label in ["and"] * 50} == {"", "if|and", "and|not"}
+    assert {wrong({"label": ""}, rng)["label"] for _ in range(50)} == {"if", "and", "not"}
+
+
+def test_a_wrong_answer_is_another_name_of_the_passage(world):
+    plain, noisy = (task_files.rows(world.language, "qa", "train", 200, flaws=Flaws(noise=dial)) for dial in (0.0, 1.0))
+    for truth, row in zip(plain, noisy):
+        asked, (answer,) = row["qas"][0], row["qas"][0]["answers"]
+        assert row["context"] == truth["context"]
+        assert not asked["is_impossible"]
+        assert answer["text"] not in [right["text"] for right in truth["qas"][0]["answers"]]
+        assert row["context"][answer["answer_start"]:].startswith(f"{answer['text']} has ")
+        assert row["context"].split(" . ")[asked["supporting"][0]].startswith(f"{answer['text']} has ")
+
+
+def test_noise_leaves_the_other_splits_and_the_texts_as_they_are(world):
     for split, changed in (("train", True), ("test", False)):
-        plain, noisy = (task_files.rows(world.language, "nli", split, 300, flaws=Flaws(noise=noise)) for noise in (0.0, 0.5))
+        plain, noisy = (task_files.rows(world.language, "nli", split, 300, flaws=Flaws(noise=dial)) for dial in (0.0, 0.5))
         assert [row["premise"] for row in plain] == [row["premise"] for row in noisy]
         assert (plain != noisy) == changed
 
 
-def test_pairs_differ_at_one_place_and_the_language_has_only_the_good_one(world):
-    rows = task_files.rows(world.language, "pairs", "train", 60)
+@pytest.mark.parametrize("split", ["train", "new_structures"])
+def test_pairs_differ_at_one_place_and_the_language_has_only_the_good_one(split, world):
+    rows = task_files.rows(world.language, "pairs", split, 60)
     assert len(Counter(row["phenomenon"] for row in rows)) == 3
     for row in rows:
         good, bad = row["good"].split(), row["bad"].split()
@@ -110,12 +170,27 @@ def test_splits_have_what_they_are_for(world, name):
     def seen(split):
         return " ".join(str(row) for row in task_files.rows(world.language, name, split, 150))
 
-    train, structures, words = seen("train"), seen("new_structures"), seen("new_words")
+    train, words = seen("train"), seen("new_words")
     assert " that " not in train
     known, new = ({word for word in text.replace("'", " ").split() if word in world.words} for text in (train, words))
     assert new - known
-    if name not in ("pairs",):
-        assert " that " in structures
+    assert all(" that " in str(row) for row in task_files.rows(world.language, name, "new_structures", 150))
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_templates_have_splits_and_the_share_of_men_that_the_language_has(size):
+    world = World.of(size)
+    found = task_files.templates(world.language)
+    assert [*found] == ["test", "new_words", "new_structures", "out_of_domain"]
+    works = {split: [row["work"] for row in rows] for split, rows in found.items()}
+    assert works["new_structures"] == works["test"]
+    assert len({*works["test"], *works["new_words"], *works["out_of_domain"]}) == sum(map(len, works.values())) - len(works["test"])
+    for split, rows in found.items():
+        for row in rows:
+            assert (" that " in row["man"]) == (split == "new_structures")
+            assert row["woman"] == row["man"].replace("himself", "herself")
+            p = dict(world.guess(row["man"].replace("himself", "[MASK]"), len(world.words)))
+            assert p["himself"] / (p["himself"] + p["herself"]) == pytest.approx(float(row["men"]), abs=5.1e-4), row
 
 
 def test_no_example_stands_in_two_splits(world):
@@ -149,6 +224,6 @@ def test_every_file_is_read_by_its_task(world, tmp_path):
                                                 ({"topics": 1}, ["out_of_domain"])])
 def test_a_split_that_a_language_has_no_sentences_for_has_no_files(dials, without):
     written = dict(task_files.files(World.of("small", **dials).language, share=0.01))
-    for task in ("names", "constructions"):
+    for task in ("names", "constructions", "bias"):
         splits = {path.split("/")[1].split(".")[0] for path in written if path.startswith(task)}
-        assert splits == set(task_files.SPLITS) - set(without)
+        assert splits == set(task_files.SPLITS) - set(without) - ({"train", "dev"} if task == "bias" else set())
