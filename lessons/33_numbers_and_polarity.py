@@ -217,8 +217,9 @@ if not wb.QUICK:
 # %% [markdown]
 # In a pair the acceptable sentence must get more. Equal scores count as lost, so whoever sees no difference ends near 0, not at a
 # half. The MCC of the bag looks fine. The pairs show where it comes from: it says no to *every* polarity item (the last column),
-# and most sentences with one are wrong. Whether there is a licensor it cannot tell, since it has never seen one of that
-# kind; nor whether it is in the right place, since a bag has no order. One number, and behind it a rule that nobody asked for.
+# and most sentences with one are wrong. Whether there is a licensor it can seldom tell, since it has never seen one of that kind,
+# but for *does*, which stands in questions and before *not*; nor whether it is in the right place, since a bag has no order. One
+# number, and behind it a rule that nobody asked for.
 # The neighbours know order, but only of two words: a licensor rarely stands right before its item.
 #
 # ## The language is asked: cloze

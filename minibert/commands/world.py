@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dials.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, metavar="N" if kind is int else "X", help=what)
     dials.add_argument("--artefacts", type=float, default=0.0, metavar="SHARE", help="of wrong choices that give themselves away "
                        "(default: 0)")
-    dials.add_argument("--noise", type=float, default=0.0, metavar="SHARE", help="of the labels of train files that are wrong: each "
-                       "is by this chance another one, whatever it is. The files of bias are for measuring and have no train; gold has "
-                       "no wrong ones (default: 0)")
+    dials.add_argument("--noise", type=float, default=0.0, metavar="SHARE", help="of the labels of the train files "
+                       "that are wrong: each is by this chance another one; other splits, bias, which has no train, and gold "
+                       "have none (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,8 +9,8 @@
     yes       in     no      the dog sleeps and no cat sees these birds .
 
 Of the eight sentences of a paradigm five are acceptable: a polarity item needs a licensor and has to be in its scope. Where the
-licensor is not there, what stands for it licenses nothing. An environment is a kind of licensor. A question is a text of its own:
-there the two clauses are two sentences, and the licensor is *does* or *who*.
+licensor is not there, what stands for it licenses nothing, and no word stands so in two environments. An environment is a kind of
+licensor. In that of questions, *does* or *who*, the two clauses are two sentences, since a question is one of its own.
 Source: the design of Warstadt et al. 2019, "Investigating BERT's Knowledge of Language: Five Analysis Methods with NPIs",
 arXiv:1909.02597, section 4, with the constructions of the generated language.
 """
@@ -50,7 +50,8 @@ def paradigms(language: Language, count: int, seed: int = 0) -> list[Item]:
     for number in range(count * len(ENVIRONMENTS)):
         environment, make = ENVIRONMENTS[number % len(ENVIRONMENTS)], Maker(language, rng, "train", NONE)
         first = make.lexeme("noun.same")
-        other = make.lexeme("noun.same" if environment == "only" else "noun.neut", [first.lemma])  # the grammar has "only" with people
+        category = "noun.same" if environment == "only" else "noun.neut"  # the grammar has only people behind "only"
+        other = make.lexeme(category, [first.lemma])
         words = [noun.form for noun in ((first, other) if make.chance() else (other, first))]
         tell = make.among(_TEXT[environment])
         name, kind = make.names(1)[0], make.among(("any", "ever", "yet"))
@@ -105,7 +106,7 @@ def _condition(n: list[str], name: str, idle: dict[str, str], said: _Predicate, 
 
 
 def _only(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licensor: bool, scope: bool) -> str:
-    who = "only the" if licensor else "this"
+    who = "only the" if licensor else "every"
     outer, inner = ("the", who) if scope else (who, "the")
     return _two(f"{outer} {n[0]} {idle['sg']}", f"{inner} {n[1]} {said.told}")
 
@@ -117,7 +118,7 @@ def _does(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licen
 
 
 def _who(n: list[str], name: str, idle: dict[str, str], said: _Predicate, licensor: bool, scope: bool) -> str:
-    asked = "who {} ?" if licensor else f"{name} {{}} ."
+    asked = "who {} ?" if licensor else "he {} ."
     outer, inner = (f"the {n[0]} {{}} .", asked) if scope else (asked, f"the {n[0]} {{}} .")
     return f"{outer.format(idle['sg'])} {inner.format(said.told)}"
 

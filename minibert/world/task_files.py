@@ -86,7 +86,8 @@ def _squad(rows: Sequence[tasks.Row]) -> str:
 #: name -> what makes a row, the ending of its files, how rows are written.
 TASKS: dict[str, tuple[Callable[[Maker], tasks.Row], str, Callable[[Sequence[tasks.Row]], str]]] = {
     "sentiment": (tasks.sentiment, "tsv", _tsv), "nli": (tasks.inference, "tsv", _tsv), "qa": (tasks.question, "json", _squad),
-    "choice": (tasks.choice, "jsonl", _json_lines), "similarity": (tasks.similarity, "tsv", _tsv), "pairs": (tasks.pair, "tsv", _tsv),
+    "choice": (tasks.choice, "jsonl", _json_lines), "similarity": (tasks.similarity, "tsv", _tsv),
+    "pairs": (tasks.pair, "tsv", _tsv),
 }
 
 #: name -> what makes a label wrong: of a row, of a word for ``names``.
