@@ -73,6 +73,7 @@ TASKS = MappingProxyType({"sentiment": "single texts", "nli": "pairs"})
 LABELS = ("positive", "negative", "entailment", "contradiction", "neutral")
 LITTLE, MUCH = 1 / 4, 1 / 2  # of the skill
 LEAST = 100  # test examples
+QUICK, FULL = (100, 600), (1000, 1000)  # steps of training, each on examples of its own; test examples
 SITE = 1020  # of what is drawn in training, among the keys of a model
 
 
@@ -259,10 +260,11 @@ def examples(bert: Trained, language: Language, name: str, train: int, test: int
 
 def of(subject: Subject) -> Replaced:
     """All sentences, as texts; of the generated language its tasks as well."""
-    train, test, steps = (1000, 600, 300) if subject.quick else (2000, 1000, 1000)
+    steps, test = QUICK if subject.quick else FULL
+    settings = tuning.Settings(steps, 16, 1e-3, subject.seed)
     tasks = {} if subject.world is None else {
-        name: examples(subject.bert, subject.world.language, name, train, test, subject.seed) for name in TASKS}
-    return measure(subject.bert, subject.texts, subject.seed, tasks, tuning.Settings(steps, 16, 1e-3, subject.seed))
+        name: examples(subject.bert, subject.world.language, name, steps * settings.batch, test, subject.seed) for name in TASKS}
+    return measure(subject.bert, subject.texts, subject.seed, tasks, settings)
 
 
 def lines(result: Replaced) -> list[Line]:

@@ -16,7 +16,6 @@ from minibert.analysis import (
     patterns,
     pruning,
     relations,
-    replaced,
     specialised,
     subject,
 )
@@ -51,14 +50,6 @@ def test_pruning_agrees_where_the_order_is_best():
     assert pruning.verdict(result._replace(random=np.array([[2, 2, 2.4, 4]]))) == CONTRADICTS
     assert pruning.verdict(result._replace(ordered=curve + np.array([0, 0.5, 0, 0]))) == CONTRADICTS
     assert pruning.verdict(result._replace(importance=heads[:2])) == CANNOT
-
-
-def test_replaced_agrees_where_all_three_cost():
-    whole = {"uniform": 3.0, "random": 3.1, "permuted": 2.9}
-    result = replaced.Replaced(2.0, 4.0, whole, dict.fromkeys(whole, 0.1), {k: [x] for k, x in whole.items()}, 100)
-    assert replaced.verdict(result) == AGREES
-    assert replaced.verdict(result._replace(all={**whole, "random": 2.25})) == CONTRADICTS
-    assert replaced.verdict(result._replace(nothing=12.0)) == CONTRADICTS
 
 
 def test_patterns_agree_where_the_chosen_head_helps_elsewhere():

@@ -1,5 +1,7 @@
 """Replaced attention, where what comes out is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -188,11 +190,10 @@ def test_examples_of_the_language():
         assert max(max(example.texts[0].token_type_ids) for example in train) == (name == "nli")
 
 
-def test_everything_once_with_tasks():
-    bert, language = world_model.make(), world_model.world().language
-    texts = [example.texts[0].tokens[1:-1] for example in replaced.examples(bert, language, "sentiment", 30, 1)[0]]
-    tasks = {name: replaced.examples(bert, language, name, 20, 30) for name in replaced.TASKS}
-    found = replaced.measure(bert, texts, tasks=tasks, settings=tuning.Settings(2, 4))
+def test_everything_once_with_tasks(monkeypatch):
+    monkeypatch.setattr(replaced, "QUICK", (2, 30))
+    some = subject.of(world_model.make(), quick=True)
+    found = replaced.of(replace(some, sentences=some.sentences[:60]))
     assert found.tasks.keys() == {"sentiment", "nli"}
     assert found.tasks["nli"].tested.keys() == replaced.KINDS.keys()
     assert found.tasks["nli"].trained == {}  # 30 test examples
