@@ -100,7 +100,7 @@ if not wb.QUICK:
 # $\sum a_{ij}\,|i-j| \,/\, \sum a_{ij}$, for each layer.
 
 # %%
-TEXTS = wb.choose(400, 40)
+TEXTS = wb.choose(200, 20)
 subjects = [subject.of(bert, world, seed, quick=True) for seed, bert in zip(SEEDS, models)]
 subjects = [replace(one, sentences=one.sentences[:TEXTS]) for one in subjects]
 sentences = [[s for s in one.sentences if len(s.words) > 1] for one in subjects]
@@ -199,7 +199,12 @@ walked = [("trained", seed, sum(paths(maps))) for seed, maps in zip(SEEDS, whole
     ("random weights", seed, sum(paths(maps))) for seed, maps in zip(SEEDS, whole_untrained)]
 wb.table(["model", "seed", "of 12 ways say yes"], walked)
 if not wb.QUICK:
-    assert all(count > 0 for _, _, count in walked), "each model has its yes, the untrained ones too"
+    assert all(count > 0 for name, _, count in walked if name == "trained"), "each trained model has its yes"
+    assert any(count > 0 for name, _, count in walked if name != "trained"), "and some that know nothing have theirs"
+
+# %% [markdown]
+# What untrained models say changes with the seed, and is nothing but luck: their layers differ in the third digit. But one of
+# them is always the largest.
 
 # %% [markdown]
 # ## The equation
@@ -305,9 +310,19 @@ wb.table(["lift on distant edges", *(f"layer {i}" for i in range(1, L + 1))],
           for seed, row in zip(SEEDS, rows)])
 said = judge(found, random)
 print(f"verdict: {said}")
+if not wb.QUICK:
+    assert (found[:, -1] > found[:, :-1].max(1) + MARGIN).all(), "the last layer is ahead of the others, in every seed …"
+    assert (found[:, :-1] < random[:, :-1]).all(), "… which are behind who knows nothing: they look at neighbours"
+    assert said == CANNOT, "and the last is not ahead of who knows nothing, in every seed"
 
 # %% [markdown]
-# @@READING@@
+# In every seed the last layer gives distant edges more than the others do: the order is the paper's. But the others are *below*
+# random weights, since they look at neighbours, and the last one is about where who knows nothing is. Does it capture distant
+# relationships, or has it only stopped to look at neighbours? By this measure, at this size, nobody can tell. In a hurry it was
+# a yes.
+#
+# Now one would like to go on. "But in one seed it is above. And the best head?" Quite right: that is another claim, and a good
+# one. Write down its criterion (the best of four heads is large by luck, too), and look at other seeds.
 #
 # ## The library's own
 #
@@ -319,7 +334,14 @@ print(f"verdict: {said}")
 answers = [analyses.run("dependencies", one) for one in subjects]
 print(answers[0])
 print("verdicts by seed:", ", ".join(answer.verdict for answer in answers))
-assert all(answer.verdict in (AGREES, CONTRADICTS, CANNOT) for answer in answers)
+if not wb.QUICK:
+    assert all(answer.verdict == CONTRADICTS for answer in answers), "in no seed"
+    assert all(answer.result.alignment.mean(1).argmax() == 0 for answer in answers), "the first layer is the most aligned"
+
+# %% [markdown]
+# In ours the first layer follows edges most, since most edges are short, and it looks at neighbours. On the project's own page,
+# of models twice as wide that were trained six times as long, the same analysis says *agrees* (`docs/SCOREBOARD.md`, 2026-11-29).
+# Both are results: whether the claim holds depends on the model.
 
 # %% [markdown]
 # ## A page of your own
@@ -332,9 +354,10 @@ NAMES = ("neurons", "contextual", "dependencies")  # python -m minibert analyse 
 
 
 def cell(values):
-    """Mean ± standard deviation over seeds; what is None or text stays out."""
-    numbers = [x for x in values if isinstance(x, float)]
-    return f"{np.mean(numbers):.3g} ± {np.std(numbers, ddof=1):.2g}" if len(numbers) > 1 else ""
+    """Mean ± standard deviation over seeds; of text the first."""
+    if not all(isinstance(x, float) for x in values):
+        return str(values[0] or "")
+    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g}"
 
 
 def refusal(name, asked):
