@@ -8,7 +8,7 @@
 # seeds, and a criterion that is written down before one looks; and how to read a scoreboard.
 #
 # **You need**: lesson 8 (attention), lesson 27 (the generated language), lesson 31 (controls). Time: about 30 minutes to read;
-# runs in about 60 s.
+# runs in about 80 s.
 
 # %%
 import tempfile
@@ -100,7 +100,7 @@ if not wb.QUICK:
 # $\sum a_{ij}\,|i-j| \,/\, \sum a_{ij}$, for each layer.
 
 # %%
-TEXTS = wb.choose(200, 20)
+TEXTS = wb.choose(200, 40)
 subjects = [subject.of(bert, world, seed, quick=True) for seed, bert in zip(SEEDS, models)]
 subjects = [replace(one, sentences=one.sentences[:TEXTS]) for one in subjects]
 sentences = [[s for s in one.sentences if len(s.words) > 1] for one in subjects]
@@ -321,8 +321,8 @@ if not wb.QUICK:
 # relationships, or has it only stopped to look at neighbours? By this measure, at this size, nobody can tell. In a hurry it was
 # a yes.
 #
-# Now one would like to go on. "But in one seed it is above. And the best head?" Quite right: that is another claim, and a good
-# one. Write down its criterion (the best of four heads is large by luck, too), and look at other seeds.
+# Now one would like to go on. "But one of the seeds looks like a yes. And the best head?" Quite right: that is another claim, and
+# a good one. Write down its criterion (the best of four heads is large by luck, too), and look at other seeds.
 #
 # ## The library's own
 #
