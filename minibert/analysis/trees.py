@@ -17,8 +17,8 @@ The controls know no sentence. ``chain`` joins each word to its neighbour; for U
 it, or each on the one behind, whichever finds more. ``offsets`` joins each word to the one that is d places on, with the best d
 for each relation: a head that only counts places does as well. A model with random weights is the last: ``measure`` it as well.
 
-Verdict, in two parts. For some relation the best head finds a tenth more than the best offset, and three standard errors; no
-head's UUAS (MST) is a tenth above the chain's, by as much. *Agrees* where both hold, *contradicts* where either fails by more
+Verdict, in two parts. For some relation the best head finds a tenth more than the best offset, and three standard errors; every
+head's UUAS (MST) is below that of the chain and a tenth, by three standard errors. *Agrees* where both hold, *contradicts* where either fails by more
 than three standard errors, all relations for the first; else, the examples being too few to tell, it *cannot show*.
 
 Source: Htut et al. 2019, "Do Attention Heads in BERT Track Syntactic Dependencies?", arXiv:1911.12246, whose code is not public:
