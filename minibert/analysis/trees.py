@@ -18,8 +18,9 @@ it, or each on the one behind, whichever finds more. ``offsets`` joins each word
 for each relation: a head that only counts places does as well. A model with random weights is the last: ``measure`` it as well.
 
 Verdict, in two parts. For some relation the best head finds a tenth more than the best offset, and three standard errors; every
-head's UUAS (MST) is below that of the chain and a tenth, by three standard errors. *Agrees* where both hold, *contradicts* where either fails by more
-than three standard errors, all relations for the first; else, the examples being too few to tell, it *cannot show*.
+head's UUAS (MST) is below that of the chain and a tenth, by three standard errors. *Agrees* where both hold, *contradicts* where
+either fails by more than three standard errors, all relations for the first; else, the examples being too few to tell, it
+*cannot show*.
 
 Source: Htut et al. 2019, "Do Attention Heads in BERT Track Syntactic Dependencies?", arXiv:1911.12246, whose code is not public:
 the definition is the one above. UAS: Jawahar et al. 2019, "What Does BERT Learn about the Structure of Language?", section 6,
