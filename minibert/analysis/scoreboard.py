@@ -272,9 +272,8 @@ def _subject(plan: Plan, who: str, seed: int) -> subject.Subject | None:
 
 def _called(bert: Trained) -> str:
     """A model without the folders of this machine."""
-    c, where = bert.config, Path(bert.folder or "")
-    return (f"{where.parent.name}/{where.name} ({c.num_hidden_layers} layers, {c.hidden_size} numbers, {c.num_attention_heads} "
-            "heads)")
+    c, name = bert.config, "/".join(Path(bert.folder or "").parts[-2:])
+    return f"{name} ({c.num_hidden_layers} layers, {c.hidden_size} numbers, {c.num_attention_heads} heads)"
 
 
 def _head(unit: Unit, plan: Plan) -> Record:

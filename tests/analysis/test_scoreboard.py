@@ -203,12 +203,14 @@ def test_the_command(asked, tmp_path, monkeypatch, capsys):
 
 def test_the_command_tells_of_each_run(tmp_path, monkeypatch, capsys):
     def measure(plan, page, told, progress):
+        assert plan.reads == {"sequences": ("rxnfp", "reactions.txt")}
         records = {"refused": "no heads"}, {"verdict": "agrees", "seconds": 2}
         for unit, record in zip(progress(scoreboard.units(plan)[:2]), records):
             told(unit, record)
 
     monkeypatch.setattr(scoreboard, "measure", measure)
-    assert cli.main(["analyse", "--scoreboard", "--out", str(tmp_path / "S.md")]) == 0
+    assert cli.main(["analyse", "--scoreboard", "--sequences", "rxnfp", "--sequence-data", "reactions.txt", "--out",
+                     str(tmp_path / "S.md")]) == 0
     shown = capsys.readouterr().out
     assert "spans, world, seed 0: not measured: no heads\n" in shown
     assert "seed 0: agrees (2 s)\n" in shown
