@@ -1,10 +1,11 @@
-"""What a model computes for each word of a corpus: hidden states and attention, from the pieces of words to words.
+"""What a model computes for each word of a corpus: states, attention and gradients, from the pieces of words to words.
 
 ::
 
     attention TO a word      the sum over its pieces: what a token gives a word is what it gives all of it
     attention FROM a word    the mean over its pieces, so that rows still add up to 1
     states of a word         those of its first or last piece, or their mean
+    gradient of a word       the sum over its pieces: how the number changes when the states of all of them move alike
 
 Units are the words of a text and the tokens around it ([CLS], [SEP]), in order: an analysis that leaves some of them out does so
 where it can be seen. A word of which the tokenizer leaves nothing has no unit, so ``Units.words`` says which words are there.
@@ -15,14 +16,19 @@ takes the mean (``bpe_utils.get_word_word_attention``, whose default nobody over
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minibert import batched
-from minibert.backend import get_xp, refuse_nan, to_numpy
+from minibert.analysis import masked
+from minibert.backend import Array, get_xp, refuse_nan, to_numpy
+from minibert.model import bert as body
+from minibert.model import embeddings, encoder, pretraining
 from minibert.model.bert import Output
+from minibert.parameters import NOTHING, Tree
 from minibert.text import Encoding, Reading, forms
 from minibert.text.forms import Text
 from minibert.workers import Workers, available_cores, micro_batch_tokens
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
 
 PIECES = ("first", "last", "mean")  # whose states are a word's
 ROWS = ("mean", "first")  # whose attention is a word's
+LOSS = "loss"  # whose gradients are a word's: the surprise at hidden tokens, or any other
+
+Upstream = Callable[[Output, Sequence[Encoding]], Output]  # what a batch gives -> ∂(a number of each text)/∂ any of it
 
 
 class Units(NamedTuple):
@@ -41,22 +50,32 @@ class Units(NamedTuple):
     words: list[int | None]  # W: which word of its text, counted from 0 in each of a pair; None for an added token
     states: np.ndarray | None  # (L+1, W, H) the embeddings, then after each layer
     attentions: np.ndarray | None  # (L, A, W, W) how much each unit (row) takes from each other (column)
+    gradients: np.ndarray | None = None  # (L+1, W, H) of the number that was named, with respect to each of the states
 
 
 def collect(bert: Trained, texts: Sequence[Text], *, states: str | None = "mean", attentions: str | None = None,
-            truncate: bool = False, threads: int | None = None) -> Iterator[Units]:
+            gradients: str | Upstream | None = None, truncate: bool = False, threads: int | None = None) -> Iterator[Units]:
     """The ``Units`` of every text, longest first, computed while they are asked for: memory holds one batch of each core.
 
     ``states``: whose are a word's, of ``PIECES``; ``attentions``: whose row is a word's, of ``ROWS``; None: these are not wanted.
+    ``gradients``: of what. ``"loss"``: of the sum of −ln p(truth) over the tokens of a text that ``masked.hidden`` hides, and then
+    all that is collected is of the text so read. Else a function of the body's ``Output`` ``(B, T, …)`` for a batch, on the
+    model's device, and its B encodings, that returns the slopes of a number of each text, zero at padding, in another ``Output``
+    (as all that come out of a model take them, see ``bert.backward``). A backward pass keeps what all layers made of a batch.
     A text of more tokens than the model reads is a ValueError, unless ``truncate`` is true: then its end is cut off. An
     ``UnknownText`` warning where most of the corpus is unknown to the vocabulary.
     """
     for name, kind, kinds in (("states", states, PIECES), ("attentions", attentions, ROWS)):
         if kind is not None and kind not in kinds:
             raise ValueError(f"{name} must be None or one of {', '.join(kinds)}, got {kind!r}")
+    if gradients not in (None, LOSS) and not callable(gradients):
+        raise ValueError(f"gradients must be None, {LOSS!r} or a function that returns slopes, got {gradients!r}")
     encodings = _read(bert, texts, truncate)
     Reading.of(bert.tokenizer.vocab, [], [encoding.ids for encoding in encodings]).warn()
-    return _stream(bert, encodings, states, attentions, threads)
+    if gradients is not None:
+        batched.needs_tokens(bert)
+    places = masked.hidden(bert, encodings) if gradients == LOSS else []
+    return _stream(bert, encodings, states, attentions, gradients, places, threads)
 
 
 def table(bert: Trained, texts: Sequence[Text], pieces: str = "mean", limit: int | None = None, *, truncate: bool = False,
@@ -104,17 +123,22 @@ def _read(bert: Trained, texts: Sequence[Text], truncate: bool) -> list[Encoding
     return encodings
 
 
-def _stream(bert: Trained, encodings: Sequence[Encoding], pieces: str | None, row: str | None,
-            threads: int | None) -> Iterator[Units]:
+def _stream(bert: Trained, encodings: Sequence[Encoding], pieces: str | None, row: str | None, of: str | Upstream | None,
+            places: Sequence[np.ndarray], threads: int | None) -> Iterator[Units]:
     on_cpu, lengths = get_xp(bert.parameters.flat) is np, np.array([len(encoding) for encoding in encodings])
     cores = threads or available_cores() if on_cpu else 1
     tokens = micro_batch_tokens(bert.config.hidden_size, int(lengths.sum()), cores) if on_cpu else batched.TOKENS_GPU
     batches = batched.cut(lengths, tokens, alike=bert.config.word_window > 1)
 
     def units(batch: np.ndarray) -> list[Units]:
-        out = batched.answer(bert, [encodings[i] for i in batch], attentions=row is not None)
+        some, slopes = [encodings[i] for i in batch], None
+        if of is None:
+            out = batched.answer(bert, some, attentions=row is not None)
+        else:
+            hidden = masked.batch_of(bert, batch, encodings, places) if of == LOSS else None
+            out, slopes = _slopes(bert, some, of, hidden, row is not None)
         refuse_nan(out.last_hidden_state)
-        return [_units(out, b, int(i), encodings[i].words, pieces, row) for b, i in enumerate(batch)]
+        return [_units(out, slopes, b, int(i), encodings[i].words, pieces, row) for b, i in enumerate(batch)]
 
     for start in range(0, len(batches), cores):
         with Workers(cores) as workers:  # open no longer than this, since whoever asks has work for the cores as well
@@ -122,9 +146,48 @@ def _stream(bert: Trained, encodings: Sequence[Encoding], pieces: str | None, ro
         yield from (one for several in found for one in several)
 
 
-def _units(out: Output, b: int, index: int, words: list[int | None], pieces: str | None, row: str | None) -> Units:
+def _slopes(bert: Trained, encodings: Sequence[Encoding], of: str | Upstream, hidden: masked.Batch | None,
+            maps: bool) -> tuple[Output, list[Array | None]]:
+    """What a batch gives, and the gradients of each of the L+1 states: of the loss at what is hidden, or of the caller's number."""
+    p, config, xp, kept = bert.parameters, bert.config, get_xp(bert.parameters.flat), {}
+    opened = {"layers": lambda p, g: _heard(encoder.stack(p, g, config), kept), "maps": maps}
+    if hidden:
+        whole, loss = pretraining.forward(hidden.inputs, p, config, counts=(1, 1), **opened)
+        out, upstream = whole.bert, Output()
+        pretraining.backward(pretraining.Output(loss=1.0), loss, p, NOTHING)
+    else:
+        ids, types, mask = bert.tokenizer.batch(encodings)
+        mask = None if mask.all() else mask
+        ids, types, mask, places = (None if x is None else xp.asarray(x) for x in (
+            ids, types, mask, embeddings.position_ids(ids, mask, config)))
+        out, cache = body.forward(ids, types, mask, p["bert"], config, position_ids=places, **opened)
+        upstream = of(out, encodings)
+        body.backward(upstream, cache, p["bert"], NOTHING)
+    slopes = [kept.get(i) for i in range(len(out.hidden_states))]
+    slopes[0] = encoder.add(slopes[0], upstream.hidden_states and upstream.hidden_states[0])
+    return out, [get_xp(h).zeros_like(h) if d is None else d for h, d in zip(out.hidden_states, slopes)]
+
+
+def _heard(layers: Sequence[encoder.Layer], kept: dict[int, Array]) -> list[encoder.Layer]:
+    """The same layers, whose backward keeps what arrives: the gradient of the state after each, and of the one below them all."""
+    def of(number: int, module: ModuleType) -> Any:
+        def heard(dy: Array, cache: Any, p: Tree, g: Tree, dweights: Array | None = None) -> Any:
+            kept[number + 1] = dy
+            d = module.backward(dy, cache, p, g, dweights)
+            if not number:
+                kept[0] = d.dx
+            return d
+
+        return SimpleNamespace(forward=module.forward, backward=heard)
+
+    return [(of(i, module), p, g) for i, (module, p, g) in enumerate(layers)]
+
+
+def _units(out: Output, slopes: Sequence[Array] | None, b: int, index: int, words: list[int | None], pieces: str | None,
+           row: str | None) -> Units:
     """Text number b of a batch."""
     begins, T = starts(words), len(words)
     states = pieces and states_of_words(np.stack([to_numpy(h[b, :T]) for h in out.hidden_states]), begins, pieces)
     maps = row and attention_of_words(np.stack([to_numpy(a[b, :, :T, :T]) for a in out.attentions]), begins, row)
-    return Units(index, [words[t] for t in begins], states, maps)
+    own = slopes and np.add.reduceat(np.stack([to_numpy(d[b, :T]) for d in slopes]), begins, -2)
+    return Units(index, [words[t] for t in begins], states, maps, own)

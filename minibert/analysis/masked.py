@@ -23,7 +23,7 @@ from minibert.model import encoder, pretraining
 from minibert.model.encoder import Layer
 from minibert.model.pretraining import Inputs, Output
 from minibert.parameters import NOTHING, Tree
-from minibert.text import forms
+from minibert.text import Encoding, forms
 from minibert.text.forms import Text
 from minibert.workers import Workers
 
@@ -48,20 +48,26 @@ def batches(bert: Trained, texts: Sequence[Text], share: float = 0.15, seed: int
     """The texts, longest first, with ``max(1, round(share·n))`` of the n tokens of each hidden. Its end is cut off where a text
     is too long; one of which no token is left is left out.
     """
+    encodings = [forms.encode(bert.tokenizer, text, max_length=bert.max_length, truncate=True) for text in texts]
+    places = hidden(bert, encodings, share, seed)
+    some = np.array([number for number, chosen in enumerate(places) if len(chosen)], np.int64)
+    if not len(some):
+        raise ValueError("there are no words to hide: give texts that have some")
+    cut = batched.cut(np.array([len(encodings[i]) for i in some]), TOKENS, alike=bert.config.word_window > 1)
+    return [batch_of(bert, some[batch], encodings, places) for batch in cut]
+
+
+def hidden(bert: Trained, encodings: Sequence[Encoding], share: float = 0.15, seed: int = 0) -> list[np.ndarray]:
+    """Which tokens of each text are hidden."""
     inside.needs_head(bert)
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
-    encodings = [forms.encode(bert.tokenizer, text, max_length=bert.max_length, truncate=True) for text in texts]
     vocab, places = bert.tokenizer.vocab, []
     for number, encoding in enumerate(encodings):
         own = np.flatnonzero(~(np.isin(encoding.ids, sorted({*vocab.special_ids} - {vocab.unk_id}))))
         rng = np.random.default_rng([seed, number])
         places.append(np.sort(rng.permutation(own)[:max(1, round(share * len(own)))]))
-    some = np.array([number for number, chosen in enumerate(places) if len(chosen)], np.int64)
-    if not len(some):
-        raise ValueError("there are no words to hide: give texts that have some")
-    cut = batched.cut(np.array([len(encodings[i]) for i in some]), TOKENS, alike=bert.config.word_window > 1)
-    return [_batch(bert, some[batch], encodings, places) for batch in cut]
+    return places
 
 
 def losses(bert: Trained, corpus: Sequence[Batch], gates: np.ndarray | None = None, change: Change | None = None) -> np.ndarray:
@@ -133,7 +139,8 @@ def attention_gradients(bert: Trained, batch: Batch) -> tuple[list[np.ndarray], 
     return [to_numpy(a) for a in out.bert.attentions], [to_numpy(kept[i]) for i in range(len(kept))]
 
 
-def _batch(bert: Trained, texts: np.ndarray, encodings: Sequence[Any], places: Sequence[np.ndarray]) -> Batch:
+def batch_of(bert: Trained, texts: np.ndarray, encodings: Sequence[Encoding], places: Sequence[np.ndarray]) -> Batch:
+    """The texts of these numbers, with the tokens at their places hidden."""
     xp = get_xp(bert.parameters.flat)
     ids, mask, positions = batched.padded(bert, [encodings[i].ids for i in texts])
     types, added = np.zeros(ids.shape, np.int64), np.ones(ids.shape, bool)

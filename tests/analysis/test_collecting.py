@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from minibert.analysis import collecting
+from minibert.analysis import collecting, masked
 from minibert.api import Bert
+from minibert.model import bert as body
+from minibert.model import embeddings, pretraining
+from minibert.parameters import NOTHING
 from minibert.text import UnknownText
 from tests import device, tiny_model
 
@@ -53,6 +56,79 @@ def test_units_are_made_of_what_the_model_says_of_a_text_alone(bert, pieces, row
                 expected = [[sum(take[row](weights, one)[t] for t in other) for other in groups] for one in groups]
                 np.testing.assert_allclose(found[i].attentions[layer, head], expected, rtol=0, atol=1e-12)
         np.testing.assert_allclose(found[i].attentions.sum(-1), 1, rtol=0, atol=1e-12)
+
+
+def _moved(bert, x, layer, gold):
+    """The loss of one text whose state entering a layer is x."""
+    return pretraining.forward(gold.inputs, bert.parameters, bert.config, counts=(1, 1), hidden={layer: x})[0].loss
+
+
+def test_gradients_of_the_loss_are_slopes_for_each_word(bert, monkeypatch):
+    """Central differences, all pieces of a word moved alike, in batches as in a text alone."""
+    monkeypatch.setattr(collecting, "micro_batch_tokens", lambda *_: 24)
+    found = {units.index: units for units in collecting.collect(bert, TEXTS, gradients="loss", attentions="mean", threads=2)}
+    encodings = collecting._read(bert, TEXTS, False)
+    places, h, rng = masked.hidden(bert, encodings), 1e-4, np.random.default_rng(0)
+    for i, units in found.items():
+        alone = masked.batch_of(bert, np.array([i]), encodings, places)
+        states = masked.forward(bert, alone)[0].bert.hidden_states
+        assert units.gradients.shape == units.states.shape
+        for layer, x in enumerate(states):
+            np.testing.assert_allclose(units.states[layer], collecting.states_of_words(
+                x[0], collecting.starts(encodings[i].words), "mean"), rtol=0, atol=1e-12)
+            for word, tokens in enumerate(pieces_of(encodings[i].words)):
+                way = np.zeros_like(x)
+                way[0, tokens] = rng.normal(size=x.shape[-1])
+                one, two = (np.subtract(*(_moved(bert, x + s * k * h * way, layer, alone) for s in (1, -1))) / (2 * k * h)
+                            for k in (1, 2))
+                slope = (4 * one - two) / 3  # of which the error is h⁴
+                np.testing.assert_allclose(units.gradients[layer, word] @ way[0, tokens[0]], slope, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(np.float64, 1e-10), (np.float32, 1e-6)])
+def test_gradients_of_a_number_of_the_caller_are_those_of_one_backward_of_all(bert, dtype, close, monkeypatch):
+    bert = Bert(bert.config, bert.parameters.astype(dtype), bert.tokenizer)
+
+    def number(out, encodings):
+        """Of a text: the sum over its tokens of each state times the place of the layer, and what the first attention gives [CLS]."""
+        own = np.array([[[t < len(one)] for t in range(out.hidden_states[0].shape[1])] for one in encodings], dtype)
+        maps = np.zeros_like(out.attentions[0])
+        maps[:, 0, :, 0] = own[..., 0]
+        H = bert.config.hidden_size
+        return body.Output(hidden_states=[own * (i + 1) / H + np.zeros_like(h) for i, h in enumerate(out.hidden_states)],
+                           attentions=[maps, *[None] * (len(out.attentions) - 1)])
+
+    monkeypatch.setattr(collecting, "micro_batch_tokens", lambda *_: 24)
+    some = collecting.collect(bert, TEXTS, gradients=number, threads=2)
+    p, config = bert.parameters["bert"], bert.config
+    for units in some:
+        assert units.gradients.dtype == dtype
+        (encoding,) = collecting._read(bert, [TEXTS[units.index]], False)
+        ids, types, _ = bert.tokenizer.batch([encoding])
+        places = embeddings.position_ids(ids, None, config)
+        first = body.forward(ids, types, None, p, config, position_ids=places)[0]
+        for layer, x in enumerate(first.hidden_states):
+            out, cache = body.forward(ids, types, None, p, config, hidden={layer: x}, position_ids=places)
+            slope = body.backward(number(out, [encoding]), cache, p, NOTHING).hidden[layer][0]
+            expected = [sum(slope[t] for t in group) for group in pieces_of(encoding.words)]
+            np.testing.assert_allclose(units.gradients[layer], expected, rtol=close, atol=close)
+
+
+def test_a_state_that_nothing_asks_for_has_no_slope(bert):
+    """The number is read off the embeddings: its gradient is what was given there, summed over pieces; above there is none."""
+    def number(out, encodings):
+        return body.Output(hidden_states=[np.ones_like(out.hidden_states[0]), *[None] * bert.config.num_hidden_layers])
+
+    units = next(collecting.collect(bert, TEXTS[:1], gradients=number))
+    sizes = [len(group) for group in pieces_of(bert([TEXTS[0]]).words[0])]
+    np.testing.assert_array_equal(units.gradients[0], np.array(sizes)[:, None] * np.ones(bert.config.hidden_size))
+    assert not units.gradients[1:].any()
+    assert next(collecting.collect(bert, TEXTS)).gradients is None
+
+
+def test_a_text_of_which_nothing_is_hidden_has_gradients_of_zero(bert):
+    units = next(collecting.collect(bert, ["", "the"][:1], gradients="loss"))
+    assert not units.gradients.any()
 
 
 def test_a_map_by_hand():
@@ -111,6 +187,7 @@ def test_a_device_gives_what_the_host_gives():
 @pytest.mark.parametrize(("texts", "more", "message"), [
     (TEXTS, {"states": "middle"}, "states must be None or one of first, last, mean, got 'middle'"),
     (TEXTS, {"attentions": "sum"}, "attentions must be None or one of mean, first, got 'sum'"),
+    (TEXTS, {"gradients": "logits"}, "gradients must be None, 'loss' or a function that returns slopes, got 'logits'"),
     ([["the"], ["the"] * 30], {}, r"texts\[1\]: .*32 tokens.*24"),
     ([], {}, "at least one text"),
 ])
