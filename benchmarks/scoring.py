@@ -133,11 +133,12 @@ def measure(task: str, options: Any) -> dict[str, Any]:
     more = [part for name in ("text", "model", "sentences") if getattr(options, name)
             for part in (f"--{name}", str(getattr(options, name)))]
     rivals = {c: common.Rival("benchmarks.scoring", task, *more, "--threads", str(options.threads), "--serve", c)
-              for c in COMPETITORS[task]}
-    seconds = common.alternate(rivals, options.rounds, warmup=1)
+              for c in COMPETITORS[task] if c in (*options.only, "minibert")}
+    seconds = common.alternate(rivals, options.rounds, warmup=1, cpu=options.cpu)
     bert = model(options.model)
     lengths = [len(one) for one in texts(bert, task, options.text, options.sentences or COUNTS[task])]
-    return {"task": task, "model": options.model, "sentences": len(lengths), "tokens": {
+    return {"task": task, "model": options.model and Path(options.model).name, "sentences": len(lengths),
+            "time": "of the processor" if options.cpu else "by the clock", "tokens": {
         "mean": float(np.mean(lengths)), "longest": max(lengths)}, "seconds": seconds,
         "peak_memory": {c: rival.close() for c, rival in rivals.items()}}
 
@@ -157,6 +158,9 @@ def main() -> None:
     parser.add_argument("--text", type=Path, metavar="FILE", help="sentences, one a line")
     parser.add_argument("--model", metavar="DIR", help="a folder")
     parser.add_argument("--sentences", type=int, metavar="N", help="so many instead of 2,000 and 1,000")
+    parser.add_argument("--only", nargs="+", choices=[c for some in COMPETITORS.values() for c in some], metavar="NAME",
+                        default=[c for some in COMPETITORS.values() for c in some], help="some of them, beside minibert")
+    parser.add_argument("--cpu", action="store_true", help="the processor's time, all threads together, not the clock's")
     parser.add_argument("--serve", help=common.argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -58,8 +58,8 @@ def collect(bert: Trained, texts: Sequence[Text], *, states: str | None = "mean"
     """The ``Units`` of every text, longest first, computed while they are asked for: memory holds one batch of each core.
 
     ``states``: whose are a word's, of ``PIECES``; ``attentions``: whose row is a word's, of ``ROWS``; None: these are not wanted.
-    ``gradients``: of what. ``"loss"``: of the sum of −ln p(truth) over the tokens of a text that ``masked.hidden`` hides, and then
-    all that is collected is of the text so read. Else a function of the body's ``Output`` ``(B, T, …)`` for a batch, on the
+    ``gradients``: of what. ``"loss"``: of the sum of −ln p(truth) over the tokens of a text that ``masked.hidden`` hides; all that
+    is collected is then of the text so read. Else a function of the body's ``Output`` ``(B, T, …)`` for a batch, on the
     model's device, and its B encodings, that returns the slopes of a number of each text, zero at padding, in another ``Output``
     (as all that come out of a model take them, see ``bert.backward``). A backward pass keeps what all layers made of a batch.
     A text of more tokens than the model reads is a ValueError, unless ``truncate`` is true: then its end is cut off. An
@@ -148,7 +148,7 @@ def _stream(bert: Trained, encodings: Sequence[Encoding], pieces: str | None, ro
 
 def _slopes(bert: Trained, encodings: Sequence[Encoding], of: str | Upstream, hidden: masked.Batch | None,
             maps: bool) -> tuple[Output, list[Array | None]]:
-    """What a batch gives, and the gradients of each of the L+1 states: of the loss at what is hidden, or of the caller's number."""
+    """What a batch gives, and the gradients of each of the L+1 states: of the loss at what is hidden, or of another number."""
     p, config, xp, kept = bert.parameters, bert.config, get_xp(bert.parameters.flat), {}
     opened = {"layers": lambda p, g: _heard(encoder.stack(p, g, config), kept), "maps": maps}
     if hidden:

@@ -90,7 +90,7 @@ def test_gradients_of_a_number_of_the_caller_are_those_of_one_backward_of_all(be
     bert = Bert(bert.config, bert.parameters.astype(dtype), bert.tokenizer)
 
     def number(out, encodings):
-        """Of a text: the sum over its tokens of each state times the place of the layer, and what the first attention gives [CLS]."""
+        """Of a text: the sum of its states, those above weighing more, and of what the first attention gives [CLS]."""
         own = np.array([[[t < len(one)] for t in range(out.hidden_states[0].shape[1])] for one in encodings], dtype)
         maps = np.zeros_like(out.attentions[0])
         maps[:, 0, :, 0] = own[..., 0]

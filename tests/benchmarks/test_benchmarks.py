@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 pytest.importorskip("benchmarks", reason="the benchmarks run from the checkout")
 
-from benchmarks import common, inference, link, loading, scaling, scoring, train_step  # noqa: E402
-from minibert import backend, pretrained  # noqa: E402
+from benchmarks import analyses, common, inference, link, loading, scaling, scoring, train_step  # noqa: E402
+from minibert import backend, batched, pretrained  # noqa: E402
 from minibert.api import Bert  # noqa: E402
 from minibert.model import pretraining  # noqa: E402
 from minibert.model.pretraining import inputs  # noqa: E402
 from minibert.parameters import Parameters  # noqa: E402
-from tests import tiny_model  # noqa: E402
+from tests import tiny_model, world_model  # noqa: E402
 
 
 def test_turns_alternate_and_each_round_begins_with_another():
@@ -198,3 +199,28 @@ def test_what_this_process_does_is_counted_as_its_own_and_of_all_cores(child):
     if sys.platform != "win32" or not child:  # where a process does not count what it has started
         assert common.processor_seconds() - own > 0.25
     assert busy is None if sys.platform != "linux" else common._busy() - busy > 0.2
+
+
+def test_what_is_collected_passes_through_the_model_as_what_is_only_read(monkeypatch):
+    """The same batches, once each, and the maps are kept in both or in none."""
+    passes, answer = [], batched.answer
+    monkeypatch.setattr(analyses.world_model, "load", lambda *_: world_model.make())
+    monkeypatch.setattr(batched, "answer", lambda bert, some, attentions: passes.append(
+        ([one.ids for one in some], attentions)) or answer(bert, some, attentions=attentions))
+    options = Namespace(model=None, data=None, sentences=30, threads=1)
+    for name, alone in analyses.PASSES.items():
+        found = []
+        for one in (name, alone):
+            passes.clear()
+            analyses.way(one, options)()
+            found.append(list(passes))
+        assert found[0] == found[1]
+        assert sum(len(ids) for ids, _ in found[0]) == 30
+        assert {maps for _, maps in found[0]} == {name == "attention"}
+
+
+def test_an_unknown_analysis_is_refused_before_any_is_measured(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["analyses", "trees", "tress"])
+    monkeypatch.setattr(common, "Rival", None)
+    with pytest.raises(ValueError, match="there is no analysis 'tress'"):
+        analyses.main()
