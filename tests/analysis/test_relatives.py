@@ -1,4 +1,4 @@
-"""Every analysis runs on a model that is no plain BERT: layers that share tensors, narrow tables, positions that begin at two."""
+"""Every analysis runs on a model that is no plain BERT: shared layers, narrow tables, positions that begin at two."""
 
 from dataclasses import replace
 
