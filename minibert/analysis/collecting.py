@@ -58,10 +58,10 @@ def collect(bert: Trained, texts: Sequence[Text], *, states: str | None = "mean"
     """The ``Units`` of every text, longest first, computed while they are asked for: memory holds one batch of each core.
 
     ``states``: whose are a word's, of ``PIECES``; ``attentions``: whose row is a word's, of ``ROWS``; None: these are not wanted.
-    ``gradients``: of what. ``"loss"``: of the sum of −ln p(truth) over the tokens of a text that ``masked.hidden`` hides; all that
-    is collected is then of the text so read. Else a function of the body's ``Output`` ``(B, T, …)`` for a batch, on the
-    model's device, and its B encodings, that returns the slopes of a number of each text, zero at padding, in another ``Output``
-    (as all that come out of a model take them, see ``bert.backward``). A backward pass keeps what all layers made of a batch.
+    ``gradients``: of what. ``"loss"``: the sum of −ln p(truth) over the tokens of a text that ``masked.hidden`` hides; all is
+    then collected of the text so read. Else a function of the body's ``Output`` ``(B, T, …)`` for a batch, on the model's
+    device, and its B encodings, that returns the slopes of a number of each text, zero at padding, in another ``Output`` (as all
+    that comes out of a model takes them, see ``bert.backward``). A backward pass keeps what all layers made of a batch.
     A text of more tokens than the model reads is a ValueError, unless ``truncate`` is true: then its end is cut off. An
     ``UnknownText`` warning where most of the corpus is unknown to the vocabulary.
     """
