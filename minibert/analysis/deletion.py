@@ -128,10 +128,10 @@ def measure(bert: Trained, sentences: Sequence[Parsed], distance: str = "cosine"
 
 
 def of(subject: Subject) -> Deletion:
-    """The first 100 sentences with a tree and three to 20 words, or 30, too few for a verdict, where it is to be quick; and of
-    these the same with random weights."""
+    """The first 100 sentences with a tree and three to 20 words, or ``FEW``, where it is to be quick; and of these the same with
+    random weights."""
     known = [Parsed(s.words, s.heads, s.relations) for s in subject.gold("heads", "relations") if 3 <= len(s.words) <= LONGEST]
-    known = known[:30 if subject.quick else 100]
+    known = known[:FEW if subject.quick else 100]
     if len(known) < 20:
         raise ValueError(f"{subject.data} has {len(known)} sentences with a tree and 3 to {LONGEST} words, and a number says "
                          "something from 20 on: give more text")
