@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # told apart by colour-blind eyes (Okabe and Ito)
 OTHERS = ((GREEN, "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#56B4E9", "v"), ("#000000", "P"), (GREY, "X"), ("#F0E442", "*"))
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
+LEGEND = 60  # letters of the names above a panel in one line, each mark counted as 6
 
 
 class Lines(NamedTuple):
@@ -336,8 +337,9 @@ def _series(axes: Any, part: Lines | Bars) -> None:
         axes.locator_params(axis="x", integer=all(x == int(x) for x in part.x))
     else:
         axes.set_xticks(range(len(part.labels)), part.labels, rotation=45, ha="right")
-    axes.set_title(part.title, fontsize=14, pad=32)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SERIES), frameon=False, fontsize=12, columnspacing=1.5)
+    columns = len(part.series) if sum(len(name) + 6 for name in part.series) <= LEGEND else 2
+    axes.set_title(part.title, fontsize=14, pad=12 + 20 * -(-len(part.series) // columns))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False, fontsize=12, columnspacing=1.5)
     axes.set_ylabel(part.ylabel, fontsize=13)
     axes.set_axisbelow(True)
     axes.grid(alpha=0.25)

@@ -158,3 +158,16 @@ def test_the_panels_of_an_analysis_show_every_value_beside_the_others():
         legend, title = (part.get_window_extent(renderer) for part in (axes.get_legend(), axes.title))
         assert axes.get_window_extent().y1 <= legend.y0 + 8
         assert legend.y1 <= title.y0 + 8
+
+
+@pytest.mark.parametrize(("names", "columns"), [
+    (("a", "b", "c", "d"), 4), (("least important first", "random (mean)", "both", "x" * 30), 2)])
+def test_names_that_are_too_long_for_one_line_above_a_panel_take_two(names, columns):
+    figure = plots.panels("A title", plots.Lines("One", "x", [1, 2], {name: [1, 2] for name in names}, "y"),
+                          plots.Bars("Two", ["a"], {"y": [1]}, "y"))
+    figure.canvas.draw()
+    [first, second] = figure.axes
+    assert first.get_legend()._ncols == columns
+    box = first.get_legend().get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= second.get_tightbbox().x1
+    assert first.get_window_extent().width > figure.bbox.width / 4, "the panel keeps its room"
