@@ -10,9 +10,8 @@ A candidate is a row of ``CANDIDATES``: options of ``minibert train``, over thei
 ``plain``), and for how many of its steps. A seed holds the same documents out for all of them, and all are asked about the same
 hidden words of the same pairs, those of the plain run, whatever they learn from; its target is the held-out loss with which its
 plain run ends. A run counts whole, from reading the text and learning the vocabulary to the last look; up to the first look that
-sees the target it counts by its share of the steps.
-It is a line of the records, so that an interrupted series goes on. CPU seconds are compared in any case; the clock only where
-others kept less than a core busy beside every run.
+sees the target it counts by its share of the steps. It is a line of the records, so that an interrupted series goes on. CPU
+seconds are compared in any case; the clock only where others kept less than a core busy beside every run.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ from minibert.model.model import Inputs, Model, Output
 from minibert.parameters import Tree
 from minibert.text.forms import Text
 from minibert.world import task_files
+from minibert.world.tasks import INFERENCE, SENTIMENT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +71,7 @@ CLAIM = "Attention can be replaced where a single text is classified, and not wh
 PAPER = UNVERIFIED
 CONTROLS = "its own attention; the most frequent class; of masked words no attention at all: every head switched off"
 TASKS = MappingProxyType({"sentiment": "single texts", "nli": "pairs"})
-LABELS = ("positive", "negative", "entailment", "contradiction", "neutral")
+LABELS = MappingProxyType({"sentiment": SENTIMENT, "nli": INFERENCE})
 LITTLE, MUCH = 1 / 4, 1 / 2  # of the skill
 LEAST = 100  # test examples
 QUICK, FULL = (100, 600), (1000, 1000)  # steps of training, each on examples of its own; test examples
@@ -248,11 +249,10 @@ def examples(bert: Trained, language: Language, name: str, train: int, test: int
     """Of one of ``TASKS``, to train on and for the test; none of the second is among the first."""
     rows = task_files.rows(language, name, "train", train, seed)
     parts = rows, task_files.rows(language, name, "test", test, seed, made=set(map(json.dumps, rows)))
-    labels = [label for label in LABELS if any(row["label"] == label for row in rows)]
 
     def example(row: Mapping[str, str]) -> Example:
         *texts, label = row.values()
-        return tuning.Example((bert.tokenizer.encode(*texts, max_length=bert.max_length),), labels.index(label))
+        return tuning.Example((bert.tokenizer.encode(*texts, max_length=bert.max_length),), LABELS[name].index(label))
 
     first, second = ([example(row) for row in part] for part in parts)
     return first, second

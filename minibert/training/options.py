@@ -6,7 +6,6 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from minibert.data.corpora import WORLDS
 from minibert.training.course import Course, Options, add_ranks, add_run
 
 
@@ -233,8 +232,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
         given = {**FOR_INIT, **given}
     elif "weights" in given:
         raise ValueError("--weights: which file of the folder that --init names; give --init DIR with it")
-    if {*WORLDS}.intersection(given.get("corpus", ())) and "pairs" not in given:
-        given = {**FOR_A_WORLD, **given}
+    if "corpus" in given and "pairs" not in given:
+        from minibert.data.corpora import WORLDS  # not to read it for --help
+
+        given = {**FOR_A_WORLD, **given} if {*WORLDS}.intersection(given["corpus"]) else given
     if "dupe_factor" in given and "static_masks" not in given:
         raise ValueError("--dupe-factor: how many versions of masks that stay the same; give --static-masks with it")
     if "pairs" in given and not given.get("next_sentence", True):

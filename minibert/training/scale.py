@@ -80,7 +80,7 @@ def told(args: argparse.Namespace) -> tuple[Settings, list[str]]:
 def _without(given: Collection[str], more: Sequence[str]) -> list[str]:
     """What is said of a run that only an option keeps from the recipe of its text and its model."""
     other = OPTIONS.groups["text"] | OPTIONS.groups["model"]
-    return [] if other.intersection(given) else [f"No recipe, as {more[0]} is given; --recipe {OF_ITSELF} goes with it as well"]
+    return [] if other.intersection(given) else [f"No recipe, as {more[0]} is given: all else is as the options' defaults say"]
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_whoever_says_more_has_the_defaults_of_the_options(said):
     settings, lines = asked(*said)
     assert (settings.recipe, settings.stages) == (None, ())
     other = said[0] in ("--recipe", "--corpus", "--vocab-size", "--preset", "--family", "--init")
-    assert lines == ([] if other else [f"No recipe, as {said[0]} is given; --recipe fast goes with it as well"])
+    assert lines == ([] if other else [f"No recipe, as {said[0]} is given: all else is as the options' defaults say"])
     assert settings == settings_of(arguments(*said if said[0] != "--recipe" else ()))
 
 
